@@ -1,0 +1,219 @@
+"""The contract between the engine and a destination.
+
+The engine needs two methods, `check` and `send`. Further abilities are further protocols that a destination may add.
+Over HTTP an author inherits `HttpDestination` and writes two pure functions and a check; retries, pacing, bisecting
+and bookkeeping are the engine's.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+
+import httpx
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    RequestRejected,
+    RetryLater,
+)
+from reverse_etl_assets.records import Batch, Capabilities, Outcome, Target
+
+
+class Destination(Protocol):
+    """What the engine knows of a destination. Opened for one sync and one run."""
+
+    capabilities: Capabilities
+
+    async def check(self) -> None:
+        """Verify credentials, object, key field and every mapped field. Raises CheckFailed with all problems."""
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        """Send one request, or raise a DestinationError. Outcomes carry our keys, in any order."""
+
+
+@runtime_checkable
+class FindsRecords(Protocol):
+    """Can look records up by external id; needed for operations named in `Capabilities.needs_id`."""
+
+    find_limit: int
+    """Most external ids in one lookup."""
+
+    async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The destination ids of the records that carry each external id; an absent one has none.
+
+        Keys of the answer are the external ids as they were asked for. One request.
+        """
+
+
+class JobState(StrEnum):
+    OPEN = "open"  # not handed over: nothing of it is or will be processed
+    RUNNING = "running"
+    DONE = "done"  # outcomes can be collected, also those of a job that failed half way
+    GONE = "gone"  # the destination does not know it any more
+
+
+@runtime_checkable
+class RunsJobs(Protocol):
+    """Takes large change sets as asynchronous jobs. The engine keeps the job's id and polls, also after a crash."""
+
+    job_threshold: int
+    """From how many rows of one operation a job is used."""
+    job_max_rows: int
+    job_max_bytes: int
+
+    async def open_job(self, batch: Batch) -> str:
+        """Create an empty job and return its id. Nothing is processed yet."""
+
+    async def upload(self, job_id: str, batch: Batch) -> None:
+        """Hand the rows over and let the job start."""
+
+    async def poll(self, job_id: str) -> JobState: ...
+
+    async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
+        """One outcome for each row that the job's results name."""
+
+
+class ConnectionSettings(BaseModel):
+    """An account of a destination: where it is and how to sign in. Secrets are `SecretStr`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str
+    requests_per_second: float | None = None
+    """Your account's limit, if it differs from the vendor's usual one."""
+    concurrency: int | None = None
+    """Requests in flight at once, if it should differ from the destination's usual number."""
+
+
+class SyncOptions(BaseModel):
+    """A sync's settings for its destination (`options:` in the YAML)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=ConnectionSettings)
+O = TypeVar("O", bound=SyncOptions)
+
+
+class HttpDestination(ABC, Generic[C, O]):
+    """A destination over HTTP. Subclasses name their `Connection` and `Options` models.
+
+    An instance serves one sync; the client it is given is opened, counted and closed by the engine.
+    """
+
+    Connection: ClassVar[type[ConnectionSettings]]
+    Options: ClassVar[type[SyncOptions]] = SyncOptions
+
+    def __init__(self, connection: C, target: Target, options: O, client: httpx.AsyncClient) -> None:
+        self.connection = connection
+        self.target = target
+        self.options = options
+        self.client = client
+        client.base_url = httpx.URL(connection.base_url)
+        client.auth = self.auth()
+        capabilities = self.capabilities_for(target, options)
+        self.capabilities = replace(
+            capabilities,
+            requests_per_second=connection.requests_per_second or capabilities.requests_per_second,
+            concurrency=connection.concurrency or capabilities.concurrency,
+        )
+
+    @classmethod
+    @abstractmethod
+    def capabilities_for(cls, target: Target, options: O) -> Capabilities:
+        """What the destination can do for this target. Needs no credentials: it is asked when syncs are loaded."""
+
+    @classmethod
+    def link(cls, base_url: str, target: Target) -> str | None:
+        """Where a person sees the object in the destination's own interface, if there is such a page."""
+        return None
+
+    def auth(self) -> httpx.Auth | None:
+        """How requests are signed. An `httpx.Auth` flow may refresh an expired token and replay once."""
+        return None
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Verify credentials, object, key field and fields. Raises CheckFailed with every problem found."""
+
+    @abstractmethod
+    def build_request(self, batch: Batch) -> httpx.Request:
+        """The one request for this batch. Pure."""
+
+    @abstractmethod
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+        """Outcomes from a 2xx answer, with our keys. Rows that the answer does not name are left out. Pure."""
+
+    def error_for(self, response: httpx.Response) -> DestinationError:
+        """The error for a non-2xx answer. Vendors override it to read their own codes first."""
+        return error_by_status(response)
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        response = await self.exchange(self.build_request(batch))
+        return list(self.read_response(batch, response))
+
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; returns a 2xx answer or raises the DestinationError that says what to do."""
+        try:
+            response = await self.client.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise RetryLater(f"no connection: {type(error).__name__}") from error
+        except httpx.TransportError as error:
+            raise Ambiguous(f"no answer: {type(error).__name__}") from error
+        if not response.is_success:
+            raise self.error_for(response)
+        return response
+
+
+def error_by_status(
+    response: httpx.Response, message: str | None = None, code: str | None = None
+) -> DestinationError:
+    """What a status code means by the HTTP standard (RFC 9110, RFC 6585) when the body says nothing better."""
+    status = response.status_code
+    message = message or f"HTTP {status} {response.reason_phrase}".strip()
+    if status in (429, 503, 408, 423, 425):
+        return RetryLater(message, retry_after(response), hold=status == 429)
+    if status in (401, 403, 407):
+        return AuthenticationFailed(message)
+    if status >= 500 or status < 400:
+        return Ambiguous(message)
+    return RequestRejected(message, code or str(status))
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds until a retry is welcome, from `Retry-After` (RFC 9110: delta seconds or an HTTP date)."""
+    value = response.headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode_json(value: Any) -> bytes:
+    """JSON for a request body; decimals keep every digit."""
+    return _encoder.encode(value)
+
+
+def decode_json(response: httpx.Response) -> Any:
+    """The body of a 2xx answer. Raises Ambiguous if it cannot be read: the write may well have happened."""
+    try:
+        return msgspec.json.decode(response.content)
+    except msgspec.DecodeError as error:
+        raise Ambiguous(f"HTTP {response.status_code} with a body that is not JSON") from error

@@ -1,0 +1,27 @@
+"""Which destinations exist: ours and those that other packages add through the entry point group."""
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.errors import ConfigurationError
+
+GROUP = "reverse_etl.destinations"
+
+
+@cache
+def destination_types() -> dict[str, Any]:
+    """Names of the installed destination types, each with the entry point that loads it."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+@cache
+def destination_type(name: str) -> type[HttpDestination[Any, Any]]:
+    """The class registered under `name`. Raises ConfigurationError naming the known ones."""
+    point = destination_types().get(name)
+    if point is None:
+        known = ", ".join(sorted(destination_types())) or "none"
+        raise ConfigurationError(f"No destination type {name!r} is installed; installed are: {known}.")
+    loaded: type[HttpDestination[Any, Any]] = point.load()
+    return loaded

@@ -1,0 +1,76 @@
+"""Every error a user can meet, named by what the caller must do about it."""
+
+from collections.abc import Sequence
+
+
+class ReverseEtlError(Exception):
+    """Something a person can mend. Its message is shown as it is, without a traceback."""
+
+
+class SpecError(ReverseEtlError):
+    """A sync's YAML is wrong; the message names file, line, field and the nearest right word."""
+
+
+class ConfigurationError(ReverseEtlError):
+    """A resource, credential, path or setting outside the sync's YAML is wrong or missing."""
+
+
+class StateError(ReverseEtlError):
+    """State file, journal or warehouse cannot be used: locked, unreachable, or of another sync."""
+
+
+class SyncBusy(StateError):
+    """Another process is running this sync."""
+
+
+class CheckFailed(ReverseEtlError):
+    """The destination does not fit the sync. Raised before anything is sent.
+
+    `problems` holds one sentence for each thing that is wrong, all of them at once.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"- {problem}" for problem in self.problems))
+
+
+class DestinationError(ReverseEtlError):
+    """A request did not get an answer that settles every row of its batch."""
+
+
+class RetryLater(DestinationError):
+    """The destination did not take the request; it is safe to send it again.
+
+    `after` is the wait in seconds the destination asked for, or None if it named none.
+    `hold` is true if the wait is for the whole account (a rate limit), not only for this batch.
+    """
+
+    def __init__(self, message: str, after: float | None = None, *, hold: bool = False) -> None:
+        super().__init__(message)
+        self.after = after
+        self.hold = hold
+
+
+class Ambiguous(DestinationError):
+    """Nobody can know if the request was carried out: sent again only if the operation is idempotent."""
+
+
+class RequestRejected(DestinationError):
+    """The destination refused the whole request; the batch is bisected until the bad row stands alone."""
+
+    def __init__(self, message: str, code: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+
+
+class AuthenticationFailed(DestinationError):
+    """Credentials are wrong, expired for good, or lack a permission: the run stops."""
+
+
+class QuotaExhausted(DestinationError):
+    """The account's allowance is used up; the run stops and unsent rows are skipped."""
+
+
+class ContractViolation(DestinationError):
+    """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""

@@ -1,0 +1,160 @@
+"""The vocabulary: what goes to a destination and what comes back, row by row."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Operation(StrEnum):
+    INSERT = "insert"
+    UPDATE = "update"
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+class Status(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a row failed or was skipped."""
+
+    # failed
+    INVALID = "invalid"  # we refused it: it was never sent
+    REJECTED = "rejected"  # the destination refused it
+    AMBIGUOUS = "ambiguous"  # sent, and nobody can know what became of it
+    UNANSWERED = "unanswered"  # the answer did not name the row
+    UNAVAILABLE = "unavailable"  # the destination was not able to take it, at every attempt
+    # skipped
+    ALREADY_EXISTS = "already_exists"  # insert_only: the record is there
+    ALREADY_GONE = "already_gone"  # delete: the record is not there any more
+    NOT_FOUND = "not_found"  # update_only: there is no record to update
+    STOPPED = "stopped"  # the run ended before the row's turn
+    HELD = "held"  # an earlier send is ambiguous; a person has to say what became of it
+
+
+class FieldType(StrEnum):
+    """What a model's column holds, as far as a destination's field cares."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    TIME = "time"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row on its way to a destination.
+
+    `key` is ours and identifies the row in every outcome; `external_id` is what the destination matches it by;
+    `destination_id` is the destination's own id of the record, where it is known.
+    `fields` maps destination fields to JSON values; decimals are `Decimal`, times are ISO 8601 text with a zone.
+    """
+
+    key: str
+    external_id: str
+    fields: Mapping[str, Any]
+    destination_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records for one request (or one job), all of one operation.
+
+    `idempotency_key` is the same whenever the same rows with the same values are sent again.
+    """
+
+    operation: Operation
+    records: Sequence[Record]
+    idempotency_key: str
+
+    def by_external_id(self, *, fold_case: bool) -> dict[str, Record]:
+        """The records by external id, folded as the destination folds it."""
+        return {r.external_id.lower() if fold_case else r.external_id: r for r in self.records}
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """What was said of a row: the vendor's code and message word for word, and the field if it was named."""
+
+    message: str
+    code: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row.
+
+    `retry` marks a row that the destination asks to be sent again (a lock, a busy server); the engine does so.
+    `inferred` marks a status that follows from the operation because the destination does not say.
+    """
+
+    key: str
+    status: Status
+    reason: Reason | None = None
+    error: RowError | None = None
+    destination_id: str | None = None
+    inferred: bool = False
+    retry: bool = False
+
+    @staticmethod
+    def rejected(key: str, error: RowError, *, retry: bool = False) -> "Outcome":
+        reason = Reason.UNAVAILABLE if retry else Reason.REJECTED
+        return Outcome(key, Status.FAILED, reason, error, retry=retry)
+
+    @staticmethod
+    def skipped(key: str, reason: Reason, message: str, destination_id: str | None = None) -> "Outcome":
+        return Outcome(key, Status.SKIPPED, reason, RowError(message), destination_id)
+
+    def given_up(self) -> "Outcome":
+        """The same outcome, final: nothing will send the row again in this run."""
+        return replace(self, retry=False)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a destination can do, as data; the engine decides by it and by nothing else.
+
+    `idempotent` names the operations that may be sent twice without harm. `needs_id` names those that address a
+    record by the destination's own id, so that the engine has to `find` it first if it does not know it.
+    `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited.
+    `fold_case` says that the destination takes external ids that differ only in case for one record.
+    `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
+    """
+
+    operations: frozenset[Operation]
+    idempotent: frozenset[Operation]
+    max_rows: int
+    max_bytes: int
+    requests_per_second: float | None = None
+    concurrency: int = 4
+    fold_case: bool = False
+    confirms: bool = True
+    needs_id: frozenset[Operation] = frozenset()
+    daily_quota: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """The place a sync writes to: an object, the field that matches its records, and the fields it sends.
+
+    `fields` maps every field to the type of what is sent and leaves the external id out unless it is mapped too.
+    """
+
+    object: str
+    external_id: str
+    fields: Mapping[str, FieldType]
+    operations: frozenset[Operation]
+    key_type: FieldType = FieldType.TEXT
+    options: Mapping[str, Any] = field(default_factory=dict)
