@@ -118,7 +118,8 @@ class HttpDestination(ABC, Generic[C, O]):
         self.options = options
         self.client = client
         client.base_url = httpx.URL(connection.base_url)
-        client.auth = self.auth()
+        if auth := self.auth():
+            client.auth = auth
         capabilities = self.capabilities_for(target, options)
         self.capabilities = replace(
             capabilities,
@@ -173,9 +174,7 @@ class HttpDestination(ABC, Generic[C, O]):
         return response
 
 
-def error_by_status(
-    response: httpx.Response, message: str | None = None, code: str | None = None
-) -> DestinationError:
+def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
     """What a status code means by the HTTP standard (RFC 9110, RFC 6585) when the body says nothing better."""
     status = response.status_code
     message = message or f"HTTP {status} {response.reason_phrase}".strip()
@@ -190,7 +189,7 @@ def error_by_status(
 
 def retry_after(response: httpx.Response) -> float | None:
     """Seconds until a retry is welcome, from `Retry-After` (RFC 9110: delta seconds or an HTTP date)."""
-    value = response.headers.get("Retry-After")
+    value: str | None = response.headers.get("Retry-After")
     if value is None:
         return None
     try:
