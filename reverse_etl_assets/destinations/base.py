@@ -84,7 +84,8 @@ class RunsJobs(Protocol):
 class ConnectionSettings(BaseModel):
     """An account of a destination: where it is and how to sign in. Secrets are `SecretStr`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A misspelt secret must not be printed by the error that says so.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     base_url: str
     requests_per_second: float | None = None
@@ -96,7 +97,7 @@ class ConnectionSettings(BaseModel):
 class SyncOptions(BaseModel):
     """A sync's settings for its destination (`options:` in the YAML)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 C = TypeVar("C", bound=ConnectionSettings)
@@ -172,6 +173,13 @@ class HttpDestination(ABC, Generic[C, O]):
         if not response.is_success:
             raise self.error_for(response)
         return response
+
+    async def read_json(self, request: httpx.Request) -> Any:
+        """The JSON answer to a request that only reads. It is safe to repeat, so nothing about it is ambiguous."""
+        try:
+            return decode_json(await self.exchange(request))
+        except Ambiguous as error:
+            raise RetryLater(str(error)) from error
 
 
 def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
