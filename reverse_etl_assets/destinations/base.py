@@ -174,10 +174,17 @@ class HttpDestination(ABC, Generic[C, O]):
             raise self.error_for(response)
         return response
 
-    async def read_json(self, request: httpx.Request) -> Any:
-        """The JSON answer to a request that only reads. It is safe to repeat, so nothing about it is ambiguous."""
+    async def read(self, request: httpx.Request) -> httpx.Response:
+        """`exchange` for a request that only reads: it is safe to repeat, so nothing about it is ambiguous."""
         try:
-            return decode_json(await self.exchange(request))
+            return await self.exchange(request)
+        except Ambiguous as error:
+            raise RetryLater(str(error)) from error
+
+    async def read_json(self, request: httpx.Request) -> Any:
+        """The JSON answer to a request that only reads."""
+        try:
+            return decode_json(await self.read(request))
         except Ambiguous as error:
             raise RetryLater(str(error)) from error
 
