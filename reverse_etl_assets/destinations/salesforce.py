@@ -1,0 +1,276 @@
+"""Salesforce: sObject Collections for small change sets, Bulk API 2.0 jobs for large ones."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from pydantic import Field, SecretStr
+
+from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_soql
+from reverse_etl_assets.destinations.auth import ClientCredentials
+from reverse_etl_assets.destinations.base import (
+    ConnectionSettings,
+    HttpDestination,
+    JobState,
+    SyncOptions,
+    decode_json,
+    encode_json,
+)
+from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, request_error
+from reverse_etl_assets.destinations.schema import nearest
+from reverse_etl_assets.destinations.values import json_text, number_text, plain_text, utc_milliseconds
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    CheckFailed,
+    ContractViolation,
+    DestinationError,
+    RequestRejected,
+    SpecError,
+)
+from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Record, Target
+
+ROWS_PER_REQUEST = 200
+"""sObject Collections take 200 records a request ("Upsert Records Using sObject Collections", REST API guide)."""
+LONGEST_URL = 16_000
+"""Bytes; Salesforce refuses a URL beyond 16,384 ("SOQL and SOSL Limits", Developer Limits Quick Reference)."""
+JOB_BYTES = 100_000_000
+"""A job's file may have 150 MB once Salesforce has encoded it, so 100 MB raw ("Bulk API 2.0 Limits")."""
+
+_CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
+    FieldType.TIMESTAMP: utc_milliseconds,
+    FieldType.TIME: lambda text: text if text.endswith("Z") else f"{text}Z",
+    FieldType.JSON: json_text,
+}
+_API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
+
+
+class SalesforceConnection(ConnectionSettings):
+    """A connected app that uses the OAuth 2.0 client credentials flow."""
+
+    base_url: str
+    """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""
+    client_id: str
+    client_secret: SecretStr
+    api_version: str = Field("60.0", pattern=r"^\d\d\.0$")
+
+
+class SalesforceOptions(SyncOptions):
+    case_sensitive_key: bool = False
+    """Whether the external id field tells upper from lower case; `check` compares it with the field."""
+    bulk_threshold: int | None = Field(2000, ge=1)
+    """From how many rows of one operation a Bulk API 2.0 job is used; null: never.
+
+    2,000 is where Salesforce itself recommends it ("Bulk API 2.0 and Bulk API Developer Guide", introduction).
+    """
+
+
+class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
+    """Any sObject, matched by an external id field.
+
+    An upsert names the external id; update and delete need the record's Id, which `find` reads with SOQL.
+    An answer of sObject Collections has its rows in the order of the request, which is documented and all there is
+    to match them by: one of another length settles nothing.
+    A text field that gets a number is told from the describe that `check` reads, and gets it as text.
+    """
+
+    Connection = SalesforceConnection
+    Options = SalesforceOptions
+
+    find_limit = 200
+    job_max_rows = 100_000
+    job_max_bytes = JOB_BYTES
+
+    def __init__(
+        self,
+        connection: SalesforceConnection,
+        target: Target,
+        options: SalesforceOptions,
+        client: httpx.AsyncClient,
+    ) -> None:
+        super().__init__(connection, target, options, client)
+        self.job_threshold = options.bulk_threshold or sys.maxsize
+        self._root = f"/services/data/v{connection.api_version}"
+        self._object = quote(target.object, safe="")
+        self._attributes = {"type": target.object}
+        self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: SalesforceOptions) -> Capabilities:
+        """An insert is idempotent because `check` asks for a unique external id: a second one is refused.
+
+        Only requests that run 20 seconds or longer are limited in number, to 5 in the smallest edition ("API
+        Request Limits and Allocations", Developer Limits Quick Reference), where the 100,000 requests a day of
+        Enterprise Edition come from, too. The bytes a batch may have are our choice.
+        """
+        for name in (target.object, target.external_id):
+            if not _API_NAME.fullmatch(name):
+                raise SpecError(f"`{name}` is not an API name; those look like `Contact` or `Customer_Key__c`.")
+        return Capabilities(
+            operations=frozenset(Operation),
+            idempotent=frozenset(Operation),
+            max_rows=ROWS_PER_REQUEST,
+            max_bytes=5_000_000,
+            concurrency=5,
+            fold_case=not options.case_sensitive_key and target.external_id != "Id",
+            needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
+            daily_quota=100_000,
+        )
+
+    @classmethod
+    def link(cls, base_url: str, target: Target) -> str | None:
+        return f"{base_url.rstrip('/')}/lightning/o/{quote(target.object, safe='')}/list"
+
+    def auth(self) -> httpx.Auth:
+        settings = self.connection
+        return ClientCredentials(self.client, "/services/oauth2/token", settings.client_id, settings.client_secret)
+
+    def error_for(self, response: httpx.Response) -> DestinationError:
+        return request_error(response)
+
+    async def check(self) -> None:
+        """One request, the object's describe; a second one only to suggest another object's name."""
+        try:
+            describe = await self._get(f"/sobjects/{self._object}/describe")
+        except RequestRejected as error:
+            raise CheckFailed([await self._unknown_object(error)]) from error
+        found = list(
+            salesforce_describe.problems(describe, self.target, case_sensitive_key=self.options.case_sensitive_key)
+        )
+        if found:
+            raise CheckFailed(found)
+        for name in salesforce_describe.numbers_into_text(describe, self.target):
+            self._convert[name] = number_text
+
+    async def _unknown_object(self, error: RequestRejected) -> str:
+        objects = [each["name"] for each in (await self._get("/sobjects"))["sobjects"]]
+        name = self.target.object
+        return f"There is no object `{name}` that this user can see{nearest(name, objects)} ({error})."
+
+    async def _get(self, path: str, **params: str) -> Any:
+        return await self.read_json(self.client.build_request("GET", self._root + path, params=params or None))
+
+    # One request, up to 200 rows
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        path = f"{self._root}/composite/sobjects"
+        if batch.operation is Operation.DELETE:
+            ids = ",".join(_id(record) for record in batch.records)
+            return self.client.build_request("DELETE", path, params={"ids": ids, "allOrNone": "false"})
+        if batch.operation is Operation.UPSERT:
+            path = f"{path}/{self._object}/{quote(self.target.external_id, safe='')}"
+        method = "POST" if batch.operation is Operation.INSERT else "PATCH"
+        update = batch.operation is Operation.UPDATE
+        rows = [self._body_by_id(record) if update else self._body(record) for record in batch.records]
+        body = encode_json({"allOrNone": False, "records": rows})
+        return self.client.build_request(method, path, content=body, headers={"Content-Type": "application/json"})
+
+    def _body(self, record: Record) -> dict[str, Any]:
+        key = salesforce_soql.key_value(self.target, record.external_id)
+        return {"attributes": self._attributes, **self._values(record), self.target.external_id: key}
+
+    def _body_by_id(self, record: Record) -> dict[str, Any]:
+        body = {"attributes": self._attributes, **self._values(record)}
+        body.pop(self.target.external_id, None)  # it is what the record was found by
+        return body | {"id": _id(record)}
+
+    def _values(self, record: Record) -> Mapping[str, Any]:
+        values = record.fields
+        if self._convert:
+            values = dict(values)
+            for name, convert in self._convert.items():
+                if values.get(name) is not None:
+                    values[name] = convert(values[name])
+        return values
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        results = decode_json(response)
+        if not isinstance(results, list) or len(results) != len(batch.records):
+            raise Ambiguous("the answer does not have one result for each row")
+        for record, result in zip(batch.records, results, strict=True):
+            if outcome := collection_outcome(self.target, batch.operation, record, result):
+                yield outcome
+
+    # Looking records up
+
+    async def find(self, external_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Ids by external id, with SOQL. One request, or more if the keys are too long for one URL."""
+        found: dict[str, list[str]] = {each: [] for each in external_ids}
+        asked = {self._fold(each): each for each in external_ids}
+        room = LONGEST_URL - len(str(self.client.base_url)) - len(f"{self._root}/query?q=")
+        for soql in salesforce_soql.queries(self.target, external_ids, room):
+            answer = await self._get("/query", q=soql)
+            while True:
+                for row in answer["records"]:
+                    if each := asked.get(self._fold(plain_text(row[self.target.external_id]))):
+                        found[each].append(row["Id"])
+                if answer["done"]:
+                    break
+                answer = await self._get(f"/query/{answer['nextRecordsUrl'].partition('/query/')[2]}")
+        return found
+
+    def _fold(self, key: str) -> str:
+        return salesforce_soql.comparable(self.target, key, case_sensitive=self.options.case_sensitive_key)
+
+    # Jobs
+
+    async def open_job(self, batch: Batch) -> str:
+        job = {
+            "object": self.target.object,
+            "operation": batch.operation.value,
+            "contentType": "CSV",
+            "lineEnding": "LF",
+            "columnDelimiter": "COMMA",
+        }
+        if batch.operation is Operation.UPSERT:
+            job["externalIdFieldName"] = self.target.external_id
+        answer = decode_json(await self.exchange(self._job_request("POST", "", job)))
+        return str(answer["id"])
+
+    async def upload(self, job_id: str, batch: Batch) -> None:
+        body = salesforce_bulk.encode_csv(self.target, batch, self._convert)
+        headers = {"Content-Type": "text/csv; charset=UTF-8"}
+        path = f"{self._root}/jobs/ingest/{job_id}/batches"
+        await self.exchange(self.client.build_request("PUT", path, content=body, headers=headers))
+        await self.exchange(self._job_request("PATCH", f"/{job_id}", {"state": "UploadComplete"}))
+
+    async def poll(self, job_id: str) -> JobState:
+        try:
+            job = await self._get(f"/jobs/ingest/{job_id}")
+        except RequestRejected as error:
+            if error.code == "NOT_FOUND":  # jobs are kept for 7 days
+                return JobState.GONE
+            raise
+        return _JOB_STATES.get(job["state"], JobState.DONE)
+
+    async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
+        job = await self._get(f"/jobs/ingest/{job_id}")
+        answer = salesforce_bulk.JobAnswer(
+            state=job["state"],
+            message=job.get("errorMessage") or "",
+            processed=job.get("numberRecordsProcessed") or 0,
+            successful=await self._results(job_id, "successfulResults"),
+            failed=await self._results(job_id, "failedResults"),
+            unprocessed=await self._results(job_id, "unprocessedrecords"),
+        )
+        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold))
+
+    async def _results(self, job_id: str, which: str) -> str:
+        request = self.client.build_request("GET", f"{self._root}/jobs/ingest/{job_id}/{which}")
+        request.headers["Accept"] = "text/csv"
+        return (await self.read(request)).text
+
+    def _job_request(self, method: str, path: str, body: Mapping[str, Any]) -> httpx.Request:
+        headers = {"Content-Type": "application/json"}
+        return self.client.build_request(
+            method, f"{self._root}/jobs/ingest{path}", content=encode_json(body), headers=headers
+        )
+
+
+def _id(record: Record) -> str:
+    if record.destination_id is None:
+        raise ContractViolation(f"row {record.key} has no Id: it has to be found first")
+    return record.destination_id

@@ -1,0 +1,108 @@
+"""What Salesforce's answers mean, row by row and for a whole request.
+
+Codes: "Status Codes and Error Responses" of the REST API Developer Guide, "Core Data Types Used in API Calls:
+StatusCode" of the SOAP API Developer Guide.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from reverse_etl_assets.destinations.base import error_by_status
+from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, QuotaExhausted, RetryLater
+from reverse_etl_assets.records import Operation, Outcome, Reason, Record, RowError, Status, Target
+
+RETRY_ROW = frozenset(
+    {
+        "UNABLE_TO_LOCK_ROW",
+        "SERVER_UNAVAILABLE",
+        "UNKNOWN_EXCEPTION",
+        "QUERY_TIMEOUT",
+        "REQUEST_RUNNING_TOO_LONG",
+        "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+        "REQUEST_LIMIT_EXCEEDED",
+    }
+)
+RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT"})
+_DUPLICATE = re.compile(r"duplicate value found: (?P<field>\w+) duplicates value on record with id: (?P<id>\w+)")
+
+
+def collection_outcome(target: Target, operation: Operation, record: Record, result: Any) -> Outcome | None:
+    """The outcome of one row of an sObject Collections answer; None if the answer does not settle it."""
+    if not isinstance(result, dict):
+        return None
+    if result.get("success") is True:
+        return succeeded(operation, record, result.get("id"), result.get("created"))
+    errors = result.get("errors")
+    if result.get("success") is not False or not errors:
+        return None
+    return refused(target, operation, record, row_error(errors))
+
+
+def succeeded(operation: Operation, record: Record, destination_id: str | None, created: bool | None) -> Outcome:
+    """Only an upsert says whether it created; the other operations cannot have done anything else."""
+    destination_id = destination_id or record.destination_id
+    match operation:
+        case Operation.UPSERT:
+            status = Status.CREATED if created else Status.UPDATED
+            return Outcome(record.key, status, destination_id=destination_id, inferred=created is None)
+        case Operation.INSERT:
+            return Outcome(record.key, Status.CREATED, destination_id=destination_id)
+        case Operation.UPDATE:
+            return Outcome(record.key, Status.UPDATED, destination_id=destination_id)
+    return Outcome(record.key, Status.DELETED, destination_id=destination_id)
+
+
+def refused(target: Target, operation: Operation, record: Record, error: RowError) -> Outcome:
+    """The outcome of a row that Salesforce refused."""
+    if error.code == "ENTITY_IS_DELETED":
+        if operation is Operation.DELETE:
+            return Outcome.skipped(record.key, Reason.ALREADY_GONE, error.message, record.destination_id)
+        if operation is Operation.UPDATE:
+            return Outcome.skipped(record.key, Reason.NOT_FOUND, error.message, record.destination_id)
+    if error.code == "DUPLICATE_VALUE" and operation is Operation.INSERT:
+        held = _DUPLICATE.match(error.message)
+        if held and held["field"].lower() == target.external_id.lower():
+            return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, error.message, held["id"])
+    return Outcome.rejected(record.key, error, retry=error.code in RETRY_ROW)
+
+
+def row_error(errors: Iterable[Mapping[str, Any]]) -> RowError:
+    """One of a row's errors: one that sending again does not mend comes before one that it may."""
+    error = min(errors, key=lambda one: one.get("statusCode") in RETRY_ROW)
+    fields = error.get("fields") or ()
+    return RowError(str(error.get("message", "")), error.get("statusCode"), fields[0] if fields else None)
+
+
+def request_error(response: httpx.Response) -> DestinationError:
+    """The error for an answer that refuses the whole request (`errorCode`, not `statusCode`)."""
+    code, message, field = _request_code(response)
+    text = f"{code}: {message}" if code else None
+    if code == "REQUEST_LIMIT_EXCEEDED":
+        # One code, two limits: requests that run at the same time, and requests in 24 hours.
+        if "concurrent" in message.lower():
+            return RetryLater(f"{code}: {message}", hold=True)
+        return QuotaExhausted(f"{code}: {message}")
+    if code == "INVALID_SESSION_ID":
+        return AuthenticationFailed(f"{code}: {message}")
+    if code in RETRY_REQUEST:
+        return RetryLater(f"{code}: {message}")
+    error = error_by_status(response, text, code)
+    if field and hasattr(error, "field"):
+        error.field = field
+    return error
+
+
+def _request_code(response: httpx.Response) -> tuple[str | None, str, str | None]:
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        return None, "", None
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict) or "errorCode" not in first:
+        return None, "", None
+    fields = first.get("fields") or ()
+    return str(first["errorCode"]), str(first.get("message", "")), fields[0] if fields else None

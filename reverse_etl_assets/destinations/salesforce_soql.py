@@ -1,0 +1,62 @@
+"""Keys in SOQL: how they are written, and when two of them are the same."""
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
+from urllib.parse import quote
+
+from reverse_etl_assets.destinations.schema import NUMBERS
+from reverse_etl_assets.destinations.values import number_text
+from reverse_etl_assets.records import Target
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
+
+
+def queries(target: Target, external_ids: Iterable[str], room: int) -> Iterator[str]:
+    """SELECTs of Id and key that together name all the keys; each fits in `room` bytes of a URL."""
+    key = target.external_id
+    columns = "Id" if key == "Id" else f"Id,{key}"
+    start = f"SELECT {columns} FROM {target.object} WHERE {key} IN ("  # noqa: S608 - API names, checked at load
+    room -= len(quote(start))
+    literals: list[str] = []
+    used = 0
+    for each in external_ids:
+        written = literal(target, each)
+        size = len(quote(written, safe="")) + len("%2C")
+        if literals and used + size > room:
+            yield f"{start}{','.join(literals)})"
+            literals, used = [], 0
+        literals.append(written)
+        used += size
+    if literals:
+        yield f"{start}{','.join(literals)})"
+
+
+def literal(target: Target, key: str) -> str:
+    """A key as a SOQL literal ("Quoted String Escape Sequences", SOQL and SOSL Reference)."""
+    value = key_value(target, key)
+    return f"'{value.translate(_ESCAPES)}'" if isinstance(value, str) else number_text(value)
+
+
+def key_value(target: Target, key: str) -> str | Decimal:
+    """A key as the field holds it: a number if the model's column is one."""
+    if target.key_type in NUMBERS:
+        try:
+            return Decimal(key)
+        except InvalidOperation:
+            pass  # for Salesforce to refuse
+    return key
+
+
+def comparable(target: Target, key: str, *, case_sensitive: bool) -> str:
+    """Equal for two keys that Salesforce takes for one."""
+    if target.external_id == "Id":
+        return same_id(key)
+    value = key_value(target, key)
+    if isinstance(value, Decimal):
+        return number_text(value.normalize())
+    return value if case_sensitive else value.lower()
+
+
+def same_id(key: str) -> str:
+    """The 15 characters of an Id; its form of 18 repeats them, made safe for programs that ignore case."""
+    return key[:15]
