@@ -1,0 +1,247 @@
+"""The journal's tables, and how its database is opened and locked."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from reverse_etl_assets.errors import ConfigurationError, StateError
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT = 30.0  # seconds
+CONNECT_TIMEOUT = 5  # seconds
+CREATION_LOCK = 7_203_418_865  # any number, the same in every release
+
+metadata = MetaData()
+_serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER primary keys only
+
+
+def _table(name: str, *columns: Column[Any] | Index) -> Table:
+    """A prefix keeps the tables apart from others in a shared database (Dagster's storage has `runs` too)."""
+    return Table(f"reverse_etl_{name}", metadata, *columns)
+
+
+schema = _table("schema", Column("version", Integer, primary_key=True, autoincrement=False))
+runs = _table(
+    "runs",
+    Column("number", _serial, primary_key=True),
+    Column("run_id", String, nullable=False, unique=True),
+    Column("sync", String, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("started_at", Float(53), nullable=False),
+    Column("ended_at", Float(53)),
+    Column("plan_id", String),
+    Column("model_rows", BigInteger),
+    Column("counts", Text, nullable=False),
+    Column("detail", Text),
+    Index("reverse_etl_runs_by_sync", "sync", "number"),
+)
+batches = _table(
+    "batches",
+    Column("run_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("operation", String, nullable=False),
+    Column("rows", LargeBinary, nullable=False),
+    Column("job", String),
+    Column("sent_at", Float(53), nullable=False),
+    Column("answered_at", Float(53)),
+    Column("answers", LargeBinary),
+)
+stops = _table(
+    "stops",
+    Column("scope", String, primary_key=True),
+    Column("who", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Float(53), nullable=False),
+)
+control = _table(
+    "control",
+    Column("number", _serial, primary_key=True),
+    Column("action", String, nullable=False),
+    Column("scope", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Float(53), nullable=False),
+)
+usage = _table(
+    "usage",
+    Column("day", String, primary_key=True),
+    Column("destination", String, primary_key=True),
+    Column("sync", String, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+model_results = _table(
+    "model_results",
+    Column("model", String, primary_key=True),
+    Column("test", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("at", Float(53), nullable=False),
+)
+pace = _table(
+    "pace",
+    Column("account", String, primary_key=True),
+    Column("next_at", Float(53), nullable=False),
+    Column("held_until", Float(53), nullable=False),
+)
+
+
+class Database:
+    """The journal's engine: every failure is a StateError that names the database and hides its password."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _read_url(url)
+        self.shown = _shown(self._url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._make_folder()
+        self._engine = _engine(self._url, self.is_sqlite)
+        self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        # within a process threads queue here: SQLite's own wait polls, and takes up to 0.1 s to notice its turn
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            self._fail("cannot be read", error)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, committed at the end; writers of a SQLite journal take turns."""
+        try:
+            with self._turn, self._writing.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            self._fail("cannot be written", error)
+
+    def lock(self, connection: Connection, table: Table, mode: str) -> None:
+        """Locks a table to the end of the transaction; in SQLite every writing transaction is alone anyway."""
+        if not self.is_sqlite:
+            connection.execute(text(f"LOCK TABLE {table.name} IN {mode} MODE"))
+
+    def _prepare(self) -> None:
+        if self.is_sqlite:
+            self._use_wal()
+        try:
+            with self._writing.begin() as connection:
+                if not self.is_sqlite:
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({CREATION_LOCK})"))
+                schema.create(connection, checkfirst=True)
+                version = connection.scalar(select(schema.c.version))
+                if version is not None and version > SCHEMA_VERSION:
+                    raise StateError(
+                        f"journal {self.shown} is of version {version}, this release knows version {SCHEMA_VERSION}: "
+                        "upgrade reverse-etl-assets, or name another journal"
+                    )
+                if version is None:
+                    metadata.create_all(connection)
+                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+        except SQLAlchemyError as error:
+            self._fail("unreachable", error)
+
+    def _use_wal(self) -> None:
+        # SQLite does not wait for its lock when two processes switch a new file to WAL at once
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                connection = self._engine.raw_connection()
+                try:
+                    connection.cursor().execute("PRAGMA journal_mode=WAL")
+                finally:
+                    connection.close()
+                return
+            except (sqlite3.Error, SQLAlchemyError) as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    self._fail("unreachable", error)
+            time.sleep(0.02)
+
+    def _make_folder(self) -> None:
+        try:
+            Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"journal {self.shown} unreachable: {error.strerror}") from None
+
+    def _fail(self, what: str, error: Exception) -> NoReturn:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        if self._url.password:
+            reason = reason.replace(str(self._url.password), "***")
+        raise StateError(f"journal {self.shown} {what}: {reason}") from None
+
+
+def _engine(url: URL, is_sqlite: bool) -> Engine:
+    if not is_sqlite:
+        wait = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT}
+        return create_engine(url, connect_args=wait, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT}, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+def _read_url(url: str) -> URL:
+    wanted = "sqlite:///path/to/journal.db or postgresql://user:password@host/database"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # the text is not repeated: a misread URL may hold its password anywhere
+        raise ConfigurationError(
+            f"the journal's URL cannot be read: it must look like {wanted}, "
+            "with special characters of the password percent-encoded"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:":
+        return parsed
+    raise ConfigurationError(f"the journal's URL is {_shown(parsed)}: it must look like {wanted}")
+
+
+def _shown(url: URL) -> str:
+    query = {name: value for name, value in url.query.items() if "pass" not in name}
+    return url.set(query=query).render_as_string(hide_password=True).replace("postgresql+psycopg:", "postgresql:")

