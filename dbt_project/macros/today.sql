@@ -1,0 +1,3 @@
+{% macro today() -%}
+    cast('{{ var("today") }}' as date)
+{%- endmacro %}
