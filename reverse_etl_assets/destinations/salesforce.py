@@ -21,7 +21,7 @@ from reverse_etl_assets.destinations.base import (
 )
 from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, request_error
 from reverse_etl_assets.destinations.schema import nearest
-from reverse_etl_assets.destinations.values import json_text, number_text, plain_text, utc_milliseconds
+from reverse_etl_assets.destinations.values import json_text, key_value, number_text, plain_text, utc_milliseconds
 from reverse_etl_assets.errors import (
     Ambiguous,
     CheckFailed,
@@ -169,7 +169,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return self.client.build_request(method, path, content=body, headers={"Content-Type": "application/json"})
 
     def _body(self, record: Record) -> dict[str, Any]:
-        key = salesforce_soql.key_value(self.target, record.external_id)
+        key = key_value(self.target.key_type, record.external_id)
         return {"attributes": self._attributes, **self._values(record), self.target.external_id: key}
 
     def _body_by_id(self, record: Record) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, nearest
+from reverse_etl_assets.destinations.values import NUMBERS
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 TEXTS = frozenset(
@@ -22,13 +23,13 @@ TEXTS = frozenset(
         "anyType",
     }
 )
-NUMBERS = frozenset({"int", "double", "currency", "percent"})
+_NUMERIC = frozenset({"int", "double", "currency", "percent"})
 
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TEXT: TEXTS,
-    FieldType.INTEGER: NUMBERS | TEXTS,
-    FieldType.DECIMAL: NUMBERS | TEXTS,
-    FieldType.FLOAT: NUMBERS | TEXTS,
+    FieldType.INTEGER: _NUMERIC | TEXTS,
+    FieldType.DECIMAL: _NUMERIC | TEXTS,
+    FieldType.FLOAT: _NUMERIC | TEXTS,
     FieldType.BOOLEAN: frozenset({"boolean"}),
     FieldType.DATE: TEXTS | {"date"},
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
@@ -54,8 +55,7 @@ def problems(describe: Mapping[str, Any], target: Target, *, case_sensitive_key:
 def numbers_into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
     """Mapped fields that hold text and get numbers: they go as text, for Salesforce refuses a number there."""
     texts = {field["name"] for field in describe["fields"] if field["type"] in TEXTS}
-    kinds = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT)
-    return frozenset(name for name, sent in target.fields.items() if sent in kinds and name in texts)
+    return frozenset(name for name, sent in target.fields.items() if sent in NUMBERS and name in texts)
 
 
 def _key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target, case_sensitive_key: bool) -> Iterator[str]:

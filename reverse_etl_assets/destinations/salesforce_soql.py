@@ -1,11 +1,10 @@
 """Keys in SOQL: how they are written, and when two of them are the same."""
 
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from urllib.parse import quote
 
-from reverse_etl_assets.destinations.schema import NUMBERS
-from reverse_etl_assets.destinations.values import number_text
+from reverse_etl_assets.destinations.values import key_value, number_text
 from reverse_etl_assets.records import Target
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
@@ -15,7 +14,7 @@ def queries(target: Target, external_ids: Iterable[str], room: int) -> Iterator[
     """SELECTs of Id and key that together name all the keys; each fits in `room` bytes of a URL."""
     key = target.external_id
     columns = "Id" if key == "Id" else f"Id,{key}"
-    start = f"SELECT {columns} FROM {target.object} WHERE {key} IN ("  # noqa: S608 - API names, checked at load
+    start = f"SELECT {columns} FROM {target.object} WHERE {key} IN ("
     room -= len(quote(start))
     literals: list[str] = []
     used = 0
@@ -33,25 +32,15 @@ def queries(target: Target, external_ids: Iterable[str], room: int) -> Iterator[
 
 def literal(target: Target, key: str) -> str:
     """A key as a SOQL literal ("Quoted String Escape Sequences", SOQL and SOSL Reference)."""
-    value = key_value(target, key)
+    value = key_value(target.key_type, key)
     return f"'{value.translate(_ESCAPES)}'" if isinstance(value, str) else number_text(value)
-
-
-def key_value(target: Target, key: str) -> str | Decimal:
-    """A key as the field holds it: a number if the model's column is one."""
-    if target.key_type in NUMBERS:
-        try:
-            return Decimal(key)
-        except InvalidOperation:
-            pass  # for Salesforce to refuse
-    return key
 
 
 def comparable(target: Target, key: str, *, case_sensitive: bool) -> str:
     """Equal for two keys that Salesforce takes for one."""
     if target.external_id == "Id":
         return same_id(key)
-    value = key_value(target, key)
+    value = key_value(target.key_type, key)
     if isinstance(value, Decimal):
         return number_text(value.normalize())
     return value if case_sensitive else value.lower()

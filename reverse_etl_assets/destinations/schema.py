@@ -8,7 +8,6 @@ from reverse_etl_assets.records import FieldType, Operation, Target
 
 CREATES = frozenset({Operation.INSERT, Operation.UPSERT})
 CHANGES = frozenset({Operation.UPDATE, Operation.UPSERT})
-NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})
 
 
 @dataclass(frozen=True, slots=True)

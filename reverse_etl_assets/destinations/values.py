@@ -1,10 +1,13 @@
 """Values as text, exact and without surprises, for destinations that take text."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from reverse_etl_assets.destinations.base import encode_json
+from reverse_etl_assets.records import FieldType
+
+NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})
 
 
 def number_text(value: int | float | Decimal) -> str:
@@ -39,3 +42,13 @@ def utc_milliseconds(text: str) -> str:
         return text  # for the destination to refuse, row by row
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def key_value(key_type: FieldType, key: str) -> str | Decimal:
+    """A key as the destination's field holds it: a number if the model's column is one."""
+    if key_type in NUMBERS:
+        try:
+            return Decimal(key)
+        except InvalidOperation:
+            pass  # for the destination to refuse
+    return key

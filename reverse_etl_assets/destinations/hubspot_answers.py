@@ -1,0 +1,185 @@
+"""What HubSpot's answers mean, row by row and for a whole request.
+
+Error bodies: "Error handling" of HubSpot's developer documentation, which asks to treat every field as optional.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, QuotaExhausted, RetryLater
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status, Target
+
+RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
+NEVER_ARRIVED = frozenset({521, 522, 523, 525})
+"""Cloudflare, which stands before HubSpot, did not reach it ("Troubleshooting Cloudflare 5XX errors")."""
+WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+"""Seconds, for a 429 without Retry-After ("API usage guidelines": limits are per 10 seconds; search per second)."""
+
+_INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_EXISTING = re.compile(r"Existing ID: (\d+)")
+
+
+def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Outcomes of the rows that an answer names: by our trace id, else by the id that the request named them by."""
+    names = _Names(target, batch)
+    named: set[str] = set()
+    for error in _list(answer, "errors"):
+        context = error.get("context") or {}
+        traces = _list(context, "objectWriteTraceId")
+        for name in traces or (*_list(context, "ids"), *_list(context, "id")):
+            record = names.of_trace(name) if traces else names.of_name(name)
+            if record and record.key not in named:
+                named.add(record.key)
+                yield _refused(target, batch.operation, record, error)
+    for result in _list(answer, "results"):
+        record = names.of_result(result)
+        if record and record.key not in named:
+            named.add(record.key)
+            yield _succeeded(batch.operation, record, result)
+
+
+class _Names:
+    """The records of a batch by the names an answer may use for them: those that the request used."""
+
+    def __init__(self, target: Target, batch: Batch) -> None:
+        self._key = target.external_id
+        self._by_id = batch.operation is Operation.UPDATE
+        self._by_trace = {record.key: record for record in batch.records}
+        self._by_name = batch.by_external_id(fold_case=True)
+        if self._by_id:
+            self._by_name = {record.destination_id or "": record for record in batch.records}
+
+    def of_trace(self, trace: Any) -> Record | None:
+        return self._by_trace.get(str(trace))
+
+    def of_name(self, name: Any) -> Record | None:
+        return self._by_name.get(str(name).lower())
+
+    def of_result(self, result: Mapping[str, Any]) -> Record | None:
+        if result.get("objectWriteTraceId") is not None:
+            return self.of_trace(result["objectWriteTraceId"])
+        return self.of_name(result.get("id") if self._by_id else (result.get("properties") or {}).get(self._key))
+
+
+def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome:
+    destination_id = result.get("id")
+    if kept := _kept_stage(record, result):
+        return Outcome.rejected(record.key, kept)
+    if operation is Operation.INSERT:
+        return Outcome(record.key, Status.CREATED, destination_id=destination_id)
+    if operation is Operation.UPDATE:
+        return Outcome(record.key, Status.UPDATED, destination_id=destination_id)
+    new = result.get("new")
+    status = Status.CREATED if new else Status.UPDATED
+    return Outcome(record.key, status, destination_id=destination_id, inferred=new is None)
+
+
+def _kept_stage(record: Record, result: Mapping[str, Any]) -> RowError | None:
+    """HubSpot answers 200 to a lifecycle stage that would move backwards, and keeps the one it has."""
+    sent = record.fields.get("lifecyclestage")
+    held = (result.get("properties") or {}).get("lifecyclestage")
+    if not sent or held is None or str(sent).lower() == str(held).lower():
+        return None
+    message = f"HubSpot kept '{held}' and wrote the other fields: a lifecycle stage does not move backwards"
+    return RowError(message, "LIFECYCLE_STAGE_KEPT", "lifecyclestage")
+
+
+def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
+    said = row_error(error)
+    category = error.get("category")
+    if operation is Operation.INSERT and _says_it_exists(target, category, said):
+        held = _list(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
+        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, said.message, held[0] if held else None)
+    if operation is Operation.UPDATE and category == "OBJECT_NOT_FOUND":
+        return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
+    return Outcome.rejected(record.key, said, retry=category in RETRY_ROW)
+
+
+def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
+    taken = error.code == "CONFLICTING_UNIQUE_VALUE" and error.field == target.external_id
+    return taken or (category == "CONFLICT" and "already exists" in error.message)
+
+
+def row_error(error: Mapping[str, Any]) -> RowError:
+    """HubSpot's own words, with the code and the property where it names them."""
+    message = str(error.get("message", ""))
+    code, field = error.get("category"), None
+    for detail in _list(error, "errors")[:1]:
+        code = detail.get("code") or code
+        names = _list(detail.get("context") or {}, "propertyName")
+        field = names[0] if names else None
+    if invalid := _invalid_properties(message):
+        first = invalid[0]
+        message = "; ".join(str(each.get("message", "")) for each in invalid)
+        code, field = first.get("error") or code, first.get("name") or field
+    return RowError(message, code, field)
+
+
+def _invalid_properties(message: str) -> list[dict[str, Any]]:
+    """The list that a validation error carries as JSON inside its message."""
+    found = _INVALID.search(message)
+    if found is None:
+        return []
+    try:
+        properties = msgspec.json.decode(found[1], type=list[dict[str, Any]])
+    except msgspec.DecodeError:
+        return []
+    return [each for each in properties if not each.get("isValid")]
+
+
+def request_error(response: httpx.Response) -> DestinationError:
+    """The error for an answer that is not 2xx."""
+    body = _body(response)
+    said = row_error(body)
+    message = f"{said.code}: {said.message}" if said.code else said.message or None
+    status = response.status_code
+    if status == 429:
+        return _rate_limit(response, body, message or "HTTP 429")
+    if status == 423:  # "Locked: wait at least 2 seconds", the error handling page
+        return RetryLater(message or "HTTP 423", max(2.0, retry_after(response) or 0.0), hold=True)
+    if status == 477:  # the account is moved to another data centre
+        return RetryLater(message or "HTTP 477", retry_after(response) or 60.0, hold=True)
+    if status in NEVER_ARRIVED:
+        return RetryLater(message or f"HTTP {status}", retry_after(response))
+    if status == 403:
+        return AuthenticationFailed(f"{message or 'HTTP 403'}{_missing_scopes(body)}")
+    error = error_by_status(response, message, said.code)
+    if said.field and hasattr(error, "field"):
+        error.field = said.field
+    return error
+
+
+def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str) -> DestinationError:
+    policy = body.get("policyName")
+    if policy == "DAILY":
+        return QuotaExhausted(f"{message} It starts anew at midnight in the account's time zone.")
+    after = retry_after(response)
+    return RetryLater(message, WAIT_BY_POLICY.get(str(policy)) if after is None else after, hold=True)
+
+
+def _missing_scopes(body: Mapping[str, Any]) -> str:
+    scopes = [
+        str(scope)
+        for error in _list(body, "errors")
+        for scope in _list(error.get("context") or {}, "requiredGranularScopes")
+    ]
+    return f" Scopes that are needed: {', '.join(scopes)}." if scopes else ""
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+
+
+def _list(mapping: Mapping[str, Any], name: str) -> list[Any]:
+    value = mapping.get(name)
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,129 @@
+"""Any HTTP API. The shortest destination, and the one to copy for another."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+
+from reverse_etl_assets.destinations.base import HttpDestination, decode_json, encode_json, error_by_status
+from reverse_etl_assets.destinations.webhook_answers import SKIPPED, dig, listed_outcomes, status_outcomes
+from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
+from reverse_etl_assets.destinations.webhook_requests import RequestTemplates, able
+from reverse_etl_assets.destinations.webhook_security import WebhookAuth, refuse_private_address
+from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected
+from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Target
+
+
+class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
+    """Requests from templates; outcomes from the status or from a list in the answer.
+
+    An API that only answers with a status does not say created or updated, so such outcomes are inferred, but for 201.
+    Redirects are not followed: a POST may lose its body on the way, and a token must not go to another host.
+    """
+
+    Connection = WebhookConnection
+    Options = WebhookOptions
+
+    def __init__(
+        self, connection: WebhookConnection, target: Target, options: WebhookOptions, client: httpx.AsyncClient
+    ) -> None:
+        super().__init__(connection, target, options, client)
+        client.follow_redirects = False
+        self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
+        self._address_is_fine = connection.allow_private
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: WebhookOptions) -> Capabilities:
+        """Inserts are idempotent only with an idempotency key, and one row a request: batches are cut anew."""
+        for operation in able(options) & (target.operations or able(options)):
+            RequestTemplates(target, options, operation)  # raises SpecError for an unknown placeholder
+        idempotent = {Operation.UPSERT, Operation.UPDATE, Operation.DELETE}
+        if options.idempotency_header and options.batch_size == 1:
+            idempotent.add(Operation.INSERT)
+        return Capabilities(
+            operations=able(options),
+            idempotent=frozenset(idempotent),
+            max_rows=options.batch_size,
+            max_bytes=options.max_bytes,
+            fold_case=options.fold_case,
+            confirms=options.results.status is not None,
+        )
+
+    def auth(self) -> httpx.Auth:
+        return WebhookAuth(self.connection)
+
+    async def check(self) -> None:
+        """GET `check_path`, if there is one. No HTTP API can be asked for its fields in a way that all share."""
+        if self.options.check_path is None:
+            return
+        try:
+            await self.read(self.client.build_request("GET", self._url(self.options.check_path)))
+        except RequestRejected as error:
+            raise CheckFailed([f"GET {self.options.check_path} was refused: {error}"]) from error
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        templates = self._templates[batch.operation]
+        scope = templates.scope(batch)
+        headers = {name: str(render(scope)) for name, render in templates.headers.items()}
+        if self.options.idempotency_header:
+            headers[self.options.idempotency_header] = batch.idempotency_key
+        if self.connection.signing_secret:
+            headers["webhook-id"] = batch.idempotency_key
+        content = None
+        if templates.body is not None:
+            content = self._encode(templates.body(scope))
+            headers.setdefault("Content-Type", f"application/{'x-ndjson' if self._lines else 'json'}")
+        return self.client.build_request(
+            templates.method, self._url(templates.path(scope)), content=content, headers=headers
+        )
+
+    @property
+    def _lines(self) -> bool:
+        return self.options.format == "ndjson"
+
+    def _encode(self, body: Any) -> bytes:
+        return b"".join(encode_json(line) + b"\n" for line in body) if self._lines else encode_json(body)
+
+    def _url(self, path: str) -> str:
+        return f"{self.connection.base_url.rstrip('/')}{path}" if path else self.connection.base_url
+
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        if not self._address_is_fine:
+            await refuse_private_address(request.url)
+            self._address_is_fine = True
+        return await super().exchange(request)
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        try:
+            return await super().send(batch)
+        except RequestRejected as error:
+            if len(batch.records) == 1 and error.code in self._skipping(batch.operation):
+                return [Outcome.skipped(batch.records[0].key, SKIPPED[batch.operation], str(error))]
+            raise
+
+    def _skipping(self, operation: Operation) -> set[str]:
+        match operation:
+            case Operation.INSERT:
+                return {str(status) for status in self.options.exists}
+            case Operation.UPDATE | Operation.DELETE:
+                return {str(status) for status in self.options.missing}
+        return set()
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        results = self.options.results
+        if response.status_code not in self.options.success:
+            raise Ambiguous(f"HTTP {response.status_code} is not in `success`: nobody knows if it is done")
+        if results.match != "status":
+            if response.content:
+                answer = decode_json(response)
+                yield from listed_outcomes(batch, results, answer, fold_case=self.options.fold_case)
+            return
+        found = dig(decode_json(response), results.id) if results.id and response.content else None
+        yield from status_outcomes(batch, response.status_code, None if found is None else str(found))
+
+    def error_for(self, response: httpx.Response) -> DestinationError:
+        status = response.status_code
+        if response.is_redirect:
+            return RequestRejected(f"HTTP {status}: redirects are not followed; set base_url anew", str(status))
+        said = response.text[:500].strip()
+        return error_by_status(response, f"HTTP {status}: {said}" if said else None)

@@ -1,0 +1,107 @@
+"""What a webhook's answer means, by the rules of its `results` settings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.webhook_options import Results
+from reverse_etl_assets.errors import Ambiguous
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status
+
+OWN_STATUS = {
+    Operation.INSERT: Status.CREATED,
+    Operation.UPDATE: Status.UPDATED,
+    Operation.UPSERT: Status.UPDATED,
+    Operation.DELETE: Status.DELETED,
+}
+"""What a success of an operation is, if the answer does not say."""
+SKIPPED = {
+    Operation.INSERT: Reason.ALREADY_EXISTS,
+    Operation.UPSERT: Reason.ALREADY_EXISTS,
+    Operation.UPDATE: Reason.NOT_FOUND,
+    Operation.DELETE: Reason.ALREADY_GONE,
+}
+_GOOD, _BAD = frozenset({"ok", "success", "true"}), frozenset({"failed", "error", "false"})
+_STATUSES = {status.value: status for status in Status}
+_TRY_AGAIN = frozenset({"429", "503"})
+
+
+def status_outcomes(batch: Batch, status: int, destination_id: str | None) -> Iterator[Outcome]:
+    """The same for every row: by convention 201 is created; anything else is inferred from the operation."""
+    created = status == 201 and batch.operation in (Operation.INSERT, Operation.UPSERT)
+    for record in batch.records:
+        became = Status.CREATED if created else OWN_STATUS[batch.operation]
+        yield Outcome(record.key, became, destination_id=destination_id, inferred=not created)
+
+
+def listed_outcomes(batch: Batch, results: Results, answer: Any, *, fold_case: bool) -> Iterator[Outcome]:
+    """One outcome for each row that the list of results names. Raises Ambiguous if there is no such list."""
+    listed = dig(answer, results.path)
+    if isinstance(listed, dict) and len(batch.records) == 1:
+        listed = [listed]
+    if not isinstance(listed, list):
+        raise Ambiguous(f"the answer has no list at `{results.path or '(the top)'}`")
+    if results.match == "index":
+        if len(listed) != len(batch.records):
+            raise Ambiguous(f"the answer has {len(listed)} results for {len(batch.records)} rows")
+        for record, result in zip(batch.records, listed, strict=True):
+            yield _outcome(batch.operation, record, results, result)
+        return
+    waiting = batch.by_external_id(fold_case=fold_case)
+    for result in listed:
+        name = str(dig(result, results.key))
+        name = name.lower() if fold_case else name
+        if name in waiting:
+            yield _outcome(batch.operation, waiting.pop(name), results, result)
+
+
+def _outcome(operation: Operation, record: Record, results: Results, result: Any) -> Outcome:
+    word, code, message = (_word(dig(result, path)) for path in (results.status, results.code, results.error))
+    destination_id = _word(dig(result, results.id)) or None
+    meanings = {said.lower(): status for said, status in results.statuses.items()}
+    status = meanings.get(code.lower()) or meanings.get(word.lower()) or _usual_meaning(word, operation, results)
+    if status is Status.SKIPPED:
+        said = message or f"the destination says {word!r}"
+        return Outcome.skipped(record.key, SKIPPED[operation], said, destination_id)
+    if message or status is Status.FAILED:
+        error = RowError(message or f"the destination says {word!r}", code or word or None)
+        return Outcome.rejected(record.key, error, retry=word in _TRY_AGAIN)
+    if status is None:
+        said = f"the destination says {word!r}" if word else "the destination does not say what became of the row"
+        error = RowError(f"{said}; `results.statuses` can say what it means")
+        return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, error)
+    said_so = word.lower() in {"201", status.value, *meanings}
+    return Outcome(record.key, status, destination_id=destination_id, inferred=not said_so)
+
+
+def _word(value: Any) -> str:
+    """A value of an answer as text; nothing, null and false are empty."""
+    return "" if value is None or value is False else plain_text(value)
+
+
+def _usual_meaning(word: str, operation: Operation, results: Results) -> Status | None:
+    """What a status means if the settings do not say; None if nobody can tell."""
+    word = word.lower()
+    if results.status is None or word in _GOOD:
+        return OWN_STATUS[operation]
+    if word in _BAD:
+        return Status.FAILED
+    if word == "201":
+        return Status.CREATED
+    if word.isdecimal() and len(word) == 3:
+        return OWN_STATUS[operation] if word.startswith("2") and word != "202" else Status.FAILED
+    return _STATUSES.get(word)
+
+
+def dig(value: Any, path: str | None) -> Any:
+    """What stands at a dotted path; None if nothing does."""
+    if path is None:
+        return None
+    for name in path.split(".") if path else ():
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        elif isinstance(value, dict):
+            value = value.get(name)
+        else:
+            return None
+    return value

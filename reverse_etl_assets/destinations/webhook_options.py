@@ -1,0 +1,134 @@
+"""Settings of a webhook: the account, and how a sync's requests look and its answers are read."""
+
+import base64
+import binascii
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+from reverse_etl_assets.records import Operation, Status
+
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+
+
+class WebhookConnection(ConnectionSettings):
+    """Any HTTP API. Secrets stand here, never in a sync's file."""
+
+    token: SecretStr | None = None
+    """Sent as `Authorization: Bearer`."""
+    secret_headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Other headers that sign in, such as `X-Api-Key`."""
+    signing_secret: SecretStr | None = None
+    """Signs requests as the Standard Webhooks specification says; `whsec_` and base64."""
+    allow_private: bool = False
+    """Whether base_url may lead to this machine or a private network."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("write the whole address, `https://...`.")
+        return value
+
+    @field_validator("signing_secret")
+    @classmethod
+    def _is_base64(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            signing_key(value)
+        return value
+
+
+def signing_key(secret: SecretStr) -> bytes:
+    """The bytes of a Standard Webhooks secret. Raises ValueError, without the secret."""
+    try:
+        return base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        raise ValueError("a signing secret is `whsec_` and base64.") from None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Call(_Part):
+    """What one operation does in another way than `method`, `path`, `body` say."""
+
+    method: Method | None = None
+    path: str | None = None
+    body: Any = None
+
+
+class Results(_Part):
+    """How an answer says what became of each row. Paths are dotted: `data.results`."""
+
+    match: Literal["status", "key", "index"] = "status"
+    """`status`: the HTTP status is about all rows. `key`, `index`: the answer lists results, which are matched by
+    the external id they repeat, or by their order."""
+    path: str = ""
+    """Where the list is; empty: the answer itself."""
+    key: str = "key"
+    """In a result: the external id."""
+    status: str | None = None
+    """In a result: the word or number that says what became of the row."""
+    error: str | None = None
+    """In a result: the message, if the row was refused."""
+    code: str | None = None
+    """In a result: the error's code."""
+    id: str | None = None
+    """In a result (with `status` in the answer): the destination's own id of the record."""
+    statuses: dict[str, Status] = Field(default_factory=dict)
+    """What other words in `status` or `code` mean: created, updated, deleted, skipped or failed."""
+
+
+class WebhookOptions(SyncOptions):
+    method: Method = "POST"
+    path: str = "/{{ object }}"
+    """Template, added to base_url; empty: base_url as it is."""
+    body: Any = None
+    """Template. Left out: the fields of the record; with a batch_size above 1 `{"records": "{{ records }}"}`."""
+    record: Any = None
+    """Template of each of `{{ records }}`. Left out: `{"key": "{{ key }}", "fields": "{{ fields }}"}`."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Templates of `operation`, `object` and `idempotency_key`."""
+    format: Literal["json", "ndjson"] = "json"
+    """`ndjson`: one line for each of `{{ records }}`."""
+    operations: dict[Operation, Call] = Field(default_factory=dict)
+    """What an operation does differently. Deletes are sent only if `delete` is given."""
+    batch_size: int = Field(1, ge=1, le=10_000)
+    max_bytes: int = Field(1_000_000, ge=1_000)
+    """Most bytes in a request body."""
+    success: frozenset[int] = frozenset({200, 201, 204})
+    """Statuses that mean done. 202 (taken, not done yet) is not among them: add it if that is all there is."""
+    exists: frozenset[int] = frozenset({409})
+    """Statuses that mean, for an insert of one record, that it is there already."""
+    missing: frozenset[int] = frozenset({404, 410})
+    """Statuses that mean, for an update or delete of one record, that it is not there."""
+    results: Results = Results()
+    idempotency_header: str | None = None
+    """Name of the header that carries the idempotency key, if the API honours one: `Idempotency-Key`."""
+    fold_case: bool = False
+    """Whether the API takes external ids that differ only in case for one record."""
+    check_path: str | None = None
+    """A path to GET before a run, to see that address and token are right. Left out: nothing is asked."""
+
+    @field_validator("path", "check_path")
+    @classmethod
+    def _is_path(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("/", "?")):
+            raise ValueError("a path starts with `/`.")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name.lower() in ("authorization", "cookie", "x-api-key"):
+                raise ValueError(f"`{name}` is a secret: set `token` or `secret_headers` of the destination.")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "WebhookOptions":
+        if self.results.match == "status" and (self.results.status or self.results.error):
+            raise ValueError("results: `status` and `error` are read from a list: set `match` to `key` or `index`.")
+        return self
