@@ -1,0 +1,45 @@
+"""The Starlette application: the vendors at their bases, the control endpoints and the page.
+
+Salesforce is at ``/salesforce`` and, for SDKs that take only a host, at ``/services``; HubSpot at ``/hubspot`` and at
+``/crm`` and ``/account-info``; the REST sink at ``/rest``.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Route
+
+from reverse_etl_assets.sandbox.control import Control
+from reverse_etl_assets.sandbox.gate import TRANSPORT, Context, Gate, Receive, Scope, Send, Vendor
+from reverse_etl_assets.sandbox.hubspot import HubSpot
+from reverse_etl_assets.sandbox.page import Page
+from reverse_etl_assets.sandbox.rest import Rest
+from reverse_etl_assets.sandbox.salesforce import Salesforce
+
+MOUNTS = {
+    "rest": (("/rest", "/rest"),),
+    "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
+    "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
+}
+
+
+class App:
+    """The ASGI application and its vendors."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.salesforce = Salesforce(context)
+        self.hubspot = HubSpot(context)
+        self.rest = Rest(context)
+        vendors: dict[str, Vendor] = {vendor.name: vendor for vendor in (self.salesforce, self.hubspot, self.rest)}
+        routes: list[BaseRoute] = []
+        for name, mounts in MOUNTS.items():
+            for start, prefix in mounts:
+                routes.append(Route(f"{start}/{{path:path}}", Gate(vendors[name], context, prefix)))
+        self.control = Control(context, vendors)
+        self._starlette = Starlette(routes=[*routes, *self.control.routes(), *Page(context, vendors).routes()])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Dropping a connection needs the transport, which ASGI does not pass on.
+        scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+        await self._starlette(scope, receive, send)

@@ -1,0 +1,244 @@
+"""HubSpot batch endpoints: up to 100 inputs, answered in no particular order.
+
+Sources: HubSpot CRM objects guide (batch endpoints, upsert, objectWriteTraceId), HubSpot error handling guide
+(multi-status responses).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from reverse_etl_assets.sandbox.gate import Context
+from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown
+from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure, object_of, refusal
+from reverse_etl_assets.sandbox.hubspot_schema import ObjectType
+from reverse_etl_assets.sandbox.hubspot_values import Error, RowRefused, converted, show_moment
+from reverse_etl_assets.sandbox.store import Entry, fold
+from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
+
+MOST = 100
+Input = dict[str, Any]
+# A write that passed its checks, and whether it creates.
+Write = Callable[[], tuple[Entry, bool]]
+
+
+class Batches:
+    def __init__(self, context: Context, records: Records) -> None:
+        self._context = context
+        self._records = records
+        self._random = random.Random()  # noqa: S311 - an order, no secret
+
+    def routes(self, root: str) -> list[tuple[str, str, Handler]]:
+        return [
+            ("POST", f"{root}/batch/upsert", self._upsert),
+            ("POST", f"{root}/batch/create", self._create),
+            ("POST", f"{root}/batch/update", self._update),
+            ("POST", f"{root}/batch/read", self._read),
+            ("POST", f"{root}/batch/archive", self._archive),
+        ]
+
+    def reset(self) -> None:
+        self._random.seed(self._context.settings.seed)
+
+    def _upsert(self, call: Call) -> Answer:
+        kind = object_of(self._records, call)
+        inputs = _inputs(call, "id", "properties")
+        call.note("upsert", kind.name, len(inputs))
+        id_property = _id_property(kind, inputs, "upsert")
+        if not id_property:
+            raise Refused(failure(400, "idProperty must be set for every input of an upsert"))
+        _refuse_twice(inputs)
+        table = self._records.tables[kind.name]
+
+        def prepare(row: Input) -> Write:
+            values = converted(kind, {id_property: row["id"], **row["properties"]})
+            found = table.find(id_property, row["id"])
+            if not found:
+                return lambda: (self._records.insert(kind, values), True)
+            self._records.check_unique(kind, values, found[0])
+
+            def write() -> tuple[Entry, bool]:
+                self._records.update(kind, found[0], values)
+                return found[0], False
+
+            return write
+
+        return self._answer(call, kind, inputs, prepare, 200, say_new=True)
+
+    def _create(self, call: Call) -> Answer:
+        kind = object_of(self._records, call)
+        inputs = _inputs(call, "properties")
+        call.note("insert", kind.name, len(inputs))
+
+        def prepare(row: Input) -> Write:
+            values = converted(kind, row["properties"])
+            self._records.check_unique(kind, values, None)
+            return lambda: (self._records.insert(kind, values), True)
+
+        return self._answer(call, kind, inputs, prepare, 201)
+
+    def _update(self, call: Call) -> Answer:
+        kind = object_of(self._records, call)
+        inputs = _inputs(call, "id", "properties")
+        call.note("update", kind.name, len(inputs))
+        id_property = _id_property(kind, inputs, "update")
+        _refuse_twice(inputs)
+        every = {row["id"]: self._records.find(kind, id_property, row["id"]) for row in inputs}
+        found = {record_id: entry for record_id, entry in every.items() if entry is not None}
+        missing = [record_id for record_id, entry in every.items() if entry is None]
+
+        def prepare(row: Input) -> Write:
+            values = converted(kind, row["properties"])
+            entry = found[row["id"]]
+            self._records.check_unique(kind, values, entry)
+
+            def write() -> tuple[Entry, bool]:
+                self._records.update(kind, entry, values)
+                return entry, False
+
+            return write
+
+        known = [row for row in inputs if row["id"] in found]
+        return self._answer(call, kind, known, prepare, 200, errors=_not_found(kind, missing))
+
+    def _read(self, call: Call) -> Answer:
+        kind = object_of(self._records, call)
+        body = body_object(call)
+        inputs = _inputs(call, "id")
+        call.note("read", kind.name, len(inputs))
+        id_property = str(body.get("idProperty") or "")
+        if id_property and id_property != "hs_object_id" and id_property not in self._records.tables[kind.name].keys:
+            raise Refused(failure(400, f"Unable to perform read by non-unique {kind.type_id} property {id_property}"))
+        results: list[dict[str, Any]] = []
+        missing: list[str] = []
+        for record_id in dict.fromkeys(row["id"] for row in inputs):
+            entry = self._records.find(kind, id_property, record_id)
+            if entry is None:
+                missing.append(record_id)
+            else:
+                results.append(shown(kind, entry, body.get("properties") or ()))
+        self._random.shuffle(results)
+        return self._reply(200, results, _not_found(kind, missing))
+
+    def _archive(self, call: Call) -> Answer:
+        kind = object_of(self._records, call)
+        inputs = _inputs(call, "id")
+        call.note("delete", kind.name, len(inputs))
+        for row in inputs:
+            entry = self._records.find(kind, "", row["id"])
+            if entry is not None:
+                self._records.archive(kind, entry)
+        return Answer(204)
+
+    def _answer(
+        self,
+        call: Call,
+        kind: ObjectType,
+        inputs: list[Input],
+        prepare: Callable[[Input], Write],
+        status: int,
+        say_new: bool = False,
+        errors: list[Error] | None = None,
+    ) -> Answer:
+        """Check all rows, then write. Without unique trace ids one bad row refuses the request."""
+        errors = errors or []
+        traced = _traced(inputs)
+        faults = self._context.faults.for_rows("hubspot", call.method, call.path)
+        writes: list[tuple[Input, Write]] = []
+        for row in inputs:
+            try:
+                refuse_by_fault(faults, row.get("id") or row.get("objectWriteTraceId", ""))
+                writes.append((row, prepare(row)))
+            except RowRefused as refused:
+                self._count_refused(kind)
+                if not traced:
+                    raise Refused(refusal(refused)) from None
+                errors.append(refused.error(row["objectWriteTraceId"]))
+        results: list[dict[str, Any]] = []
+        for row, write in writes:
+            try:
+                entry, new = write()
+            except RowRefused as refused:
+                self._count_refused(kind)
+                if not traced:
+                    raise Refused(refusal(refused)) from None
+                errors.append(refused.error(row["objectWriteTraceId"]))
+                continue
+            told = shown(kind, entry)
+            if say_new:
+                told["new"] = new
+            if row.get("objectWriteTraceId") is not None:
+                told["objectWriteTraceId"] = row["objectWriteTraceId"]
+            results.append(told)
+        self._random.shuffle(results)
+        return self._reply(status, results, errors)
+
+    def _count_refused(self, kind: ObjectType) -> None:
+        self._records.tables[kind.name].counters.refused += 1
+
+    def _reply(self, status: int, results: list[dict[str, Any]], errors: list[Error]) -> Answer:
+        now = show_moment(self._context.clock())
+        body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
+        if not errors:
+            return Answer(status, body)
+        return Answer(207, body | {"numErrors": len(errors), "errors": errors})
+
+
+def _inputs(call: Call, *required: str) -> list[Input]:
+    inputs = body_object(call).get("inputs")
+    if not isinstance(inputs, list) or not all(isinstance(row, dict) for row in inputs):
+        raise Refused(failure(400, "Invalid input JSON: some required fields were not set: [inputs]"))
+    if len(inputs) > MOST:
+        raise Refused(failure(400, f"The number of inputs, {len(inputs)}, is above the limit of {MOST}"))
+    for row in inputs:
+        missing = [name for name in required if row.get(name) in (None, "")]
+        if missing:
+            raise Refused(failure(400, f"Invalid input JSON: some required fields were not set: {missing}"))
+        if "id" in row and not isinstance(row["id"], str):
+            raise Refused(failure(400, "Invalid input JSON: id must be text"))
+        if "properties" in row and not isinstance(row["properties"], dict):
+            raise Refused(failure(400, "Invalid input JSON: properties must be an object"))
+    return inputs
+
+
+def _id_property(kind: ObjectType, inputs: list[Input], operation: str) -> str:
+    """The id property all inputs share; empty means the record id."""
+    names = {row.get("idProperty") or "" for row in inputs}
+    if len(names) > 1:
+        raise Refused(failure(400, "All inputs of a batch must have the same idProperty"))
+    name = next(iter(names), "")
+    if name in ("", "hs_object_id"):
+        return ""
+    if name not in kind.properties:
+        raise Refused(failure(400, f'Property "{name}" does not exist'))
+    if not (kind.properties[name].unique or name in kind.id_properties):
+        text = f"Unable to perform {operation} by non-unique {kind.type_id} property {name}"
+        raise Refused(failure(400, text))
+    return name
+
+
+def _refuse_twice(inputs: list[Input]) -> None:
+    seen: set[str] = set()
+    twice: list[str] = []
+    for row in inputs:
+        folded = fold(row["id"])
+        if folded in seen:
+            twice.append(row["id"])
+        seen.add(folded)
+    if twice:
+        text = f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique"
+        raise Refused(failure(400, text, context={"ids": twice}))
+
+
+def _traced(inputs: list[Input]) -> bool:
+    traces = {trace for row in inputs if isinstance(trace := row.get("objectWriteTraceId"), str) and trace}
+    return len(traces) == len(inputs)
+
+
+def _not_found(kind: ObjectType, missing: list[str]) -> list[Error]:
+    if not missing:
+        return []
+    text = f"Could not get some {kind.label} objects, they may be deleted or not exist. Check that ids are valid."
+    return [{"status": "error", "category": "OBJECT_NOT_FOUND", "message": text, "context": {"ids": missing}}]

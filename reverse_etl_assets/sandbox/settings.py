@@ -1,0 +1,71 @@
+"""What can be set while the sandbox runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(slots=True)
+class Settings:
+    """Defaults are the vendors' published ones.
+
+    Attributes:
+        seed: orders the answers of HubSpot, Bulk API 2.0 and the REST sink.
+        latency_ms: added to every vendor call, milliseconds.
+        salesforce_daily_requests: 100,000 a day is the base of Enterprise Edition (Salesforce Developer Limits
+            and Allocations Quick Reference).
+        salesforce_bulk_polls: how many polls of a job say InProgress before JobComplete.
+        hubspot_ten_second_requests: 190 is Professional and Enterprise (HubSpot API usage guidelines).
+        hubspot_daily_requests: 625,000 is Professional (HubSpot API usage guidelines).
+        hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
+        hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
+        rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
+        rest_token: the bearer token the REST sink asks for; empty means none.
+        rest_max_rows: rows in one request of the REST sink.
+        store_records: False lets the REST sink count rows without keeping them.
+    """
+
+    seed: int = 0
+    latency_ms: float = 0.0
+    salesforce_daily_requests: int = 100_000
+    salesforce_bulk_polls: int = 1
+    hubspot_ten_second_requests: int = 190
+    hubspot_daily_requests: int = 625_000
+    hubspot_search_requests: int = 5
+    hubspot_search_lag_seconds: float = 0.0
+    rest_requests: int = 0
+    rest_window_seconds: float = 1.0
+    rest_token: str = ""
+    rest_max_rows: int = 1_000
+    store_records: bool = True
+
+    def change(self, changes: dict[str, Any]) -> None:
+        """Set several at once; all or none.
+
+        Raises:
+            ValueError: an unknown name, or a value of the wrong type.
+        """
+        checked = {name: self._checked(name, value) for name, value in changes.items()}
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def reset(self) -> None:
+        self.change(asdict(Settings()))
+
+    def describe(self) -> dict[str, Any]:
+        """All settings; a token is shown as set or not."""
+        return asdict(self) | {"rest_token": "set" if self.rest_token else ""}
+
+    def _checked(self, name: str, value: Any) -> Any:
+        known = {part.name for part in fields(self)}
+        if name not in known:
+            raise ValueError(f"setting {name!r} is unknown; settings are {', '.join(sorted(known))}")
+        current = getattr(Settings(), name)
+        if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(current):
+            raise ValueError(f"setting {name!r} takes {type(current).__name__}, got {type(value).__name__}")
+        if isinstance(value, (int, float)) and value < 0:
+            raise ValueError(f"setting {name!r} must not be negative, got {value}")
+        return value
