@@ -38,7 +38,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(value: Any) -> Any:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.startswith("P"):  # ISO 8601, as pydantic writes it
         return value
     match = re.fullmatch(r"\s*(\d+)\s*(s|m|h|d)(ec(ond)?s?|in(ute)?s?|(ou)?rs?|ays?)?\s*", value)
     if match is None:
@@ -271,7 +271,7 @@ def _model_problems(source: YamlSource, sync: Sync, models: Mapping[str, Model])
     if not model.columns:  # undocumented: the plan finds out
         return []
     known = {column.lower() for column in model.columns}
-    used = [(("primary_key",), column) for column in sync.primary_key]
+    used: list[tuple[tuple[str, ...], str]] = [(("primary_key",), column) for column in sync.primary_key]
     used += [(("mapping", field), mapped.column) for field, mapped in sync.mapping.items() if mapped.column]
     if sync.change_detection.last_modified_at:
         used.append((("change_detection", "last_modified_at"), sync.change_detection.last_modified_at))

@@ -1,0 +1,43 @@
+"""Which record a row means, for operations that address records by the destination's own id."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from reverse_etl_assets.feed import Work
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.records import Operation, Outcome, Reason, RowError
+
+
+def to_look_up(work: Work, limit: int) -> Iterator[list[str]]:
+    """External ids whose records have to be found first, at most `limit` at once."""
+    ids = [row.record.external_id for row in work.rows if _unknown(row)]
+    for start in range(0, len(ids), limit):
+        yield ids[start : start + limit]
+
+
+def addressed(work: Work, found: Mapping[str, Sequence[str]]) -> tuple[list[OutboxRow], list[tuple[int, Outcome]]]:
+    """Rows with exactly one record each, and the outcome (by row number) of those that have none or several."""
+    rows: list[OutboxRow] = []
+    outcomes: list[tuple[int, Outcome]] = []
+    for row in work.rows:
+        ids = found.get(row.record.external_id, ()) if _unknown(row) else (row.record.destination_id,)
+        if len(ids) == 1:
+            rows.append(replace(row, record=replace(row.record, destination_id=ids[0])))
+        else:
+            outcomes.append((row.number, _not_addressable(row, [str(i) for i in ids])))
+    return rows, outcomes
+
+
+def _unknown(row: OutboxRow) -> bool:
+    # An update always looks: a stored id may be that of a record that was deleted and made anew.
+    return row.operation is Operation.UPDATE or row.record.destination_id is None
+
+
+def _not_addressable(row: OutboxRow, ids: Sequence[str]) -> Outcome:
+    key = row.record.key
+    if ids:
+        message = f"{len(ids)} records carry this key: {', '.join(ids[:5])}"
+        return Outcome.rejected(key, RowError(message, "AMBIGUOUS_KEY"))
+    if row.operation is Operation.DELETE:
+        return Outcome.skipped(key, Reason.ALREADY_GONE, "there is no record with this key any more")
+    return Outcome.skipped(key, Reason.NOT_FOUND, "there is no record with this key")

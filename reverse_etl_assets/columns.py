@@ -1,0 +1,135 @@
+"""How a sync's keys and fields look in SQL, once the types of the model's columns are known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
+from reverse_etl_assets.yaml_source import did_you_mean
+
+# A decimal of more digits than a double holds travels as text, so that no reader of the JSON can round it.
+_EXACT_DIGITS = 15
+
+
+@dataclass(frozen=True)
+class Column:
+    """A name in the state, and the expression over the model's row that gives its value."""
+
+    name: str
+    expression: str
+    sql_type: str
+    literal: str = ""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A sync's keys and fields over a built model."""
+
+    sync: Sync
+    types: Mapping[str, str]  # of the model's columns, by lower-cased name
+    fold_case: bool
+
+    @classmethod
+    def of(cls, sync: Sync, model_types: Mapping[str, str], *, fold_case: bool) -> "Columns":
+        """Raises StateError if the built model lacks a column that the sync needs."""
+        types = {name.lower(): sql_type for name, sql_type in model_types.items()}
+        missing = [name for name in sync.columns if name.lower() not in types]
+        if missing:
+            hints = [f"`{name}`{did_you_mean(name, model_types)}" for name in missing]
+            raise StateError(f"the built model {sync.model} has no column {' '.join(hints)}")
+        for name in sync.columns:
+            try:
+                field_type(types[name.lower()])
+            except StateError as error:
+                raise StateError(f"model {sync.model}, column {name}: {error}") from None
+        return cls(sync, types, fold_case)
+
+    @cached_property
+    def target(self) -> Target:
+        return self.sync.target({name: field_type(self.types[name.lower()]) for name in self.sync.columns})
+
+    @cached_property
+    def keys(self) -> Sequence[Column]:
+        """The join keys: typed as in the model, or lower-cased text where the destination folds case."""
+        return [
+            Column(f"_retl_k{i}", self._key_expression(name), "VARCHAR" if self.fold_case else self.types[name.lower()])
+            for i, name in enumerate(self.sync.primary_key)
+        ]
+
+    def _key_expression(self, column: str) -> str:
+        return f"lower({quote(column)}::varchar)" if self.fold_case else quote(column)
+
+    @cached_property
+    def fields(self) -> Sequence[Column]:
+        found = []
+        for field, source in self.sync.mapping.items():
+            if source.column:
+                expression, sql_type = quote(source.column), self.types[source.column.lower()]
+            else:
+                expression, sql_type = _constant(source.constant)
+            found.append(Column(quote(field), expression, sql_type, literal(field)))
+        return found
+
+    @cached_property
+    def has_key(self) -> str:
+        """True for a row whose every key column has a value; an empty text is none."""
+        parts = [f"{quote(name)} is not null" for name in self.sync.primary_key]
+        only = self.sync.primary_key[0]
+        if len(self.sync.primary_key) == 1 and self.types[only.lower()] == "VARCHAR":
+            parts.append(f"trim({quote(only)}) <> ''")
+        return " and ".join(parts)
+
+    def key_text(self, expressions: Sequence[str]) -> str:
+        """One text for the whole key; of several columns, joined by `|` so that no two keys share a text."""
+        texts = [f"{expression}::varchar" for expression in expressions]
+        if len(texts) == 1:
+            return texts[0]
+        escaped = [f"replace(replace(coalesce({text}, ''), '\\', '\\\\'), '|', '\\|')" for text in texts]
+        return " || '|' || ".join(escaped)
+
+    def pack(self, relation: str | None) -> str:
+        """The fields as one struct, from a relation that has them or from the model's own row."""
+        values = [f"{relation}.{f.name}" if relation else f.expression for f in self.fields]
+        return "{" + ", ".join(f"{f.literal}: {value}" for f, value in zip(self.fields, values, strict=True)) + "}"
+
+    @cached_property
+    def struct_type(self) -> str:
+        return "STRUCT(" + ", ".join(f"{f.name} {f.sql_type}" for f in self.fields) + ")"
+
+    def json(self, struct: str) -> str:
+        """The fields as JSON: times with a zone, decimals exact."""
+        parts = [f"{f.literal}: {_json_value(f'{struct}.{f.name}', f.sql_type)}" for f in self.fields]
+        return "to_json({" + ", ".join(parts) + "})"
+
+    @cached_property
+    def float_fields(self) -> Sequence[Column]:
+        """Fields that can hold NaN or infinity, which no JSON can carry."""
+        return [f for f in self.fields if field_type(f.sql_type) is FieldType.FLOAT]
+
+
+def _constant(value: str | int | float | bool | None) -> tuple[str, str]:
+    match value:
+        case None:
+            return "null::varchar", "VARCHAR"
+        case bool():
+            return str(value).lower(), "BOOLEAN"
+        case int():
+            return f"{value}::bigint", "BIGINT"
+        case float():
+            return f"{value!r}::double", "DOUBLE"
+    return f"{literal(value)}::varchar", "VARCHAR"
+
+
+def _json_value(value: str, sql_type: str) -> str:
+    match field_type(sql_type):
+        case FieldType.TIMESTAMP:
+            in_utc = f"{value} at time zone 'UTC'" if sql_type.endswith("TIME ZONE") else f"{value}::timestamp"
+            return f"strftime({in_utc}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+        case FieldType.DECIMAL if int(sql_type.split("(")[1].split(",")[0]) > _EXACT_DIGITS:
+            return f"{value}::varchar"
+        case FieldType.INTEGER if sql_type in ("HUGEINT", "UHUGEINT", "UBIGINT"):
+            return f"{value}::varchar"
+    return value

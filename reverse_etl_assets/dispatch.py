@@ -1,0 +1,366 @@
+"""Sends a change set: batches, pacing, retries and bisecting; every row ends with one outcome in the journal."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from reverse_etl_assets.addressing import addressed, to_look_up
+from reverse_etl_assets.destinations.base import Destination, FindsRecords, RunsJobs, encode_json
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    ContractViolation,
+    DestinationError,
+    QuotaExhausted,
+    RequestRejected,
+    RetryLater,
+)
+from reverse_etl_assets.feed import Feed, Work
+from reverse_etl_assets.job_follower import JobFollower
+from reverse_etl_assets.journal_records import Answer, Stopped
+from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.pacing import Pacer, backoff
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowError, Status
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the dispatcher goes on. Times in seconds."""
+
+    attempts: int = 8
+    """Times a batch is sent before its rows are given up."""
+    rate_limited: float = 900.0
+    """How long one batch may be refused for the rate alone."""
+    backoff_base: float = 0.5
+    backoff_cap: float = 60.0
+    last_answers: float = 10.0
+    """How long to wait for answers in flight when the run is cancelled."""
+    job_poll: float = 10.0
+    """Longest wait between two looks at a job."""
+
+
+@dataclass
+class Dispatched:
+    """What the dispatcher has to say at the end; the outcomes themselves stand in the journal."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    stopped: str | None = None
+    """Why rows were left unsent, if any were."""
+    failed: bool = False
+    """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
+
+
+class _Halt(Exception):
+    """The run is ending; the batch at hand is not sent."""
+
+
+class Dispatcher:
+    """One run's sending. Tasks share a feed; each takes a batch to its end."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        writer: JournalWriter,
+        pacer: Pacer,
+        *,
+        sync: str,
+        job_operations: frozenset[Operation] = frozenset(),
+        patience: Patience | None = None,
+        on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
+    ) -> None:
+        self.destination = destination
+        self.capabilities = destination.capabilities
+        self.writer = writer
+        self.pacer = pacer
+        self.sync = sync
+        self.patience = patience or Patience()
+        self.report = Dispatched()
+        self._job_operations = job_operations
+        self._on_progress = on_progress
+        self._halted = asyncio.Event()
+        self._in_flight: set[asyncio.Task[Any]] = set()
+
+    async def run(self, chunks: Iterator[list[OutboxRow]]) -> Dispatched:
+        """Send everything. Returns when every row is settled, or when the run is stopped.
+
+        Cancelling it waits for the answers in flight, so that nothing acknowledged is lost.
+        """
+        feed = Feed(chunks, self._limits)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(self.capabilities.concurrency):
+                    tasks.create_task(self._work(feed))
+        except BaseExceptionGroup as group:  # the journal failed, or our own code
+            await self._last_answers(f"the run broke off: {type(group.exceptions[0]).__name__}")
+            raise group.exceptions[0] from None
+        except asyncio.CancelledError:
+            await self._last_answers("the run was cancelled")
+            raise
+        return self.report
+
+    async def _last_answers(self, why: str) -> None:
+        self._halt(why)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=self.patience.last_answers)
+
+    def _limits(self, operation: Operation) -> tuple[int, int]:
+        if operation in self._job_operations and isinstance(self.destination, RunsJobs):
+            return self.destination.job_max_rows, self.destination.job_max_bytes
+        return self.capabilities.max_rows, self.capabilities.max_bytes
+
+    def _halt(self, why: str, *, failed: bool = False) -> None:
+        if not self._halted.is_set():
+            self.report.stopped, self.report.failed = why, failed
+            self._halted.set()
+
+    async def _work(self, feed: Feed) -> None:
+        while not self._halted.is_set() and (work := await feed.next()):
+            again: Work | None = None
+            try:
+                again = await self._deliver(work)
+            except _Halt:
+                pass
+            except Stopped as stopped:
+                self._halt(str(stopped))
+            finally:
+                await asyncio.shield(feed.done(again))
+
+    async def _deliver(self, work: Work) -> Work | None:
+        """Take a batch to its end. Returns the rows that the destination wants to see again."""
+        rows = await self._locate(work) if work.operation in self.capabilities.needs_id else work.rows
+        if not rows:
+            return None
+        work = replace(work, rows=rows)
+        if work.attempt:
+            await self._sleep(backoff(work.attempt, base=self.patience.backoff_base, cap=self.patience.backoff_cap))
+        send = self._run_job if work.operation in self._job_operations else self._send
+        try:
+            return await self._retrying(lambda last: self._tracked(send(work, last)), work.attempt)
+        except RequestRejected as error:
+            if len(rows) == 1:
+                await self._settle_all(work, Reason.REJECTED, error)
+                return None
+            return await self._bisect(work)
+        except RetryLater as error:
+            await self._settle_all(work, Reason.UNAVAILABLE, error)
+        except (AuthenticationFailed, QuotaExhausted, ContractViolation) as error:
+            self._halt(str(error), failed=True)
+        return None
+
+    async def _bisect(self, work: Work) -> Work | None:
+        """Find the bad row of a batch that was refused as a whole, by sending its halves."""
+        half = len(work.rows) // 2
+        again = [await self._deliver(replace(work, rows=part)) for part in (work.rows[:half], work.rows[half:])]
+        rows = [row for part in again if part for row in part.rows]
+        return Work(work.operation, rows, work.attempt + 1) if rows else None
+
+    async def _retrying(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
+        """Call until it is taken; `call` is told when it is the last time.
+
+        Refusals for the rate alone do not count as attempts: they end when the account's time is up.
+        """
+        limited_until: float | None = None
+        tries = attempt
+        while True:
+            await self._turn()
+            last = attempt + 1 >= self.patience.attempts
+            try:
+                return await call(last)
+            except (RetryLater, Ambiguous) as error:
+                hold = isinstance(error, RetryLater) and error.hold
+                now = asyncio.get_running_loop().time()
+                limited_until = limited_until or now + self.patience.rate_limited
+                attempt += not hold
+                tries += 1
+                if attempt >= self.patience.attempts or (hold and now > limited_until):
+                    raise
+                await self._wait(error, tries)
+
+    async def _turn(self) -> None:
+        """Wait for the account's next slot."""
+        self._check_halted()
+        await self.pacer.slot()
+        self._check_halted()
+
+    def _check_halted(self) -> None:
+        if self._halted.is_set():
+            raise _Halt
+
+    async def _wait(self, error: DestinationError, tries: int) -> None:
+        asked = error.after if isinstance(error, RetryLater) else None
+        seconds = (
+            backoff(tries, base=self.patience.backoff_base, cap=self.patience.backoff_cap) if asked is None else asked
+        )
+        if isinstance(error, RetryLater) and error.hold:
+            await self.pacer.hold(seconds)
+        else:
+            await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but wake up when the run is ending."""
+        try:
+            await asyncio.wait_for(self._halted.wait(), seconds)
+        except TimeoutError:
+            return
+        raise _Halt
+
+    async def _tracked(self, work: Awaitable[T]) -> T:
+        """Run to the end even if the run is cancelled meanwhile: an intent without its answer is a doubt."""
+        task = asyncio.ensure_future(work)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+        return await asyncio.shield(task)
+
+    async def _send(self, work: Work, last: bool) -> Work | None:
+        batch = self._batch(work)
+        number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+        try:
+            outcomes = self._checked(batch, await self._guarded(self.destination.send(batch)))
+        except Ambiguous as error:
+            if work.operation in self.capabilities.idempotent and not last:
+                raise  # the intent stays open: until it is sent again, nobody knows
+            await self._settle_all(work, Reason.AMBIGUOUS, error, number)
+            return None
+        except ContractViolation as error:
+            await self._settle_all(work, Reason.AMBIGUOUS, error, number)
+            raise
+        except DestinationError:
+            await self.writer.answer(number, [])
+            raise
+        return await self._record(work, number, outcomes, last)
+
+    async def _run_job(self, work: Work, last: bool) -> Work | None:
+        assert isinstance(self.destination, RunsJobs)  # noqa: S101 - only then are there job operations
+        batch = self._batch(work)
+        number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+        try:
+            job = await self._guarded(self.destination.open_job(batch))
+        except Ambiguous as error:  # an empty job at worst
+            await self.writer.answer(number, [])
+            raise RetryLater(str(error)) from error
+        except DestinationError:
+            await self.writer.answer(number, [])
+            raise
+        await self.writer.set_job(number, job)
+        try:
+            await self.follower.upload(job, batch)
+            outcomes = self._checked(batch, await self._guarded(self.follower.results(job, batch)))
+        except (Ambiguous, ContractViolation) as error:
+            await self._settle_all(work, Reason.AMBIGUOUS, error, number)
+            if isinstance(error, ContractViolation):
+                raise
+            return None
+        except DestinationError:
+            await self.writer.answer(number, [])
+            raise
+        return await self._record(work, number, outcomes, last)
+
+    async def resume_job(self, number: int, job: str, rows: list[OutboxRow]) -> None:
+        """Collect the results of a job that an earlier, killed run had handed over."""
+        work = Work(rows[0].operation, rows, attempt=self.patience.attempts)
+        batch = self._batch(work)
+        try:
+            outcomes = self._checked(batch, await self._guarded(self.follower.results(job, batch)))
+        except RetryLater:  # never handed over, so never processed
+            await self.writer.answer(number, [])
+            return
+        await self._record(work, number, outcomes, last=True)
+
+    @property
+    def follower(self) -> JobFollower:
+        assert isinstance(self.destination, RunsJobs)  # noqa: S101 - only then is there a job to follow
+        return JobFollower(
+            self.destination, self.pacer, longest_pause=self.patience.job_poll, attempts=self.patience.attempts
+        )
+
+    async def _locate(self, work: Work) -> list[OutboxRow]:
+        """Rows with the destination's own ids; those without exactly one record get their outcome here."""
+        assert isinstance(self.destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
+        found: dict[str, Sequence[str]] = {}
+        try:
+            for ids in to_look_up(work, self.destination.find_limit):
+                found.update(await self._retrying(partial(self._find, ids)))
+        except (RetryLater, RequestRejected, Ambiguous) as error:
+            await self._settle_all(work, Reason.UNAVAILABLE, error)
+            return []
+        except (AuthenticationFailed, QuotaExhausted, ContractViolation) as error:
+            self._halt(str(error), failed=True)
+            return []
+        rows, outcomes = addressed(work, found)
+        if outcomes:
+            number = await self.writer.begin(work.operation, [number for number, _ in outcomes])
+            await self._answer(number, outcomes)
+        return rows
+
+    async def _find(self, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[str]]:
+        assert isinstance(self.destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
+        return await self._guarded(self.destination.find(ids))
+
+    def _batch(self, work: Work) -> Batch:
+        records = [row.record for row in work.rows]
+        return Batch(work.operation, records, idempotency_key(self.sync, work.operation, records))
+
+    async def _guarded(self, call: Awaitable[T]) -> T:
+        """An error that a destination must not raise is a broken contract, not the end of the process."""
+        try:
+            return await call
+        except (DestinationError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            name = type(self.destination).__name__
+            raise ContractViolation(f"{name} failed with {type(error).__name__}") from error
+
+    def _checked(self, batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+        """Outcomes by key. Raises ContractViolation for a key that was not sent or that has two outcomes."""
+        keys = {record.key for record in batch.records}
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        if len(by_key) != len(outcomes) or not by_key.keys() <= keys:
+            name = type(self.destination).__name__
+            raise ContractViolation(f"{name} gave outcomes for rows that were not sent, or two for one row")
+        return by_key
+
+    async def _record(self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool) -> Work | None:
+        """Journal what is final. Returns the rows that the destination asks for again."""
+        final: list[tuple[int, Outcome]] = []
+        again: list[OutboxRow] = []
+        for row in work.rows:
+            outcome = outcomes.get(row.record.key) or self._unanswered(row.record.key, work.operation)
+            if outcome.retry and not last:
+                again.append(row)
+            else:
+                final.append((row.number, outcome.given_up()))
+        await self._answer(number, final)
+        return Work(work.operation, again, work.attempt + 1) if again else None
+
+    def _unanswered(self, key: str, operation: Operation) -> Outcome:
+        reason = Reason.UNANSWERED if operation in self.capabilities.idempotent else Reason.AMBIGUOUS
+        return Outcome(key, Status.FAILED, reason, RowError("the destination's answer does not name this row"))
+
+    async def _settle_all(self, work: Work, reason: Reason, error: DestinationError, number: int | None = None) -> None:
+        """The same failure for every row of a batch."""
+        if number is None:
+            number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+        said = RowError(str(error), getattr(error, "code", None), getattr(error, "field", None))
+        outcomes = [(row.number, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows]
+        await self._answer(number, outcomes)
+
+    async def _answer(self, number: int, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        answers = [Answer(row, o.status, o.reason, o.destination_id, o.error, o.inferred) for row, o in outcomes]
+        await self.writer.answer(number, answers)
+        self.report.statuses.update(outcome.status.value for _, outcome in outcomes)
+        self._on_progress(self.report.statuses)
+
+
+def idempotency_key(sync: str, operation: Operation, records: Sequence[Any]) -> str:
+    """The same for the same rows with the same values, in every process and run."""
+    digest = hashlib.sha256(f"{sync}\n{operation}\n".encode())
+    for record in records:
+        digest.update(encode_json([record.key, record.fields]))
+    return digest.hexdigest()[:40]

@@ -1,0 +1,61 @@
+"""Follows a destination's asynchronous job from its upload to its results, also one that an earlier run left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import TypeVar
+
+from reverse_etl_assets.destinations.base import JobState, RunsJobs
+from reverse_etl_assets.errors import Ambiguous, RetryLater
+from reverse_etl_assets.pacing import Pacer
+from reverse_etl_assets.records import Batch, Outcome
+
+T = TypeVar("T")
+
+
+class JobFollower:
+    """Talks to one destination about its jobs. `longest_pause` is in seconds."""
+
+    def __init__(self, destination: RunsJobs, pacer: Pacer, *, longest_pause: float, attempts: int) -> None:
+        self._destination = destination
+        self._pacer = pacer
+        self._longest_pause = longest_pause
+        self._attempts = attempts
+
+    async def upload(self, job: str, batch: Batch) -> None:
+        """Hand the rows over. Raises RetryLater if the job did not take them: then none was processed."""
+        await self._pacer.slot()
+        try:
+            await self._destination.upload(job, batch)
+        except (RetryLater, Ambiguous) as error:
+            if await self._insist(lambda: self._destination.poll(job)) in (JobState.OPEN, JobState.GONE):
+                raise RetryLater(str(error)) from error
+
+    async def results(self, job: str, batch: Batch) -> Sequence[Outcome]:
+        """Wait for the job's end and collect. Raises Ambiguous if the destination does not know the job any more,
+        RetryLater if it was never handed over."""
+        for look in count():
+            state = await self._insist(lambda: self._destination.poll(job))
+            if state is JobState.DONE:
+                return await self._insist(lambda: self._destination.collect(job, batch))
+            if state is JobState.GONE:
+                raise Ambiguous(f"job {job} is not known to the destination any more")
+            if state is JobState.OPEN:
+                raise RetryLater(f"job {job} was never handed over")
+            await asyncio.sleep(self._pause(look))
+        raise AssertionError("unreachable")
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer: the rows have been sent, giving up now would lose what became of them."""
+        for attempt in count(1):
+            await self._pacer.slot()
+            try:
+                return await call()
+            except RetryLater as error:
+                if attempt >= self._attempts:
+                    raise Ambiguous(f"the job's state could not be read: {error}") from error
+                await asyncio.sleep(error.after if error.after is not None else self._pause(attempt))
+        raise AssertionError("unreachable")
+
+    def _pause(self, look: int) -> float:
+        return min(self._longest_pause, 0.25 * 2.0 ** min(look, 10))

@@ -1,0 +1,185 @@
+"""The plan: what a run would send, found by one comparison inside the warehouse."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.records import Operation
+from reverse_etl_assets.spec import OPERATIONS, SyncMode
+from reverse_etl_assets.sql import render
+from reverse_etl_assets.warehouses.duckdb import literal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts of a change set. The rows stand in the outbox that the plan was written to.
+
+    `removed_known` is false if only recently modified rows were compared.
+    """
+
+    model_rows: int
+    synced_rows: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    rejected: int
+    held: int
+    to_send: Mapping[Operation, int]
+    removed_known: bool
+    newest: datetime | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        names = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Prefilter:
+    """Compare only rows modified since `since`, and those that are not settled yet."""
+
+    column: str
+    since: datetime
+
+
+def make_plan(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    columns: Columns,
+    *,
+    outbox: str = "state.outbox",
+    prefilter: Prefilter | None = None,
+) -> Plan:
+    """Compare the model with the synced rows and write the change set to the outbox."""
+    names = _names(relation, columns, outbox, prefilter)
+    model_rows, keyed_rows, newest = _measure(con, names, columns)
+    con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
+    synced_rows = _number(con, "select count(*) from state.synced")
+    scope = "changes" if prefilter else _duplicate_scope(_count(con, outbox, "kind"), keyed_rows, synced_rows)
+    _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
+    found = _count(con, outbox, "kind")
+    held = _hold(con, outbox)
+    con.execute(f"delete from {outbox} where operation is null and reason is null")
+    changes = sum(found.get(kind, 0) for kind in ("added", "changed", "rejected"))
+    return Plan(
+        model_rows=model_rows,
+        synced_rows=synced_rows,
+        added=found.get("added", 0),
+        changed=found.get("changed", 0),
+        removed=found.get("removed", 0),
+        unchanged=model_rows - changes,
+        rejected=found.get("rejected", 0),
+        held=held,
+        to_send={Operation(op): n for op, n in _count(con, outbox, "operation").items() if op},
+        removed_known=prefilter is None,
+        newest=newest,
+    )
+
+
+def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None) -> dict[str, Any]:
+    """What the SQL templates need to know."""
+    differs = " or ".join(f"model.{f.name} is distinct from synced.{f.name}" for f in columns.fields)
+    model_keys = [f"model.{key.name}" for key in columns.keys]
+    own_keys = [key.expression for key in columns.keys]
+    raw_keys = [f'"{name}"' for name in columns.sync.primary_key]
+    key_columns = " or ".join(columns.sync.primary_key)
+    recent = f'"{prefilter.column}" >= $since or "{prefilter.column}" is null' if prefilter else None
+    pending = f"{columns.key_text(own_keys)} in (select key from state.pending)"
+    return {
+        "outbox": outbox,
+        "relation": relation,
+        "mode": columns.sync.sync_mode.value,
+        "operations": _operations(columns.sync.sync_mode),
+        "keys": columns.keys,
+        "key_names": ", ".join(key.name for key in columns.keys),
+        "fields": columns.fields,
+        "has_key": columns.has_key,
+        "external_id": columns.key_text(raw_keys),
+        "key_text": columns.key_text(model_keys),
+        "key_text_of_row": columns.key_text(own_keys),
+        "differs": differs,
+        "pack": columns.pack,
+        "pack_expressions": columns.pack(None),
+        "prefilter": f"{recent} or {pending}" if prefilter else None,
+        "no_key_message": literal(f"the primary key ({key_columns}) is empty"),
+        "duplicate_message": literal(" rows of the model share this primary key"),
+    }
+
+
+def _measure(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns) -> tuple[int, int, Any]:
+    """Rows of the model, those with a key, and the newest modification if the sync goes by it."""
+    modified = columns.sync.change_detection.last_modified_at
+    newest = f'max("{modified}")::timestamp' if modified else "null"
+    query = f"select count(*), count(*) filter (where {names['has_key']}), {newest} from {names['relation']}"
+    row = con.execute(query).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return row[0], row[1], row[2]
+
+
+def _reject(
+    con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns, *, keyless: bool, scope: str
+) -> None:
+    """Take rows without a usable key or value out of the change set, and name each as rejected."""
+    outbox = names["outbox"]
+    con.execute(render("duplicate_keys", **names, scope=scope))
+    duplicates = _number(con, "select count(*) from duplicate_keys")
+    if duplicates:
+        con.execute(f"delete from {outbox} using duplicate_keys where {_same_key(columns, outbox, 'duplicate_keys')}")
+    if duplicates or keyless:
+        con.execute(render("rejected_rows", **names))
+    for field in columns.float_fields:
+        con.execute(
+            f"update {outbox} set kind = 'rejected', operation = null, reason = 'invalid', message = $message"
+            f" where kind <> 'rejected' and not isfinite(after.{field.name})",
+            {"message": f"{field.name} is not a finite number"},
+        )
+
+
+def _duplicate_scope(found: Mapping[str, int], keyed_rows: int, synced_rows: int) -> str:
+    """Where to look for keys that stand in two rows of the model, without grouping the whole model.
+
+    Synced keys are unique, so as many model rows as synced rows found a partner unless a key is there twice;
+    of the added rows only those themselves have to be grouped.
+    """
+    added, removed = found.get("added", 0), found.get("removed", 0)
+    if keyed_rows - added != synced_rows - removed:
+        return "model"
+    return "added" if added else "none"
+
+
+def _same_key(columns: Columns, left: str, right: str) -> str:
+    return " and ".join(f"{left.split('.')[-1]}.{key.name} = {right}.{key.name}" for key in columns.keys)
+
+
+def _operations(mode: SyncMode) -> dict[str, str]:
+    """What is done with each kind of row; kinds that the mode leaves alone have no operation."""
+    write = next(iter(OPERATIONS[mode] - {Operation.DELETE})).value
+    if mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND):
+        return {"added": write}
+    operations = {"added": write, "changed": write, "unchanged": write}
+    if Operation.DELETE in OPERATIONS[mode]:
+        operations["removed"] = Operation.DELETE.value
+    return operations
+
+
+def _hold(con: duckdb.DuckDBPyConnection, outbox: str) -> int:
+    """Keep back rows of which an earlier send is ambiguous and must not be repeated."""
+    con.execute(
+        f"update {outbox} as o set operation = null, reason = 'held', message = held.message"
+        " from state.held as held where o.key = held.key and o.operation is not null"
+    )
+    return _number(con, f"select count(*) from {outbox} where reason = 'held'")
+
+
+def _count(con: duckdb.DuckDBPyConnection, relation: str, column: str) -> dict[str, int]:
+    return dict(con.execute(f"select {column}, count(*) from {relation} group by all").fetchall())
+
+
+def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = con.execute(query).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,66 @@
+-- The change set: the model compared with the synced rows, key by key and value by value.
+-- Rows with an unusable key are left out of the model's side here and rejected in rejected.sql; a key that the model
+-- holds twice still meets its synced row, so it never looks removed.
+create or replace table {{ outbox }} as
+with model as (
+    select
+        {%- for key in keys %}
+        {{ key.expression }} as {{ key.name }},
+        {%- endfor %}
+        {{ external_id }} as _retl_external_id
+        {%- for field in fields %},
+        {{ field.expression }} as {{ field.name }}
+        {%- endfor %}
+    from {{ relation }}
+    where {{ has_key }}
+    {%- if prefilter %} and ({{ prefilter }}){% endif %}
+),
+compared as (
+select
+    case
+        when synced._retl_key is null then 'added'
+        when model.{{ keys[0].name }} is null then 'removed'
+        {%- if mode == 'full_refresh' %}
+        when not ({{ differs }}) then 'unchanged'
+        {%- endif %}
+        else 'changed'
+    end as kind,
+    {%- for key in keys %}
+    coalesce(model.{{ key.name }}, synced.{{ key.name }}) as {{ key.name }},
+    {%- endfor %}
+    coalesce(synced._retl_key, {{ key_text }}) as key,
+    coalesce(model._retl_external_id, synced._retl_key) as external_id,
+    synced._retl_id as destination_id,
+    null::varchar as reason,
+    null::varchar as message,
+    case
+        when synced._retl_key is not null and model.{{ keys[0].name }} is not null then
+            list_filter([
+                {%- for field in fields %}
+                case when model.{{ field.name }} is distinct from synced.{{ field.name }} then {{ field.literal }} end
+                {%- if not loop.last %},{% endif %}
+                {%- endfor %}
+            ], lambda name: name is not null)
+    end as changed_fields,
+    case when synced._retl_key is not null then {{ pack('synced') }} end as before,
+    case when model.{{ keys[0].name }} is not null then {{ pack('model') }} end as after
+from model
+{{ 'left' if prefilter else 'full outer' }} join state.synced as synced
+    on {% for key in keys %}model.{{ key.name }} = synced.{{ key.name }}{% if not loop.last %} and {% endif %}{% endfor %}
+where
+    synced._retl_key is null
+    or model.{{ keys[0].name }} is null
+    {%- if mode == 'full_refresh' %}
+    or true
+    {%- elif mode not in ('insert_only', 'append') %}
+    or {{ differs }}
+    {%- endif %}
+)
+select
+    *,
+    case kind
+        {%- for kind, operation in operations.items() %}
+        when '{{ kind }}' then '{{ operation }}'
+        {%- endfor %}
+    end as operation
+from compared

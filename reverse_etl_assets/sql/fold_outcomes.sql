@@ -1,0 +1,26 @@
+-- One outcome for each row of the outbox: what the destination said, or why the row was not sent.
+insert into state.outcomes
+select
+    $run_id as run_id,
+    coalesce(answers.answered_at, $now::timestamp) as answered_at,
+    outbox.key,
+    outbox.kind,
+    outbox.operation,
+    case
+        when answers.status is not null then answers.status
+        when outbox.reason = 'invalid' then 'failed'
+        else 'skipped'
+    end as status,
+    coalesce(answers.reason, outbox.reason, case when answers.status is null then 'stopped' end) as reason,
+    answers.code,
+    case when answers.status is null then coalesce(outbox.message, $stopped) else answers.message end as message,
+    answers.field,
+    coalesce(answers.destination_id, outbox.destination_id) as destination_id,
+    coalesce(answers.inferred, false) as inferred,
+    outbox.changed_fields,
+    case
+        when answers.status is null or answers.status not in ('created', 'updated', 'deleted')
+        then {{ fields_json }}
+    end as fields
+from state.outbox as outbox
+left join answers on answers.number = outbox.rowid

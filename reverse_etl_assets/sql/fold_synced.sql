@@ -1,0 +1,15 @@
+-- Acknowledged rows replace their synced rows.
+insert into state.synced by name
+select
+    outbox.key as _retl_key,
+    coalesce(answers.destination_id, outbox.destination_id) as _retl_id,
+    $run_id as _retl_run,
+    {%- for key in keys %}
+    outbox.{{ key.name }} as {{ key.name }},
+    {%- endfor %}
+    {%- for field in fields %}
+    outbox.after.{{ field.name }} as {{ field.name }}{% if not loop.last %},{% endif %}
+    {%- endfor %}
+from state.outbox as outbox
+join answers on answers.number = outbox.rowid
+where ({{ settled }}) and outbox.operation <> 'delete'

@@ -1,0 +1,132 @@
+"""DuckDB as the warehouse: dbt's file is attached read-only for the moment a plan takes, state lives beside it."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.records import FieldType
+
+_TYPES = {
+    "VARCHAR": FieldType.TEXT,
+    "UUID": FieldType.TEXT,
+    "ENUM": FieldType.TEXT,
+    "BOOLEAN": FieldType.BOOLEAN,
+    "DATE": FieldType.DATE,
+    "TIME": FieldType.TIME,
+    "DECIMAL": FieldType.DECIMAL,
+    "FLOAT": FieldType.FLOAT,
+    "DOUBLE": FieldType.FLOAT,
+    "STRUCT": FieldType.JSON,
+    "MAP": FieldType.JSON,
+    "JSON": FieldType.JSON,
+}
+
+
+def field_type(sql_type: str) -> FieldType:
+    """What a DuckDB type means to a destination. Raises StateError for types that cannot leave the warehouse."""
+    base = sql_type.split("(")[0]
+    if sql_type.endswith("]"):
+        return FieldType.JSON
+    if base.startswith("TIMESTAMP"):
+        return FieldType.TIMESTAMP
+    if base.endswith("INT") or base == "INTEGER" or base == "UINTEGER":
+        return FieldType.INTEGER
+    if base not in _TYPES:
+        raise StateError(f"a column of type {sql_type} cannot be sent; cast it in the dbt model.")
+    return _TYPES[base]
+
+
+def quote(identifier: str) -> str:
+    """An SQL identifier, quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string literal, for the statements that take no bound values."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class DuckDBWarehouse:
+    """The file dbt builds, and the folder of state files, one for each sync.
+
+    DuckDB lets one process write or many read and fails at once where it would have to wait, so opening is
+    retried with jitter for `lock_wait` seconds.
+    """
+
+    database: Path
+    state_folder: Path
+    memory_limit: str = "1GB"
+    threads: int | None = None
+    lock_wait: float = 60.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def state_file(self, sync: str) -> Path:
+        return self.state_folder / f"{sync}.duckdb"
+
+    def lock_file(self, sync: str) -> Path:
+        return self.state_folder / f"{sync}.lock"
+
+    @contextmanager
+    def open(self, sync: str, *, write: bool = False, models: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with the sync's state attached as `state` and, if asked for, dbt's file as `warehouse`.
+
+        A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing.
+        """
+        con = duckdb.connect(":memory:")
+        try:
+            con.execute(f"SET memory_limit = {literal(self.memory_limit)}")
+            con.execute(f"SET temp_directory = {literal(str(self.state_folder / 'spill'))}")
+            con.execute("SET preserve_insertion_order = false")
+            con.execute("SET TimeZone = 'UTC'")
+            if self.threads:
+                con.execute(f"SET threads = {self.threads:d}")
+            state = self.state_file(sync)
+            if write:
+                self.state_folder.mkdir(parents=True, exist_ok=True)
+                self._attach(con, state, "state", "")
+            elif state.exists():
+                self._attach(con, state, "state", "(READ_ONLY)")
+            else:
+                con.execute("ATTACH ':memory:' AS state")
+            if models:
+                if not self.database.exists():
+                    raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
+                self._attach(con, self.database, "warehouse", "(READ_ONLY)")
+            yield con
+        finally:
+            con.close()
+
+    def _attach(self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mode: str) -> None:
+        give_up = time.monotonic() + self.lock_wait
+        while True:
+            try:
+                con.execute(f"ATTACH {literal(str(path))} AS {quote(name)} {mode}")
+                return
+            except duckdb.Error as error:
+                if "lock" not in str(error).lower():
+                    raise StateError(f"{path} cannot be opened: {error}") from error
+                if time.monotonic() > give_up:
+                    raise StateError(
+                        f"{path} is still locked by another process after {self.lock_wait:.0f} s: {error}"
+                    ) from error
+            self.sleep(random.uniform(0.02, 0.25))  # noqa: S311 - jitter
+
+    def relation(self, model: Model) -> str:
+        """The model's table, quoted."""
+        return f"warehouse.{quote(model.schema)}.{quote(model.identifier)}"
+
+    def column_types(self, con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
+        """The built table's columns and their types. Raises StateError if dbt has not built it yet."""
+        try:
+            rows = con.execute(f"DESCRIBE {self.relation(model)}").fetchall()
+        except duckdb.CatalogException:
+            raise StateError(f"model {model.name} is not built yet; run `dbt build --select {model.name}`.") from None
+        return {row[0]: row[1] for row in rows}
