@@ -3,6 +3,7 @@
 - ``POST|PUT|PATCH /rest/{collection}``: one record (object) or a batch (list, ``{"records": [...]}`` or NDJSON);
   records with a known key are updated, others created.
 - ``PUT|PATCH /rest/{collection}/{key}``: one record; PATCH of an unknown key is 404.
+- ``GET /rest/{collection}``: how many there are; ``GET /rest/{collection}/{key}``: one record.
 - ``DELETE /rest/{collection}/{key}``: 204, or 404. ``DELETE /rest/{collection}`` and ``POST
   /rest/{collection}/delete`` take a batch of records or of bare keys.
 
@@ -52,6 +53,7 @@ class Rest:
             [
                 ("POST", "/{collection}/delete", self._delete_batch),
                 ("DELETE", "/{collection}", self._delete_batch),
+                ("GET", "/{collection}", self._total),
                 ("POST PUT PATCH", "/{collection}", self._write),
                 ("GET", "/{collection}/{key:.+}", self._read),
                 ("POST PUT PATCH", "/{collection}/{key:.+}", self._write),
@@ -232,6 +234,11 @@ class Rest:
         table.purge(_must(table, key))
         table.counters.deleted += 1
 
+    def _total(self, call: Call) -> Answer:
+        call.note("read", call.params["collection"])
+        table = self.tables.get(call.params["collection"])
+        return Answer(200, {"total": len(table.entries) if table else 0}, media=JSON_MEDIA)
+
     def _read(self, call: Call) -> Answer:
         table, key = self.table(call.params["collection"]), call.params["key"]
         call.note("read", table.name, 1)
@@ -272,7 +279,7 @@ def _decoded(call: Call) -> Row | list[Any]:
         body = call.json()
     except (ValueError, msgspec.DecodeError) as error:
         raise Refused(failure(400, "bad_json", str(error))) from None
-    if isinstance(body, dict) and isinstance(body.get("records"), list) and len(body) == 1:
+    if isinstance(body, dict) and isinstance(body.get("records"), list):
         body = body["records"]
     if not isinstance(body, (dict, list)):
         raise Refused(failure(400, "bad_request", "The body must be a record or a list of records"))

@@ -116,11 +116,9 @@ class Collections:
                 raise RowError("DUPLICATE_VALUE", f"Duplicate id specified: {ids[index]}")
             return self._records.delete(kind, ids[index])
 
-        found = {
-            by_prefix[record_id[:3]].name: by_prefix[record_id[:3]] for record_id in ids if record_id[:3] in by_prefix
-        }
-        call.object = _joined(list(found.values()))
-        return self._each(call, ids, write, args.get("allOrNone") == "true", list(found.values()))
+        kinds = [by_prefix[record_id[:3]] for record_id in ids if record_id[:3] in by_prefix]
+        call.object = _joined(kinds)
+        return self._each(call, ids, write, args.get("allOrNone") == "true", kinds)
 
     def _read(self, call: Call) -> Answer:
         kind = object_of(call)
