@@ -1,9 +1,11 @@
 """Every test of the journal runs on SQLite and on a real PostgreSQL."""
 
+import subprocess
+import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
@@ -73,3 +75,40 @@ def open_journal(journal_url: str, clock: Clock) -> Iterator[Callable[[], Journa
 @pytest.fixture
 def journal(open_journal: Callable[[], Journal]) -> Journal:
     return open_journal()
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a function of `processes.py` in another process; it waits for a line of input before it does its work."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_one(function: str, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, str(Path(__file__).with_name("processes.py")), function, *arguments]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return process
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def say_go(processes: Sequence["subprocess.Popen[str]"]) -> None:
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+
+@pytest.fixture
+def go() -> Callable[[Sequence["subprocess.Popen[str]"]], None]:
+    """Waits until all processes are ready, then lets all of them go."""
+    return say_go

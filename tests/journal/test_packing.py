@@ -1,0 +1,59 @@
+"""What is packed comes back as it was, whatever it is, and common batches stay small."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reverse_etl_assets.journal_records import Answer, pack_answers, pack_rows, unpack_answers, unpack_rows
+from reverse_etl_assets.records import Reason, RowError, Status
+
+row_numbers = st.integers(0, 2**63 - 1) | st.integers(0, 50)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+errors = st.builds(RowError, texts, st.none() | texts, st.none() | texts)
+answers = st.builds(
+    Answer,
+    row_numbers,
+    st.sampled_from(Status),
+    st.none() | st.sampled_from(Reason),
+    st.none() | texts,
+    st.none() | errors,
+    st.booleans(),
+)
+
+
+@given(st.lists(row_numbers))
+def test_rows(rows: list[int]) -> None:
+    assert unpack_rows(pack_rows(rows)) == rows
+
+
+@given(st.integers(0, 2**62), st.integers(0, 5000))
+def test_a_range_of_rows_takes_a_few_bytes(first: int, count: int) -> None:
+    rows = range(first, first + count)
+    packed = pack_rows(rows)
+    assert unpack_rows(packed) == list(rows)
+    assert len(packed) <= 13
+
+
+@given(st.lists(answers))
+def test_answers(given_answers: list[Answer]) -> None:
+    assert unpack_answers(pack_answers(given_answers)) == given_answers
+
+
+@given(answers, st.integers(1, 300))
+def test_equal_answers_are_kept_once(answer: Answer, count: int) -> None:
+    same = [Answer(row, Status.UPDATED) for row in range(count)]
+    assert unpack_answers(pack_answers(same)) == same
+    assert len(pack_answers(same)) < 30
+    assert unpack_answers(pack_answers([answer] * count)) == [answer] * count
+
+
+@pytest.mark.parametrize("half", ["\ud800", "x\udfff"])
+def test_half_a_surrogate_pair_does_not_lose_the_answer(half: str) -> None:
+    escape = half.encode("utf-8", "backslashreplace").decode()
+    answer = Answer(1, Status.FAILED, Reason.REJECTED, half, RowError(half, half, None))
+    expected = Answer(1, Status.FAILED, Reason.REJECTED, escape, RowError(escape, escape, None))
+    assert unpack_answers(pack_answers([answer])) == [expected]
+
+
+def test_no_answers_yet() -> None:
+    assert unpack_answers(None) == []

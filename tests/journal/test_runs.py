@@ -1,0 +1,101 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, SentBatch
+from reverse_etl_assets.records import Operation, Reason, RowError, Status
+
+
+class TestRuns:
+    def test_run_is_open_until_ended(self, journal: Journal, clock: Any) -> None:
+        started = clock.now
+        journal.start_run("r1", "contacts", "crm", plan_id="p1", model_rows=5_000_000_000, counts={"added": 2})
+        opened = Run("r1", "contacts", "crm", RunStatus.OPEN, started, None, "p1", 5_000_000_000, {"added": 2}, None)
+        assert journal.run("r1") == opened
+        assert journal.open_runs("contacts") == [opened]
+        clock.now += 60
+        journal.end_run("r1", RunStatus.DONE, counts={"created": 2}, detail="fine\0 \ud83d")
+        assert journal.open_runs("contacts") == []
+        ended = journal.run("r1")
+        assert ended is not None
+        assert (ended.status, ended.started_at, ended.ended_at) == (RunStatus.DONE, started, started + 60)
+        assert (ended.counts, ended.detail) == ({"created": 2}, "fine \\ud83d")
+
+    def test_histories(self, journal: Journal) -> None:
+        for i in range(4):
+            journal.start_run(f"contacts-{i}", "contacts", "crm")
+            journal.start_run(f"deals-{i}", "deals", "crm")
+        journal.end_run("contacts-1", RunStatus.GUARDED, counts={})
+        assert [r.run_id for r in journal.open_runs("contacts")] == ["contacts-0", "contacts-2", "contacts-3"]
+        assert [r.run_id for r in journal.history("contacts", 3)] == ["contacts-3", "contacts-2", "contacts-1"]
+        assert [r.run_id for r in journal.latest_runs()] == ["contacts-3", "deals-3"]
+        assert journal.history("nothing") == []
+        assert journal.run("nothing") is None
+
+    def test_a_run_starts_once_and_is_known_when_it_ends(self, journal: Journal) -> None:
+        journal.start_run("r1", "contacts", "crm")
+        with pytest.raises(StateError, match="r1 is in the journal already"):
+            journal.start_run("r1", "contacts", "crm")
+        with pytest.raises(StateError, match="r2 is not in the journal"):
+            journal.end_run("r2", RunStatus.DONE, counts={})
+
+
+class TestBatches:
+    @pytest.fixture(autouse=True)
+    def run(self, journal: Journal) -> None:
+        journal.start_run("r1", "contacts", "crm")
+
+    def test_intent_then_job_then_answers(self, journal: Journal, clock: Any) -> None:
+        sent_at = clock.now
+        journal.begin_batches("r1", [Intent(2, Operation.DELETE, [9]), Intent(1, Operation.UPSERT, [1, 2, 3, 8])])
+        clock.now += 5
+        journal.set_job("r1", 2, "750xx")
+        answers = [
+            Answer(1, Status.CREATED, destination_id="003xx"),
+            Answer(2, Status.UPDATED, inferred=True),
+            Answer(3, Status.FAILED, Reason.REJECTED, error=RowError("bad e-mail", "INVALID", "email")),
+            Answer(8, Status.SKIPPED, Reason.NOT_FOUND),
+        ]
+        journal.answer_batches("r1", {1: answers})
+        assert list(journal.batches("r1")) == [
+            SentBatch(1, Operation.UPSERT, [1, 2, 3, 8], None, sent_at, sent_at + 5, answers),
+            SentBatch(2, Operation.DELETE, [9], "750xx", sent_at, None, []),
+        ]
+
+    def test_all_pages_come_in_order(self, journal: Journal) -> None:
+        for first in (1, 2):
+            journal.begin_batches("r1", [Intent(n, Operation.INSERT, [n]) for n in range(first, 802, 2)])
+        assert [b.number for b in journal.batches("r1")] == list(range(1, 802))
+
+    def test_a_batch_that_was_not_begun_has_no_answers(self, journal: Journal) -> None:
+        journal.begin_batches("r1", [Intent(1, Operation.INSERT, [1])])
+        for change in (
+            lambda: journal.answer_batches("r1", {1: [Answer(1, Status.CREATED)], 2: []}),
+            lambda: journal.set_job("r1", 2, "job"),
+            lambda: journal.begin_batches("r1", [Intent(2, Operation.INSERT, []), Intent(1, Operation.INSERT, [])]),
+            lambda: journal.begin_batches("r2", [Intent(1, Operation.INSERT, [1])]),
+        ):
+            with pytest.raises(StateError):
+                change()
+        (batch,) = journal.batches("r1")
+        assert batch.answered_at is None, "a change that fails leaves nothing behind"
+
+    def test_forget_keeps_runs_and_what_is_not_folded(self, journal: Journal, clock: Any) -> None:
+        for run_id in ("r2", "r3"):
+            journal.start_run(run_id, "contacts", "crm")
+        for run_id in ("r1", "r2", "r3"):
+            journal.begin_batches(run_id, [Intent(n, Operation.INSERT, [n]) for n in (1, 2)])
+        journal.end_run("r2", RunStatus.DONE, counts={})
+        clock.now += 100
+        journal.end_run("r3", RunStatus.DONE, counts={})
+        assert journal.forget_batches(clock.now) == 2
+        assert [len(list(journal.batches(r))) for r in ("r1", "r2", "r3")] == [2, 0, 2]
+        assert len(journal.history("contacts")) == 3
+
+
+def test_two_handles_see_the_same_journal(open_journal: Callable[[], Journal]) -> None:
+    one, other = open_journal(), open_journal()
+    one.start_run("r1", "contacts", "crm")
+    assert other.run("r1") == one.run("r1")
