@@ -111,7 +111,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         results = self.options.results
-        if response.status_code not in self.options.success:
+        done = self.options.success | ({207} if results.match != "status" else set())
+        if response.status_code not in done:
             raise Ambiguous(f"HTTP {response.status_code} is not in `success`: nobody knows if it is done")
         if results.match != "status":
             if response.content:

@@ -99,7 +99,8 @@ class WebhookOptions(SyncOptions):
     max_bytes: int = Field(1_000_000, ge=1_000)
     """Most bytes in a request body."""
     success: frozenset[int] = frozenset({200, 201, 204})
-    """Statuses that mean done. 202 (taken, not done yet) is not among them: add it if that is all there is."""
+    """Statuses that mean done; 207 too, where the answer lists results. 202 (taken, not done yet) is not among them:
+    add it if that is all there is."""
     exists: frozenset[int] = frozenset({409})
     """Statuses that mean, for an insert of one record, that it is there already."""
     missing: frozenset[int] = frozenset({404, 410})

@@ -9,6 +9,7 @@ from reverse_etl_assets.destinations.webhook_template import Render, compile_pat
 from reverse_etl_assets.records import Batch, Operation, Record, Target
 
 _ALWAYS = ("operation", "object", "idempotency_key")
+_RECORD = {"key": "{{ key }}", "fields": "{{ fields }}"}
 
 
 def able(options: WebhookOptions) -> frozenset[Operation]:
@@ -20,14 +21,14 @@ def able(options: WebhookOptions) -> frozenset[Operation]:
 class RequestTemplates:
     """One operation's request: the options with the operation's own settings laid over them.
 
+    `fields` holds the external id, too; of a row that is deleted nothing else is left.
     Raises SpecError for a placeholder that does not exist.
     """
 
     def __init__(self, target: Target, options: WebhookOptions, operation: Operation) -> None:
         self._target = target
         own = options.operations.get(operation, Call())
-        # A removed row has nothing left but its key.
-        row = ["key"] if operation is Operation.DELETE else ["key", "fields", *_field_names(target)]
+        row = ["key", "fields", *(f"fields.{name}" for name in (target.external_id, *target.fields))]
         self._one_row = options.batch_size == 1
         known = [*_ALWAYS, "records", *(row if self._one_row else [])]
         where = f"operations.{operation}." if operation in options.operations else ""
@@ -35,7 +36,7 @@ class RequestTemplates:
         path = options.path if own.path is None else own.path
         self.path = compile_path(path, [name for name in known if name not in ("records", "fields")], f"{where}path")
         self.headers = {n: compile_template(v, _ALWAYS, f"headers.{n}") for n, v in options.headers.items()}
-        record = options.record if options.record is not None else _default_record(operation)
+        record = _RECORD if options.record is None else options.record
         self._record = compile_template(record, [*_ALWAYS, *row], "record")
         body = own.body if own.body is not None else options.body
         if body is None:
@@ -59,11 +60,3 @@ class RequestTemplates:
     def _row(self, record: Record) -> dict[str, Any]:
         key = key_value(self._target.key_type, record.external_id)
         return {"key": key, "fields": {self._target.external_id: key, **record.fields}}
-
-
-def _default_record(operation: Operation) -> Mapping[str, str]:
-    return {"key": "{{ key }}"} if operation is Operation.DELETE else {"key": "{{ key }}", "fields": "{{ fields }}"}
-
-
-def _field_names(target: Target) -> list[str]:
-    return [f"fields.{name}" for name in (target.external_id, *target.fields)]

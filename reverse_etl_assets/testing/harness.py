@@ -1,0 +1,135 @@
+# ruff: noqa: S101
+"""What a destination's author says about it, and how the contract's tests run it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import httpx
+from pydantic import SecretStr
+
+from reverse_etl_assets.destinations.base import ConnectionSettings, FindsRecords, HttpDestination
+from reverse_etl_assets.errors import RequestRejected
+from reverse_etl_assets.records import Batch, Operation, Outcome, Record, RowError, Status, Target
+from reverse_etl_assets.testing.builders import batch
+from reverse_etl_assets.testing.interference import Interference
+
+GOOD = frozenset({Status.CREATED, Status.UPDATED, Status.DELETED})
+
+
+@dataclass
+class Session:
+    """A destination, opened, and what stands between it and its server."""
+
+    destination: HttpDestination[Any, Any]
+    wire: Interference
+
+    async def deliver(self, operation: Operation, *records: Record) -> dict[str, Outcome]:
+        """Outcomes by key. As the engine does, cuts batches and bisects one that is refused as a whole."""
+        most = self.destination.capabilities.max_rows
+        outcomes: list[Outcome] = []
+        for start in range(0, len(records), most):
+            outcomes += await self._settle(batch(operation, *records[start : start + most]))
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        assert len(by_key) == len(outcomes), "two outcomes for one row"
+        return by_key
+
+    async def _settle(self, sent: Batch) -> Sequence[Outcome]:
+        try:
+            return await self.destination.send(sent)
+        except RequestRejected as error:
+            rows = sent.records
+            if len(rows) == 1:
+                return [Outcome.rejected(rows[0].key, RowError(str(error), error.code, error.field))]
+            half = len(rows) // 2
+            first = await self._settle(batch(sent.operation, *rows[:half]))
+            return [*first, *await self._settle(batch(sent.operation, *rows[half:]))]
+
+    async def with_ids(self, *records: Record) -> list[Record]:
+        """The records with the destination's ids, as the engine looks them up for operations that need them."""
+        if not isinstance(self.destination, FindsRecords):
+            return list(records)
+        found = await self.destination.find([record.external_id for record in records])
+        return [replace(each, destination_id=found[each.external_id][0]) for each in records]
+
+
+class Harness:
+    """What the author of a destination says about it. Override the names without a value, and the methods."""
+
+    destination: ClassVar[type[HttpDestination[Any, Any]]]
+    target: ClassVar[Target]
+    """An object of the server that every test starts without records of."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    text_field: ClassVar[str]
+    """A field of the target that takes any text."""
+    decimal_field: ClassVar[str]
+    timestamp_field: ClassVar[str]
+
+    def connection(self, server: Any) -> ConnectionSettings:
+        """How to reach the server, as a user would set it up."""
+        raise NotImplementedError
+
+    def record(self, number: int) -> Record:
+        """A record that the server takes: another for each number. Its external id has letters in it."""
+        raise NotImplementedError
+
+    def spoiled(self, record: Record) -> Record:
+        """The same record with a value that the server refuses."""
+        raise NotImplementedError
+
+    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+        """What the server holds of the target's object: fields by external id."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
+        wire = Interference()
+        async with httpx.AsyncClient(transport=wire, timeout=10) as client:
+            options = self.destination.Options.model_validate(self.options)
+            yield Session(self.destination(self.connection(server), target or self.target, options, client), wire)
+
+    def records(self, count: int) -> list[Record]:
+        return [self.record(number) for number in range(count)]
+
+    def with_text(self, record: Record, text: Any) -> Record:
+        return with_field(record, self.text_field, text)
+
+    def secrets(self, server: Any) -> list[str]:
+        """Every secret of the connection."""
+        values = self.connection(server).model_dump().values()
+        inner = [each for value in values if isinstance(value, dict) for each in value.values()]
+        return [each.get_secret_value() for each in (*values, *inner) if isinstance(each, SecretStr)]
+
+    def held(self, server: Any, record: Record, field: str) -> Any:
+        """The value that the server holds in a field of a record."""
+        stored = {key.lower(): values for key, values in self.stored(server).items()}
+        return stored[record.external_id.lower()].get(field)
+
+
+def with_field(record: Record, field: str, value: Any) -> Record:
+    return replace(record, fields={**record.fields, field: value})
+
+
+def live(test: Callable[[Any, Any, Session], Coroutine[Any, Any, None]]) -> Callable[[Any, Any], None]:
+    """A test of an open destination: written as a coroutine, run as a plain function of the fixture `server`."""
+
+    def run(self: Any, server: Any) -> None:
+        async def work() -> None:
+            async with self.open(server) as session:
+                await test(self, server, session)
+
+        asyncio.run(work())
+
+    run.__name__, run.__qualname__, run.__doc__ = test.__name__, test.__qualname__, test.__doc__
+    return run
+
+
+async def error_of(work: Awaitable[Any]) -> BaseException | None:
+    """What the work raises, or None."""
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None

@@ -1,0 +1,75 @@
+"""Troubles of the network and of servers, put between a destination and its server."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+Handle = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Trouble = Callable[[httpx.Request, Handle], Awaitable[httpx.Response]]
+
+
+class Interference(httpx.AsyncBaseTransport):
+    """Passes requests on, but for those to `method` and `path`, which meet the `troubles`, each once and in order.
+
+    `sent` holds every request that came by. A trouble put in `always` meets them all.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
+        self._inner = inner or httpx.AsyncHTTPTransport()
+        self.troubles: list[Trouble] = []
+        self.always: Trouble | None = None
+        self.method = self.path = ""
+        self.sent: list[httpx.Request] = []
+
+    def aim(self, request: httpx.Request) -> None:
+        """Interfere with requests like this one from now on."""
+        self.method, self.path = request.method, request.url.path
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        if (request.method, request.url.path) == (self.method, self.path):
+            trouble = self.troubles.pop(0) if self.troubles else self.always
+            if trouble is not None:
+                return await trouble(request, self._inner.handle_async_request)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def answers(status: int, content: bytes = b"", **headers: str) -> Trouble:
+    """The server refuses: an answer, and the request is not carried out."""
+
+    async def trouble(request: httpx.Request, handle: Handle) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.Response(status, headers=named, content=content, request=request)
+
+    return trouble
+
+
+def says_instead(content: bytes) -> Trouble:
+    """The request is carried out, and the answer's body is another one."""
+
+    async def trouble(request: httpx.Request, handle: Handle) -> httpx.Response:
+        response = await handle(request)
+        await response.aread()
+        return httpx.Response(200, content=content, request=request)
+
+    return trouble
+
+
+async def loses_the_answer(request: httpx.Request, handle: Handle) -> httpx.Response:
+    """The request is carried out, and the connection breaks before its answer."""
+    await (await handle(request)).aread()
+    raise httpx.ReadError("connection lost", request=request)
+
+
+async def times_out(request: httpx.Request, handle: Handle) -> httpx.Response:
+    """The request is carried out, and its answer never comes."""
+    await (await handle(request)).aread()
+    raise httpx.ReadTimeout("no answer", request=request)
+
+
+async def refuses_connections(request: httpx.Request, handle: Handle) -> httpx.Response:
+    """Nobody listens."""
+    raise httpx.ConnectError("connection refused", request=request)
