@@ -1,6 +1,7 @@
 """What dbt knows of the models, read from its manifest: where a model is, its columns and its tests."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,25 +67,27 @@ def model_test_results(run_results: Mapping[str, Any], manifest: Mapping[str, An
     return results
 
 
-def duckdb_path(profiles: Path, profile: str, target: str | None = None) -> Path:
+def duckdb_path(dbt_folder: Path, target: str | None = None) -> Path:
     """The DuckDB file that dbt's profile names, so that the warehouse is configured once.
 
-    Understands `env_var` as dbt does. Raises ConfigurationError if the target is not DuckDB.
+    Understands `env_var` as dbt does; a relative path is relative to the dbt project, where dbt changes into.
+    Raises ConfigurationError if there is no such profile or its target is not DuckDB.
     """
-    if not profiles.exists():
-        raise ConfigurationError(f"dbt's profiles are missing at {profiles}.")
+    profiles = dbt_folder / "profiles.yml"
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
-    text = template.from_string(profiles.read_text()).render(env_var=_env_var)
-    outputs = yaml.safe_load(text)[profile]
-    output = outputs["outputs"][target or outputs["target"]]
+    try:
+        profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text())["profile"]
+        text = template.from_string(profiles.read_text()).render(env_var=_env_var)
+        outputs = yaml.safe_load(text)[profile]
+        output = outputs["outputs"][target or outputs["target"]]
+    except (OSError, KeyError, yaml.YAMLError, jinja2.TemplateError) as error:
+        raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
     if output["type"] != "duckdb":
         raise ConfigurationError(f"{profiles}: target is {output['type']!r}, and only 'duckdb' is supported so far.")
-    return Path(output["path"]).expanduser().absolute()
+    return (dbt_folder / Path(output["path"]).expanduser()).resolve()
 
 
 def _env_var(name: str, default: str | None = None) -> str:
-    import os
-
     value = os.environ.get(name, default)
     if value is None:
         raise ConfigurationError(f"dbt's profile needs the environment variable {name}, which is not set.")

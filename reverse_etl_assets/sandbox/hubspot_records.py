@@ -71,7 +71,7 @@ class Records:
         table = self.tables[kind.name]
         for name in table.keys:
             value = values.get(name)
-            if value is None:
+            if value is None or (entry is not None and entry.values.get(name) == value):
                 continue
             other = next((found for found in table.find(name, value) if found is not entry), None)
             if other is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -108,6 +109,7 @@ def moves_back(old: str | None, new: str | None) -> bool:
     return bool(old and new and LIFECYCLE.index(new) < LIFECYCLE.index(old))
 
 
+@lru_cache(maxsize=4_096)
 def show_moment(seconds: float) -> str:
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -178,7 +178,8 @@ class Records:
         table = self.tables[kind.name]
         for name in table.keys:
             value = values.get(name)
-            if value is None or not _field(kind, name).unique:
+            held = entry is not None and entry.values.get(name) == value
+            if value is None or held or not _field(kind, name).unique:
                 continue
             for other in table.find(name, value):
                 if other is not entry:

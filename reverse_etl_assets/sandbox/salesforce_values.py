@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 from reverse_etl_assets.sandbox.salesforce_ids import normal_id
@@ -147,6 +148,7 @@ def _moment(part: Field, value: str, malformed: Callable[[Field, Any], RowError]
         raise malformed(part, value) from None
 
 
+@lru_cache(maxsize=4_096)
 def show_moment(moment: datetime) -> str:
     """The form in which the API reads a datetime back: ``2026-01-01T00:00:00.000+0000``."""
     moment = moment.astimezone(UTC)

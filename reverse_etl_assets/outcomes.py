@@ -1,0 +1,126 @@
+"""Reads what became of rows: of a run for its report, of a key for whoever asks why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+_COLUMNS = (
+    "run_id, answered_at, key, kind, operation, status, reason, code, message, field, destination_id, inferred,"
+    " changed_fields, fields"
+)
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """One row of the outcomes table. `fields` is the JSON that was (or would have been) sent, if it did not settle."""
+
+    run_id: str
+    answered_at: datetime
+    key: str | None
+    kind: str
+    operation: str | None
+    status: str
+    reason: str | None
+    code: str | None
+    message: str | None
+    field: str | None
+    destination_id: str | None
+    inferred: bool
+    changed_fields: Sequence[str] | None
+    fields: str | None
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Rows of a run that failed or were skipped for the same reason, with one of them as an example."""
+
+    status: str
+    reason: str
+    code: str | None
+    field: str | None
+    rows: int
+    message: str
+    example: str | None
+
+
+def has_outcomes(con: duckdb.DuckDBPyConnection) -> bool:
+    """False for a sync that never ran."""
+    query = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'outcomes'"
+    return con.execute(query).fetchone() is not None
+
+
+def unsettled_rows(con: duckdb.DuckDBPyConnection, run_id: str, limit: int) -> list[RowOutcome]:
+    """Failed rows first, then skipped ones."""
+    return _read(
+        con,
+        "run_id = $run_id and status in ('failed', 'skipped') order by status, reason, key limit $limit",
+        {"run_id": run_id, "limit": limit},
+    )
+
+
+def settled_rows(con: duckdb.DuckDBPyConnection, run_id: str, limit: int) -> list[RowOutcome]:
+    """A sample of the rows that arrived."""
+    return _read(
+        con, "run_id = $run_id and status not in ('failed', 'skipped') limit $limit", {"run_id": run_id, "limit": limit}
+    )
+
+
+def error_groups(con: duckdb.DuckDBPyConnection, run_id: str, limit: int = 10) -> list[ErrorGroup]:
+    """Why rows failed or were skipped, the most frequent reason first."""
+    rows = con.execute(
+        "select status, reason, code, field, count(*), min(message), min(key) from state.outcomes"
+        " where run_id = $run_id and status in ('failed', 'skipped')"
+        " group by status, reason, code, field, case when code is null then message end"
+        " order by count(*) desc, status, reason limit $limit",
+        {"run_id": run_id, "limit": limit},
+    ).fetchall()
+    return [ErrorGroup(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Why:
+    """A sync's answer for one key: its outcomes, newest first, and the values the destination last acknowledged."""
+
+    outcomes: Sequence[RowOutcome]
+    synced: Mapping[str, Any] | None
+    held: str | None
+    """Why the row is kept back, if an earlier send of it is ambiguous."""
+
+
+def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
+    """What is known of a key. Case does not matter."""
+    if not has_outcomes(con):
+        return Why((), None, None)
+    outcomes = _read(
+        con, "lower(key) = lower($key) order by answered_at desc limit $limit", {"key": key, "limit": limit}
+    )
+    result = con.execute("select * from state.synced where lower(_retl_key) = lower($key)", {"key": key})
+    names = [column[0] for column in result.description or ()]
+    row = result.fetchone()
+    held = con.execute("select message from state.held where lower(key) = lower($key)", {"key": key}).fetchone()
+    synced = dict(zip(names, row, strict=True)) if row else None
+    return Why(outcomes, synced, held[0] if held else None)
+
+
+def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
+    """Let a held row be sent again. False if it was not held."""
+    found = con.execute("delete from state.held where lower(key) = lower($key) returning key", {"key": key}).fetchall()
+    return bool(found)
+
+
+def outcomes_query(warehouse: DuckDBWarehouse, sync: str, run_id: str) -> str:
+    """The query that shows every outcome of a run, for a DuckDB shell opened on the sync's state file."""
+    return (
+        f"-- duckdb -readonly {warehouse.state_file(sync)}\n"
+        f"select key, status, reason, code, message, field, destination_id from outcomes where run_id = '{run_id}'"
+    )
+
+
+def _read(con: duckdb.DuckDBPyConnection, condition: str, values: Mapping[str, Any]) -> list[RowOutcome]:
+    rows = con.execute(f"select {_COLUMNS} from state.outcomes where {condition}", values).fetchall()
+    return [RowOutcome(*row) for row in rows]

@@ -1,0 +1,58 @@
+"""A project: where its models, syncs, state and journal are. The same for Dagster, the command line and tests."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
+from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.spec import Sync, load_syncs
+from reverse_etl_assets.sync import Environment
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+HOME, JOURNAL = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Paths and what is read from them. Nothing is opened before it is needed.
+
+    `REVERSE_ETL_HOME` names the folder of state and journal (`.reverse_etl` beside the dbt project if unset),
+    `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset).
+    """
+
+    dbt_folder: Path
+    syncs_folder: Path
+    destinations: Mapping[str, type[HttpDestination[Any, Any]]]
+
+    @cached_property
+    def home(self) -> Path:
+        return Path(os.environ.get(HOME) or self.dbt_folder.parent / ".reverse_etl").absolute()
+
+    @property
+    def manifest(self) -> Path:
+        return self.dbt_folder / "target" / "manifest.json"
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        return load_models(self.manifest)
+
+    @cached_property
+    def syncs(self) -> dict[str, Sync]:
+        return load_syncs(self.syncs_folder, self.models, self.destinations)
+
+    @cached_property
+    def warehouse(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse(duckdb_path(self.dbt_folder), self.home / "state")
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal.open(os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}")
+
+    @cached_property
+    def environment(self) -> Environment:
+        return Environment(self.journal, self.warehouse, self.models)
