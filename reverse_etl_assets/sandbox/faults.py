@@ -52,7 +52,8 @@ class Fault:
 
     Which requests: those of ``vendor`` (empty: all) whose path below the vendor's base contains a match of the
     regular expression ``path`` and whose method is ``method`` (empty: any); of these the first ``skip`` are
-    spared; then the ``next`` ones are hit, or each with ``probability`` drawn from ``seed``, or all.
+    spared; then the ``next`` ones are hit, or each with ``probability`` drawn from ``seed``, or all. Requests that
+    need no token (for one) are hit only by a fault with a ``path``.
     """
 
     kind: str
@@ -149,10 +150,15 @@ class FaultBook:
     def active(self) -> list[Fault]:
         return [fault for fault in self._faults if not fault.spent()]
 
-    def pick(self, vendor: str, method: str, path: str) -> Fault | None:
-        """The fault that hits this request as a whole; the first one that fires wins."""
+    def pick(self, vendor: str, method: str, path: str, named_only: bool = False) -> Fault | None:
+        """The fault that hits this request as a whole; the first one that fires wins.
+
+        With ``named_only`` a fault must name a path.
+        """
         for fault in self._faults:
-            if fault.kind not in ROW_KINDS and fault.matches(vendor, method, path) and fault.fires():
+            if fault.kind in ROW_KINDS or (named_only and not fault.path):
+                continue
+            if fault.matches(vendor, method, path) and fault.fires():
                 fault.hits += 1
                 return fault
         return None

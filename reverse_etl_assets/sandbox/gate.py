@@ -88,7 +88,8 @@ class Gate:
         if body is None:
             return
         call = _call(scope, body, self.prefix)
-        fault = self.context.faults.pick(self.vendor.name, call.method, call.path)
+        is_open = self.vendor.is_open(call)
+        fault = self.context.faults.pick(self.vendor.name, call.method, call.path, is_open)
         wait_ms = self.context.settings.latency_ms
         if fault is not None and fault.kind == "slow":
             wait_ms += fault.delay_ms

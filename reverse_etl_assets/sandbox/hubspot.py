@@ -128,14 +128,14 @@ class HubSpot:
             raise KeyError(record_id)
         kind = self.records.objects[table.name]
         try:
-            self.records.update(kind, entry, converted(kind, values), PERSON)
+            self.records.save(kind, entry, converted(kind, values), PERSON)
         except RowRefused as refused:
             raise ValueError(refused.message) from None
 
     def add(self, table: Table, values: dict[str, Any]) -> str:
         kind = self.records.objects[table.name]
         try:
-            return self.records.insert(kind, converted(kind, values), PERSON).id
+            return self.records.save(kind, None, converted(kind, values), PERSON).id
         except RowRefused as refused:
             raise ValueError(refused.message) from None
 
@@ -172,7 +172,7 @@ class HubSpot:
         given = _properties(call)
         try:
             self._refuse_by_fault(call, given.get("external_id") or given.get("email", ""))
-            entry = self.records.insert(kind, converted(kind, given))
+            entry = self.records.save(kind, None, converted(kind, given))
         except RowRefused as refused:
             return refusal(refused)
         return Answer(201, shown(kind, entry))
@@ -186,7 +186,7 @@ class HubSpot:
         kind, entry = self._found(call, "update")
         try:
             self._refuse_by_fault(call, call.params["id"])
-            self.records.update(kind, entry, converted(kind, _properties(call)))
+            self.records.save(kind, entry, converted(kind, _properties(call)))
         except RowRefused as refused:
             return refusal(refused)
         return Answer(200, shown(kind, entry))

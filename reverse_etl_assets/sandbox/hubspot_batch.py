@@ -7,11 +7,11 @@ Sources: HubSpot CRM objects guide (batch endpoints, upsert, objectWriteTraceId)
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reverse_etl_assets.sandbox.gate import Context
-from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown
+from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown, taken
 from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure, object_of, refusal
 from reverse_etl_assets.sandbox.hubspot_schema import ObjectType
 from reverse_etl_assets.sandbox.hubspot_values import Error, RowRefused, converted, show_moment
@@ -20,8 +20,8 @@ from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
 
 MOST = 100
 Input = dict[str, Any]
-# A write that passed its checks, and whether it creates.
-Write = Callable[[], tuple[Entry, bool]]
+Row = dict[str, Any]
+Values = dict[str, str | None]
 
 
 class Batches:
@@ -52,32 +52,17 @@ class Batches:
         _refuse_twice(inputs)
         table = self._records.tables[kind.name]
 
-        def prepare(row: Input) -> Write:
-            values = converted(kind, {id_property: row["id"], **row["properties"]})
+        def address(row: Input) -> Entry | None:
             found = table.find(id_property, row["id"])
-            if not found:
-                return lambda: (self._records.insert(kind, values), True)
-            self._records.check_unique(kind, values, found[0])
+            return found[0] if found else None
 
-            def write() -> tuple[Entry, bool]:
-                self._records.update(kind, found[0], values)
-                return found[0], False
-
-            return write
-
-        return self._answer(call, kind, inputs, prepare, 200, say_new=True)
+        return self._write(call, kind, inputs, address, id_property, status=200)
 
     def _create(self, call: Call) -> Answer:
         kind = object_of(self._records, call)
         inputs = _inputs(call, "properties")
         call.note("insert", kind.name, len(inputs))
-
-        def prepare(row: Input) -> Write:
-            values = converted(kind, row["properties"])
-            self._records.check_unique(kind, values, None)
-            return lambda: (self._records.insert(kind, values), True)
-
-        return self._answer(call, kind, inputs, prepare, 201)
+        return self._write(call, kind, inputs, lambda row: None, status=201)
 
     def _update(self, call: Call) -> Answer:
         kind = object_of(self._records, call)
@@ -85,23 +70,11 @@ class Batches:
         call.note("update", kind.name, len(inputs))
         id_property = _id_property(kind, inputs, "update")
         _refuse_twice(inputs)
-        every = {row["id"]: self._records.find(kind, id_property, row["id"]) for row in inputs}
-        found = {record_id: entry for record_id, entry in every.items() if entry is not None}
-        missing = [record_id for record_id, entry in every.items() if entry is None]
-
-        def prepare(row: Input) -> Write:
-            values = converted(kind, row["properties"])
-            entry = found[row["id"]]
-            self._records.check_unique(kind, values, entry)
-
-            def write() -> tuple[Entry, bool]:
-                self._records.update(kind, entry, values)
-                return entry, False
-
-            return write
-
-        known = [row for row in inputs if row["id"] in found]
-        return self._answer(call, kind, known, prepare, 200, errors=_not_found(kind, missing))
+        found = {row["id"]: self._records.find(kind, id_property, row["id"]) for row in inputs}
+        missing = [record_id for record_id, entry in found.items() if entry is None]
+        known = [row for row in inputs if found[row["id"]] is not None]
+        errors = _not_found(kind, missing)
+        return self._write(call, kind, known, lambda row: found[row["id"]], status=200, errors=errors)
 
     def _read(self, call: Call) -> Answer:
         kind = object_of(self._records, call)
@@ -132,51 +105,62 @@ class Batches:
                 self._records.archive(kind, entry)
         return Answer(204)
 
-    def _answer(
+    def _write(
         self,
         call: Call,
         kind: ObjectType,
         inputs: list[Input],
-        prepare: Callable[[Input], Write],
+        address: Callable[[Input], Entry | None],
+        upsert_by: str = "",
+        *,
         status: int,
-        say_new: bool = False,
-        errors: list[Error] | None = None,
+        errors: Sequence[Error] = (),
     ) -> Answer:
-        """Check all rows, then write. Without unique trace ids one bad row refuses the request."""
-        errors = errors or []
+        """Check all rows, then write. Without unique trace ids one bad row refuses the request.
+
+        ``address`` finds the record of a row (None: create it); ``upsert_by`` is the property that its id sets.
+        """
+        told = list(errors)
         traced = _traced(inputs)
         faults = self._context.faults.for_rows("hubspot", call.method, call.path)
-        writes: list[tuple[Input, Write]] = []
+        claimed: set[tuple[str, str]] = set()
+        checked: list[tuple[Input, Entry | None, Values]] = []
         for row in inputs:
             try:
                 refuse_by_fault(faults, row.get("id") or row.get("objectWriteTraceId", ""))
-                writes.append((row, prepare(row)))
+                given = {upsert_by: row["id"], **row["properties"]} if upsert_by else row["properties"]
+                entry, values = address(row), converted(kind, given)
+                self._records.check(kind, entry, values)
+                self._claim(kind, values, claimed)
             except RowRefused as refused:
-                self._count_refused(kind)
+                self._records.tables[kind.name].counters.refused += 1
                 if not traced:
                     raise Refused(refusal(refused)) from None
-                errors.append(refused.error(row["objectWriteTraceId"]))
-        results: list[dict[str, Any]] = []
-        for row, write in writes:
-            try:
-                entry, new = write()
-            except RowRefused as refused:
-                self._count_refused(kind)
-                if not traced:
-                    raise Refused(refusal(refused)) from None
-                errors.append(refused.error(row["objectWriteTraceId"]))
-                continue
-            told = shown(kind, entry)
-            if say_new:
-                told["new"] = new
-            if row.get("objectWriteTraceId") is not None:
-                told["objectWriteTraceId"] = row["objectWriteTraceId"]
-            results.append(told)
+                told.append(refused.error(row["objectWriteTraceId"]))
+            else:
+                checked.append((row, entry, values))
+        results = [self._written(kind, row, entry, values, bool(upsert_by)) for row, entry, values in checked]
         self._random.shuffle(results)
-        return self._reply(status, results, errors)
+        return self._reply(status, results, told)
 
-    def _count_refused(self, kind: ObjectType) -> None:
-        self._records.tables[kind.name].counters.refused += 1
+    def _claim(self, kind: ObjectType, values: Values, claimed: set[tuple[str, str]]) -> None:
+        """Two rows of one request cannot take the same unique value."""
+        for name in self._records.tables[kind.name].keys:
+            value = values.get(name)
+            if value is None:
+                continue
+            pair = name, fold(value)
+            if pair in claimed:
+                raise taken(kind, name, "another input")
+            claimed.add(pair)
+
+    def _written(self, kind: ObjectType, row: Input, entry: Entry | None, values: Values, say_new: bool) -> Row:
+        told = shown(kind, self._records.write(kind, entry, values))
+        if say_new:
+            told["new"] = entry is None
+        if row.get("objectWriteTraceId") is not None:
+            told["objectWriteTraceId"] = row["objectWriteTraceId"]
+        return told
 
     def _reply(self, status: int, results: list[dict[str, Any]], errors: list[Error]) -> Answer:
         now = show_moment(self._context.clock())

@@ -40,47 +40,46 @@ class Records:
                 return kind
         return None
 
-    def insert(self, kind: ObjectType, values: dict[str, str | None], who: str = INTEGRATION) -> Entry:
-        """Create a record from checked values.
+    def save(
+        self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None], who: str = INTEGRATION
+    ) -> Entry:
+        """Create a record (``entry`` None) or change one, to converted values.
 
         Raises:
             RowRefused: a property is missing, or a unique value is taken.
         """
-        missing = [group[0] for group in kind.required if not any(values.get(name) for name in group)]
-        if missing:
-            raise not_valid(
-                [Invalid(name, "REQUIRED_FIELD", f'Property "{name}" is required').problem for name in missing]
-            )
-        self.check_unique(kind, values, None)
-        return self.tables[kind.name].insert(dict(values), self.clock(), who)
+        self.check(kind, entry, values)
+        return self.write(kind, entry, values, who)
 
-    def update(self, kind: ObjectType, entry: Entry, values: dict[str, str | None], who: str = INTEGRATION) -> None:
-        """Change a record to checked values; a lifecycle stage does not move back.
-
-        Raises:
-            RowRefused: a unique value is taken.
-        """
-        self.check_unique(kind, values, entry)
-        stage = values.get("lifecyclestage")
-        if stage and moves_back(entry.values.get("lifecyclestage"), stage):
-            values = {name: value for name, value in values.items() if name != "lifecyclestage"}
-        self.tables[kind.name].update(entry, _appended(kind, entry, values), self.clock(), who)
-
-    def check_unique(self, kind: ObjectType, values: dict[str, str | None], entry: Entry | None) -> None:
-        """Raises RowRefused if another record holds one of the unique values."""
+    def check(self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None]) -> None:
+        """Raises RowRefused if a new record lacks a property, or another record holds one of the unique values."""
+        if entry is None:
+            missing = [group[0] for group in kind.required if not any(values.get(name) for name in group)]
+            if missing:
+                raise not_valid(
+                    [Invalid(name, "REQUIRED_FIELD", f'Property "{name}" is required').problem for name in missing]
+                )
         table = self.tables[kind.name]
         for name in table.keys:
             value = values.get(name)
             if value is None or (entry is not None and entry.values.get(name) == value):
                 continue
             other = next((found for found in table.find(name, value) if found is not entry), None)
-            if other is None:
-                continue
-            if name in kind.id_properties:
-                text = f"{kind.label.capitalize()} already exists. Existing ID: {other.id}"
-                raise RowRefused("CONFLICT", text, 409, context={"existingId": [other.id]})
-            text = f"{other.id} already has that value for {name}."
-            raise not_valid([Invalid(name, "CONFLICTING_UNIQUE_VALUE", text).problem])
+            if other is not None:
+                raise taken(kind, name, other.id)
+
+    def write(
+        self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None], who: str = INTEGRATION
+    ) -> Entry:
+        """Write checked values; a lifecycle stage does not move back."""
+        table = self.tables[kind.name]
+        if entry is None:
+            return table.insert(dict(values), self.clock(), who)
+        stage = values.get("lifecyclestage")
+        if stage and moves_back(entry.values.get("lifecyclestage"), stage):
+            values = {name: value for name, value in values.items() if name != "lifecyclestage"}
+        table.update(entry, _appended(kind, entry, values), self.clock(), who)
+        return entry
 
     def find(self, kind: ObjectType, id_property: str, value: str) -> Entry | None:
         """The live record with this record id, or this value of a unique property."""
@@ -112,6 +111,15 @@ def shown(
         "updatedAt": updated,
         "archived": entry.archived,
     }
+
+
+def taken(kind: ObjectType, name: str, holder: str) -> RowRefused:
+    """The refusal of a unique value that the record ``holder`` holds."""
+    if name in kind.id_properties:
+        text = f"{kind.label.capitalize()} already exists. Existing ID: {holder}"
+        return RowRefused("CONFLICT", text, 409, context={"existingId": [holder]})
+    text = f"{holder} already has that value for {name}."
+    return not_valid([Invalid(name, "CONFLICTING_UNIQUE_VALUE", text).problem])
 
 
 def refuse_by_fault(faults: Sequence[Fault], key: object) -> None:

@@ -1,4 +1,4 @@
-"""Salesforce REST API: token, limits, describe, single records. Collections, SOQL and bulk jobs have their own files.
+"""Salesforce REST API: token, limits, describe. Single records, collections, SOQL and bulk jobs have their own files.
 
 Sources: REST API Developer Guide (resources, status codes and error responses, API usage headers); OAuth 2.0 client
 credentials flow.
@@ -18,25 +18,19 @@ from reverse_etl_assets.sandbox.limits import DailyAllowance
 from reverse_etl_assets.sandbox.salesforce_bulk import BulkJobs
 from reverse_etl_assets.sandbox.salesforce_collections import Collections
 from reverse_etl_assets.sandbox.salesforce_describe import describe, summary
-from reverse_etl_assets.sandbox.salesforce_records import Records, Saved, shown
-from reverse_etl_assets.sandbox.salesforce_requests import (
-    attributes,
-    body_object,
-    failure,
-    field_of,
-    key_of,
-    object_of,
-    refuse_by_fault,
-    version_root,
-)
-from reverse_etl_assets.sandbox.salesforce_schema import OBJECTS, Field, ObjectType
+from reverse_etl_assets.sandbox.salesforce_records import Records, Saved
+from reverse_etl_assets.sandbox.salesforce_requests import failure, not_found, object_of, version_root
+from reverse_etl_assets.sandbox.salesforce_schema import OBJECTS
+from reverse_etl_assets.sandbox.salesforce_single import Single
 from reverse_etl_assets.sandbox.salesforce_soql import Soql
 from reverse_etl_assets.sandbox.salesforce_values import RowError
-from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
-from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused, Router
+from reverse_etl_assets.sandbox.store import PERSON, Table
+from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 
 CLIENT_ID = "sandbox"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - a published value of the sandbox
+# REST API Developer Guide, Query: a URL of at most 16,384 bytes.
+MOST_URL_BYTES = 16_384
 FIRST_VERSION, LAST_VERSION = 46, 67
 _DATA = "/services/data/v{version}"
 _VERSION = re.compile(r"/services/data/v(\d+)\.0(/|$)")
@@ -64,13 +58,7 @@ class Salesforce:
                 ("GET", f"{_DATA}/limits", self._limits),
                 ("GET", f"{_DATA}/sobjects", self._objects),
                 ("GET", f"{one}/describe", self._describe),
-                ("POST", one, self._with_object(self._create)),
-                ("GET", f"{one}/{{id}}", self._with_record(self._read)),
-                ("PATCH", f"{one}/{{id}}", self._with_record(self._update)),
-                ("DELETE", f"{one}/{{id}}", self._with_record(self._delete)),
-                ("GET", f"{one}/{{key}}/{{value}}", self._with_key(self._read)),
-                ("PATCH", f"{one}/{{key}}/{{value}}", self._upsert),
-                ("DELETE", f"{one}/{{key}}/{{value}}", self._with_key(self._delete)),
+                *Single(context, self.records).routes(one),
                 *collections.routes(f"{_DATA}/composite/sobjects"),
                 *self.soql.routes(_DATA),
                 *self.bulk.routes(f"{_DATA}/jobs/ingest"),
@@ -94,6 +82,8 @@ class Salesforce:
         version = _VERSION.match(call.path)
         if version and not FIRST_VERSION <= int(version[1]) <= LAST_VERSION:
             return self.not_found(call, [])
+        if len(call.path) + len(call.query) > MOST_URL_BYTES:
+            return failure(414, "URI_TOO_LONG", f"The URL is above {MOST_URL_BYTES} bytes")
         if self.daily.admit():
             return None
         call.limit = "daily"
@@ -109,7 +99,7 @@ class Salesforce:
             known = ",".join(sorted(allowed))
             text = f"HTTP Method '{call.method}' not allowed. Allowed are {known}"
             return failure(405, "METHOD_NOT_ALLOWED", text)
-        return failure(404, "NOT_FOUND", "The requested resource does not exist")
+        return not_found()
 
     def failure(self, fault: Fault) -> Answer:
         if fault.kind == "rate_limit":
@@ -196,93 +186,6 @@ class Salesforce:
         kind = object_of(call)
         call.note("describe", kind.name)
         return Answer(200, describe(kind, version_root(call)))
-
-    def _create(self, call: Call, kind: ObjectType) -> Answer:
-        call.note("insert", kind.name, 1)
-        row = body_object(call)
-        self._refuse_by_fault(call, row.get("External_Id__c", ""))
-        saved = self.records.insert(kind, row)
-        return Answer(201, {"id": saved.entry.id, "success": True, "errors": []})
-
-    def _read(self, call: Call, kind: ObjectType, entry: Entry) -> Answer:
-        call.note("read", kind.name, 1)
-        asked = call.args().get("fields")
-        parts = [field_of(kind, name) for name in asked.split(",")] if asked else list(kind.fields)
-        body: dict[str, Any] = {"attributes": attributes(call, kind, entry)}
-        return Answer(200, body | {part.name: shown(kind, entry, part) for part in parts})
-
-    def _update(self, call: Call, kind: ObjectType, entry: Entry) -> Answer:
-        call.note("update", kind.name, 1)
-        self._refuse_by_fault(call, entry.id)
-        self.records.update(kind, entry, body_object(call))
-        return Answer(204)
-
-    def _delete(self, call: Call, kind: ObjectType, entry: Entry) -> Answer:
-        call.note("delete", kind.name, 1)
-        self._refuse_by_fault(call, entry.id)
-        self.records.delete(kind, entry.id)
-        return Answer(204)
-
-    def _upsert(self, call: Call) -> Answer:
-        kind = object_of(call)
-        key, value = key_of(kind, call.params["key"]), call.params["value"]
-        call.note("upsert", kind.name, 1)
-        row = body_object(call)
-        for name in row:
-            if name.casefold() in ("id", key.name.casefold()):
-                text = f"The {name} field should not be specified in the sobject data."
-                return failure(400, "INVALID_FIELD", text)
-        self._refuse_by_fault(call, value)
-        found = self._found(call, kind, key, value)
-        if found is None and call.args().get("updateOnly") == "true":
-            return self.not_found(call, [])
-        try:
-            saved = self.records.upsert(kind, key, {**row, key.name: value})
-        except RowError as error:
-            return Answer(400, [error.as_request()])
-        body = {"id": saved.entry.id, "success": True, "errors": [], "created": saved.created}
-        return Answer(201 if saved.created else 200, body)
-
-    def _found(self, call: Call, kind: ObjectType, key: Field, value: str) -> Entry | None:
-        """The one record with this key; several are answered with 300 and their URLs."""
-        if key.name == "Id":
-            return self.tables[kind.name].get(value)
-        found = self.tables[kind.name].find(key.name, value)
-        if len(found) > 1:
-            raise Refused(Answer(300, [attributes(call, kind, entry)["url"] for entry in found]))
-        return found[0] if found else None
-
-    def _with_object(self, handler: Callable[[Call, ObjectType], Answer]) -> Handler:
-        def handle(call: Call) -> Answer:
-            try:
-                return handler(call, object_of(call))
-            except RowError as error:
-                return Answer(400, [error.as_request()])
-
-        return handle
-
-    def _with_record(self, handler: Callable[[Call, ObjectType, Entry], Answer]) -> Handler:
-        def handle(call: Call, kind: ObjectType) -> Answer:
-            try:
-                entry = self.records.by_id(kind, call.params["id"])
-            except RowError as error:
-                if error.code == "INVALID_CROSS_REFERENCE_KEY":
-                    return self.not_found(call, [])
-                return Answer(404 if error.code == "ENTITY_IS_DELETED" else 400, [error.as_request()])
-            return handler(call, kind, entry)
-
-        return self._with_object(handle)
-
-    def _with_key(self, handler: Callable[[Call, ObjectType, Entry], Answer]) -> Handler:
-        def handle(call: Call, kind: ObjectType) -> Answer:
-            key = key_of(kind, call.params["key"])
-            entry = self._found(call, kind, key, call.params["value"])
-            return self.not_found(call, []) if entry is None else handler(call, kind, entry)
-
-        return self._with_object(handle)
-
-    def _refuse_by_fault(self, call: Call, key: object) -> None:
-        refuse_by_fault(self.context.faults.for_rows(self.name, call.method, call.path), key)
 
 
 def _limit_exceeded(text: str) -> Answer:

@@ -17,13 +17,12 @@ from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.salesforce_describe import relationship
 from reverse_etl_assets.sandbox.salesforce_ids import record_id
 from reverse_etl_assets.sandbox.salesforce_records import Records, Saved
-from reverse_etl_assets.sandbox.salesforce_requests import body_object, failure, refuse_by_fault
+from reverse_etl_assets.sandbox.salesforce_requests import body_object, failure, not_found, refuse_by_fault
 from reverse_etl_assets.sandbox.salesforce_schema import OBJECTS, Field, ObjectType
 from reverse_etl_assets.sandbox.salesforce_values import RowError, from_csv, show_moment
 from reverse_etl_assets.sandbox.store import fold
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
 
-MOST_BASE64_BYTES = 150 * 1024 * 1024
 ROWS_PER_BATCH = 10_000
 OPERATIONS = ("insert", "update", "upsert", "delete", "hardDelete")
 DELIMITERS = {"COMMA": ",", "SEMICOLON": ";", "TAB": "\t", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
@@ -136,8 +135,8 @@ class BulkJobs:
             raise Refused(failure(400, "INVALIDJOB", "Content-Type must be text/csv"))
         if job.state != "Open" or job.data is not None:
             raise Refused(failure(400, "INVALIDJOBSTATE", "Data can be uploaded once, while the job is Open"))
-        if -(-len(call.body) // 3) * 4 > MOST_BASE64_BYTES:
-            raise Refused(failure(413, "EXCEEDEDQUOTA", "The data is above 150 MB after base64 encoding"))
+        if -(-len(call.body) // 3) * 4 > self._context.settings.salesforce_bulk_bytes:
+            raise Refused(failure(413, "EXCEEDEDQUOTA", "The data is too large after base64 encoding"))
         job.data = call.body
         return Answer(201)
 
@@ -197,7 +196,7 @@ class BulkJobs:
     def _job(self, call: Call, operation: str) -> Job:
         job = self.jobs.get(call.params["id"])
         if job is None:
-            raise Refused(failure(404, "NOT_FOUND", "The requested resource does not exist"))
+            raise Refused(not_found())
         call.note(operation, job.kind.name)
         return job
 

@@ -90,7 +90,10 @@ class Records:
         if key.name == "Id":
             rest = {name: value for name, value in row.items() if name.casefold() != "id"}
             return self.update(kind, self.by_id(kind, given), rest, convert)
-        found = self.tables[kind.name].find(key.name, convert(key, given))
+        value = convert(key, given)
+        if value is None:
+            raise RowError("MISSING_ARGUMENT", f"{key.name} not specified")
+        found = self.tables[kind.name].find(key.name, value)
         if len(found) > 1:
             ids = ", ".join(entry.id for entry in found)
             raise RowError(

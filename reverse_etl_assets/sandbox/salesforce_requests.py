@@ -16,12 +16,16 @@ def failure(status: int, code: str, message: str) -> Answer:
     return Answer(status, [{"message": message, "errorCode": code}])
 
 
+def not_found() -> Answer:
+    return failure(404, "NOT_FOUND", "The requested resource does not exist")
+
+
 def object_of(call: Call) -> ObjectType:
     """The object named in the path; 404 if there is none."""
     wanted = call.params["object"].casefold()
     kind = next((kind for name, kind in OBJECTS.items() if name.casefold() == wanted), None)
     if kind is None:
-        raise Refused(failure(404, "NOT_FOUND", "The requested resource does not exist"))
+        raise Refused(not_found())
     return kind
 
 
