@@ -1,0 +1,42 @@
+"""What this deployment has: its destinations and where its project lies. The one file to edit for a new account.
+
+Secrets are named, not written: Dagster keeps the name of the variable, never its value.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from reverse_etl_assets.orchestration.resources import (
+    DestinationResource,
+    HubSpotResource,
+    SalesforceResource,
+    WebhookResource,
+)
+from reverse_etl_assets.project import Project
+
+_HERE = Path(__file__).parent
+
+destinations: dict[str, DestinationResource] = {
+    "salesforce": SalesforceResource(
+        base_url=dg.EnvVar("SALESFORCE_BASE_URL"),
+        client_id=dg.EnvVar("SALESFORCE_CLIENT_ID"),
+        client_secret=dg.EnvVar("SALESFORCE_CLIENT_SECRET"),
+    ),
+    "hubspot": HubSpotResource(
+        base_url=dg.EnvVar("HUBSPOT_BASE_URL"),
+        access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN"),
+    ),
+    "crm_webhook": WebhookResource(
+        base_url=dg.EnvVar("WEBHOOK_BASE_URL"),
+        token=dg.EnvVar("WEBHOOK_TOKEN"),
+        allow_private=os.environ.get("WEBHOOK_ALLOW_PRIVATE") == "1",  # the sandbox is on this machine
+    ),
+}
+
+project = Project(
+    dbt_folder=_HERE.parent / "dbt_project",
+    syncs_folder=_HERE / "syncs",
+    destinations={name: resource.destination_type for name, resource in destinations.items()},
+)

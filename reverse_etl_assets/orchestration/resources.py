@@ -1,0 +1,146 @@
+"""Destinations as Dagster resources: where an account is and which environment variables hold its secrets.
+
+A resource for a destination of your own:
+
+    class ZendeskResource(DestinationResource):
+        destination_type = Zendesk
+        base_url: str
+        token: str  # a SecretStr in Zendesk.Connection, so only `dg.EnvVar` is taken
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import dagster as dg
+from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
+
+from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.salesforce import Salesforce
+from reverse_etl_assets.destinations.webhook import Webhook
+from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.sync import Account
+
+
+class DestinationResource(dg.ConfigurableResource[Any]):
+    """One account of a destination. Its fields are fields of the destination type's `Connection`."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    destination_type: ClassVar[type[HttpDestination[Any, Any]]]
+
+    base_url: str
+    requests_per_second: float | None = None
+    concurrency: int | None = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields):
+            known = ", ".join(cls.destination_type.Connection.model_fields)
+            raise ConfigurationError(
+                f"{cls.__name__}: {', '.join(sorted(foreign))} is no field of its Connection, which has {known}."
+            )
+
+    def account(self, name: str) -> Account:
+        """The account under the name that the code location gives it. Reads the environment, also outside Dagster.
+
+        Raises ConfigurationError if a variable is not set or a value does not fit; no message holds a value.
+        """
+        settings = {field: _read(value, f"destination {name}: {field}") for field, value in self._given()}
+        try:
+            connection = self.destination_type.Connection.model_validate(settings)
+        except ValidationError as error:
+            problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            raise ConfigurationError("\n".join(f"destination {name}: {problem}" for problem in problems)) from None
+        return Account(name, self.destination_type, connection)
+
+    def refuse_literal_secrets(self, name: str) -> None:
+        """Raises ConfigurationError if a secret stands in the code.
+
+        Dagster stores the fields of a resource with its code location, where everyone with access to the UI reads
+        them; of a `dg.EnvVar` it stores the name of the variable alone.
+        """
+        for field, value in self._given():
+            if self._is_secret(field) and not all(isinstance(leaf, dg.EnvVar) for leaf in _leaves(value)):
+                variable = f'dg.EnvVar("{f"{name}_{field}".upper()}")'
+                right = f'{{"...": {variable}}}' if isinstance(value, Mapping) else variable
+                raise ConfigurationError(
+                    f"destination {name}: {field} is a secret, and would be readable in Dagster's UI."
+                    f" Name an environment variable instead: {field}={right}."
+                )
+
+    def known_base_url(self) -> str | None:
+        """The address, if it is known while definitions are loaded."""
+        return self.base_url.get_value() if isinstance(self.base_url, dg.EnvVar) else self.base_url
+
+    def _given(self) -> Iterator[tuple[str, Any]]:
+        for field in type(self).model_fields:
+            if (value := getattr(self, field)) is not None:
+                yield field, value
+
+    @classmethod
+    def _is_secret(cls, field: str) -> bool:
+        return _holds_secret(cls.destination_type.Connection.model_fields[field].annotation)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """A resource that Dagster has resolved holds secrets."""
+        for field, value in self._given():
+            yield field, "***" if self._is_secret(field) else value
+
+
+class SalesforceResource(DestinationResource):
+    """A Salesforce org; a connected app with the client credentials flow signs in."""
+
+    destination_type = Salesforce
+
+    client_id: str
+    client_secret: str
+    api_version: str = "60.0"
+
+
+class HubSpotResource(DestinationResource):
+    """A HubSpot portal; a private app's token signs in."""
+
+    destination_type = HubSpot
+
+    base_url: str = "https://api.hubapi.com"
+    access_token: str
+    api_version: str = "v3"
+
+
+class WebhookResource(DestinationResource):
+    """Any HTTP API."""
+
+    destination_type = Webhook
+
+    token: str | None = None
+    secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
+    signing_secret: str | None = None
+    allow_private: bool = False
+
+
+def _read(value: Any, where: str) -> Any:
+    """The value, with variables replaced by what the environment holds."""
+    match value:
+        case dg.EnvVar():
+            if not (found := value.get_value()):
+                raise ConfigurationError(f"{where} needs the environment variable {value.env_var_name}; it is not set.")
+            return found
+        case Mapping():
+            return {key: _read(inner, f"{where}.{key}") for key, inner in value.items()}
+    return value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def _holds_secret(annotation: Any) -> bool:
+    if annotation in (SecretStr, SecretBytes):
+        return True
+    return any(_holds_secret(inner) for inner in getattr(annotation, "__args__", ()))
