@@ -1,10 +1,17 @@
 """The three vendors' accounts in the sandbox, as a user would set them up."""
 
+from typing import Any, TypeVar
+
+import httpx
 from pydantic import SecretStr
 
+from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpotConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.records import Target
+
+D = TypeVar("D", bound=HttpDestination[Any, Any])
 
 
 def salesforce(url: str, secret: str = "sandbox-secret") -> SalesforceConnection:
@@ -17,3 +24,13 @@ def hubspot(url: str, token: str = "pat-sandbox") -> HubSpotConnection:
 
 def webhook(url: str, token: str = "hook-secret") -> WebhookConnection:
     return WebhookConnection(base_url=f"{url}/rest", token=SecretStr(token), allow_private=True)
+
+
+def offline(kind: type[D], connection: ConnectionSettings, target: Target, **options: Any) -> D:
+    """A destination to ask for requests and give answers to; it has no network."""
+    return kind(connection, target, kind.Options.model_validate(options), httpx.AsyncClient(transport=_Nowhere()))
+
+
+class _Nowhere(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"{request} was sent")
