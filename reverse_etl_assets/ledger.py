@@ -45,7 +45,7 @@ class OutboxRow:
 def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     """Create the state's tables, or fit them to the mapping. Raises StateError if they belong to another sync."""
     con.execute(render("state"))
-    _claim(con, columns)
+    claim(con, columns)
     keys = [f"{key.name} {key.sql_type}" for key in columns.keys]
     fixed = ["_retl_key varchar", "_retl_id varchar", "_retl_run varchar", *keys]
     con.execute(f"create table if not exists state.synced ({', '.join(fixed)})")
@@ -61,8 +61,11 @@ def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
             )
 
 
-def _claim(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
-    """Make sure that the state is this sync's, written to the same place and matched by the same key."""
+def claim(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
+    """Make sure that the state is this sync's, written to the same place and matched by the same key.
+
+    Raises StateError if it is not.
+    """
     sync = columns.sync
     ours = {
         "format": FORMAT,

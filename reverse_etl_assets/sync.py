@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import filelock
@@ -19,15 +18,16 @@ import filelock
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
 from reverse_etl_assets.destinations.base import HttpDestination, RunsJobs
 from reverse_etl_assets.dispatch import Dispatched, Dispatcher, Patience
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
-from reverse_etl_assets.guard import Finding, beyond, judge, tripped
+from reverse_etl_assets.guard import Finding, beyond, tripped
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Run, RunStatus
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.pacing import Pacer
-from reverse_etl_assets.plan import Plan, Prefilter, make_plan
+from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Operation, Target
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic, open_client
@@ -152,7 +152,7 @@ class _Run:
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], {}, recovered)
         columns, plan, check_due = self._plan()
-        findings = [Finding("kill_switch", True, "off"), *self._judge(plan)]
+        findings = [Finding("kill_switch", True, "off"), *guard_findings(self.sync, self.journal, plan)]
         if tripped(findings):
             return self._guarded(findings, plan.counts, recovered)
         self.journal.start_run(
@@ -166,33 +166,13 @@ class _Run:
         model = self.environment.models[self.sync.model]
         now = self.environment.clock()
         with self.warehouse.open(self.sync.sync, write=True, models=True) as con:
-            columns = self._columns(self.warehouse.column_types(con, model))
+            columns = columns_of(self.sync, self.account.type, self.warehouse.column_types(con, model))
             ledger.prepare(con, columns)
-            prefilter = self._prefilter(ledger.read_facts(con), now)
+            recent = prefilter(self.sync, ledger.read_facts(con), now)
             ledger.write_facts(con, {"outbox_run": None})
-            plan = make_plan(con, self.warehouse.relation(model), columns, prefilter=prefilter)
-            ledger.seal_outbox(con, columns, self.run_id, newest=plan.newest, full_at=None if prefilter else now)
+            plan = make_plan(con, self.warehouse.relation(model), columns, prefilter=recent)
+            ledger.seal_outbox(con, columns, self.run_id, newest=plan.newest, full_at=None if recent else now)
             return columns, plan, ledger.check_due(con, columns, self.sync.options, now - _RECHECK)
-
-    def _columns(self, types: Mapping[str, str]) -> Columns:
-        columns = Columns.of(self.sync, types, fold_case=False)
-        capabilities = self.account.type.capabilities_for(columns.target, self.options)
-        return Columns.of(self.sync, types, fold_case=capabilities.fold_case)
-
-    def _prefilter(self, facts: Mapping[str, str], now: float) -> Prefilter | None:
-        """Compare only what was modified lately, unless a full compare is due."""
-        how = self.sync.change_detection
-        if how.last_modified_at is None or "newest" not in facts or "full_compared_at" not in facts:
-            return None
-        if now - float(facts["full_compared_at"]) >= how.full_compare_every.total_seconds():
-            return None
-        return Prefilter(how.last_modified_at, datetime.fromisoformat(facts["newest"]) - how.lookback)
-
-    def _judge(self, plan: Plan) -> list[Finding]:
-        earlier = [run.model_rows for run in self.journal.history(self.sync.sync) if run.status is RunStatus.DONE]
-        results = {result.test: result.status for result in self.journal.model_results(self.sync.model)}
-        counts = [rows for rows in earlier if rows is not None]
-        return judge(plan, self.sync.guards, earlier_row_counts=counts, model_results=results)
 
     def _guarded(self, findings: list[Finding], counts: Mapping[str, int], recovered: tuple[str, ...]) -> Report:
         detail = "; ".join(f"{finding.guard}: {finding.message}" for finding in tripped(findings))

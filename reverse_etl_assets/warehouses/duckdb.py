@@ -75,8 +75,10 @@ class DuckDBWarehouse:
         return self.state_folder / f"{sync}.lock"
 
     @contextmanager
-    def open(self, sync: str, *, write: bool = False, models: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the sync's state attached as `state` and, if asked for, dbt's file as `warehouse`.
+    def open(
+        self, sync: str, *, write: bool = False, models: bool = False, state_as: str = "state"
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with the sync's state attached as `state_as` and, if asked for, dbt's file as `warehouse`.
 
         A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing.
         """
@@ -91,11 +93,11 @@ class DuckDBWarehouse:
             state = self.state_file(sync)
             if write:
                 self.state_folder.mkdir(parents=True, exist_ok=True)
-                self._attach(con, state, "state", "")
+                self._attach(con, state, state_as, "")
             elif state.exists():
-                self._attach(con, state, "state", "(READ_ONLY)")
+                self._attach(con, state, state_as, "(READ_ONLY)")
             else:
-                con.execute("ATTACH ':memory:' AS state")
+                con.execute(f"ATTACH ':memory:' AS {quote(state_as)}")
             if models:
                 if not self.database.exists():
                     raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
