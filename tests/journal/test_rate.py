@@ -53,7 +53,7 @@ class TestSlots:
         go(processes)
         per_process = [[float(line) for line in p.stdout.read().splitlines()] for p in processes]
         times = sorted(t for times in per_process for t in times)
-        late = 0.15  # how late a busy machine may wake a process; the vendor's count is over seconds
+        late = 0.4  # seconds by which a busy machine may wake a process late; unshared, the rate would double
         for i, first in enumerate(times):
             for n, last in enumerate(times[i:], 1):
                 assert n <= rate * (last - first + late) + 1
