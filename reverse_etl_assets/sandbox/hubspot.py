@@ -178,7 +178,7 @@ class HubSpot:
         return Answer(201, shown(kind, entry))
 
     def _read(self, call: Call) -> Answer:
-        kind, entry = self._found(call, "read", archived=call.args().get("archived") == "true")
+        kind, entry = self._found(call, "read", archived=call.args().get("archived", "").lower() == "true")
         wanted = call.args().get("properties")
         return Answer(200, shown(kind, entry, wanted.split(",") if wanted else ()))
 

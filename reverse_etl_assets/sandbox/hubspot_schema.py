@@ -130,7 +130,7 @@ LIFECYCLE = (
     "evangelist",
     "other",
 )
-SEGMENTS = ("champion", "loyal", "new", "at_risk", "lapsed")
+SEGMENTS = ("champion", "loyal", "new", "at_risk", "lapsed", "high_value_at_risk", "dormant", "regular")
 
 _STANDARD: dict[str, tuple[Property, ...]] = {
     "contacts": (

@@ -55,7 +55,7 @@ class Search:
         call.note("read", kind.name)
         args = call.args()
         limit, after = _page(args.get("limit", "10"), args.get("after") or 0, MOST_LISTED)
-        archived = args.get("archived") == "true"
+        archived = args.get("archived", "").lower() == "true"
         every = [e for e in list(self._records.tables[kind.name].entries.values()) if e.archived == archived]
         wanted = args["properties"].split(",") if args.get("properties") else ()
         results = [shown(kind, entry, wanted) for entry in every[after : after + limit]]

@@ -136,7 +136,7 @@ SYSTEM = (
     moment("SystemModstamp", writable=False),
 )
 
-SEGMENTS = ("champion", "loyal", "new", "at_risk", "lapsed")
+SEGMENTS = ("champion", "loyal", "new", "at_risk", "lapsed", "high_value_at_risk", "dormant", "regular")
 STAGES = ("Prospecting", "Qualification", "Proposal", "Negotiation", "Closed Won", "Closed Lost")
 
 
