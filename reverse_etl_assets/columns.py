@@ -10,9 +10,6 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
 
-# A decimal of more digits than a double holds travels as text, so that no reader of the JSON can round it.
-_EXACT_DIGITS = 15
-
 
 @dataclass(frozen=True)
 class Column:
@@ -100,7 +97,7 @@ class Columns:
         return "STRUCT(" + ", ".join(f"{f.name} {f.sql_type}" for f in self.fields) + ")"
 
     def json(self, struct: str) -> str:
-        """The fields as JSON: times with a zone, decimals exact."""
+        """The fields as JSON: times with a zone, numbers with every digit."""
         parts = [f"{f.literal}: {_json_value(f'{struct}.{f.name}', f.sql_type)}" for f in self.fields]
         return "to_json({" + ", ".join(parts) + "})"
 
@@ -124,12 +121,7 @@ def _constant(value: str | int | float | bool | None) -> tuple[str, str]:
 
 
 def _json_value(value: str, sql_type: str) -> str:
-    match field_type(sql_type):
-        case FieldType.TIMESTAMP:
-            in_utc = f"{value} at time zone 'UTC'" if sql_type.endswith("TIME ZONE") else f"{value}::timestamp"
-            return f"strftime({in_utc}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-        case FieldType.DECIMAL if int(sql_type.split("(")[1].split(",")[0]) > _EXACT_DIGITS:
-            return f"{value}::varchar"
-        case FieldType.INTEGER if sql_type in ("HUGEINT", "UHUGEINT", "UBIGINT"):
-            return f"{value}::varchar"
+    if field_type(sql_type) is FieldType.TIMESTAMP:
+        in_utc = f"{value} at time zone 'UTC'" if sql_type.endswith("TIME ZONE") else f"{value}::timestamp"
+        return f"strftime({in_utc}, '%Y-%m-%dT%H:%M:%S.%fZ')"
     return value
