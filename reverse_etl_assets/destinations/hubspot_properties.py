@@ -72,4 +72,5 @@ def _field(raw: Mapping[str, Any]) -> Field:
         why = "it is calculated"
     elif (raw.get("modificationMetadata") or {}).get("readOnlyValue"):
         why = "HubSpot sets it"
-    return Field(raw["name"], raw["type"], read_only_because=why)
+    kind = "string" if raw["name"] == RECORD_ID else raw["type"]  # a number that everybody keeps as text
+    return Field(raw["name"], kind, read_only_because=why)

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from reverse_etl_assets.destinations import salesforce_soql
@@ -104,8 +105,6 @@ def test_number_keys_in_soql_are_bare_and_only_if_they_are_numbers() -> None:
 
 
 def test_every_lookup_fits_the_longest_url() -> None:
-    import httpx
-
     keys = [f"{'日本' * 40}-{number}" for number in range(200)]
     found = list(salesforce_soql.queries(TARGET, keys, LONGEST_URL - len(f"{ROOT}/query?q=")))
     sizes = [len(str(httpx.URL(f"{ROOT}/query", params={"q": soql}))) for soql in found]

@@ -1,0 +1,236 @@
+"""Recorded answers of HubSpot, one for each kind of outcome."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    QuotaExhausted,
+    RequestRejected,
+    RetryLater,
+)
+from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, RowError, Status
+from reverse_etl_assets.testing.builders import batch, record, target
+from tests.destinations import accounts
+
+TARGET = target("contacts", "email", *Operation, lifecyclestage=FieldType.TEXT)
+ROWS = [record(f"k{n}", external_id=f"Ann{n}@x.com", destination_id=f"10{n}") for n in range(4)]
+
+
+def hubspot() -> HubSpot:
+    return accounts.offline(HubSpot, accounts.hubspot("https://api.example"), TARGET)
+
+
+def read(operation: Operation, body: Any, rows: list[Record] = ROWS, status: int = 200) -> list[Outcome]:
+    answer = httpx.Response(status, content=body if isinstance(body, bytes) else json.dumps(body).encode())
+    return list(hubspot().read_response(batch(operation, *rows), answer))
+
+
+def done(number: int, *, new: bool | None = None, trace: bool = True, **properties: str) -> dict[str, Any]:
+    result: dict[str, Any] = {"id": f"10{number}", "properties": {"email": f"ann{number}@x.com", **properties}}
+    if new is not None:
+        result["new"] = new
+    return result | ({"objectWriteTraceId": f"k{number}"} if trace else {})
+
+
+INVALID = {
+    "status": "error",
+    "category": "VALIDATION_ERROR",
+    "message": "Property values were not valid: "
+    '[{"isValid":false,"message":"red was not one of the allowed options: [hot]","error":"INVALID_OPTION",'
+    '"name":"lead_grade","portalId":1}]',
+    "context": {"objectWriteTraceId": ["k1"]},
+}
+
+
+def test_207_names_good_and_bad_rows_in_any_order() -> None:
+    body = {
+        "status": "COMPLETE",
+        "results": [done(2, new=False), done(0, new=True)],
+        "numErrors": 1,
+        "errors": [INVALID],
+    }
+    assert read(Operation.UPSERT, body, status=207) == [
+        Outcome.rejected(
+            "k1", RowError("red was not one of the allowed options: [hot]", "INVALID_OPTION", "lead_grade")
+        ),
+        Outcome("k2", Status.UPDATED, destination_id="102"),
+        Outcome("k0", Status.CREATED, destination_id="100"),
+    ]
+
+
+def test_without_trace_ids_rows_are_found_by_folded_key() -> None:
+    body = {"results": [done(2, new=False, trace=False), done(0, new=True, trace=False)]}
+    assert [(each.key, each.status) for each in read(Operation.UPSERT, body)] == [
+        ("k2", Status.UPDATED),
+        ("k0", Status.CREATED),
+    ]
+
+
+def test_without_trace_ids_updates_are_found_by_id() -> None:
+    rows = [record("a", external_id="101", destination_id="102"), record("b", external_id="102", destination_id="101")]
+    found = read(Operation.UPDATE, {"results": [{"id": "101", "properties": {}}]}, rows)
+    assert found == [Outcome("b", Status.UPDATED, destination_id="101")]
+
+
+def test_a_trace_id_that_is_not_ours_names_nobody() -> None:
+    assert read(Operation.UPSERT, {"results": [done(0, new=True) | {"objectWriteTraceId": "zz"}]}) == []
+
+
+def test_an_answer_without_new_is_inferred() -> None:
+    [outcome] = read(Operation.UPSERT, {"results": [done(0)]})
+    assert (outcome.status, outcome.inferred) == (Status.UPDATED, True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", {}, {"results": [], "errors": []}, {"status": "PENDING"}, {"results": None, "errors": None}]
+)
+def test_an_answer_that_names_nobody_is_no_success(body: Any) -> None:
+    for operation in Operation:
+        assert read(operation, body) == []
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"results":[{', b"<html>"])
+def test_an_answer_that_cannot_be_read_is_ambiguous(body: bytes) -> None:
+    with pytest.raises(Ambiguous):
+        read(Operation.UPSERT, body)
+
+
+def test_a_row_that_is_both_good_and_bad_is_bad() -> None:
+    body = {"results": [done(1, new=True)], "errors": [INVALID]}
+    assert [(each.key, each.status) for each in read(Operation.UPSERT, body)] == [("k1", Status.FAILED)]
+
+
+def test_an_insert_of_what_is_there_is_skipped() -> None:
+    message = "Contact already exists. Existing ID: 171591000198"
+    error = {"category": "CONFLICT", "message": message, "context": {"objectWriteTraceId": ["k0"]}}
+    expected = [Outcome.skipped("k0", Reason.ALREADY_EXISTS, message, "171591000198")]
+    assert read(Operation.INSERT, {"errors": [error]}, status=207) == expected
+    error["context"]["existingId"] = ["171591000198"]
+    assert read(Operation.INSERT, {"errors": [error]}, status=207) == expected
+    assert [each.reason for each in read(Operation.UPSERT, {"errors": [error]})] == [Reason.REJECTED]
+
+
+def test_an_insert_of_a_unique_value_that_is_taken_is_skipped_only_for_the_key() -> None:
+    def taken(name: str) -> dict[str, Any]:
+        detail = [{"isValid": False, "message": "taken", "error": "CONFLICTING_UNIQUE_VALUE", "name": name}]
+        message = f"Property values were not valid: {json.dumps(detail)}"
+        return {"category": "VALIDATION_ERROR", "message": message, "context": {"objectWriteTraceId": ["k0"]}}
+
+    assert [each.reason for each in read(Operation.INSERT, {"errors": [taken("email")]})] == [Reason.ALREADY_EXISTS]
+    assert [each.reason for each in read(Operation.INSERT, {"errors": [taken("tax_id")]})] == [Reason.REJECTED]
+
+
+def test_an_update_of_what_is_gone_is_skipped() -> None:
+    message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid."
+    error = {"category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": ["101", "103"]}}
+    assert read(Operation.UPDATE, {"results": [done(0), done(2)], "errors": [error]}, status=207) == [
+        Outcome.skipped("k1", Reason.NOT_FOUND, message, "101"),
+        Outcome.skipped("k3", Reason.NOT_FOUND, message, "103"),
+        Outcome("k0", Status.UPDATED, destination_id="100"),
+        Outcome("k2", Status.UPDATED, destination_id="102"),
+    ]
+
+
+def test_an_archive_names_nobody_so_its_outcomes_are_inferred() -> None:
+    assert read(Operation.DELETE, b"", ROWS[:1], status=204) == [
+        Outcome("k0", Status.DELETED, destination_id="100", inferred=True)
+    ]
+
+
+def test_a_row_over_the_rate_is_to_be_sent_again() -> None:
+    error = {"category": "RATE_LIMITS", "message": "too fast", "context": {"objectWriteTraceId": ["k0"]}}
+    assert [each.retry for each in read(Operation.UPSERT, {"errors": [error]})] == [True]
+
+
+def test_a_lifecycle_stage_that_did_not_move_is_reported() -> None:
+    rows = [record("k0", lifecyclestage="lead"), record("k1", lifecyclestage="Customer"), record("k2")]
+    body = {"results": [done(number, new=False, lifecyclestage="customer") for number in range(3)]}
+    kept, moved, untouched = read(Operation.UPSERT, body, rows)
+    assert kept.error is not None
+    assert (kept.reason, kept.error.field) == (Reason.REJECTED, "lifecyclestage")
+    assert "HubSpot kept 'customer'" in kept.error.message
+    assert (moved.status, untouched.status) == (Status.UPDATED, Status.UPDATED)
+
+
+def limited(policy: str | None, **headers: str) -> DestinationError:
+    body = {"status": "error", "message": "You have reached your limit.", "policyName": policy}
+    return hubspot().error_for(httpx.Response(429, json=body, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("policy", "headers", "after"),
+    [
+        ("TEN_SECONDLY_ROLLING", {}, 10.0),
+        ("TEN_SECONDLY_ROLLING", {"Retry-After": "3"}, 3.0),
+        ("SECONDLY", {}, 1.0),
+        (None, {}, None),
+    ],
+)
+def test_rate_limits_hold_the_account(policy: str | None, headers: dict[str, str], after: float | None) -> None:
+    error = limited(policy, **headers)
+    assert isinstance(error, RetryLater)
+    assert (error.after, error.hold) == (after, True)
+
+
+def test_the_daily_limit_ends_the_run() -> None:
+    assert isinstance(limited("DAILY"), QuotaExhausted)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "after"),
+    [
+        (423, {}, RetryLater, 2.0),
+        (423, {"Retry-After": "1"}, RetryLater, 2.0),
+        (423, {"Retry-After": "9"}, RetryLater, 9.0),
+        (477, {"Retry-After": "30"}, RetryLater, 30.0),
+        (477, {}, RetryLater, 60.0),
+        (503, {}, RetryLater, None),
+        (521, {}, RetryLater, None),
+        (500, {}, Ambiguous, None),
+        (502, {}, Ambiguous, None),
+        (504, {}, Ambiguous, None),
+        (524, {}, Ambiguous, None),
+        (401, {}, AuthenticationFailed, None),
+        (400, {}, RequestRejected, None),
+        (409, {}, RequestRejected, None),
+    ],
+)
+def test_statuses(status: int, headers: dict[str, str], error: type[DestinationError], after: float | None) -> None:
+    for content in (b"", b"<html>", b'{"message":"m","category":"C"}'):
+        found = hubspot().error_for(httpx.Response(status, headers=headers, content=content))
+        assert type(found) is error
+        assert getattr(found, "after", None) == after
+
+
+def test_missing_scopes_are_named() -> None:
+    body = {
+        "status": "error",
+        "message": "This app hasn't been granted all required scopes.",
+        "category": "MISSING_SCOPES",
+        "errors": [
+            {
+                "message": "One or more of the following scopes are required.",
+                "context": {"requiredGranularScopes": ["crm.objects.contacts.write"]},
+            }
+        ],
+    }
+    error = hubspot().error_for(httpx.Response(403, json=body))
+    assert isinstance(error, AuthenticationFailed)
+    assert "crm.objects.contacts.write" in str(error)
+
+
+def test_a_refused_request_keeps_code_and_property() -> None:
+    error = hubspot().error_for(httpx.Response(400, json=INVALID))
+    assert isinstance(error, RequestRejected)
+    assert (error.code, error.field) == ("INVALID_OPTION", "lead_grade")
+    detail = {"code": "PROPERTY_DOESNT_EXIST", "message": "-", "context": {"propertyName": ["x"]}}
+    error = hubspot().error_for(httpx.Response(400, json={"message": "bad", "errors": [detail]}))
+    assert isinstance(error, RequestRejected)
+    assert (error.code, error.field) == ("PROPERTY_DOESNT_EXIST", "x")
