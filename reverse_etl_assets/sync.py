@@ -98,14 +98,14 @@ def run_sync(
     on_progress: Progress = lambda plan, statuses: None,
 ) -> Report:
     """Run a sync once. Raises SyncBusy if another process does, StateError and CheckFailed before anything is sent."""
-    with _exclusive(sync, environment.warehouse):
+    with exclusive(sync, environment.warehouse):
         run = _Run(sync, environment, account, run_id or uuid.uuid4().hex, on_progress)
         recovered = run.recover()
         return run.go(recovered)
 
 
-def _exclusive(sync: Sync, warehouse: DuckDBWarehouse) -> AbstractContextManager[Any]:
-    """Only one process at a time runs a sync; the lock goes with the process, however it ends."""
+def exclusive(sync: Sync, warehouse: DuckDBWarehouse) -> AbstractContextManager[Any]:
+    """Only one process at a time runs a sync; the lock goes with the process, however it ends. Raises SyncBusy."""
     warehouse.state_folder.mkdir(parents=True, exist_ok=True)
     try:
         return filelock.FileLock(warehouse.lock_file(sync.sync), timeout=0).acquire()

@@ -1,0 +1,217 @@
+"""What the next run of a sync would do, without doing it: no request, nothing written.
+
+The plan is made by the code that a run uses, over a view of the synced rows that looks as the run would leave them:
+fitted to the mapping, and with the answers of a killed run brought home.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import msgspec
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
+from reverse_etl_assets.destinations.base import RunsJobs
+from reverse_etl_assets.guard import Finding, tripped
+from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.plan import Plan, make_plan
+from reverse_etl_assets.records import Capabilities, Operation
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sql import render
+from reverse_etl_assets.sync import Account, Environment, exclusive
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
+
+_OUTBOX = "memory.main.outbox"
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of the change set. `fields` maps each field that differs to its value before and after.
+
+    Without an operation the row is not sent, and `reason` and `message` say why.
+    """
+
+    key: str | None
+    kind: str
+    operation: str | None
+    reason: str | None
+    message: str | None
+    fields: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do. `rows` are those to send, `refused` those that a run would reject or hold back."""
+
+    sync: Sync
+    plan: Plan
+    findings: Sequence[Finding]
+    rows: Sequence[PlannedRow]
+    refused: Sequence[PlannedRow]
+    requests: int
+    """Requests that the change set needs, by rows and bytes; retries, checks and sign-in come on top."""
+    unfinished: Sequence[str] = ()
+    """Runs that were killed; their answers are counted as if they were home already."""
+    stop: Stop | None = None
+    """The kill switch, if it is on: then a run does not even plan."""
+
+    @property
+    def goes_out(self) -> bool:
+        return not tripped(self.findings) and self.stop is None
+
+
+def preview(
+    sync: Sync, environment: Environment, account: Account, *, limit: int | None = None, key: str | None = None
+) -> Preview:
+    """Plan a sync. `limit` cuts the rows that are listed; with a `key`, in any case, only its row is looked at.
+
+    Raises StateError if the model is not built or the state belongs to another sync, SyncBusy if a run is going on.
+    """
+    with _recovered(sync, environment, account) as (warehouse, unfinished):
+        model = environment.models[sync.model]
+        with warehouse.open(sync.sync, models=True, state_as="stored") as con:
+            columns = columns_of(sync, account.type, warehouse.column_types(con, model))
+            _show_state(con, columns, key)
+            relation = warehouse.relation(model)
+            if key is not None:
+                relation = _only(con, relation, columns, key)
+            recent = prefilter(sync, ledger.read_facts(con), environment.clock())
+            plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent)
+            return Preview(
+                sync,
+                plan,
+                guard_findings(sync, environment.journal, plan),
+                _rows(con, columns, "operation is not null", limit),
+                _rows(con, columns, "operation is null", limit),
+                _requests(con, columns, plan, account),
+                unfinished,
+                environment.journal.stopped(account.name, sync.sync),
+            )
+
+
+@contextmanager
+def _recovered(
+    sync: Sync, environment: Environment, account: Account
+) -> Iterator[tuple[DuckDBWarehouse, tuple[str, ...]]]:
+    """The state with the answers of killed runs brought home, as the next run begins; if there are any, in a copy."""
+    warehouse, journal = environment.warehouse, environment.journal
+    runs = tuple(run.run_id for run in journal.open_runs(sync.sync))
+    state = warehouse.state_file(sync.sync)
+    if not runs or not state.exists():
+        yield warehouse, runs
+        return
+    with exclusive(sync, warehouse), tempfile.TemporaryDirectory() as folder:
+        copy = replace(warehouse, state_folder=Path(folder))
+        for file in (state, state.with_name(f"{state.name}.wal")):
+            if file.exists():
+                shutil.copy2(file, copy.state_folder)
+        with copy.open(sync.sync, write=True) as con:
+            run_id = ledger.read_facts(con).get("outbox_run")
+            if run_id in runs:
+                columns = ledger.outbox_columns(con)
+                hold = frozenset(Operation) - _capabilities(columns, account).idempotent
+                answers = journal.batches(run_id)
+                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped="", hold=hold)
+        yield copy, runs
+
+
+def _capabilities(columns: Columns, account: Account) -> Capabilities:
+    options = account.type.Options.model_validate(columns.sync.options)
+    return account.type.capabilities_for(columns.target, options)
+
+
+def _show_state(con: duckdb.DuckDBPyConnection, columns: Columns, key: str | None) -> None:
+    """`state`, in memory, with all that a plan reads of the stored one, which is attached read-only as `stored`."""
+    con.execute("attach ':memory:' as state")
+    con.execute(render("state"))
+    found = con.execute("select table_name from duckdb_tables() where database_name = 'stored'").fetchall()
+    tables = {name for (name,) in found}
+    for part in tables.intersection(("facts", "pending", "held")):
+        con.execute(f"insert into state.{part} select * from stored.{part}")
+    ledger.claim(con, columns)
+    present: dict[str, str] = {}
+    if "synced" in tables:
+        present = {row[0].lower(): row[1] for row in con.execute("describe stored.synced").fetchall()}
+    shown = ", ".join(_shown(columns, present))
+    source = "from stored.synced" if present else "where false"
+    if key is None or not present:
+        con.execute(f"create view state.synced as select {shown} {source}")
+    else:
+        query = f"create table state.synced as select {shown} {source} where lower(_retl_key) = lower($key)"
+        con.execute(query, {"key": key})
+
+
+def _shown(columns: Columns, present: Mapping[str, str]) -> Iterator[str]:
+    """The synced rows' columns with the fields that the mapping has now: a new one is empty, a retyped one is cast."""
+    fixed = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar"}
+    fixed |= {column.name: column.sql_type for column in columns.keys}
+    for name, sql_type in fixed.items():
+        yield name if present else f"null::{sql_type} as {name}"
+    for field in columns.fields:
+        stored = present.get(field.name[1:-1].replace('""', '"').lower())
+        if stored is None:
+            yield f"null::{field.sql_type} as {field.name}"
+        else:
+            yield f"try_cast({field.name} as {field.sql_type}) as {field.name}"
+
+
+def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:
+    """The model's rows of one key, as a relation."""
+    text = columns.key_text([quote(name) for name in columns.sync.primary_key])
+    query = f"create table memory.main.subject as select * from {relation} where lower({text}) = lower($key)"
+    con.execute(query, {"key": key})
+    return "memory.main.subject"
+
+
+def _rows(con: duckdb.DuckDBPyConnection, columns: Columns, which: str, limit: int | None) -> list[PlannedRow]:
+    """Rows of the outbox in order of kind and key. A rejected row's values may be none that JSON knows."""
+    before, after = (
+        f"case when {side} is not null and kind <> 'rejected' then {columns.json(side)} else '{{}}' end"
+        for side in ("before", "after")
+    )
+    query = (
+        f"select key, kind, operation, reason, message, {before}, {after} from {_OUTBOX} where {which}"
+        f" order by kind, key{'' if limit is None else f' limit {limit:d}'}"
+    )
+    decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+    return [
+        PlannedRow(key, kind, operation, reason, message, _difference(kind, decode(old), decode(new)))
+        for key, kind, operation, reason, message, old, new in con.execute(query).fetchall()
+    ]
+
+
+def _difference(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    pairs = {name: (before.get(name), after.get(name)) for name in dict.fromkeys((*after, *before))}
+    if kind in ("added", "removed"):
+        return pairs
+    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+
+
+def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account) -> int:
+    options = account.type.Options.model_validate(columns.sync.options)
+    destination = account.type(account.connection, columns.target, options, httpx.AsyncClient())
+    limits = destination.capabilities
+    size = dict(
+        con.execute(
+            f"select operation, sum(strlen(case when after is not null then {columns.json('after')} else '' end))"
+            f" from {_OUTBOX} where operation is not null group by all"
+        ).fetchall()
+    )
+    total = 0
+    for operation, rows in plan.to_send.items():
+        if isinstance(destination, RunsJobs) and rows >= destination.job_threshold:
+            total += 5 * -(-rows // destination.job_max_rows)  # create, upload, close, poll, collect
+            continue
+        total += max(-(-rows // limits.max_rows), -(-int(size[operation.value]) // limits.max_bytes))
+        if operation in limits.needs_id:
+            total += -(-rows // getattr(destination, "find_limit", limits.max_rows))
+    return total
