@@ -1,0 +1,6 @@
+"""What Dagster loads."""
+
+from reverse_etl_assets.deployment import destinations, project
+from reverse_etl_assets.orchestration.build import build_definitions
+
+defs = build_definitions(project, destinations)

@@ -1,0 +1,135 @@
+"""A sync as an asset: a thin skin over `run_sync`, which knows nothing of Dagster."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.orchestration import description, metadata
+from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
+from reverse_etl_assets.orchestration.checks import check_results, check_specs, findings_table
+from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sync import Report, run_sync
+
+_PROGRESS_EVERY = 15.0  # seconds between lines in the log
+_MESSAGE = 4_000  # bytes of an error's text; vendors' own words may be in it
+
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+
+
+def asset_key(sync: Sync) -> dg.AssetKey:
+    return dg.AssetKey([sync.destination, sync.sync])
+
+
+def build_sync_asset(
+    sync: Sync, project: Project, resource: DestinationResource, *, model_key: dg.AssetKey, file: Path
+) -> dg.AssetsDefinition:
+    """One asset a sync, downstream of its dbt model.
+
+    Its function is not async: Dagster ends an async one without running its `finally`, and the answers in flight
+    would be lost. It does not ask Dagster for its destination either: Dagster reads all variables of a run at its
+    start, so one that is missing would fail the syncs of every destination, with an error that names none.
+    """
+    key = asset_key(sync)
+    base_url = resource.known_base_url()
+    link = resource.destination_type.link(base_url, description.target(sync)) if base_url else None
+
+    @dg.asset(
+        key=key,
+        deps=[model_key],
+        group_name=sync.destination,
+        kinds=description.kinds(resource.destination_type),
+        owners=sync.owners,
+        tags=sync.tags,
+        description=description.description(sync),
+        metadata=description.definition_metadata(sync, project.models[sync.model], model_key, file=file, link=link),
+        code_version=description.code_version(sync),
+        check_specs=check_specs(key),
+        pool=sync.destination,
+        automation_condition=automation_condition(sync),
+        freshness_policy=freshness_policy(sync),
+    )
+    def run(context: dg.AssetExecutionContext) -> Results:
+        yield from _execute(context, sync, project, resource)
+
+    return run
+
+
+def _execute(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Results:
+    report = _run(context, sync, project, resource)
+    results = check_results(context.asset_key, report)
+    if report.status is RunStatus.GUARDED:
+        yield from results
+        figures = {**metadata.counts(report.counts), "guards": findings_table(report.findings)}
+        raise _failure(f"nothing was sent: {report.detail}", figures, allow_retries=False)
+    if report.status is RunStatus.OPEN:
+        yield from results
+        raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
+    # The event comes before the failure: rows did go out, whatever became of the others.
+    figures = metadata.run_metadata(report, project.warehouse, resource.destination_type)
+    yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
+    if problem := _problem(report):
+        raise _failure(problem, metadata.counts(report.counts), allow_retries=report.status is RunStatus.FAILED)
+
+
+def _run(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Report:
+    run_id = journal_run_id(context, sync)
+    try:
+        account = resource.account(sync.destination)
+        return run_sync(sync, project.environment, account, run_id=run_id, on_progress=_progress(context))
+    except ReverseEtlError as error:
+        raise _failure(str(error), _journaled(project, run_id)) from None
+    except dg.DagsterExecutionInterruptedError:
+        # A retry policy would start the sync again that somebody has just ended.
+        message = "terminated; what the destination had acknowledged by then is kept"
+        raise _failure(message, _journaled(project, run_id), allow_retries=False) from None
+
+
+def journal_run_id(context: dg.AssetExecutionContext, sync: Sync) -> str:
+    """The journal's id of this attempt: it begins with Dagster's run id."""
+    retry = context.op_execution_context.retry_number
+    return f"{context.run_id}/{sync.sync}" + (f"/{retry}" if retry else "")
+
+
+def _problem(report: Report) -> str | None:
+    if report.status is not RunStatus.DONE:
+        return f"the run ended early: {report.detail}"
+    if report.too_many_failed:
+        return f"{report.counts['failed']} of {report.change_set} rows failed, more than max_failed allows"
+    return None
+
+
+def _failure(message: str, figures: Mapping[str, Any], *, allow_retries: bool = True) -> dg.Failure:
+    return dg.Failure(clip(message, _MESSAGE), metadata=figures, allow_retries=allow_retries)
+
+
+def _journaled(project: Project, run_id: str) -> dict[str, Any]:
+    """What the journal knows of a run that broke off."""
+    try:
+        run = project.journal.run(run_id)
+    except ReverseEtlError:
+        return {}
+    return {"run in journal": run_id, **metadata.counts(run.counts)} if run else {}
+
+
+def _progress(context: dg.AssetExecutionContext) -> Callable[[Plan, Mapping[str, int]], None]:
+    """Counts in the log now and then. Never values."""
+    said = time.monotonic()
+
+    def on_progress(plan: Plan, statuses: Mapping[str, int]) -> None:
+        nonlocal said
+        if time.monotonic() - said < _PROGRESS_EVERY:
+            return
+        said = time.monotonic()
+        counts = ", ".join(f"{number:,} {status}" for status, number in sorted(statuses.items()))
+        context.log.info(f"{sum(statuses.values()):,} of {sum(plan.to_send.values()):,} rows: {counts}")
+
+    return on_progress

@@ -1,0 +1,64 @@
+"""When syncs run: at set times, or when they would otherwise be older than promised."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+
+from reverse_etl_assets.spec import Sync
+
+
+def freshness_policy(sync: Sync) -> dg.FreshnessPolicy | None:
+    schedule = sync.schedule
+    if schedule is None or schedule.fresh_within is None:
+        return None
+    return dg.FreshnessPolicy.time_window(fail_window=schedule.fresh_within, warn_window=schedule.warn_after)
+
+
+def automation_condition(sync: Sync) -> dg.AutomationCondition[Any] | None:
+    """One attempt when the sync grows old, one more when it is too old, none while its model is not fit.
+
+    `freshness_failed()` alone stays true after a failed attempt, and would start a run at every tick.
+    """
+    if freshness_policy(sync) is None:
+        return None
+    has: Any = dg.AutomationCondition  # its own types tell conditions of assets from those of checks
+    old = has.freshness_warned() | has.freshness_failed()
+    grew_old = has.freshness_warned().newly_true() | has.freshness_failed().newly_true()
+    due = grew_old | has.newly_missing() | (has.initial_evaluation() & (old | has.missing()))
+    ready = ~has.in_progress() & ~has.any_deps_in_progress() & ~has.any_deps_missing()
+    fit = has.all_deps_blocking_checks_passed()
+    condition: dg.AutomationCondition[Any] = (due.since_last_handled() & ready & fit).with_label("older than promised")
+    return condition
+
+
+def build_schedules(syncs: Iterable[tuple[Sync, dg.AssetKey]]) -> list[dg.ScheduleDefinition]:
+    """A schedule for each sync with a cron line, on: it stands in the sync's file because it shall run."""
+    return [
+        dg.ScheduleDefinition(
+            name=f"{sync.sync}_schedule",
+            cron_schedule=sync.schedule.cron,
+            execution_timezone="UTC",
+            target=dg.AssetSelection.assets(key),
+            tags={"destination": sync.destination, "sync": sync.sync},
+            description=f"Runs {sync.destination}/{sync.sync} at {sync.schedule.cron} (UTC).",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
+        for sync, key in syncs
+        if sync.schedule and sync.schedule.cron
+    ]
+
+
+def build_sensors(syncs: Iterable[tuple[Sync, dg.AssetKey]]) -> list[dg.SensorDefinition]:
+    """Dagster's own automation sensor starts switched off, so that freshness would be a promise that nobody keeps."""
+    keys = [key for sync, key in syncs if freshness_policy(sync)]
+    if not keys:
+        return []
+    return [
+        dg.AutomationConditionSensorDefinition(
+            "freshness_sensor",
+            target=dg.AssetSelection.assets(*keys),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            description="Runs syncs that would otherwise be older than their fresh_within.",
+        )
+    ]

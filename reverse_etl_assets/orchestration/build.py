@@ -1,0 +1,58 @@
+"""Everything that Dagster loads, from a project and its destinations."""
+
+import re
+from collections.abc import Mapping
+
+import dagster as dg
+from dagster_duckdb import DuckDBResource
+
+from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.orchestration.assets import asset_key, build_sync_asset
+from reverse_etl_assets.orchestration.automation import build_schedules, build_sensors
+from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, model_keys, prepare_manifest
+from reverse_etl_assets.orchestration.jobs import build_jobs
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
+from reverse_etl_assets.project import Project
+
+_TAKEN = ("dbt", "warehouse")  # names of our own resources
+
+
+def build_definitions(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.Definitions:
+    """Raises ConfigurationError for a destination or a missing manifest, SpecError for a sync's file."""
+    _check_destinations(destinations)
+    prepare_manifest(project)
+    syncs = project.syncs.values()
+    files = sync_files(project.syncs_folder)
+    check_syntax(syncs, files)
+    keys = model_keys(project)
+    assets = [
+        build_sync_asset(
+            sync, project, destinations[sync.destination], model_key=keys[sync.model], file=files[sync.sync]
+        )
+        for sync in syncs
+    ]
+    scheduled = [(sync, asset_key(sync)) for sync in syncs]
+    return dg.Definitions(
+        assets=[build_dbt_assets(project), *assets],
+        schedules=build_schedules(scheduled),
+        sensors=build_sensors(scheduled),
+        jobs=build_jobs(project),
+        resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
+        # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
+        executor=dg.in_process_executor,
+    )
+
+
+def _check_destinations(destinations: Mapping[str, DestinationResource]) -> None:
+    for name, resource in destinations.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _TAKEN:
+            raise ConfigurationError(
+                f"destination {name!r}: a name has letters, digits and `_`, and is not {' or '.join(_TAKEN)}."
+            )
+        resource.refuse_literal_secrets(name)
+
+
+def _warehouse(project: Project) -> DuckDBResource:
+    """For assets and checks of your own. Read-only, for DuckDB takes one writer, dbt, or many readers."""
+    return DuckDBResource(database=str(project.warehouse.database), connection_config={"access_mode": "READ_ONLY"})
