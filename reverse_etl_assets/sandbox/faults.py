@@ -20,9 +20,10 @@ Kind = Literal[
     "empty",
     "refuse_rows",
     "lock_rows",
+    "omit_rows",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
-ROW_KINDS = frozenset({"refuse_rows", "lock_rows"})
+ROW_KINDS = frozenset({"refuse_rows", "lock_rows", "omit_rows"})
 
 
 def row_is_hit(key: object, seed: int, percent: float) -> bool:
@@ -48,7 +49,10 @@ class Fault:
     - ``malformed``: writes, then sends half of the JSON; ``empty``: writes, then sends 200 without a body;
     - ``refuse_rows``: refuses ``percent`` of the rows with a validation error of the vendor, chosen by
       ``row_is_hit``;
-    - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row.
+    - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row;
+    - ``omit_rows``: writes ``percent`` of the rows of a batch but leaves them out of the answer.
+
+    The key of a row is the id or external id that the request gives.
 
     Which requests: those of ``vendor`` (empty: all) whose path below the vendor's base contains a match of the
     regular expression ``path`` and whose method is ``method`` (empty: any); of these the first ``skip`` are
@@ -123,6 +127,11 @@ class Fault:
         default = Fault("slow")
         said = {part.name: getattr(self, part.name) for part in fields(self) if not part.name.startswith("_")}
         return {n: v for n, v in said.items() if n in ("kind", "hits") or v != getattr(default, n)}
+
+
+def omitted(faults: list[Fault], key: object) -> bool:
+    """Whether the answer leaves out the row with this key."""
+    return any(fault.kind == "omit_rows" and fault.hits_row(key) for fault in faults)
 
 
 class FaultBook:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reverse_etl_assets.sandbox.faults import omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown, taken
 from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure, object_of, refusal
@@ -127,7 +128,7 @@ class Batches:
         checked: list[tuple[Input, Entry | None, Values]] = []
         for row in inputs:
             try:
-                refuse_by_fault(faults, row.get("id") or row.get("objectWriteTraceId", ""))
+                refuse_by_fault(faults, _row_key(row))
                 given = {upsert_by: row["id"], **row["properties"]} if upsert_by else row["properties"]
                 entry, values = address(row), converted(kind, given)
                 self._records.check(kind, entry, values)
@@ -139,7 +140,11 @@ class Batches:
                 told.append(refused.error(row["objectWriteTraceId"]))
             else:
                 checked.append((row, entry, values))
-        results = [self._written(kind, row, entry, values, bool(upsert_by)) for row, entry, values in checked]
+        results = []
+        for row, entry, values in checked:
+            written = self._written(kind, row, entry, values, bool(upsert_by))
+            if not omitted(faults, _row_key(row)):
+                results.append(written)
         self._random.shuffle(results)
         return self._reply(status, results, told)
 
@@ -168,6 +173,11 @@ class Batches:
         if not errors:
             return Answer(status, body)
         return Answer(207, body | {"numErrors": len(errors), "errors": errors})
+
+
+def _row_key(row: Input) -> Any:
+    """What row faults choose by; a new record has only its trace id."""
+    return row.get("id") or row.get("objectWriteTraceId", "")
 
 
 def _inputs(call: Call, *required: str) -> list[Input]:

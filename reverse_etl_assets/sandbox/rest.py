@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from reverse_etl_assets.sandbox.faults import Fault
+from reverse_etl_assets.sandbox.faults import Fault, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.replays import Replays
@@ -191,7 +191,7 @@ class Rest:
                 key = f"#{table.sequence + 1}"
             status, error = self._one(table, key, row, name, faults, delete)
             counts[status] += 1
-            if mode in ("key", "index"):
+            if mode in ("key", "index") and not omitted(faults, key):
                 told: Row = {"index": index, "status": status} if mode == "index" else {name: key, "status": status}
                 results.append(told | {"error": error} if error else told)
         table.counters.refused += counts["error"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from reverse_etl_assets.sandbox.faults import omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.salesforce_describe import relationship
 from reverse_etl_assets.sandbox.salesforce_ids import record_id
@@ -236,7 +237,8 @@ class BulkJobs:
                 known = value if key == "id" else ""
                 job.failed.append([known, told, *row])
                 continue
-            job.successful.append([saved.entry.id, "true" if saved.created else "false", *row])
+            if not omitted(faults, value):
+                job.successful.append([saved.entry.id, "true" if saved.created else "false", *row])
 
     def _write(self, job: Job, row: Cells) -> Saved:
         # An empty cell leaves the field as it is.

@@ -190,3 +190,21 @@ def test_faults_over_http(http: httpx.Client, sandbox: Sandbox) -> None:
     assert http.get("/_sandbox/faults").json() == [added.json()]
     assert http.delete("/_sandbox/faults").status_code == 204
     assert http.get("/_sandbox/faults").json() == []
+
+
+def test_rows_that_are_written_but_not_answered(
+    rest_http: httpx.Client, hs_upsert: Upsert, upsert_contacts: Upsert, sandbox: Sandbox
+) -> None:
+    sandbox.fault("omit_rows", percent=100)
+    assert rest_http.post(f"{sandbox.url}/rest/orders", json=[{"id": 1}]).json() == {"results": []}
+
+    rest_http.base_url = httpx.URL(f"{sandbox.url}/hubspot")
+    rest_http.headers["Authorization"] = "Bearer pat-sandbox"
+    answer = hs_upsert({"k": {}})
+    assert (answer.status_code, answer.json()["results"], "errors" in answer.json()) == (200, [], False)
+
+    rest_http.base_url = httpx.URL(f"{sandbox.url}/salesforce/services/data/v60.0")
+    rest_http.headers["Authorization"] = f"Bearer {sandbox.salesforce.issue_token()}"
+    assert upsert_contacts({"External_Id__c": "k", "LastName": "X"}).json() == []
+    tables = (sandbox.rest.table("orders"), sandbox.hubspot.tables["contacts"], sandbox.salesforce.tables["Contact"])
+    assert [len(table.entries) for table in tables] == [1, 1, 1]
