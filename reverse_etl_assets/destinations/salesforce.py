@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, SecretStr
 
-from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_soql
+from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_parents, salesforce_soql
 from reverse_etl_assets.destinations.auth import ClientCredentials
 from reverse_etl_assets.destinations.base import (
     ConnectionSettings,
@@ -74,6 +74,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     An upsert names the external id; update and delete need the record's Id, which `find` reads with SOQL.
     An answer of sObject Collections has its rows in the order of the request, which is documented and all there is
     to match them by: one of another length settles nothing.
+    A mapped `Account.External_Id__c` fills the lookup field with the account that carries the external id.
     A text field that gets a number is told from the describe that `check` reads, and gets it as text.
     """
 
@@ -96,6 +97,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         self._root = f"/services/data/v{connection.api_version}"
         self._object = quote(target.object, safe="")
         self._attributes = {"type": target.object}
+        self._parents = salesforce_parents.dotted(target.fields)
         self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
 
     @classmethod
@@ -132,18 +134,32 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return request_error(response)
 
     async def check(self) -> None:
-        """One request, the object's describe; a second one only to suggest another object's name."""
+        """One request, the object's describe, and one for each parent that a mapped field names."""
         try:
             describe = await self._get(f"/sobjects/{self._object}/describe")
         except RequestRejected as error:
             raise CheckFailed([await self._unknown_object(error)]) from error
-        found = list(
-            salesforce_describe.problems(describe, self.target, case_sensitive_key=self.options.case_sensitive_key)
-        )
+        found = await self._add_parents(describe)
+        sensitive = self.options.case_sensitive_key
+        found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
         for name in salesforce_describe.numbers_into_text(describe, self.target):
             self._convert[name] = number_text
+
+    async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
+        """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
+        problems: list[str] = []
+        for name, (relationship, _) in self._parents.items():
+            try:
+                parent = await self._get(
+                    f"/sobjects/{salesforce_parents.parent_object(describe, relationship)}/describe"
+                )
+                lookup = salesforce_parents.lookups(describe)[relationship]
+                describe["fields"].append(salesforce_parents.as_own_field(lookup, parent, name))
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
 
     async def _unknown_object(self, error: RequestRejected) -> str:
         objects = [each["name"] for each in (await self._get("/sobjects"))["sobjects"]]
@@ -178,12 +194,14 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return body | {"id": _id(record)}
 
     def _values(self, record: Record) -> Mapping[str, Any]:
-        values = record.fields
-        if self._convert:
-            values = dict(values)
-            for name, convert in self._convert.items():
-                if values.get(name) is not None:
-                    values[name] = convert(values[name])
+        if not self._convert and not self._parents:
+            return record.fields
+        values = dict(record.fields)
+        for name, convert in self._convert.items():
+            if values.get(name) is not None:
+                values[name] = convert(values[name])
+        if self._parents:
+            salesforce_parents.nest(values, self._parents)
         return values
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:

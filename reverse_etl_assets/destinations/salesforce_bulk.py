@@ -19,6 +19,7 @@ from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record
 
 CLEAR = "#N/A"
 """An empty cell leaves a field as it is; only this clears it."""
+_FLAGS = {"true": True, "false": False}
 TRANSIENT_JOB_ERRORS = ("InternalServerError", "TooManyLockFailure")
 
 _ROW_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]*):(?P<message>.*):(?P<fields>[\w., ]*?)\s*--\s*", re.DOTALL)
@@ -84,15 +85,14 @@ def job_outcomes(target: Target, batch: Batch, answer: JobAnswer, fold: Callable
     if column == "Id":
         fold = same_id
     waiting = {fold((r.destination_id or "") if column == "Id" else r.external_id): r for r in batch.records}
-    for row in _rows(answer.successful, column):
-        if record := waiting.pop(fold(row[column]), None):
-            created = {"true": True, "false": False}.get(row.get("sf__Created", ""))
-            yield succeeded(operation, record, row.get("sf__Id"), created)
-    for row in _rows(answer.failed, column):
-        if record := waiting.pop(fold(row[column]), None):
-            yield refused(target, operation, record, parse_error(row.get("sf__Error", "")))
-    for row in _rows(answer.unprocessed, column):
-        if record := waiting.pop(fold(row[column]), None):
+    for name, record_id, created in _rows(answer.successful, column, "sf__Created"):
+        if record := waiting.pop(fold(name), None):
+            yield succeeded(operation, record, record_id, _FLAGS.get(created))
+    for name, _, error in _rows(answer.failed, column, "sf__Error"):
+        if record := waiting.pop(fold(name), None):
+            yield refused(target, operation, record, parse_error(error))
+    for name, _, _ in _rows(answer.unprocessed, column, ""):
+        if record := waiting.pop(fold(name), None):
             yield _not_processed(record, answer)
     yield from _left_out(batch, waiting.values(), answer)
 
@@ -125,10 +125,16 @@ def parse_error(text: str) -> RowError:
     return RowError(match["message"], match["code"], fields[0] or None)
 
 
-def _rows(text: str, column: str) -> Iterator[dict[str, str]]:
+def _rows(text: str, column: str, detail: str) -> Iterator[tuple[str, str, str]]:
+    """Key, Salesforce's Id and one more column of every row; empty where a file has no such column."""
     if not text:
         return
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    if column not in (rows.fieldnames or ()):
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header = next(rows)
+    if column not in header:
         raise RetryLater(f"a job's results have no column {column}")
-    yield from rows
+    places = [header.index(name) if name in header else len(header) for name in (column, "sf__Id", detail)]
+    for row in rows:
+        if len(row) == len(header):
+            key, record_id, said = ((*row, "")[place] for place in places)
+            yield key, record_id, said

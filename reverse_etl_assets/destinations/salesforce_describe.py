@@ -1,6 +1,7 @@
 """Does a sync fit a Salesforce object? Read from its describe ("sObject Describe", REST API Developer Guide)."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, nearest
@@ -47,7 +48,9 @@ def problems(describe: Mapping[str, Any], target: Target, *, case_sensitive_key:
         if target.operations & operations and describe.get(flag) is False:
             yield f"`{target.object}` is not {flag} for this user: ask for the permission, or change the sync mode."
     yield from _key_problems(raw, target, case_sensitive_key)
-    yield from field_problems(target, {name: _field(field) for name, field in raw.items()}, ACCEPTS)
+    # A parent that is not known has been named already.
+    own = {name: sent for name, sent in target.fields.items() if name in raw or "." not in name}
+    yield from field_problems(replace(target, fields=own), {name: _field(each) for name, each in raw.items()}, ACCEPTS)
     if target.operations & CREATES:
         yield from _required_problems(raw, target)
 

@@ -10,7 +10,7 @@ from reverse_etl_assets.destinations.webhook_answers import SKIPPED, dig, listed
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
 from reverse_etl_assets.destinations.webhook_requests import RequestTemplates, able
 from reverse_etl_assets.destinations.webhook_security import WebhookAuth, refuse_private_address
-from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Target
 
 
@@ -18,7 +18,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     """Requests from templates; outcomes from the status or from a list in the answer.
 
     An API that only answers with a status does not say created or updated, so such outcomes are inferred, but for 201.
-    Redirects are not followed: a POST may lose its body on the way, and a token must not go to another host.
+    Redirects are not followed, and stop the run: a POST may lose its body on the way, and a token must not go to
+    another host.
     """
 
     Connection = WebhookConnection
@@ -35,7 +36,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     @classmethod
     def capabilities_for(cls, target: Target, options: WebhookOptions) -> Capabilities:
         """Inserts are idempotent only with an idempotency key, and one row a request: batches are cut anew."""
-        for operation in able(options) & (target.operations or able(options)):
+        for operation in able(options):
             RequestTemplates(target, options, operation)  # raises SpecError for an unknown placeholder
         idempotent = {Operation.UPSERT, Operation.UPDATE, Operation.DELETE}
         if options.idempotency_header and options.batch_size == 1:
@@ -53,7 +54,11 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         return WebhookAuth(self.connection)
 
     async def check(self) -> None:
-        """GET `check_path`, if there is one. No HTTP API can be asked for its fields in a way that all share."""
+        """GET `check_path`, if there is one. No HTTP API can be asked for its fields in a way that all share.
+
+        Raises ConfigurationError for an address in a private network.
+        """
+        await self._refuse_private_address()
         if self.options.check_path is None:
             return
         try:
@@ -88,10 +93,13 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         return f"{self.connection.base_url.rstrip('/')}{path}" if path else self.connection.base_url
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
-        if not self._address_is_fine:
-            await refuse_private_address(request.url)
-            self._address_is_fine = True
+        await self._refuse_private_address()
         return await super().exchange(request)
+
+    async def _refuse_private_address(self) -> None:
+        if not self._address_is_fine:
+            await refuse_private_address(httpx.URL(self.connection.base_url))
+            self._address_is_fine = True
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
         try:
@@ -125,6 +133,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     def error_for(self, response: httpx.Response) -> DestinationError:
         status = response.status_code
         if response.is_redirect:
-            return RequestRejected(f"HTTP {status}: redirects are not followed; set base_url anew", str(status))
+            # For every row alike, and often to a page to sign in.
+            return AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
         said = response.text[:500].strip()
         return error_by_status(response, f"HTTP {status}: {said}" if said else None)

@@ -34,7 +34,7 @@ class RequestTemplates:
         where = f"operations.{operation}." if operation in options.operations else ""
         self.method = own.method or options.method
         path = options.path if own.path is None else own.path
-        self.path = compile_path(path, [name for name in known if name not in ("records", "fields")], f"{where}path")
+        self.path = compile_path(path, self._known_in_paths(operation), f"{where}path")
         self.headers = {n: compile_template(v, _ALWAYS, f"headers.{n}") for n, v in options.headers.items()}
         record = _RECORD if options.record is None else options.record
         self._record = compile_template(record, [*_ALWAYS, *row], "record")
@@ -42,6 +42,12 @@ class RequestTemplates:
         if body is None:
             body = "{{ records }}" if options.format == "ndjson" else self._default_body(operation)
         self.body: Render | None = None if body is None else compile_template(body, known, f"{where}body")
+
+    def _known_in_paths(self, operation: Operation) -> list[str]:
+        if not self._one_row:
+            return [*_ALWAYS]
+        fields = () if operation is Operation.DELETE else self._target.fields
+        return [*_ALWAYS, "key", *(f"fields.{name}" for name in (self._target.external_id, *fields))]
 
     def _default_body(self, operation: Operation) -> Any:
         if not self._one_row:

@@ -6,8 +6,7 @@
         target = target("people", "external_id", name=FieldType.TEXT, ...)
         ...
 
-`DestinationContract` is for all; `SchemaContract` for those whose `check` can read the object's fields,
-`LookupContract` for those that find records, `JobContract` for those that run jobs. `Harness` lists what to fill in.
+`harness.Harness` lists what to fill in; `abilities` has further tests for destinations that can do more.
 A test that a destination cannot pass by the nature of its vendor is set to None, with the reason.
 Call `pytest.register_assert_rewrite("reverse_etl_assets.testing.contract")` in your conftest.py to see values.
 """
@@ -21,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import FindsRecords, JobState, RunsJobs
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RetryLater
-from reverse_etl_assets.records import FieldType, Operation, Reason, Status
+from reverse_etl_assets.destinations.base import FindsRecords
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RetryLater
+from reverse_etl_assets.records import Operation, Reason, Status
 from reverse_etl_assets.testing.builders import batch
 from reverse_etl_assets.testing.harness import GOOD, Harness, Session, error_of, live, with_field
 from reverse_etl_assets.testing.interference import (
@@ -258,146 +257,3 @@ class DestinationContract(Harness):
         error = await error_of(session.destination.send(sent))
         assert error is None or isinstance(error, DestinationError)
         return error
-
-
-class LookupContract(Harness):
-    """For destinations that find records by external id."""
-
-    @live
-    async def test_found_ids_are_those_of_the_records(self, server: Any, session: Session) -> None:
-        rows = self.records(3)
-        outcomes = await session.deliver(UPSERT, *rows)
-        absent = self.record(9).external_id
-        found = await _finder(session).find([*(row.external_id for row in rows), absent])
-        assert {key: list(ids) for key, ids in found.items()} == {
-            absent: [],
-            **{row.external_id: [outcomes[row.key].destination_id] for row in rows},
-        }
-
-    @live
-    async def test_one_lookup_takes_as_many_keys_as_it_says(self, server: Any, session: Session) -> None:
-        finder = _finder(session)
-        keys = [self.record(number).external_id for number in range(finder.find_limit)]
-        before = len(session.wire.sent)
-        assert list(await finder.find(keys)) == keys
-        assert len([request for request in session.wire.sent[before:] if "token" not in request.url.path]) == 1
-
-    @live
-    async def test_keys_with_quotes_are_only_keys(self, server: Any, session: Session) -> None:
-        for key in ("' OR Name != '", "\\", "it's", '"', "a\\' OR 1=1 --", "%00", "\n"):
-            assert await _finder(session).find([key]) == {key: []}
-
-    @live
-    async def test_an_update_changes_the_record_that_was_found(self, server: Any, session: Session) -> None:
-        await session.deliver(UPSERT, *self.records(2))
-        rows = await session.with_ids(self.with_text(self.record(1), "changed"))
-        outcome = (await session.deliver(Operation.UPDATE, *rows))[rows[0].key]
-        assert outcome.status is Status.UPDATED
-        assert self.held(server, rows[0], self.text_field) == "changed"
-        assert self.held(server, self.record(0), self.text_field) != "changed"
-
-    @live
-    async def test_an_insert_of_what_is_there_is_skipped(self, server: Any, session: Session) -> None:
-        row = self.record(1)
-        first = (await session.deliver(Operation.INSERT, row))[row.key]
-        again = (await session.deliver(Operation.INSERT, self.with_text(row, "other")))[row.key]
-        assert first.status is Status.CREATED
-        assert (again.status, again.reason) == (Status.SKIPPED, Reason.ALREADY_EXISTS)
-        assert self.held(server, row, self.text_field) != "other"
-
-
-class SchemaContract(Harness):
-    """For destinations whose check reads the object's fields."""
-
-    read_only_field: str
-    """A field of the object that nobody can write."""
-
-    @live
-    async def test_check_names_everything_that_is_wrong_at_once(self, server: Any, session: Session) -> None:
-        misspelt = self.text_field + "x"
-        fields = {
-            **self.target.fields,
-            misspelt: FieldType.TEXT,
-            self.read_only_field: FieldType.TEXT,
-            self.decimal_field: FieldType.BOOLEAN,
-        }
-        problems = await self._problems(server, replace(self.target, external_id="no_such_key", fields=fields))
-        for name in ("no_such_key", misspelt, self.read_only_field, self.decimal_field):
-            assert any(f"`{name}`" in problem for problem in problems), (name, problems)
-        assert any(f"`{misspelt}`" in each and f"`{self.text_field}`" in each for each in problems), problems
-
-    @live
-    async def test_check_refuses_values_that_do_not_fit(self, server: Any, session: Session) -> None:
-        for field, kind in (
-            (self.decimal_field, FieldType.TEXT),
-            (self.decimal_field, FieldType.DATE),
-            (self.timestamp_field, FieldType.DECIMAL),
-            (self.timestamp_field, FieldType.BOOLEAN),
-        ):
-            fields = {**self.target.fields, field: kind}
-            problems = await self._problems(server, replace(self.target, fields=fields))
-            assert [problem for problem in problems if f"`{field}`" in problem and kind.value in problem]
-
-    @live
-    async def test_check_names_an_unknown_object(self, server: Any, session: Session) -> None:
-        problems = await self._problems(server, replace(self.target, object="NoSuchObject"))
-        assert "NoSuchObject" in problems[0]
-
-    async def _problems(self, server: Any, target: Any) -> tuple[str, ...]:
-        async with self.open(server, target) as session:
-            error = await error_of(session.destination.check())
-        assert isinstance(error, CheckFailed), error
-        return error.problems
-
-
-class JobContract(Harness):
-    """For destinations that run jobs."""
-
-    @live
-    async def test_a_job_answers_for_every_row(self, server: Any, session: Session) -> None:
-        runner = _runner(session)
-        await session.deliver(UPSERT, self.record(0))
-        rows = self.records(6)
-        rows[4] = self.spoiled(rows[4])
-        sent = batch(UPSERT, *rows)
-        job = await runner.open_job(sent)
-        assert await runner.poll(job) is JobState.OPEN
-        await runner.upload(job, sent)
-        outcomes = {outcome.key: outcome for outcome in await self._finished(runner, job, sent)}
-        assert outcomes[rows[4].key].reason is Reason.REJECTED
-        assert outcomes[rows[0].key].status is Status.UPDATED
-        assert {outcomes[rows[at].key].status for at in (1, 2, 3, 5)} == {Status.CREATED}
-        assert len(outcomes) == 6
-        assert len(self.stored(server)) == 5
-
-    @live
-    async def test_a_job_clears_and_keeps_text(self, server: Any, session: Session) -> None:
-        runner = _runner(session)
-        texts = ['a "quoted", one', "two\nlines", None, "", "Zoë 日本語"]
-        rows = [self.with_text(self.record(number), text) for number, text in enumerate(texts)]
-        await session.deliver(UPSERT, *self.records(5))
-        sent = batch(UPSERT, *rows)
-        job = await runner.open_job(sent)
-        await runner.upload(job, sent)
-        assert {outcome.status for outcome in await self._finished(runner, job, sent)} == {Status.UPDATED}
-        assert [self.held(server, row, self.text_field) or None for row in rows] == [text or None for text in texts]
-
-    @live
-    async def test_an_unknown_job_is_gone(self, server: Any, session: Session) -> None:
-        assert await _runner(session).poll("750000000000000AAA") is JobState.GONE
-
-    async def _finished(self, runner: RunsJobs, job: str, sent: Any) -> Any:
-        for _ in range(100):
-            if await runner.poll(job) is JobState.DONE:
-                return await runner.collect(job, sent)
-        raise AssertionError("the job was not done after 100 polls")
-
-
-def _finder(session: Session) -> FindsRecords:
-    assert isinstance(session.destination, FindsRecords)
-    return session.destination
-
-
-def _runner(session: Session) -> RunsJobs:
-    assert isinstance(session.destination, RunsJobs)
-    return session.destination

@@ -1,3 +1,4 @@
 import pytest
 
-pytest.register_assert_rewrite("reverse_etl_assets.testing.contract", "reverse_etl_assets.testing.harness")
+for module in ("contract", "abilities", "harness"):
+    pytest.register_assert_rewrite(f"reverse_etl_assets.testing.{module}")

@@ -224,3 +224,42 @@ def test_reading_a_job_is_never_ambiguous(sandbox: Sandbox) -> None:
                     await salesforce.poll(job)
 
     asyncio.run(work())
+
+
+def with_account(field: str, kind: FieldType = FieldType.TEXT) -> Target:
+    return target("Contact", "External_Id__c", LastName=FieldType.TEXT, **{field: kind})
+
+
+def test_a_parent_is_named_by_its_external_id(sandbox: Sandbox) -> None:
+    to = with_account("Account.External_Id__c", FieldType.INTEGER)
+    tables = sandbox.salesforce.tables
+    account = sandbox.salesforce.add(tables["Account"], {"Name": "Acme", "External_Id__c": "77"})
+
+    async def work() -> None:
+        async with opened(sandbox, to) as salesforce:
+            await salesforce.check()
+            for value, held in ((77, account), (None, None)):
+                rows = batch(Operation.UPSERT, record("a", LastName="Ray", **{"Account.External_Id__c": value}))
+                assert [outcome.error for outcome in await salesforce.send(rows)] == [None]
+                assert [entry.values["AccountId"] for entry in tables["Contact"].live()] == [held]
+            rows = batch(Operation.UPSERT, record("a", **{"Account.External_Id__c": 77}))
+            job = await salesforce.open_job(rows)
+            await salesforce.upload(job, rows)
+            while await salesforce.poll(job) is not JobState.DONE:
+                pass
+            assert [outcome.status for outcome in await salesforce.collect(job, rows)] == [Status.UPDATED]
+            assert [entry.values["AccountId"] for entry in tables["Contact"].live()] == [account]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (with_account("Acount.External_Id__c"), "no relationship `Acount`; the nearest is `Account`"),
+        (with_account("Account.Name"), "`Name` of `Account` is no external id: a parent is named by one of"),
+        (with_account("Account.External_Id__c", FieldType.BOOLEAN), "and the model sends boolean"),
+    ],
+)
+def test_check_of_parents(sandbox: Sandbox, to: Target, said: str) -> None:
+    assert said in problems(sandbox, to)

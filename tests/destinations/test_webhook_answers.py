@@ -151,8 +151,8 @@ def test_an_empty_answer_or_list_names_nobody() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "error"),
     [
-        (301, {"Location": "https://other.example"}, RequestRejected),
-        (307, {"Location": "https://other.example"}, RequestRejected),
+        (301, {"Location": "https://other.example"}, AuthenticationFailed),
+        (307, {"Location": "https://other.example"}, AuthenticationFailed),
         (400, {}, RequestRejected),
         (401, {}, AuthenticationFailed),
         (403, {}, AuthenticationFailed),

@@ -144,6 +144,8 @@ def test_headers_and_the_idempotency_key() -> None:
         ({"body": "{{ fields.emial }}"}, "body: unknown placeholder `{{ fields.emial }}`; did you mean"),
         ({"path": "/{{ kye }}"}, "path: unknown placeholder `{{ kye }}`; did you mean `{{ key }}`?"),
         ({"path": "/{{ fields }}"}, "path: unknown placeholder"),
+        ({"operations": {"delete": {"path": "/{{ fields.email }}"}}}, "operations.delete.path: unknown placeholder"),
+        ({"path": "/{{ key }}", "batch_size": 2}, "path: unknown placeholder `{{ key }}`"),
         ({"headers": {"X": "{{ fields.email }}"}}, "headers.X: unknown placeholder"),
         ({"record": "{{ records }}"}, "record: unknown placeholder"),
         ({"body": "{{ key }}", "batch_size": 2}, "known here are idempotency_key, object, operation, records."),

@@ -78,7 +78,7 @@ def test_redirects_are_not_followed_even_if_the_client_would() -> None:
 
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer), follow_redirects=True) as client:
             webhook = Webhook(accounts.webhook("https://api.example"), TARGET, Webhook.Options(), client)
-            with pytest.raises(RequestRejected, match="redirects are not followed"):
+            with pytest.raises(AuthenticationFailed, match="redirects are not followed"):
                 await outcome(webhook, Operation.UPSERT)
         assert seen == ["api.example"]
 
@@ -91,8 +91,9 @@ def test_redirects_are_not_followed_even_if_the_client_would() -> None:
 def test_private_addresses_are_refused(host: str) -> None:
     async def work() -> None:
         async with opened(f"http://{host}:9", allow_private=False) as webhook:
-            with pytest.raises(ConfigurationError, match="allow_private"):
-                await outcome(webhook, Operation.UPSERT)
+            for work in (outcome(webhook, Operation.UPSERT), webhook.check()):
+                with pytest.raises(ConfigurationError, match="allow_private"):
+                    await work
 
     asyncio.run(work())
 
