@@ -77,9 +77,8 @@ def duckdb_path(dbt_folder: Path, target: str | None = None) -> Path:
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
     try:
         profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text())["profile"]
-        text = template.from_string(profiles.read_text()).render(
-            env_var=_env_var, flags={"PROJECT_DIR": str(dbt_folder)}
-        )
+        flags = {"PROJECT_DIR": str(dbt_folder), "PROFILES_DIR": str(dbt_folder)}
+        text = template.from_string(profiles.read_text()).render(env_var=_env_var, flags=flags)
         outputs = yaml.safe_load(text)[profile]
         output = outputs["outputs"][target or outputs["target"]]
     except (OSError, KeyError, yaml.YAMLError, jinja2.TemplateError) as error:
