@@ -6,6 +6,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -201,12 +202,11 @@ async def _send(send: Send, answer: Answer, payload: bytes, head: bool) -> None:
 
 async def _hang_up(scope: Scope, receive: Receive, hold_seconds: float) -> None:
     """Close the connection without an answer, once the client left or ``hold_seconds`` passed."""
-    if hold_seconds:
-        try:
+    with suppress(TimeoutError, asyncio.CancelledError):  # Cancelled: the server stops meanwhile.
+        if hold_seconds:
             async with asyncio.timeout(hold_seconds):
                 await receive()
-        except TimeoutError:
-            pass
     scope[TRANSPORT].close()
-    # The server sends no 500 once it knows that the connection is gone.
-    await receive()
+    with suppress(asyncio.CancelledError):
+        # The server sends no 500 once it knows that the connection is gone.
+        await receive()
