@@ -140,11 +140,8 @@ class Batches:
                 told.append(refused.error(row["objectWriteTraceId"]))
             else:
                 checked.append((row, entry, values))
-        results = []
-        for row, entry, values in checked:
-            written = self._written(kind, row, entry, values, bool(upsert_by))
-            if not omitted(faults, _row_key(row)):
-                results.append(written)
+        written = [(row, self._written(kind, row, entry, values, bool(upsert_by))) for row, entry, values in checked]
+        results = [result for row, result in written if not omitted(faults, _row_key(row))]
         self._random.shuffle(results)
         return self._reply(status, results, told)
 

@@ -76,6 +76,10 @@ class Sandbox:
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox", daemon=True
         )
         self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.005)
+            if not self._thread.is_alive():
+                raise RuntimeError("the sandbox did not start")
         return self
 
     def __exit__(
