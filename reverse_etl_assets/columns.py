@@ -10,6 +10,10 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
 
+_FINITE = "isfinite({})"
+# What is left of a JSON text without its strings shows whether every number in it is one.
+_JSON = """not regexp_matches(regexp_replace(to_json({})::varchar, '"([^"\\\\]|\\\\.)*"', '', 'g'), 'NaN|Inf')"""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -102,9 +106,11 @@ class Columns:
         return "to_json({" + ", ".join(parts) + "})"
 
     @cached_property
-    def float_fields(self) -> Sequence[Column]:
-        """Fields that can hold NaN or infinity, which no JSON can carry."""
-        return [f for f in self.fields if field_type(f.sql_type) is FieldType.FLOAT]
+    def sendable(self) -> Sequence[tuple[str, str]]:
+        """Fields that can hold what no JSON can carry (NaN, infinity), each with the SQL that is true without it."""
+        tests = {FieldType.FLOAT: _FINITE, FieldType.DATE: _FINITE, FieldType.TIMESTAMP: _FINITE, FieldType.JSON: _JSON}
+        found = [(f.name, tests.get(field_type(f.sql_type))) for f in self.fields]
+        return [(name, test.format(f"after.{name}")) for name, test in found if test]
 
 
 def _constant(value: str | int | float | bool | None) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS, SyncMode
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.warehouses.duckdb import literal
+from reverse_etl_assets.warehouses.duckdb import literal, quote
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def make_plan(
     """Compare the model with the synced rows and write the change set to the outbox."""
     names = _names(relation, columns, outbox, prefilter)
     model_rows, keyed_rows, newest = _measure(con, names, columns)
-    con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
     synced_rows = _number(con, "select count(*) from state.synced")
+    names["narrowed"] = _narrow(con, names, columns, synced_rows)
+    con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
     scope = "changes" if prefilter else _duplicate_scope(_count(con, outbox, "kind"), keyed_rows, synced_rows)
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
     found = _count(con, outbox, "kind")
@@ -86,9 +87,10 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
     differs = " or ".join(f"model.{f.name} is distinct from synced.{f.name}" for f in columns.fields)
     model_keys = [f"model.{key.name}" for key in columns.keys]
     own_keys = [key.expression for key in columns.keys]
-    raw_keys = [f'"{name}"' for name in columns.sync.primary_key]
+    raw_keys = [quote(name) for name in columns.sync.primary_key]
     key_columns = " or ".join(columns.sync.primary_key)
-    recent = f'"{prefilter.column}" >= $since or "{prefilter.column}" is null' if prefilter else None
+    modified = quote(prefilter.column) if prefilter else ""
+    recent = f"{modified} >= $since or {modified} is null" if prefilter else None
     pending = f"{columns.key_text(own_keys)} in (select key from state.pending)"
     return {
         "outbox": outbox,
@@ -96,6 +98,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "mode": columns.sync.sync_mode.value,
         "operations": _operations(columns.sync.sync_mode),
         "keys": columns.keys,
+        "own_keys": ", ".join(own_keys),
         "key_names": ", ".join(key.name for key in columns.keys),
         "fields": columns.fields,
         "has_key": columns.has_key,
@@ -114,11 +117,25 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
 def _measure(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns) -> tuple[int, int, Any]:
     """Rows of the model, those with a key, and the newest modification if the sync goes by it."""
     modified = columns.sync.change_detection.last_modified_at
-    newest = f'max("{modified}")::timestamp' if modified else "null"
+    newest = f"max({quote(modified)})::timestamp" if modified else "null"
     query = f"select count(*), count(*) filter (where {names['has_key']}), {newest} from {names['relation']}"
     row = con.execute(query).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
     return row[0], row[1], row[2]
+
+
+# What a value costs in the comparison's hash table, in bytes, and how much of the memory it may take.
+_VALUE_BYTES, _MEMORY_SHARE = 24, 0.5
+
+
+def _narrow(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns, synced_rows: int) -> bool:
+    """Where the synced rows' values would not fit into memory, find first which rows may differ at all."""
+    memory = _number(con, "select parse_formatted_bytes(current_setting('memory_limit'))")
+    needed = synced_rows * len(columns.fields) * _VALUE_BYTES
+    if names["prefilter"] or columns.sync.sync_mode is SyncMode.FULL_REFRESH or needed < memory * _MEMORY_SHARE:
+        return False
+    con.execute(render("narrow", **names))
+    return True
 
 
 def _reject(
@@ -132,11 +149,12 @@ def _reject(
         con.execute(f"delete from {outbox} using duplicate_keys where {_same_key(columns, outbox, 'duplicate_keys')}")
     if duplicates or keyless:
         con.execute(render("rejected_rows", **names))
-    for field in columns.float_fields:
+    if sendable := columns.sendable:
+        messages = [f"when not ({test}) then {literal(f'{n} is not a finite number or time')}" for n, test in sendable]
         con.execute(
-            f"update {outbox} set kind = 'rejected', operation = null, reason = 'invalid', message = $message"
-            f" where kind <> 'rejected' and not isfinite(after.{field.name})",
-            {"message": f"{field.name} is not a finite number"},
+            f"update {outbox} set kind = 'rejected', operation = null, reason = 'invalid',"
+            f" message = case {' '.join(messages)} end"
+            f" where kind <> 'rejected' and not ({' and '.join(test for _, test in sendable)})"
         )
 
 
