@@ -1,0 +1,31 @@
+"""What many tests share: the vendors' sandbox, and a small shop to run syncs in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.engine.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    """The vendors on loopback, empty, without faults and with limits that no test reaches by chance."""
+    running_sandbox.reset()
+    running_sandbox.settings.change({"hubspot_ten_second_requests": 1_000_000})
+    return running_sandbox
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A warehouse file, a state folder and a journal of the test's own."""
+    shop = Shop(tmp_path)
+    yield shop
+    shop.close()

@@ -1,0 +1,11 @@
+"""How hard the random tests try: `HYPOTHESIS_PROFILE=heavy` for a night, the default for every day."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+
+settings.register_profile("quick", deadline=None, max_examples=40, suppress_health_check=_ALL, database=None)
+settings.register_profile("heavy", deadline=None, max_examples=1_000, suppress_health_check=_ALL)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
