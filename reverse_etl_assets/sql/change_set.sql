@@ -14,6 +14,11 @@ with model as (
     from {{ relation }}
     where {{ has_key }}
     {%- if prefilter %} and ({{ prefilter }}){% endif %}
+    {%- if narrowed %} and ({{ own_keys }}) in (select ({{ key_names }}) from candidates){% endif %}
+),
+synced as (
+    select * from state.synced
+    {%- if narrowed %} where ({{ key_names }}) in (select ({{ key_names }}) from candidates){% endif %}
 ),
 compared as (
 select
@@ -45,7 +50,7 @@ select
     case when synced._retl_key is not null then {{ pack('synced') }} end as before,
     case when model.{{ keys[0].name }} is not null then {{ pack('model') }} end as after
 from model
-{{ 'left' if prefilter else 'full outer' }} join state.synced as synced
+{{ 'left' if prefilter else 'full outer' }} join synced
     on {% for key in keys %}model.{{ key.name }} = synced.{{ key.name }}{% if not loop.last %} and {% endif %}{% endfor %}
 where
     synced._retl_key is null
