@@ -100,7 +100,7 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         return request_error(response)
 
     async def check(self) -> None:
-        """One request, the object's properties."""
+        """One request, the object's properties. A missing scope to write shows only with the first write."""
         try:
             answer = await self.read_json(self.client.build_request("GET", self._path("properties")))
         except RequestRejected as error:

@@ -11,7 +11,13 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after
-from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, QuotaExhausted, RetryLater
+from reverse_etl_assets.errors import (
+    AuthenticationFailed,
+    DestinationError,
+    QuotaExhausted,
+    RequestRejected,
+    RetryLater,
+)
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status, Target
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
@@ -149,7 +155,7 @@ def request_error(response: httpx.Response) -> DestinationError:
     if status == 403:
         return AuthenticationFailed(f"{message or 'HTTP 403'}{_missing_scopes(body)}")
     error = error_by_status(response, message, said.code)
-    if said.field and hasattr(error, "field"):
+    if isinstance(error, RequestRejected):
         error.field = said.field
     return error
 

@@ -12,7 +12,13 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status
-from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, QuotaExhausted, RetryLater
+from reverse_etl_assets.errors import (
+    AuthenticationFailed,
+    DestinationError,
+    QuotaExhausted,
+    RequestRejected,
+    RetryLater,
+)
 from reverse_etl_assets.records import Operation, Outcome, Reason, Record, RowError, Status, Target
 
 RETRY_ROW = frozenset(
@@ -91,7 +97,7 @@ def request_error(response: httpx.Response) -> DestinationError:
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
     error = error_by_status(response, text, code)
-    if field and hasattr(error, "field"):
+    if isinstance(error, RequestRejected):
         error.field = field
     return error
 

@@ -9,7 +9,7 @@ from reverse_etl_assets.destinations.base import HttpDestination, decode_json, e
 from reverse_etl_assets.destinations.webhook_answers import SKIPPED, dig, listed_outcomes, status_outcomes
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
 from reverse_etl_assets.destinations.webhook_requests import RequestTemplates, able
-from reverse_etl_assets.destinations.webhook_security import WebhookAuth, refuse_private_address
+from reverse_etl_assets.destinations.webhook_security import WebhookAuth, redacted, refuse_private_address
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Target
 
@@ -135,5 +135,5 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         if response.is_redirect:
             # For every row alike, and often to a page to sign in.
             return AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
-        said = response.text[:500].strip()
+        said = redacted(self.connection, response.text)[:500].strip()
         return error_by_status(response, f"HTTP {status}: {said}" if said else None)

@@ -42,6 +42,14 @@ class WebhookAuth(httpx.Auth):
         return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
+def redacted(settings: WebhookConnection, text: str) -> str:
+    """A text from outside without our secrets: some servers repeat the request in their error."""
+    for secret in (settings.token, settings.signing_secret, *settings.secret_headers.values()):
+        if secret and secret.get_secret_value():
+            text = text.replace(secret.get_secret_value(), "***")
+    return text
+
+
 async def refuse_private_address(url: httpx.URL) -> None:
     """Raises ConfigurationError if a host is this machine or in a private network, whatever its name says.
 

@@ -47,6 +47,16 @@ def answers(status: int, content: bytes = b"", **headers: str) -> Trouble:
     return trouble
 
 
+def repeats_the_request(status: int) -> Trouble:
+    """The server refuses with a page that shows the request's headers, as some proxies do."""
+
+    async def trouble(request: httpx.Request, handle: Handle) -> httpx.Response:
+        shown = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+        return httpx.Response(status, text=shown, request=request)
+
+    return trouble
+
+
 def says_instead(content: bytes) -> Trouble:
     """The request is carried out, and the answer's body is another one."""
 

@@ -107,13 +107,38 @@ def test_a_row_that_is_both_good_and_bad_is_bad() -> None:
     assert [(each.key, each.status) for each in read(Operation.UPSERT, body)] == [("k1", Status.FAILED)]
 
 
+def test_a_row_named_twice_has_one_outcome() -> None:
+    assert len(read(Operation.UPSERT, {"results": [done(1, new=True), done(1, new=False)]})) == 1
+    assert len(read(Operation.UPSERT, {"errors": [INVALID, INVALID]})) == 1
+
+
+def test_errors_name_rows_by_key_in_any_case() -> None:
+    error = {"category": "VALIDATION_ERROR", "message": "bad", "context": {"ids": ["ANN1@x.com", "zz@x.com"]}}
+    assert read(Operation.UPSERT, {"errors": [error]}) == [Outcome.rejected("k1", RowError("bad", "VALIDATION_ERROR"))]
+
+
+@pytest.mark.parametrize(
+    ("operation", "category", "message"),
+    [
+        (Operation.UPSERT, "OBJECT_NOT_FOUND", "not found"),
+        (Operation.UPDATE, "VALIDATION_ERROR", "bad"),
+        (Operation.UPDATE, "CONFLICT", "Contact already exists"),
+        (Operation.INSERT, "CONFLICT", "changed at the same time"),
+        (Operation.INSERT, "VALIDATION_ERROR", "Contact already exists"),
+    ],
+)
+def test_other_errors_are_refusals(operation: Operation, category: str, message: str) -> None:
+    error = {"category": category, "message": message, "context": {"objectWriteTraceId": ["k0"]}}
+    assert read(operation, {"errors": [error]}) == [Outcome.rejected("k0", RowError(message, category))]
+
+
 def test_an_insert_of_what_is_there_is_skipped() -> None:
     message = "Contact already exists. Existing ID: 171591000198"
     error = {"category": "CONFLICT", "message": message, "context": {"objectWriteTraceId": ["k0"]}}
     expected = [Outcome.skipped("k0", Reason.ALREADY_EXISTS, message, "171591000198")]
     assert read(Operation.INSERT, {"errors": [error]}, status=207) == expected
-    error["context"]["existingId"] = ["171591000198"]
-    assert read(Operation.INSERT, {"errors": [error]}, status=207) == expected
+    told = error | {"message": "It already exists", "context": {"objectWriteTraceId": "k0", "existingId": "17"}}
+    assert [each.destination_id for each in read(Operation.INSERT, {"errors": [told]})] == ["17"]
     assert [each.reason for each in read(Operation.UPSERT, {"errors": [error]})] == [Reason.REJECTED]
 
 
@@ -207,6 +232,7 @@ def test_statuses(status: int, headers: dict[str, str], error: type[DestinationE
         found = hubspot().error_for(httpx.Response(status, headers=headers, content=content))
         assert type(found) is error
         assert getattr(found, "after", None) == after
+        assert str(found).startswith("C: m") if b"C" in content else str(status) in str(found)
 
 
 def test_missing_scopes_are_named() -> None:
