@@ -49,9 +49,9 @@ def test_an_answer_is_not_held_for_longer_than_set(rest_http: httpx.Client, sand
 
 
 def test_a_slow_answer(rest_http: httpx.Client, sandbox: Sandbox) -> None:
-    sandbox.fault("slow", vendor="rest", next=1, delay_ms=30)
+    sandbox.fault("slow", vendor="rest", next=1, delay_ms=40)
     assert post(rest_http).status_code == 200
-    assert sandbox.log.lines()[-1].ms >= 30
+    assert sandbox.log.lines()[-1].ms >= 30  # timers may end a little early
 
 
 def test_malformed_json_after_the_write(rest_http: httpx.Client, sandbox: Sandbox) -> None:

@@ -139,6 +139,14 @@ def test_a_unique_value_of_another_record(upsert_contacts: Upsert, salesforce_ht
     assert answer.json()[0]["message"].endswith(f"External_Id__c duplicates value on record with id: {held[:15]}")
 
 
+def test_a_key_that_was_changed_is_free_again(upsert_contacts: Upsert) -> None:
+    first = upsert_contacts({"External_Id__c": "k", "LastName": "X", "Email": "old@x.com"}).json()[0]["id"]
+    upsert_contacts({"External_Id__c": "k", "Email": "new@x.com"})
+    other = upsert_contacts({"Email": "old@x.com", "LastName": "Y"}, key="Email").json()[0]
+    assert (other["created"], other["id"] != first) == (True, True)
+    assert upsert_contacts({"Email": "NEW@x.com", "LastName": "Z"}, key="Email").json()[0]["id"] == first
+
+
 def test_all_or_none_takes_everything_back(upsert_contacts: Upsert, sandbox: Sandbox) -> None:
     upsert_contacts({"External_Id__c": "old", "LastName": "Before"})
     answer = upsert_contacts(
