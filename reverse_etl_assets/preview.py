@@ -57,8 +57,9 @@ class Preview:
     findings: Sequence[Finding]
     rows: Sequence[PlannedRow]
     refused: Sequence[PlannedRow]
-    requests: int
-    """Requests that the change set needs, by rows and bytes; retries, checks and sign-in come on top."""
+    requests: int | None
+    """Requests that the change set needs, by rows and bytes; retries, checks and sign-in come on top. None if the
+    account has no connection."""
     unfinished: Sequence[str] = ()
     """Runs that were killed; their answers are counted as if they were home already."""
     stop: Stop | None = None
@@ -196,13 +197,15 @@ def _difference(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) 
     return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
 
 
-def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account) -> int:
+def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account) -> int | None:
+    if account.connection is None:
+        return None
     options = account.type.Options.model_validate(columns.sync.options)
     destination = account.type(account.connection, columns.target, options, httpx.AsyncClient())
     limits = destination.capabilities
     size = dict(
         con.execute(
-            f"select operation, sum(strlen(case when after is not null then {columns.json('after')} else '' end))"
+            f"select operation, sum(coalesce(strlen(case when after is not null then ({columns.json('after')})::varchar end), 0))"
             f" from {_OUTBOX} where operation is not null group by all"
         ).fetchall()
     )

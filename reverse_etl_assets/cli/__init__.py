@@ -1,0 +1,26 @@
+"""`reverse-etl`: look at a sync before it runs, run it, ask what became of a row, stop everything.
+
+Importing this imports no engine, so that help and completion are quick; the commands import what they need.
+"""
+
+import typer
+
+from reverse_etl_assets.cli.check import check
+from reverse_etl_assets.cli.errors import Commands
+from reverse_etl_assets.cli.plan import plan
+from reverse_etl_assets.cli.release import release
+from reverse_etl_assets.cli.run import run
+from reverse_etl_assets.cli.schema import schema
+from reverse_etl_assets.cli.status import status
+from reverse_etl_assets.cli.switch import resume, stop
+from reverse_etl_assets.cli.why import why
+
+app = typer.Typer(
+    cls=Commands,
+    help="Send modelled rows back into the tools where people work, and account for every one of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they may hold secrets
+)
+for command in (check, plan, run, why, status, stop, resume, release, schema):
+    app.command()(command)

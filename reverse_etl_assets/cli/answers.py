@@ -1,0 +1,229 @@
+"""A sync's answer to the question what became of a row, in words that need no knowledge of the engine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from reverse_etl_assets import outcomes
+from reverse_etl_assets.cli.deployed import Deployed
+from reverse_etl_assets.cli.output import moment
+from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
+from reverse_etl_assets.journal_records import Run, RunStatus, Stop
+from reverse_etl_assets.outcomes import RowOutcome, Why
+from reverse_etl_assets.preview import PlannedRow, Preview, preview
+from reverse_etl_assets.records import Reason, Status
+from reverse_etl_assets.spec import Sync
+
+
+@dataclass(frozen=True)
+class RowAnswer:
+    """`sent` holds the values of the last send, or those that the destination last acknowledged."""
+
+    sync: str
+    way: str
+    primary_key: str
+    in_model: bool | None
+    """None if the model cannot be looked at."""
+    next_operation: str | None
+    sentences: Sequence[str]
+    outcomes: Sequence[RowOutcome]
+    sent: Mapping[str, Any]
+    sent_title: str
+    was_synced: bool
+
+    @property
+    def known(self) -> bool:
+        """Whether the sync has anything to do with the row."""
+        return bool(self.outcomes) or bool(self.in_model) or self.was_synced
+
+    @property
+    def earlier(self) -> Sequence[RowOutcome]:
+        """The outcomes of runs before the last one that knew the row."""
+        return [outcome for outcome in self.outcomes if outcome.run_id != self.outcomes[0].run_id]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "sync": self.sync,
+            "known": self.known,
+            "answer": " ".join(self.sentences),
+            "in_model": self.in_model,
+            "next_operation": self.next_operation,
+            "sent": dict(self.sent),
+            "outcomes": [vars(outcome) for outcome in self.outcomes],
+        }
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """All that is known of a row, before it is put into words."""
+
+    sync: Sync
+    why: Why
+    last_run: Run | None
+    stop: Stop | None
+    look: Preview | None
+    obstacle: str | None
+    """Why the model cannot be looked at."""
+
+    @property
+    def last(self) -> RowOutcome | None:
+        return self.why.outcomes[0] if self.why.outcomes else None
+
+    @property
+    def in_model(self) -> bool | None:
+        return None if self.look is None else self.look.plan.model_rows > 0
+
+    @property
+    def planned(self) -> PlannedRow | None:
+        return next(iter(self.look.rows), None) if self.look else None
+
+    @property
+    def refused(self) -> PlannedRow | None:
+        return next(iter(self.look.refused), None) if self.look else None
+
+
+def answer_for(deployed: Deployed, sync: Sync, key: str) -> RowAnswer:
+    facts = _gather(deployed, sync, key)
+    sent, title = _sent(facts)
+    return RowAnswer(
+        sync=sync.sync,
+        way=f"{sync.model} -> {sync.destination} {sync.object}, by {', '.join(sync.primary_key)}",
+        primary_key="|".join(sync.primary_key),
+        in_model=facts.in_model,
+        next_operation=facts.planned.operation if facts.planned else None,
+        sentences=[*_past(facts), *_future(facts)],
+        outcomes=facts.why.outcomes,
+        sent=sent,
+        sent_title=title,
+        was_synced=facts.why.synced is not None,
+    )
+
+
+def _gather(deployed: Deployed, sync: Sync, key: str) -> _Facts:
+    project = deployed.project
+    with project.warehouse.open(sync.sync) as con:
+        found = outcomes.why(con, key)
+    look, obstacle = None, None
+    try:
+        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key)
+    except SyncBusy:
+        obstacle = "A run is going on just now."
+    except ReverseEtlError as error:
+        obstacle = f"The model cannot be looked at: {error}"
+    last_run = next(iter(project.journal.history(sync.sync, 1)), None)
+    return _Facts(sync, found, last_run, project.journal.stopped(sync.destination, sync.sync), look, obstacle)
+
+
+def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
+    if facts.last and facts.last.fields:
+        never = facts.last.reason == Reason.INVALID or facts.last.status == Status.SKIPPED
+        return msgspec.json.decode(facts.last.fields), "values that were not taken:" if never else "values sent:"
+    if facts.why.synced:
+        values = {name: value for name, value in facts.why.synced.items() if not name.startswith("_retl_")}
+        return values, f"values that {facts.sync.destination} has from us:"
+    return {}, ""
+
+
+def _past(facts: _Facts) -> Iterator[str]:
+    last, where = facts.last, facts.sync.destination
+    if last is None:
+        yield from _never(facts)
+        return
+    at = f"{moment(last.answered_at)} (run {last.run_id})"
+    said = _said(last)
+    match last.status, last.reason:
+        case (Status.CREATED | Status.UPDATED, _):
+            name = f" as {last.destination_id}" if last.destination_id else ""
+            yield f"It was {last.status} in {where}{name} at {at}."
+        case (Status.DELETED, _):
+            yield f"It was deleted in {where} at {at}, because the row had left the model."
+        case (_, Reason.REJECTED):
+            yield f"{where} refused it at {at}: {said}"
+        case (_, Reason.INVALID):
+            yield f"It was not sent at {at}: {said}"
+        case (_, Reason.AMBIGUOUS):
+            yield f"It was sent at {at}, but nobody can know if it arrived: {said}"
+        case (_, Reason.UNANSWERED):
+            yield f"It was sent at {at}, but the answer of {where} does not mention it."
+        case (_, Reason.UNAVAILABLE):
+            yield f"{where} could not take it at {at}, at any attempt: {said}"
+        case (_, Reason.STOPPED):
+            yield f"The run ended before its turn at {at}: {said}"
+        case (_, Reason.ALREADY_EXISTS):
+            yield f"It is in {where} already, and this sync only adds records: {said} ({at})."
+        case (_, Reason.ALREADY_GONE):
+            yield f"It had left {where} already when it was to be deleted ({at})."
+        case (_, Reason.NOT_FOUND):
+            yield f"There is no such record in {where}, and this sync only updates: {said} ({at})."
+        case (_, Reason.HELD):
+            yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {said}"
+
+
+def _said(outcome: RowOutcome) -> str:
+    field = f" (field {outcome.field})" if outcome.field else ""
+    code = f"{outcome.code}: " if outcome.code else ""
+    return f"{code}{outcome.message or 'without a message'}{field}"
+
+
+def _never(facts: _Facts) -> Iterator[str]:
+    run = facts.last_run
+    if facts.why.synced is not None:
+        yield f"It was sent longer ago than outcomes are kept, last in run {facts.why.synced.get('_retl_run')}."
+    elif run is None:
+        yield "This sync has not run yet."
+    elif facts.in_model is False:
+        yield f"It is not in the model {facts.sync.model}, so it was never sent."
+    else:
+        yield "It was never sent."
+    if run and run.status is RunStatus.GUARDED and facts.in_model:
+        yield f"The last run, at {moment(run.started_at)}, sent nothing at all: {run.detail}"
+
+
+def _future(facts: _Facts) -> Iterator[str]:
+    """What will happen to the row, and what stands in its way."""
+    if facts.obstacle:
+        yield facts.obstacle
+        return
+    sends = facts.planned is not None
+    yield from _next(facts)
+    if facts.stop and (sends or facts.in_model):
+        yield f"But everything is stopped ({facts.stop.scope}) by {facts.stop.who}: {facts.stop.why}"
+    elif sends and facts.look:
+        for finding in facts.look.findings:
+            if finding.guard == "model_tests" and not finding.passed:
+                yield f"But a guard stops the next run: {finding.message}"
+
+
+def _next(facts: _Facts) -> Iterator[str]:
+    planned, refused = facts.planned, facts.refused
+    if facts.why.held is not None:
+        yield (
+            f"It is kept back until somebody has looked in {facts.sync.destination} whether it arrived;"
+            f" `reverse-etl release` then lets it be sent again."
+        )
+    elif refused is not None:
+        yield f"It cannot be sent as it stands in the model now: {refused.message}."
+    elif planned is not None:
+        yield _next_send(facts, planned)
+    elif facts.in_model is False:
+        if facts.last and facts.last.status != Status.DELETED:
+            yield f"It is not in the model {facts.sync.model} any more."
+    elif facts.look and not facts.look.plan.removed_known and facts.why.synced is None:
+        yield "It was modified too long ago for the next run to look at it; the next full compare will find it."
+    elif facts.why.synced is not None:
+        yield "It has not changed since, so there is nothing to send."
+
+
+def _next_send(facts: _Facts, planned: PlannedRow) -> str:
+    match planned.kind:
+        case "added":
+            again = "tries it again" if facts.last else "sends it"
+            return f"It is in the model; the next run {again} ({planned.operation})."
+        case "removed":
+            return "It has left the model; the next run deletes it."
+    if not planned.fields:
+        return "The next run sends it again, as this sync always sends every row."
+    tries = "tries it again" if facts.last and facts.last.status == Status.FAILED else "sends it"
+    return f"{facts.sync.destination} does not have the model's {', '.join(planned.fields)} yet; the next run {tries}."

@@ -1,0 +1,67 @@
+"""`reverse-etl check`: is everything as it has to be, before anything is sent?"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.columns import Columns
+    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.sync import Account
+
+
+def check(
+    sync: Annotated[str | None, typer.Argument(help="One sync; all of them if left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check files, models, credentials, and every field at its destination. Only reads; exit code 1 on a problem."""
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.cli.output import console, escape, print_json
+
+    deployed = Deployed()
+    problems: dict[str, list[str]] = {}
+    for chosen in deployed.chosen([sync] if sync else []):
+        problems[chosen.sync] = _problems(deployed, chosen)
+    if json:
+        print_json({"problems": problems})
+    else:
+        out = console()
+        for name, found in problems.items():
+            out.print(f"[red]x[/] {name}" if found else f"[green]ok[/] {name}")
+            for problem in found:
+                out.print(f"  {escape(problem)}", soft_wrap=True)
+    if any(problems.values()):
+        raise typer.Exit(1)
+
+
+def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
+    """Everything that stands in the way of a run, one sentence each."""
+    import asyncio
+
+    from reverse_etl_assets.decisions import columns_of
+    from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
+
+    try:
+        account = deployed.account(sync)
+    except ReverseEtlError as error:
+        return str(error).splitlines()
+    try:
+        model = deployed.project.models[sync.model]
+        with deployed.project.warehouse.open(sync.sync, models=True) as con:
+            columns = columns_of(sync, account.type, deployed.project.warehouse.column_types(con, model))
+        asyncio.run(_ask(sync, account, columns))
+    except CheckFailed as error:
+        return list(error.problems)
+    except ReverseEtlError as error:
+        return str(error).splitlines()
+    return []
+
+
+async def _ask(sync: "Sync", account: "Account", columns: "Columns") -> None:
+    """Let the destination compare credentials, object and fields. Raises CheckFailed or another ReverseEtlError."""
+    from reverse_etl_assets.traffic import Traffic, open_client
+
+    options = account.type.Options.model_validate(sync.options)
+    async with open_client(Traffic(), concurrency=1) as client:
+        await account.type(account.connection, columns.target, options, client).check()

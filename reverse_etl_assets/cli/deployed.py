@@ -1,0 +1,55 @@
+"""The deployment that the commands work on."""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reverse_etl_assets.errors import ConfigurationError, SpecError
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sync import Account
+from reverse_etl_assets.yaml_source import did_you_mean
+
+if TYPE_CHECKING:  # it imports Dagster, which the deployment does anyway
+    from reverse_etl_assets.orchestration.resources import DestinationResource
+
+MODULE = "REVERSE_ETL_DEPLOYMENT"
+
+
+class Deployed:
+    """Project and destinations of the module that `REVERSE_ETL_DEPLOYMENT` names; ours if it is not set."""
+
+    def __init__(self) -> None:
+        name = os.environ.get(MODULE, "reverse_etl_assets.deployment")
+        if (here := str(Path.cwd())) not in sys.path:  # as for `python -m`: a deployment may lie in this folder
+            sys.path.append(here)
+        try:
+            module = importlib.import_module(name)
+            self.project: Project = module.project
+            self.destinations: Mapping[str, DestinationResource] = module.destinations
+        except (ModuleNotFoundError, AttributeError) as error:
+            raise ConfigurationError(
+                f"{MODULE}={name}: {error}; it has to define `project` and `destinations`."
+            ) from None
+
+    def sync(self, name: str) -> Sync:
+        syncs = self.project.syncs
+        folded = {known.lower(): sync for known, sync in syncs.items()}
+        if found := folded.get(name.lower()):
+            return found
+        raise SpecError(f"there is no sync `{name}`{did_you_mean(name, syncs)}")
+
+    def chosen(self, names: Sequence[str]) -> list[Sync]:
+        """The named syncs, or all of them. Raises SpecError for an unknown name."""
+        return [self.sync(name) for name in names] if names else list(self.project.syncs.values())
+
+    def account(self, sync: Sync) -> Account:
+        """Where the sync goes, with credentials. Raises ConfigurationError if they are missing."""
+        return self.destinations[sync.destination].account(sync.destination)
+
+    def account_without_credentials(self, sync: Sync) -> Account:
+        """Enough to plan: nothing can be sent with it."""
+        return Account(sync.destination, self.destinations[sync.destination].destination_type, None)

@@ -1,0 +1,78 @@
+"""How the commands print: tables for people, JSON for programs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape as escape
+from rich.table import Table
+
+COLOURS = {
+    **dict.fromkeys(("done", "created", "updated", "deleted", "added", "pass", "ok"), "green"),
+    **dict.fromkeys(("guarded", "skipped", "stopped", "open", "changed", "held"), "yellow"),
+    **dict.fromkeys(("failed", "rejected", "removed", "error"), "red"),
+}
+
+
+def console(*, err: bool = False) -> Console:
+    return Console(stderr=err, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Decimals and big numbers with every digit, times as ISO 8601."""
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(value)
+    typer.echo(msgspec.json.format(encoded, indent=2).decode())
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A plain table. Columns in `right` hold numbers and are never cut; narrow terminals get narrow gaps."""
+    gap = (0, 1) if console().width >= 100 else (0, 0)
+    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=gap)
+    for index, name in enumerate(columns):
+        if name in right:
+            made.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+        else:
+            made.add_column(name, overflow="ellipsis" if index == 0 else "fold")
+    return made
+
+
+def coloured(word: str) -> str:
+    colour = COLOURS.get(word)
+    return f"[{colour}]{escape(word)}[/]" if colour else escape(word)
+
+
+def number(value: int | None) -> str:
+    """Thousands apart; nothing for zero, so that the figures that matter stand out."""
+    return f"{value:,}" if value else "[dim]-[/]"
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A row's value on one line."""
+    if value is None:
+        return "[dim]empty[/]"
+    text = value if isinstance(value, str) else str(value)
+    text = text.replace("\n", "\\n")
+    return escape(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def moment(at: float | datetime | None) -> str:
+    if at is None:
+        return ""
+    when = datetime.fromtimestamp(at, UTC) if isinstance(at, float | int) else at
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(at: str) -> str:
+    """How long ago an ISO 8601 time was, in its largest unit."""
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{max(0, seconds)} s ago"
+
+
+def iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat()

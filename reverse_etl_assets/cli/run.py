@@ -1,0 +1,169 @@
+"""`reverse-etl run`: run syncs here and now, without Dagster."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.plan import Plan
+    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.sync import Progress, Report
+
+_OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
+
+
+def run(
+    syncs: Annotated[list[str] | None, typer.Argument(help="The syncs to run.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Run every sync.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run syncs, one after the other. Exit code 1 if one sent nothing, broke off, or too many of its rows failed."""
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.cli.output import console, print_json
+
+    if bool(syncs) == all_:
+        raise typer.BadParameter("name syncs, or give --all.", param_hint="SYNC")
+    deployed = Deployed()
+    chosen = deployed.chosen(syncs or ())
+    reports: list[Report] = []
+    errors: dict[str, str] = {}
+    for sync in chosen:
+        _run_one(deployed, sync, reports, errors)
+    if json:
+        print_json({"runs": [report_as_json(report) for report in reports], "errors": errors})
+    else:
+        show_reports(console(), deployed, reports, errors)
+    if errors or any(problem(report) for report in reports):
+        raise typer.Exit(1)
+
+
+def _run_one(deployed: "Deployed", sync: "Sync", reports: "list[Report]", errors: dict[str, str]) -> None:
+    """An error of one sync is no reason to leave the others."""
+    from reverse_etl_assets.errors import ReverseEtlError
+    from reverse_etl_assets.sync import run_sync
+
+    try:
+        with _progress(sync.sync) as on_progress:
+            account = deployed.account(sync)
+            report = run_sync(sync, deployed.project.environment, account, on_progress=on_progress)
+        reports.append(report)
+        _tell_dagster(deployed, report)
+    except ReverseEtlError as error:
+        errors[sync.sync] = str(error)
+
+
+def problem(report: "Report") -> str | None:
+    """What is wrong with a run as a whole, if anything is."""
+    from reverse_etl_assets.journal_records import RunStatus
+
+    if report.status is not RunStatus.DONE:
+        return report.detail or report.status.value
+    if report.too_many_failed:
+        return f"{report.counts['failed']:,} of {report.change_set:,} rows failed, more than max_failed allows"
+    return None
+
+
+def report_as_json(report: "Report") -> dict[str, Any]:
+    return {
+        "sync": report.sync.sync,
+        "run": report.run_id,
+        "status": report.status.value,
+        "problem": problem(report),
+        "counts": dict(report.counts),
+        "guards": [vars(finding) for finding in report.findings],
+        "calls": report.calls,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+        "waited_seconds": round(report.waited, 3),
+        "cost": report.cost,
+        "recovered_runs": list(report.recovered),
+    }
+
+
+def show_reports(
+    out: "Console", deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str] | None = None
+) -> None:
+    from reverse_etl_assets.cli.output import coloured, escape, number, table
+
+    numbers = (*_OUTCOMES, "calls", "s")
+    rows = table("sync", "status", *numbers, right=numbers)
+    for report in reports:
+        counts = [number(report.counts.get(name)) for name in _OUTCOMES]
+        figures = (*counts, number(report.calls), f"{report.seconds:.1f}")
+        rows.add_row(report.sync.sync, coloured(report.status.value), *figures)
+    for name in errors or {}:
+        rows.add_row(name, coloured("error"))
+    out.print(rows)
+    for report in reports:
+        for run_id in report.recovered:
+            out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which was killed.[/]")
+        if why := problem(report):
+            out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
+        show_reasons(out, deployed, report)
+    for name, message in (errors or {}).items():
+        out.print(f"[red]{name}: {escape(message)}[/]")
+
+
+def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None:
+    """Why rows failed or were skipped, a line for each reason."""
+    from rich.padding import Padding
+
+    from reverse_etl_assets import outcomes
+    from reverse_etl_assets.cli.output import coloured, shown
+
+    if not report.counts.get("failed") and not report.counts.get("skipped"):
+        return
+    with deployed.project.warehouse.open(report.sync.sync) as con:
+        groups = outcomes.error_groups(con, report.run_id)
+    for group in groups:
+        said = " ".join(filter(None, (group.code, group.message)))
+        example = f"  [dim]e.g. {shown(group.example, 40)}[/]" if group.example else ""
+        reason = f"{group.rows:,} {coloured(group.status)}: {shown(said, 120)}{example}"
+        out.print(Padding(f"{report.sync.sync}: {reason}", (0, 0, 0, 2)))
+
+
+@contextmanager
+def _progress(name: str) -> "Iterator[Progress]":
+    """A bar on the terminal: rows settled of rows to send, by status. Nothing where nobody looks."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from reverse_etl_assets.cli.output import console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(
+        *columns, console=console(err=True), transient=True, disable=not console(err=True).is_terminal
+    ) as bar:
+        task = bar.add_task(name, total=None, said="planning")
+
+        def on_progress(plan: "Plan", statuses: Mapping[str, int]) -> None:
+            said = ", ".join(f"{rows:,} {status}" for status, rows in sorted(statuses.items()))
+            bar.update(task, total=sum(plan.to_send.values()), completed=sum(statuses.values()), said=said)
+
+        yield on_progress
+
+
+def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
+    """Show the run in Dagster too, if this machine has an instance. It has gone out, so no failure here matters."""
+    import os
+
+    from reverse_etl_assets.journal_records import RunStatus
+
+    if not os.environ.get("DAGSTER_HOME") or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
+        return
+    import dagster as dg
+
+    from reverse_etl_assets.orchestration.assets import asset_key
+    from reverse_etl_assets.orchestration.metadata import run_metadata
+
+    kind = deployed.destinations[report.sync.destination].destination_type
+    figures = run_metadata(report, deployed.project.warehouse, kind)
+    try:
+        with dg.DagsterInstance.get() as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(report.sync), metadata=figures))
+    except Exception as error:
+        typer.echo(f"Dagster was not told of the run: {type(error).__name__}", err=True)

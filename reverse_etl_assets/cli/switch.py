@@ -1,0 +1,71 @@
+"""`reverse-etl stop` and `resume`: the kill switch."""
+
+import getpass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.cli.deployed import Deployed
+
+All = Annotated[bool, typer.Option("--all", help="Every sync.")]
+Destination = Annotated[str | None, typer.Option(help="Every sync to this destination.")]
+OneSync = Annotated[str | None, typer.Option("--sync", help="One sync.")]
+Why = Annotated[str, typer.Option(help="The reason, for the log and for whoever asks.")]
+Who = Annotated[str, typer.Option(default_factory=getpass.getuser, show_default="you", help="Who does it.")]
+
+
+def stop(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
+    """Send nothing more, from now on and in running syncs too. Requests already sent still get their answers."""
+    from reverse_etl_assets.cli.deployed import Deployed
+
+    deployed = Deployed()
+    scope = _scope(deployed, all_, destination, sync)
+    if not why:
+        raise typer.BadParameter("say why: whoever finds a sync stopped will ask.", param_hint="--why")
+    deployed.project.journal.stop(scope, who, why)
+    typer.echo(f"Stopped: {scope}. `reverse-etl resume {_option(scope)}` lifts it.")
+
+
+def resume(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
+    """Lift the stop of this very scope; stops of other scopes stay."""
+    from reverse_etl_assets.cli.deployed import Deployed
+
+    deployed = Deployed()
+    journal = deployed.project.journal
+    scope = _scope(deployed, all_, destination, sync)
+    if scope not in {stop.scope for stop in journal.stops()}:
+        typer.echo(f"{scope} was not stopped.")
+        raise typer.Exit(1)
+    journal.resume(scope, who, why)
+    typer.echo(f"Resumed: {scope}.")
+    for left in journal.stops():
+        typer.echo(f"Still stopped: {left.scope}, by {left.who}: {left.why}")
+
+
+def _scope(deployed: "Deployed", all_: bool, destination: str | None, sync: str | None) -> str:
+    from reverse_etl_assets.errors import ConfigurationError, SpecError
+    from reverse_etl_assets.yaml_source import did_you_mean
+
+    if sum((all_, destination is not None, sync is not None)) != 1:
+        raise typer.BadParameter("give one of --all, --destination, --sync.", param_hint="scope")
+    if destination is not None:
+        if destination not in deployed.destinations:
+            hint = did_you_mean(destination, deployed.destinations)
+            raise ConfigurationError(f"there is no destination `{destination}`{hint}")
+        return f"destination:{destination}"
+    if sync is None:
+        return "all"
+    try:
+        known = deployed.project.syncs
+    except (SpecError, ConfigurationError):  # a broken file must not be in the way of an emergency
+        typer.echo(f"The syncs cannot be loaded, so the name {sync!r} is taken as it is.", err=True)
+        return f"sync:{sync}"
+    if sync not in known:
+        raise SpecError(f"there is no sync `{sync}`{did_you_mean(sync, known)}")
+    return f"sync:{sync}"
+
+
+def _option(scope: str) -> str:
+    kind, _, name = scope.partition(":")
+    return f"--{kind} {name}".strip()
