@@ -13,6 +13,8 @@ from reverse_etl_assets.destinations.base import Destination, FindsRecords, Runs
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
+    CheckFailed,
+    ConfigurationError,
     ContractViolation,
     DestinationError,
     QuotaExhausted,
@@ -20,7 +22,7 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.feed import Feed, Work
-from reverse_etl_assets.job_follower import JobFollower
+from reverse_etl_assets.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.journal_records import Answer, Stopped
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.ledger import OutboxRow
@@ -105,6 +107,10 @@ class Dispatcher:
             raise
         return self.report
 
+    async def check(self) -> None:
+        """The destination's own check, asked again while it is busy. Raises CheckFailed or a DestinationError."""
+        await self._retrying(lambda last: self._guarded(self.destination.check()))
+
     async def _last_answers(self, why: str) -> None:
         self._halt(why)
         if self._in_flight:
@@ -150,6 +156,8 @@ class Dispatcher:
             return await self._bisect(work)
         except RetryLater as error:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
+        except Ambiguous as error:
+            await self._settle_all(work, Reason.AMBIGUOUS, error)
         except (AuthenticationFailed, QuotaExhausted, ContractViolation) as error:
             self._halt(str(error), failed=True)
         return None
@@ -165,8 +173,10 @@ class Dispatcher:
         """Call until it is taken; `call` is told when it is the last time.
 
         Refusals for the rate alone do not count as attempts: they end when the account's time is up.
+        Raises the last error, or Ambiguous if an earlier try may have been carried out.
         """
         limited_until: float | None = None
+        doubt: Ambiguous | None = None
         tries = attempt
         while True:
             await self._turn()
@@ -175,12 +185,13 @@ class Dispatcher:
                 return await call(last)
             except (RetryLater, Ambiguous) as error:
                 hold = isinstance(error, RetryLater) and error.hold
+                doubt = error if isinstance(error, Ambiguous) else doubt
                 now = asyncio.get_running_loop().time()
                 limited_until = limited_until or now + self.patience.rate_limited
                 attempt += not hold
                 tries += 1
                 if attempt >= self.patience.attempts or (hold and now > limited_until):
-                    raise
+                    raise doubt or error from None
                 await self._wait(error, tries)
 
     async def _turn(self) -> None:
@@ -252,6 +263,9 @@ class Dispatcher:
         try:
             await self.follower.upload(job, batch)
             outcomes = self._checked(batch, await self._guarded(self.follower.results(job, batch)))
+        except JobUnreadable as error:  # its intent stays open: the next run collects the results
+            self._halt(str(error), failed=True)
+            return None
         except (Ambiguous, ContractViolation) as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error, number)
             if isinstance(error, ContractViolation):
@@ -263,13 +277,21 @@ class Dispatcher:
         return await self._record(work, number, outcomes, last)
 
     async def resume_job(self, number: int, job: str, rows: list[OutboxRow]) -> None:
-        """Collect the results of a job that an earlier, killed run had handed over."""
+        """Collect the results of a job that an earlier, killed run had handed over.
+
+        Raises JobUnreadable, and leaves the job for a later run, if the destination cannot be asked now.
+        """
         work = Work(rows[0].operation, rows, attempt=self.patience.attempts)
         batch = self._batch(work)
         try:
             outcomes = self._checked(batch, await self._guarded(self.follower.results(job, batch)))
         except RetryLater:  # never handed over, so never processed
             await self.writer.answer(number, [])
+            return
+        except JobUnreadable:
+            raise
+        except Ambiguous as error:
+            await self._settle_all(work, Reason.AMBIGUOUS, error, number)
             return
         await self._record(work, number, outcomes, last=True)
 
@@ -311,8 +333,10 @@ class Dispatcher:
         """An error that a destination must not raise is a broken contract, not the end of the process."""
         try:
             return await call
-        except (DestinationError, asyncio.CancelledError):
+        except (DestinationError, CheckFailed, asyncio.CancelledError):
             raise
+        except ConfigurationError as error:  # found before anything was sent
+            raise AuthenticationFailed(str(error)) from error
         except Exception as error:
             name = type(self.destination).__name__
             raise ContractViolation(f"{name} failed with {type(error).__name__}") from error

@@ -13,6 +13,10 @@ from reverse_etl_assets.records import Batch, Outcome
 T = TypeVar("T")
 
 
+class JobUnreadable(Ambiguous):
+    """The destination has the job and cannot be asked what became of it now; later it can."""
+
+
 class JobFollower:
     """Talks to one destination about its jobs. `longest_pause` is in seconds."""
 
@@ -53,7 +57,7 @@ class JobFollower:
                 return await call()
             except RetryLater as error:
                 if attempt >= self._attempts:
-                    raise Ambiguous(f"the job's state could not be read: {error}") from error
+                    raise JobUnreadable(f"the job's state could not be read: {error}") from error
                 await asyncio.sleep(error.after if error.after is not None else self._pause(attempt))
         raise AssertionError("unreachable")
 

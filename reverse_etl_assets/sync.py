@@ -196,9 +196,7 @@ class _Run:
     async def _send(self, columns: Columns, plan: Plan, check_due: bool) -> Dispatched:
         async with self._destination(columns.target) as (destination, pacer):
             if check_due:
-                await pacer.slot()
-                await destination.check()
-                self._remember_check(columns)
+                await self._check(destination, pacer, columns)
             jobs = frozenset(
                 operation
                 for operation, rows in plan.to_send.items()
@@ -216,6 +214,12 @@ class _Run:
                         on_progress=lambda statuses: self.on_progress(plan, statuses),
                     )
                     return await dispatcher.run(ledger.outbox_rows(con, columns))
+
+    async def _check(self, destination: HttpDestination[Any, Any], pacer: Pacer, columns: Columns) -> None:
+        async with JournalWriter(self.journal, self.run_id, self.account.name, self.sync.sync) as writer:
+            patience = self.environment.patience
+            await Dispatcher(destination, writer, pacer, sync=self.sync.sync, patience=patience).check()
+        self._remember_check(columns)
 
     @asynccontextmanager
     async def _destination(self, target: Target) -> AsyncIterator[tuple[HttpDestination[Any, Any], Pacer]]:
