@@ -119,7 +119,7 @@ class Outcome:
 
     def given_up(self) -> "Outcome":
         """The same outcome, final: nothing will send the row again in this run."""
-        return replace(self, retry=False)
+        return replace(self, retry=False) if self.retry else self
 
 
 @dataclass(frozen=True)
