@@ -48,8 +48,12 @@ def dbt_cli(project: Project) -> DbtCliResource:
 
 def prepare_manifest(project: Project) -> None:
     """Under `dagster dev`, parse the dbt project if it changed. Each run is a process that comes by here."""
-    if not os.environ.get("DAGSTER_IS_DEV_CLI"):
-        return
+    if os.environ.get("DAGSTER_IS_DEV_CLI"):
+        refresh_manifest(project)
+
+
+def refresh_manifest(project: Project) -> None:
+    """Parse the dbt project if it changed since it was last parsed."""
     folders = [folder for folder in project.dbt_folder.iterdir() if folder.is_dir() and folder.name != "target"]
     files = [
         *project.dbt_folder.glob("*.yml"),

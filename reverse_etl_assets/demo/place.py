@@ -1,0 +1,48 @@
+"""Where the demo lives: a folder that it makes afresh, and the variables that lead to it and to the sandbox."""
+
+import os
+import shutil
+from pathlib import Path
+
+from reverse_etl_assets.errors import ConfigurationError
+
+_MARK = "made-by-the-demo"
+_DAGSTER_YAML = """telemetry:
+  enabled: false
+nux:
+  enabled: false
+# A run that was killed gives its slot at the destination back.
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 20
+"""
+
+
+def fresh_folder(home: Path) -> Path:
+    """Empties the folder, if the demo made it. Raises ConfigurationError for a folder with other things in it."""
+    if home.exists() and any(home.iterdir()):
+        if not (home / _MARK).exists():
+            raise ConfigurationError(f"{home} holds something else, and the demo starts with an empty folder.")
+        shutil.rmtree(home)
+    (home / "dagster").mkdir(parents=True)
+    (home / _MARK).touch()
+    (home / "dagster" / "dagster.yaml").write_text(_DAGSTER_YAML)
+    return home
+
+
+def enter(home: Path, sandbox: str) -> None:
+    """Point this process and its children to the folder and the sandbox. Before the deployment is imported."""
+    os.environ.pop("REVERSE_ETL_WAREHOUSE", None)
+    os.environ.pop("REVERSE_ETL_JOURNAL", None)
+    os.environ.update(
+        REVERSE_ETL_HOME=str(home),
+        DAGSTER_HOME=str(home / "dagster"),
+        SALESFORCE_BASE_URL=f"{sandbox}/salesforce",
+        SALESFORCE_CLIENT_ID="sandbox",
+        SALESFORCE_CLIENT_SECRET="sandbox-secret",  # noqa: S106 - the sandbox takes any
+        HUBSPOT_BASE_URL=f"{sandbox}/hubspot",
+        HUBSPOT_ACCESS_TOKEN="pat-sandbox",  # noqa: S106 - the sandbox takes any
+        WEBHOOK_BASE_URL=f"{sandbox}/rest",
+        WEBHOOK_TOKEN="hook-sandbox",  # noqa: S106 - the sandbox takes any
+        WEBHOOK_ALLOW_PRIVATE="1",  # the sandbox is on this machine
+    )

@@ -1,0 +1,76 @@
+"""What the demo prints."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from reverse_etl_assets.cli.output import coloured, escape, number, shown, table
+from reverse_etl_assets.demo.rounds import Round
+from reverse_etl_assets.demo.spoiled import Fate
+from reverse_etl_assets.outcomes import ErrorGroup, error_groups
+from reverse_etl_assets.project import Project
+
+_PLAN = {"model": "model_rows", "added": "added", "changed": "changed", "removed": "removed", "rejected": "rejected"}
+_OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
+
+
+def show_round(out: Console, project: Project, found: Round) -> None:
+    """What was planned, what became of it, and why rows did not arrive."""
+    plans = table("what the plans found", *_PLAN, right=tuple(_PLAN))
+    numbers = (*_OUTCOMES, "calls", "s")
+    sends = table("what became of it", *numbers, right=numbers)
+    for name, run in found.runs.items():
+        plans.add_row(name, *(number(run.counts.get(count)) for count in _PLAN.values()))
+        counts = [number(run.counts.get(count)) for count in (*_OUTCOMES, "calls")]
+        sends.add_row(name, *counts, f"{run.counts.get('milliseconds', 0) / 1000:.1f}")
+    out.print(plans)
+    out.print(sends)
+    for name, run in found.runs.items():
+        with project.warehouse.open(name) as con:
+            for group in error_groups(con, run.run_id):
+                out.print(Padding(_reason(name, group), (0, 0, 0, 1)))
+    for name, why in found.failures.items():
+        out.print(f"[red]{escape(name)}: {escape(why)}[/]")
+
+
+def _reason(name: str, group: ErrorGroup) -> str:
+    said = " ".join(filter(None, (group.code, clipped(group.message, 90))))
+    return f"{name}: {group.rows:,} {coloured(group.status)} [dim]{group.reason}:[/] {escape(said)}"
+
+
+def show_saving(out: Console, found: Round) -> None:
+    rows = sum(run.counts.get("model_rows", 0) for run in found.runs.values())
+    settled = sum(run.counts.get(name, 0) for run in found.runs.values() for name in ("created", "updated", "deleted"))
+    calls = sum(run.counts.get("calls", 0) for run in found.runs.values())
+    out.print(f"\nThe models have {rows:,} rows; {settled:,} records were written, with {calls:,} API calls.")
+
+
+def show_fates(out: Console, fates: Sequence[Fate]) -> None:
+    rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    rows.add_column(no_wrap=True)
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for defect, found in groupby(fates, key=lambda fate: fate.defect):
+        rows.add_row(f"[bold]{defect.replace('_', ' ')}[/]")
+        for fate in found:
+            said = " ".join(filter(None, (fate.code, clipped(fate.message or "", 90))))
+            outcome = coloured(fate.status) + (f" [dim]{fate.reason}[/]" if fate.reason else "")
+            rows.add_row(f" {fate.sync}", outcome, shown(fate.key) + (f"\n{escape(said)}" if said else ""))
+    out.print(Padding(rows, (1, 0)))
+
+
+def show_checks(out: Console, checks: Mapping[str, str]) -> None:
+    """Each check with what is wrong, nothing if all is well."""
+    for check, problem in checks.items():
+        out.print(f" [red]x {check}: {escape(problem)}[/]" if problem else f" [green]ok[/] {check}")
+
+
+def clipped(text: str, most: int) -> str:
+    """Long text without its middle: vendors repeat the whole value, and say what is wrong at the end."""
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
