@@ -3,7 +3,7 @@
 All functions take a connection on which the sync's state is attached as `state`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -103,8 +103,8 @@ def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None])
             con.execute("insert into state.facts values ($name, $value)", {"name": name, "value": value})
 
 
-def outbox_rows(con: duckdb.DuckDBPyConnection, columns: Columns) -> Iterator[list[OutboxRow]]:
-    """What is to be sent, in chunks: writes before deletes. Uses the connection until it is done."""
+def outbox_rows(con: duckdb.DuckDBPyConnection, columns: Columns) -> Generator[list[OutboxRow], None, None]:
+    """What is to be sent, in chunks: writes before deletes. Uses the connection until it is done or closed."""
     for deletes in (False, True):
         yield from _read_outbox(con, columns, f"operation is not null and (operation = 'delete') = {deletes}")
 

@@ -6,9 +6,10 @@ this file loses nothing: the next run starts by folding what this one had been t
 
 import asyncio
 import contextlib
+import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from reverse_etl_assets.destinations.base import HttpDestination, RunsJobs
 from reverse_etl_assets.dispatch import Dispatched, Dispatcher, Patience
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.guard import Finding, beyond, tripped
+from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Run, RunStatus
 from reverse_etl_assets.journal_writer import JournalWriter
@@ -142,7 +144,7 @@ class _Run:
             self.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
             return
         if any(batch.job and batch.answered_at is None for batch in self.journal.batches(run.run_id)):
-            asyncio.run(self._collect_jobs(run.run_id, columns))
+            run_interruptible(self._collect_jobs(run.run_id, columns))
         counts = self._fold(run.run_id, columns, "the process ended before the row's turn")
         detail = "the process ended in the middle; its answers were brought home by the next run"
         self.journal.end_run(run.run_id, RunStatus.STOPPED, counts={**run.counts, **counts}, detail=detail)
@@ -186,7 +188,7 @@ class _Run:
         if not plan.to_send:
             return Dispatched()
         try:
-            return asyncio.run(self._send(columns, plan, check_due))
+            return run_interruptible(self._send(columns, plan, check_due))
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             why = str(error) if isinstance(error, ReverseEtlError) else type(error).__name__
             with contextlib.suppress(StateError):  # then the run stays open, and the next one brings it home
@@ -213,7 +215,11 @@ class _Run:
                         patience=self.environment.patience,
                         on_progress=lambda statuses: self.on_progress(plan, statuses),
                     )
-                    return await dispatcher.run(ledger.outbox_rows(con, columns))
+                    rows = ledger.outbox_rows(con, columns)
+                    try:
+                        return await dispatcher.run(rows)
+                    finally:
+                        await _let_go(rows)
 
     async def _check(self, destination: HttpDestination[Any, Any], pacer: Pacer, columns: Columns) -> None:
         async with JournalWriter(self.journal, self.run_id, self.account.name, self.sync.sync) as writer:
@@ -317,3 +323,10 @@ class _Run:
             waited=self.waited,
             recovered=recovered,
         )
+
+
+async def _let_go(rows: Generator[Any, None, None]) -> None:
+    """Rows that are half read would keep the state's file open, and the fold out of it."""
+    while inspect.getgeneratorstate(rows) == inspect.GEN_RUNNING:  # noqa: ASYNC110 - it tells nobody when it is done
+        await asyncio.sleep(0.01)
+    rows.close()

@@ -1,0 +1,41 @@
+"""Runs asynchronous code so that an interrupt ends it in good order."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, except that SIGINT and SIGTERM cancel `main` and nothing else; then they do what they always do.
+
+    A signal handler that raises in the middle of `asyncio.run` makes it cancel every task at once, also those that
+    wait for answers in flight, and what a destination acknowledged would be in doubt. Signals that have no Python
+    handler keep their meaning, and so do all of them outside the main thread, where none arrive.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return asyncio.run(main)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    received: list[signal.Signals] = []
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+
+        def interrupt(number: signal.Signals) -> None:
+            received.append(number)
+            task.cancel()
+
+        ours = [number for number, handler in handlers.items() if callable(handler)]
+        for number in ours:
+            loop.add_signal_handler(number, interrupt, number)
+        try:
+            return loop.run_until_complete(task)
+        finally:
+            for number in ours:
+                loop.remove_signal_handler(number)
+                signal.signal(number, handlers[number])
+            if received:
+                signal.raise_signal(received[0])
