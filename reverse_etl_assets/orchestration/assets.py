@@ -96,7 +96,7 @@ def _run(context: dg.AssetExecutionContext, sync: Sync, project: Project, resour
 def journal_run_id(context: dg.AssetExecutionContext, sync: Sync) -> str:
     """The journal's id of this attempt: it begins with Dagster's run id."""
     retry = context.op_execution_context.retry_number
-    return f"{context.run_id}/{sync.sync}" + (f"/{retry}" if retry else "")
+    return f"{context.run.run_id}/{sync.sync}" + (f"/{retry}" if retry else "")
 
 
 def _problem(report: Report) -> str | None:

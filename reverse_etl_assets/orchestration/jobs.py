@@ -39,7 +39,7 @@ def build_jobs(project: Project) -> list[dg.JobDefinition]:
 
 
 def _switch(context: dg.OpExecutionContext, config: KillSwitch, project: Project, act: Any) -> dg.Output[None]:
-    who = config.who or f"Dagster run {context.run_id[:8]}"
+    who = config.who or f"Dagster run {context.run.run_id[:8]}"
     try:
         _check_scope(config.scope, project)
         act(config.scope, who, config.why)

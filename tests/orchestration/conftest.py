@@ -1,0 +1,33 @@
+"""A real Dagster instance, and a project of each test's own that syncs into the sandbox."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from reverse_etl_assets.sandbox.server import Sandbox
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the parser that comes with dbt says that it has a successor
+    import dagster_dbt  # noqa: F401
+
+from tests.orchestration.small_project import SmallProject
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Reused, for a new one takes longer than a run."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def small(
+    tmp_path: Path, sandbox: Sandbox, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SmallProject]:
+    small = SmallProject(tmp_path, sandbox.url, instance, monkeypatch.setenv)
+    small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(100) r(i)")
+    yield small
+    small.project.journal.close()

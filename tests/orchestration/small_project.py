@@ -1,0 +1,137 @@
+"""A project in a folder: one model, `people`, and syncs of it to HubSpot in the sandbox."""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import yaml
+
+from reverse_etl_assets.orchestration.assets import build_sync_asset
+from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.spec import load_sync
+from reverse_etl_assets.yaml_source import YamlSource
+
+TOKEN = "pat-sandbox"
+MODEL_KEY = dg.AssetKey(["marts", "people"])
+CONTACTS: Mapping[str, Any] = {
+    "model": "people",
+    "destination": "crm",
+    "object": "contacts",
+    "primary_key": "email",
+    "mapping": {"email": "email", "firstname": "name"},
+    "sync_mode": "mirror",
+}
+PROFILE = """
+shop:
+  target: local
+  outputs:
+    local: {type: duckdb, path: "{{ env_var('REVERSE_ETL_HOME') }}/warehouse.duckdb", schema: marts}
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run left in Dagster."""
+
+    success: bool
+    events: Sequence[dg.DagsterEvent]
+    run_id: str
+
+    @property
+    def materializations(self) -> list[dg.AssetMaterialization]:
+        return [e.step_materialization_data.materialization for e in self.events if e.is_step_materialization]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        (materialization,) = self.materializations
+        return {name: value.value for name, value in materialization.metadata.items()}
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        found = [
+            e.event_specific_data for e in self.events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ]
+        return {check.check_name: check for check in found}
+
+    @property
+    def failure(self) -> dg.Failure:
+        (event,) = [event for event in self.events if event.is_step_failure]
+        return event.event_specific_data.user_failure_data
+
+
+class SmallProject:
+    def __init__(
+        self, home: Path, url: str, instance: dg.DagsterInstance, set_variable: Callable[[str, str], None]
+    ) -> None:
+        self.home, self.instance = home, instance
+        self.dbt_folder, self.syncs_folder = home / "dbt", home / "syncs"
+        self.syncs_folder.mkdir(exist_ok=True)
+        (self.dbt_folder / "target").mkdir(parents=True, exist_ok=True)
+        (self.dbt_folder / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
+        (self.dbt_folder / "profiles.yml").write_text(PROFILE)
+        (self.dbt_folder / "target" / "manifest.json").write_text(json.dumps({"nodes": {"m": _node()}}))
+        variables = {"REVERSE_ETL_HOME": str(home), "TEST_CRM_URL": f"{url}/hubspot", "TEST_CRM_TOKEN": TOKEN}
+        for name, value in variables.items():
+            set_variable(name, value)
+
+    @cached_property
+    def destinations(self) -> dict[str, DestinationResource]:
+        crm = HubSpotResource(
+            base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"), requests_per_second=100_000
+        )
+        return {"crm": crm}
+
+    @cached_property
+    def project(self) -> Project:
+        types = {name: resource.destination_type for name, resource in self.destinations.items()}
+        return Project(self.dbt_folder, self.syncs_folder, types)
+
+    def build(self, query: str) -> None:
+        """Build the model from a query, as dbt would."""
+        with duckdb.connect(str(self.home / "warehouse.duckdb")) as con:
+            con.execute("create schema if not exists marts")
+            con.execute(f"create or replace table marts.people as {query}")
+
+    def write_sync(self, name: str = "", **changes: Any) -> Path:
+        """A file for a sync to contacts. Each gets its own name, for all tests share Dagster's history."""
+        file = self.syncs_folder / f"{name or 'contacts_' + uuid.uuid4().hex[:8]}.yml"
+        file.write_text(yaml.safe_dump({**CONTACTS, **changes}, sort_keys=False))
+        return file
+
+    def asset(self, **changes: Any) -> dg.AssetsDefinition:
+        file = self.write_sync(**changes)
+        sync = load_sync(YamlSource(file), self.project.models, self.project.destinations)
+        resource = self.destinations[sync.destination]
+        return build_sync_asset(sync, self.project, resource, model_key=MODEL_KEY, file=file)
+
+    def run(self, *assets: dg.AssetsDefinition) -> Ran:
+        result = dg.materialize(assets, instance=self.instance, raise_on_error=False)
+        return Ran(result.success, result.all_events, result.run_id)
+
+    def run_job(self, *assets: dg.AssetsDefinition, **settings: Any) -> Ran:
+        job = dg.define_asset_job("syncs", selection=list(assets), **settings)
+        resolved = dg.Definitions(assets, jobs=[job]).resolve_job_def("syncs")
+        result = resolved.execute_in_process(instance=self.instance, raise_on_error=False)
+        return Ran(result.success, result.all_events, result.run_id)
+
+
+def _node() -> dict[str, Any]:
+    columns = {
+        "email": {"name": "email", "data_type": "varchar", "description": "Address as typed."},
+        "name": {"name": "name"},
+    }
+    return {
+        "name": "people",
+        "resource_type": "model",
+        "unique_id": "model.shop.people",
+        "schema": "marts",
+        "alias": "people",
+        "columns": columns,
+    }

@@ -1,0 +1,167 @@
+"""A sync's run as Dagster shows it: what is recorded, what is red, and what is never sent."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.orchestration.small_project import TOKEN, Ran, SmallProject
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+def writes(sandbox: Sandbox) -> int:
+    return sum(1 for line in sandbox.log.lines("hubspot") if "/batch/" in line.path)
+
+
+def test_a_run_is_recorded_with_its_figures(small: SmallProject, sandbox: Sandbox) -> None:
+    ran = small.run(small.asset())
+    assert ran.success
+    assert len(sandbox.hubspot.tables["contacts"].live()) == 100
+    figures = ran.metadata
+    assert figures["dagster/row_count"] == figures["added"] == figures["created"] == 100
+    assert figures["calls"] == 2  # one looks at the properties, one writes
+    assert figures["bytes"] > 1_000
+    assert "cost" not in figures
+    assert {name: check.passed for name, check in ran.checks.items()} == dict.fromkeys(
+        ("guard", "row_count_anomaly", "failed_rows", "unanswered_rows"), True
+    )
+
+
+def test_a_second_run_sends_nothing_and_says_what_that_saved(small: SmallProject, sandbox: Sandbox) -> None:
+    asset = small.asset(cost={"per_call": 2, "per_row": 0.5})
+    assert small.run(asset).metadata["cost"] == 2 * 2 + 100 * 0.5
+    before = len(sandbox.log.lines())
+    figures = small.run(asset).metadata
+    assert len(sandbox.log.lines()) == before
+    assert (figures["unchanged"], figures["calls"], figures["calls saved"], figures["cost"]) == (100, 0, 1, 0)
+
+
+def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProject, sandbox: Sandbox) -> None:
+    asset = small.asset()
+    small.run(asset)
+    small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(60) r(i)")
+    before = len(sandbox.log.lines())
+    ran = small.run(asset)
+    assert not ran.success
+    assert len(sandbox.log.lines()) == before
+    assert ran.materializations == []
+    assert "max_removed" in ran.failure.description
+    guard = ran.checks["guard"]
+    assert (guard.passed, guard.severity) == (False, ERROR)
+    rows = {row.data["guard"]: row.data for row in guard.metadata["guards"].records}
+    assert (rows["max_removed"]["passed"], rows["max_removed"]["value"], rows["max_removed"]["limit"]) == (False, 40, 25)
+    assert len(rows) == 7
+    assert [(c.passed, c.severity) for name, c in ran.checks.items() if name in ("failed_rows", "unanswered_rows")] == [
+        (False, WARN),
+        (False, WARN),
+    ]
+
+
+def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject, sandbox: Sandbox) -> None:
+    small.build("select '' as email, '' as name where false")
+    ran = small.run_job(small.asset(), op_retry_policy=dg.RetryPolicy(max_retries=2))
+    assert not ran.success
+    assert "empty_model" in ran.failure.description
+    assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in {event.event_type for event in ran.events}
+    assert sandbox.log.lines() == []
+
+
+def test_failed_tests_of_the_model_keep_a_later_run_from_sending(small: SmallProject, sandbox: Sandbox) -> None:
+    small.project.journal.record_model_results("people", {"unique_people_email": "fail", "size": "warn"})
+    ran = small.run(small.asset())
+    assert not ran.success
+    assert "unique_people_email" in ran.failure.description
+    assert "size" not in ran.failure.description
+    assert sandbox.log.lines() == []
+
+
+def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> None:
+    asset = small.asset(guards={"max_removed": {"percent": 100}})
+    for _ in range(3):
+        assert small.run(asset).success
+    small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(40) r(i)")
+    check = small.run(asset).checks["row_count_anomaly"]
+    assert (check.passed, check.severity) == (False, ERROR)
+    figures = {name: value.value for name, value in check.metadata.items()}
+    assert figures == {"model rows": 40, "percent away from usual": 60.0, "limit percent": 50.0}
+
+
+def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_recorded(
+    small: SmallProject, sandbox: Sandbox
+) -> None:
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=30)
+    ran = small.run(small.asset())
+    assert not ran.success
+    assert "rows failed, more than max_failed allows" in ran.failure.description
+    figures = ran.metadata
+    assert 0 < figures["failed"] < figures["created"] < 100
+    check = ran.checks["failed_rows"]
+    assert (check.passed, check.severity) == (False, ERROR)
+    assert check.metadata["failed"].value == figures["failed"]
+    assert check.metadata["limit percent"].value == 5
+    first = figures["rows (failed first)"].records[0].data
+    assert first["status"] == "failed"
+    assert first["reason"] == "rejected"
+    assert first["message"]
+    groups = [row.data for row in figures["why rows did not arrive"].records]
+    assert sum(group["rows"] for group in groups) == figures["failed"]
+    assert list(figures)[-2:] == ["why rows did not arrive", "rows (failed first)"]
+
+
+def test_few_failed_rows_are_a_warning(small: SmallProject, sandbox: Sandbox) -> None:
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=30)
+    ran = small.run(small.asset(max_failed={"percent": 90}))
+    assert ran.success
+    assert (ran.checks["failed_rows"].passed, ran.checks["failed_rows"].severity) == (False, WARN)
+
+
+def test_rows_that_the_answer_does_not_name_are_shown(small: SmallProject, sandbox: Sandbox) -> None:
+    sandbox.fault("omit_rows", vendor="hubspot", percent=30)
+    check = small.run(small.asset(max_failed={"percent": 90})).checks["unanswered_rows"]
+    assert not check.passed
+    assert check.metadata["unanswered"].value > 0
+
+
+def test_a_destination_that_does_not_fit_is_named_as_it_is(small: SmallProject, sandbox: Sandbox) -> None:
+    ran = small.run(small.asset(mapping={"email": "email", "frstname": "name"}))
+    assert not ran.success
+    assert "frstname" in ran.failure.description
+    assert ran.materializations == []
+    assert writes(sandbox) == 0
+
+
+def test_a_missing_variable_fails_its_own_syncs_only(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEST_CRM_TOKEN")
+    bystander = dg.asset(name="bystander")(lambda: None)
+    ran = small.run(small.asset(), bystander)
+    assert ran.failure.description == (
+        "destination crm: access_token needs the environment variable TEST_CRM_TOKEN; it is not set."
+    )
+    assert [m.asset_key for m in ran.materializations] == [dg.AssetKey("bystander")]
+
+
+def test_a_run_that_the_destination_ends_is_recorded_and_failed(small: SmallProject, sandbox: Sandbox) -> None:
+    small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(300) r(i)")
+    sandbox.fault("expire_token", vendor="hubspot", path="batch", skip=1)
+    ran = small.run(small.asset())
+    assert not ran.success
+    assert ran.failure.description.startswith("the run ended early: ")
+    assert ran.metadata["created"] == 100
+    assert ran.metadata["skipped"] == 200
+
+
+def test_events_hold_no_secret(small: SmallProject, sandbox: Sandbox) -> None:
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=30)
+    ran = small.run(small.asset())
+    assert stored(small, ran)
+    assert not [text for text in stored(small, ran) if TOKEN in text]
+
+
+def stored(small: SmallProject, ran: Ran) -> list[str]:
+    """A run's events as Dagster's database has them."""
+    from dagster._serdes import serialize_value
+
+    records: Any = small.instance.get_records_for_run(ran.run_id, limit=10_000).records
+    return [serialize_value(record.event_log_entry) for record in records]

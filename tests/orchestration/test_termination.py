@@ -1,0 +1,50 @@
+"""A run that is terminated keeps what the destination had acknowledged, and is not started again."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.orchestration.small_project import SmallProject
+
+ROWS = 4_000
+ROOT = Path(__file__).parents[2]
+
+
+def terminate(process: subprocess.Popen[str], storage: Path) -> None:
+    """As the run launcher does it: the run is marked, and its process gets an interrupt."""
+    with dg.DagsterInstance.local_temp(str(storage)) as instance:
+        (run,) = instance.get_runs()
+        instance.report_run_canceling(run)
+    process.send_signal(signal.SIGINT)
+
+
+def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> None:
+    small.build(f"select 'u' || i || '@example.com' as email, 'n' || i as name from range({ROWS}) r(i)")
+    sandbox.settings.change({"latency_ms": 200.0})
+    command = [sys.executable, "-m", "tests.orchestration.terminated_run", small.home, sandbox.url, "contacts"]
+    with (
+        (small.home / "log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        contacts = sandbox.hubspot.tables["contacts"]
+        give_up = time.monotonic() + 30
+        while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.02)
+        terminate(process, small.home / "dagster")
+        told, _ = process.communicate(timeout=30)
+    assert told, (small.home / "log").read_text()
+    said = json.loads(told.splitlines()[-1])
+    assert said["status"] == "CANCELED"
+    assert "STEP_UP_FOR_RETRY" not in said["events"]
+
+    (run,) = small.project.journal.history("contacts")
+    assert run.status is RunStatus.FAILED
+    assert 300 <= run.counts["created"] == len(contacts.live()) < ROWS
+    assert run.counts["created"] + run.counts["skipped_stopped"] == ROWS
