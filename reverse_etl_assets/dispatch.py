@@ -31,6 +31,9 @@ from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowErr
 
 T = TypeVar("T")
 
+STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
+"""Errors that no later batch would escape."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -158,7 +161,7 @@ class Dispatcher:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
         except Ambiguous as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error)
-        except (AuthenticationFailed, QuotaExhausted, ContractViolation) as error:
+        except STOPPING as error:
             self._halt(str(error), failed=True)
         return None
 
@@ -242,7 +245,7 @@ class Dispatcher:
         except ContractViolation as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error, number)
             raise
-        except DestinationError:
+        except (DestinationError, ConfigurationError):
             await self.writer.answer(number, [])
             raise
         return await self._record(work, number, outcomes, last)
@@ -256,7 +259,7 @@ class Dispatcher:
         except Ambiguous as error:  # an empty job at worst
             await self.writer.answer(number, [])
             raise RetryLater(str(error)) from error
-        except DestinationError:
+        except (DestinationError, ConfigurationError):
             await self.writer.answer(number, [])
             raise
         await self.writer.set_job(number, job)
@@ -271,7 +274,7 @@ class Dispatcher:
             if isinstance(error, ContractViolation):
                 raise
             return None
-        except DestinationError:
+        except (DestinationError, ConfigurationError):
             await self.writer.answer(number, [])
             raise
         return await self._record(work, number, outcomes, last)
@@ -312,7 +315,7 @@ class Dispatcher:
         except (RetryLater, RequestRejected, Ambiguous) as error:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
             return []
-        except (AuthenticationFailed, QuotaExhausted, ContractViolation) as error:
+        except STOPPING as error:
             self._halt(str(error), failed=True)
             return []
         rows, outcomes = addressed(work, found)
@@ -333,10 +336,8 @@ class Dispatcher:
         """An error that a destination must not raise is a broken contract, not the end of the process."""
         try:
             return await call
-        except (DestinationError, CheckFailed, asyncio.CancelledError):
+        except (DestinationError, CheckFailed, ConfigurationError, asyncio.CancelledError):
             raise
-        except ConfigurationError as error:  # found before anything was sent
-            raise AuthenticationFailed(str(error)) from error
         except Exception as error:
             name = type(self.destination).__name__
             raise ContractViolation(f"{name} failed with {type(error).__name__}") from error
