@@ -2,10 +2,18 @@
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 _ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 settings.register_profile("quick", deadline=None, max_examples=40, suppress_health_check=_ALL, database=None)
 settings.register_profile("heavy", deadline=None, max_examples=1_000, suppress_health_check=_ALL)
+settings.register_profile(
+    "dev",
+    deadline=None,
+    max_examples=400,
+    suppress_health_check=_ALL,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))

@@ -26,7 +26,7 @@ SINK = {
     "path": "/{{ object }}",
     "record": "{{ fields }}",
     "batch_size": 100,
-    "results": {**BY_KEY, "code": "error.code"},
+    "results": {**BY_KEY, "code": "error.code", "statuses": {"not_found": "skipped"}},
     "operations": {"delete": {"path": "/{{ object }}/delete"}},
 }
 """Options for the sandbox's REST sink: 100 rows a request, an answer for each."""
