@@ -1,0 +1,59 @@
+"""What a plan costs, as a ratio to one plain scan of the model's mapped columns in the same run."""
+
+import time
+from pathlib import Path
+
+from benchmarks.setting import FIELDS, MODEL, build_model, change, mark_synced, peak_memory
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.plan import make_plan
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+SYNC = Sync.model_validate(
+    {
+        "sync": "bench",
+        "model": "customers",
+        "destination": "crm",
+        "object": "contacts",
+        "primary_key": "id",
+        "sync_mode": "mirror",
+        "mapping": {name: name for name in (*FIELDS[:4], "amount", "orders", "opted_in", "last_order", "at_")},
+    }
+)
+
+
+def run(home: Path, rows: int, changed: int) -> dict[str, object]:
+    """One row of the table: seconds of a scan and of a plan with its outbox on disk, their ratio, peak memory."""
+    warehouse = build_model(home, rows)
+    mark_synced(warehouse, SYNC, fold_case=False)
+    change(warehouse, changed, rows)
+    scan = min(_scan(warehouse) for _ in range(3))
+    seconds, found = _plan(warehouse)
+    assert found == changed, (found, changed)
+    return {
+        "rows": rows,
+        "changed": changed,
+        "scan s": round(scan, 3),
+        "plan s": round(seconds, 3),
+        "ratio": round(seconds / scan, 1),
+        "peak MB": round(peak_memory()),
+    }
+
+
+def _scan(warehouse: DuckDBWarehouse) -> float:
+    touched = ", ".join(f"max({name})" for name in SYNC.columns)
+    with warehouse.open("bench", models=True) as con:
+        began = time.perf_counter()
+        con.execute(f"select {touched} from {warehouse.relation(MODEL)}").fetchall()
+        return time.perf_counter() - began
+
+
+def _plan(warehouse: DuckDBWarehouse) -> tuple[float, int]:
+    with warehouse.open("bench", write=True, models=True) as con:
+        columns = Columns.of(SYNC, warehouse.column_types(con, MODEL), fold_case=False)
+        ledger.prepare(con, columns)
+        began = time.perf_counter()
+        plan = make_plan(con, warehouse.relation(MODEL), columns)
+        con.execute("checkpoint state")
+        return time.perf_counter() - began, plan.changed
