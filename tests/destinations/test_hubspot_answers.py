@@ -232,6 +232,7 @@ def test_statuses(status: int, headers: dict[str, str], error: type[DestinationE
         found = hubspot().error_for(httpx.Response(status, headers=headers, content=content))
         assert type(found) is error
         assert getattr(found, "after", None) == after
+        assert getattr(found, "hold", None) == (status in (423, 477) if isinstance(found, RetryLater) else None)
         assert str(found).startswith("C: m") if b"C" in content else str(status) in str(found)
 
 

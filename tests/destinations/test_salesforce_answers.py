@@ -155,6 +155,14 @@ def test_errors_of_the_whole_request(status: int, code: str, message: str, error
     assert str(found) == f"{code}: {message}"
 
 
+def test_too_many_requests_at_once_hold_the_account() -> None:
+    destination = accounts.offline(Salesforce, accounts.salesforce("https://acme.example"), TARGET)
+    body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests Limit exceeded."}]
+    found = destination.error_for(httpx.Response(403, json=body))
+    assert isinstance(found, RetryLater)
+    assert found.hold
+
+
 def test_a_refused_request_keeps_code_and_field() -> None:
     destination = accounts.offline(Salesforce, accounts.salesforce("https://acme.example"), TARGET)
     body = [{"message": "bad", "errorCode": "INVALID_FIELD", "fields": ["Email"]}]

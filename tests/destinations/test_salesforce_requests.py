@@ -104,6 +104,21 @@ def test_number_keys_in_soql_are_bare_and_only_if_they_are_numbers() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("to", "one", "other", "case_sensitive", "same"),
+    [
+        (TARGET, "Ann", "aNN", False, True),
+        (TARGET, "Ann", "aNN", True, False),
+        (target("Contact", "Number__c", key_type=FieldType.DECIMAL), "17", "17.0", False, True),
+        (target("Contact", "Id"), "0035g00000ABCde", "0035g00000ABCdeAAH", False, True),
+        (target("Contact", "Id"), "0035g00000ABCde", "0035g00000ABCDE", False, False),
+    ],
+)
+def test_when_two_keys_are_one(to: Target, one: str, other: str, case_sensitive: bool, same: bool) -> None:
+    left, right = (salesforce_soql.comparable(to, key, case_sensitive=case_sensitive) for key in (one, other))
+    assert (left == right) is same
+
+
 def test_every_lookup_fits_the_longest_url() -> None:
     keys = [f"{'日本' * 40}-{number}" for number in range(200)]
     found = list(salesforce_soql.queries(TARGET, keys, LONGEST_URL - len(f"{ROOT}/query?q=")))

@@ -113,6 +113,8 @@ def test_keys_are_folded_if_the_api_does() -> None:
         (None, Status.FAILED, Reason.AMBIGUOUS, False),
         (False, Status.FAILED, Reason.AMBIGUOUS, False),
         ("neu", Status.CREATED, None, False),
+        ("abc", Status.FAILED, Reason.AMBIGUOUS, False),
+        (1234, Status.FAILED, Reason.AMBIGUOUS, False),
     ],
 )
 def test_words_of_a_status(word: Any, status: Status, reason: Reason | None, inferred: bool) -> None:
@@ -121,9 +123,23 @@ def test_words_of_a_status(word: Any, status: Status, reason: Reason | None, inf
 
 
 def test_a_code_can_mean_skipped() -> None:
-    gone = {"id": "a", "status": "error", "error": {"code": "not_found", "message": "no such person"}}
-    [outcome] = listed(gone, operation=Operation.DELETE, statuses={"not_found": "skipped"})
+    gone = {"id": "a", "status": "error", "error": {"code": "NOT_FOUND", "message": "no such person"}}
+    [outcome] = listed(gone, operation=Operation.DELETE, statuses={"Not_Found": "skipped"})
     assert outcome == Outcome.skipped("a", Reason.ALREADY_GONE, "no such person")
+
+
+def test_a_single_result_may_stand_without_a_list() -> None:
+    answer = httpx.Response(200, json={"key": "a", "status": "created"})
+    options = {"match": "key", "status": "status"}
+    assert read(answer, results=options) == [Outcome("a", Status.CREATED)]
+    with pytest.raises(Ambiguous, match="the top"):
+        read(answer, Operation.UPSERT, "a", "b", results=options)
+
+
+def test_paths_go_through_lists() -> None:
+    answer = httpx.Response(207, json=[{"key": "a", "errors": [{"text": "bad"}]}, {"key": "b", "errors": []}])
+    found = read(answer, Operation.UPSERT, "a", "b", results={"match": "key", "error": "errors.0.text"})
+    assert found == [Outcome.rejected("a", RowError("bad")), Outcome("b", Status.UPDATED, inferred=True)]
 
 
 def test_by_index() -> None:
