@@ -4,7 +4,6 @@ Ends by itself; the exit code is 1 if anything is not as it should be.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from reverse_etl_assets.demo import data
-from reverse_etl_assets.demo.place import enter, fresh_folder
+from reverse_etl_assets.demo.place import fresh_folder, prepare
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from reverse_etl_assets.demo.rounds import Round
     from reverse_etl_assets.project import Project
-
-_DEFAULT = Path(__file__).parents[2] / ".reverse_etl" / "demo"
 
 
 def main() -> None:
@@ -37,14 +34,12 @@ def main() -> None:
 
 
 def _demo(out: Console, customers: int, seed: int) -> int:
-    home = fresh_folder(Path(os.environ.get("REVERSE_ETL_HOME") or _DEFAULT).absolute())
+    home = fresh_folder("demo")
+    warehouse = home / "warehouse.duckdb"
     started = time.monotonic()
     with Sandbox() as sandbox:
-        enter(home, sandbox.url)
-        warehouse = home / "warehouse.duckdb"
         with out.status("Making source data, reading the dbt project"):
-            data.generate(warehouse, customers, seed)
-            project = _load()
+            project = prepare(home, sandbox.url, customers, seed)
         out.print(f"[bold]1. First run[/]: {customers:,} customers go through dbt to every destination.")
         first = _round(out, project, home)
         out.print(f"\n[bold]2. The source changes[/]: {_change(warehouse, customers, seed)}.")
@@ -56,29 +51,19 @@ def _demo(out: Console, customers: int, seed: int) -> int:
     return 0 if passed else 1
 
 
-def _load() -> "Project":
-    """After the environment is set, for the deployment reads it."""
-    from reverse_etl_assets.deployment import project
-    from reverse_etl_assets.orchestration.dbt import refresh_manifest
-
-    refresh_manifest(project)
-    return project
-
-
 def _change(warehouse: Path, customers: int, seed: int) -> str:
-    """Seven bad rows come on top, planted by the caller, who asks for them later."""
+    """Change and remove customers. The bad rows are planted after it, for they are asked for later."""
     changed = data.change(warehouse, customers * 3 // 20, seed).rows
     removed = len(data.remove(warehouse, customers // 80, seed))
     return f"{changed:,} customers change, {removed:,} leave, 8 rows are spoiled"
 
 
 def _round(out: Console, project: "Project", home: Path) -> "Round":
-    from reverse_etl_assets.definitions import defs
     from reverse_etl_assets.demo.rounds import materialise_everything
     from reverse_etl_assets.demo.tables import show_round, show_saving
 
     with out.status("Building the models, running the syncs"):
-        found = materialise_everything(defs, project, home / "demo.log")
+        found = materialise_everything(project, home / "demo.log")
     show_round(out, project, found)
     show_saving(out, found)
     return found

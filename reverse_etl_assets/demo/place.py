@@ -3,8 +3,15 @@
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from reverse_etl_assets.demo import data
 from reverse_etl_assets.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.project import Project
+
+_ROOT = Path(__file__).parents[2]
 
 _MARK = "made-by-the-demo"
 _DAGSTER_YAML = """telemetry:
@@ -18,8 +25,12 @@ run_monitoring:
 """
 
 
-def fresh_folder(home: Path) -> Path:
-    """Empties the folder, if the demo made it. Raises ConfigurationError for a folder with other things in it."""
+def fresh_folder(default: str) -> Path:
+    """`REVERSE_ETL_HOME`, or a folder in `.reverse_etl`; emptied if the demo made it.
+
+    Raises ConfigurationError for a folder with other things in it.
+    """
+    home = Path(os.environ.get("REVERSE_ETL_HOME") or _ROOT / ".reverse_etl" / default).absolute()
     if home.exists() and any(home.iterdir()):
         if not (home / _MARK).exists():
             raise ConfigurationError(f"{home} holds something else, and the demo starts with an empty folder.")
@@ -30,8 +41,20 @@ def fresh_folder(home: Path) -> Path:
     return home
 
 
-def enter(home: Path, sandbox: str) -> None:
-    """Point this process and its children to the folder and the sandbox. Before the deployment is imported."""
+def prepare(home: Path, sandbox: str, customers: int, seed: int) -> "Project":
+    """Source data, environment and dbt manifest. Raises ValueError if `customers` is out of range."""
+    data.generate(home / "warehouse.duckdb", customers, seed)
+    _enter(home, sandbox)
+    # The deployment reads the environment when it is imported.
+    from reverse_etl_assets.deployment import project
+    from reverse_etl_assets.orchestration.dbt import refresh_manifest
+
+    refresh_manifest(project)
+    return project
+
+
+def _enter(home: Path, sandbox: str) -> None:
+    """Point this process and its children to the folder and the sandbox."""
     os.environ.pop("REVERSE_ETL_WAREHOUSE", None)
     os.environ.pop("REVERSE_ETL_JOURNAL", None)
     os.environ.update(

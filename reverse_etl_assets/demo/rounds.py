@@ -22,8 +22,10 @@ class Round:
     failures: Mapping[str, str]
 
 
-def materialise_everything(definitions: dg.Definitions, project: Project, log: Path) -> Round:
+def materialise_everything(project: Project, log: Path) -> Round:
     """Run the whole graph once. What Dagster and dbt say goes to the log."""
+    from reverse_etl_assets.definitions import defs  # needs the manifest
+
     with (
         log.open("a") as said,
         contextlib.redirect_stdout(said),
@@ -32,7 +34,7 @@ def materialise_everything(definitions: dg.Definitions, project: Project, log: P
         dg.DagsterInstance.get() as instance,
     ):
         warnings.simplefilter("ignore")
-        job = definitions.resolve_implicit_global_asset_job_def()
+        job = defs.resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=_QUIET)
         failures = {
             event.step_key or "run": event.step_failure_data.user_failure_data.description or ""

@@ -1,0 +1,56 @@
+# make demo    the whole way of a row, twice, against a sandbox on this machine
+# make dev     the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
+# make test    all tests
+# make lint    style, types, direction of imports
+# make bench   the figures of the docs
+#
+# The first target that needs it makes .venv from the lock file. Another Python: make PYTHON=python3.13 demo
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+MANIFEST := dbt_project/target/manifest.json
+DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
+	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
+
+.PHONY: demo dev test lint bench lock manifest schema
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m reverse_etl_assets.demo
+
+dev: $(INSTALLED)
+	@$(BIN)/python -m reverse_etl_assets.demo.serve
+
+test: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+manifest: $(MANIFEST)
+
+$(MANIFEST): $(INSTALLED) $(DBT_FILES)
+	$(BIN)/dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
+	@touch $@
+
+schema: $(INSTALLED)
+	$(BIN)/reverse-etl schema > reverse_etl_assets/syncs/sync.schema.json
+
+lock:
+	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --extra test --extra postgres \
+		pyproject.toml -o requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else \
+		"Python 3.11 to 3.14 is needed, this is %d.%d; try make PYTHON=python3.13" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

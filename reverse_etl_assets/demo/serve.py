@@ -1,0 +1,86 @@
+"""`python -m reverse_etl_assets.demo.serve`: the Dagster UI with the sandbox beside it, after one run of everything.
+
+`DAGSTER_PORT` (3000) and `SANDBOX_PORT` (8787) say where. Ctrl-C ends both.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from rich.console import Console
+
+from reverse_etl_assets.demo.place import fresh_folder, prepare
+from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
+
+_HOST = "127.0.0.1"
+_GOODBYE = 20.0  # seconds
+
+
+def main() -> None:
+    out = Console(highlight=False)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _serve(out)
+    except KeyboardInterrupt:
+        out.print("Stopped.")
+    except ReverseEtlError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _serve(out: Console) -> None:
+    ui, vendors = _free_port("DAGSTER_PORT", 3000), _free_port("SANDBOX_PORT", 8787)
+    home = fresh_folder("dev")
+    with _child("reverse_etl_assets.sandbox", "--port", str(vendors)):
+        with out.status("Making source data, building the models, running the syncs"):
+            project = prepare(home, f"http://{_HOST}:{vendors}", customers=2000, seed=7)
+            from reverse_etl_assets.demo.rounds import materialise_everything
+
+            materialise_everything(project, home / "demo.log")
+        out.print(f"Sandbox   http://{_HOST}:{vendors}/   the vendors' records, calls and faults")
+        out.print(f"Dagster   http://{_HOST}:{ui}/   ready in half a minute; Ctrl-C ends both")
+        arguments = ("dev", "-m", "reverse_etl_assets.definitions", "-h", _HOST, "-p", str(ui))
+        with _child("dagster", *arguments, "--log-level", "warning") as dagster:
+            dagster.wait()
+
+
+def _free_port(variable: str, default: int) -> int:
+    """Raises ConfigurationError if the port is no number or is taken."""
+    given = os.environ.get(variable) or str(default)
+    if not given.isdigit():
+        raise ConfigurationError(f"{variable} is {given!r}, and has to be a port number.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, int(given)))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(f"port {given} cannot be used ({error}); set {variable} to another.") from None
+    return int(given)
+
+
+@contextmanager
+def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python module in a process of its own, ended with Ctrl-C's signal; the terminal's own does not reach it."""
+    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own command
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_GOODBYE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    main()
