@@ -54,11 +54,8 @@ def prepare_manifest(project: Project) -> None:
 
 def refresh_manifest(project: Project) -> None:
     """Parse the dbt project if it changed since it was last parsed."""
-    folders = [folder for folder in project.dbt_folder.iterdir() if folder.is_dir() and folder.name != "target"]
-    files = [
-        *project.dbt_folder.glob("*.yml"),
-        *(file for each in folders for kind in _SOURCES for file in each.rglob(kind)),
-    ]
+    folder = project.dbt_folder
+    files = [file for kind in _SOURCES for file in folder.rglob(kind) if folder / "target" not in file.parents]
     newest = max(file.stat().st_mtime for file in files)
     if not project.manifest.exists() or project.manifest.stat().st_mtime < newest:
         dbt_cli(project).cli(["parse", "--quiet"], target_path=project.manifest.parent).wait()
@@ -93,5 +90,9 @@ def _remember_results(invocation: DbtCliInvocation, project: Project) -> None:
         manifest = invocation.get_artifact("manifest.json")
     except FileNotFoundError:  # dbt was ended, or did not get as far as building
         return
+    tests = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
     for model, statuses in model_test_results(results, manifest).items():
-        project.journal.record_model_results(model, statuses)
+        known = {result.test for result in project.journal.model_results(model)}
+        # A test that failed and was then deleted must not keep the syncs of its model from running for good.
+        deleted = dict.fromkeys(known - tests - {"build"}, "deleted")
+        project.journal.record_model_results(model, deleted | statuses)

@@ -13,7 +13,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the parser that comes with dbt says that it has a successor
     import dagster_dbt  # noqa: F401
 
-from tests.orchestration.small_project import SmallProject
+from tests.orchestration.shop import Shop, write_dbt_project
+from tests.orchestration.small_project import TOKEN, SmallProject
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,31 @@ def small(
     small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(100) r(i)")
     yield small
     small.project.journal.close()
+
+
+@pytest.fixture(scope="session")
+def dbt_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parsed once; no test changes it."""
+    folder = tmp_path_factory.mktemp("shop") / "dbt"
+    write_dbt_project(folder)
+    return folder
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path,
+    dbt_folder: Path,
+    sandbox: Sandbox,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Shop]:
+    variables = {
+        "REVERSE_ETL_HOME": str(tmp_path),
+        "TEST_CRM_URL": f"{sandbox.url}/hubspot",
+        "TEST_CRM_TOKEN": TOKEN,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    shop = Shop(tmp_path, dbt_folder, instance)
+    yield shop
+    shop.project.journal.close()

@@ -1,0 +1,83 @@
+"""A project with a real dbt project below it, so that all of it can be loaded and built."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import yaml
+
+from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
+from reverse_etl_assets.project import Project
+from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
+
+_FILES = {
+    "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n",
+    "profiles.yml": PROFILE,
+    "models/marts/people.sql": "select email, name from {{ source('raw', 'people') }}",
+    "models/marts/people.yml": """
+version: 2
+sources: [{name: raw, tables: [{name: people}]}]
+models:
+  - name: people
+    description: People we know.
+    columns:
+      - {name: email, data_type: varchar, description: Address as typed., data_tests: [unique]}
+      - {name: name, data_tests: [{not_null: {config: {severity: warn}}}]}
+""",
+}
+
+
+def write_dbt_project(folder: Path) -> None:
+    """Files and manifest."""
+    for name, text in _FILES.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", folder]
+    environment = os.environ | {"REVERSE_ETL_HOME": str(folder)}
+    subprocess.run([*command, "--profiles-dir", folder], env=environment, check=True, capture_output=True, cwd=folder)
+
+
+@dataclass
+class Shop:
+    home: Path
+    dbt_folder: Path
+    instance: dg.DagsterInstance
+
+    def __post_init__(self) -> None:
+        (self.home / "syncs").mkdir()
+        self.project = Project(self.dbt_folder, self.home / "syncs", {"crm": HubSpotResource.destination_type})
+
+    @property
+    def destinations(self) -> Mapping[str, DestinationResource]:
+        crm = HubSpotResource(
+            base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"), requests_per_second=100_000
+        )
+        return {"crm": crm}
+
+    def write_sync(self, name: str, **changes: Any) -> Path:
+        file = self.home / "syncs" / f"{name}.yml"
+        file.write_text(yaml.safe_dump({**CONTACTS, **changes}, sort_keys=False))
+        return file
+
+    def definitions(self) -> dg.Definitions:
+        return build_definitions(self.project, self.destinations)
+
+    def fill(self, query: str) -> None:
+        """What dbt finds at its source."""
+        with duckdb.connect(str(self.home / "warehouse.duckdb")) as con:
+            con.execute("create schema if not exists raw")
+            con.execute(f"create or replace table raw.people as {query}")
+
+    def run(self, definitions: dg.Definitions, *keys: str) -> Ran:
+        job = definitions.resolve_implicit_global_asset_job_def()
+        selection = [dg.AssetKey.from_user_string(key) for key in keys]
+        result = job.execute_in_process(instance=self.instance, asset_selection=selection, raise_on_error=False)
+        return Ran(result.success, result.all_events, result.run_id)
