@@ -296,14 +296,32 @@ def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:
     )
 
 
-def check_due(con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], since: float) -> bool:
-    """Whether the destination has to be checked: something about the target changed, or the last check is old."""
+Learned = dict[str, list[str]]
+
+
+def last_check(
+    con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], since: float
+) -> Learned | None:
+    """What the destination's last check learned; None if it is due: the target changed, or the check is old."""
     facts = read_facts(con)
-    return facts.get("checked") != _fingerprint(columns, options) or float(facts["checked_at"]) < since
+    if facts.get("checked") != _fingerprint(columns, options) or float(facts["checked_at"]) < since:
+        return None
+    return msgspec.json.decode(facts.get("learned", "{}"), type=Learned)
 
 
-def remember_check(con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], now: float) -> None:
-    write_facts(con, {"checked": _fingerprint(columns, options), "checked_at": repr(now)})
+def remember_check(
+    con: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    options: Mapping[str, Any],
+    learned: Mapping[str, list[str]],
+    now: float,
+) -> None:
+    facts = {
+        "checked": _fingerprint(columns, options),
+        "checked_at": repr(now),
+        "learned": msgspec.json.encode(dict(learned)).decode(),
+    }
+    write_facts(con, facts)
 
 
 def _fingerprint(columns: Columns, options: Mapping[str, Any]) -> str:

@@ -153,17 +153,17 @@ class _Run:
         if stop := self.journal.stopped(self.account.name, self.sync.sync):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], {}, recovered)
-        columns, plan, check_due = self._plan()
+        columns, plan, learned = self._plan()
         findings = [Finding("kill_switch", True, "off"), *guard_findings(self.sync, self.journal, plan)]
         if tripped(findings):
             return self._guarded(findings, plan.counts, recovered)
         self.journal.start_run(
             self.run_id, self.sync.sync, self.account.name, model_rows=plan.model_rows, counts=plan.counts
         )
-        dispatched = self._dispatch(columns, plan, check_due)
+        dispatched = self._dispatch(columns, plan, learned)
         return self._finish(columns, plan, findings, dispatched, recovered)
 
-    def _plan(self) -> tuple[Columns, Plan, bool]:
+    def _plan(self) -> tuple[Columns, Plan, ledger.Learned | None]:
         """Write the change set to the outbox; the model's file is open only for this."""
         model = self.environment.models[self.sync.model]
         now = self.environment.clock()
@@ -174,7 +174,7 @@ class _Run:
             ledger.write_facts(con, {"outbox_run": None})
             plan = make_plan(con, self.warehouse.relation(model), columns, prefilter=recent)
             ledger.seal_outbox(con, columns, self.run_id, newest=plan.newest, full_at=None if recent else now)
-            return columns, plan, ledger.check_due(con, columns, self.sync.options, now - _RECHECK)
+            return columns, plan, ledger.last_check(con, columns, self.sync.options, now - _RECHECK)
 
     def _guarded(self, findings: list[Finding], counts: Mapping[str, int], recovered: tuple[str, ...]) -> Report:
         detail = "; ".join(f"{finding.guard}: {finding.message}" for finding in tripped(findings))
@@ -184,21 +184,23 @@ class _Run:
         self.journal.end_run(self.run_id, RunStatus.GUARDED, counts=counts, detail=detail)
         return self._report(RunStatus.GUARDED, findings, counts, detail, recovered)
 
-    def _dispatch(self, columns: Columns, plan: Plan, check_due: bool) -> Dispatched:
+    def _dispatch(self, columns: Columns, plan: Plan, learned: ledger.Learned | None) -> Dispatched:
         if not plan.to_send:
             return Dispatched()
         try:
-            return run_interruptible(self._send(columns, plan, check_due))
+            return run_interruptible(self._send(columns, plan, learned))
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             why = str(error) if isinstance(error, ReverseEtlError) else type(error).__name__
             with contextlib.suppress(StateError):  # then the run stays open, and the next one brings it home
                 self._finish(columns, plan, [], Dispatched(stopped=f"the run broke off: {why}", failed=True), ())
             raise
 
-    async def _send(self, columns: Columns, plan: Plan, check_due: bool) -> Dispatched:
+    async def _send(self, columns: Columns, plan: Plan, learned: ledger.Learned | None) -> Dispatched:
         async with self._destination(columns.target) as (destination, pacer):
-            if check_due:
+            if learned is None:
                 await self._check(destination, pacer, columns)
+            else:
+                destination.recall(learned)
             jobs = frozenset(
                 operation
                 for operation, rows in plan.to_send.items()
@@ -225,7 +227,7 @@ class _Run:
         async with JournalWriter(self.journal, self.run_id, self.account.name, self.sync.sync) as writer:
             patience = self.environment.patience
             await Dispatcher(destination, writer, pacer, sync=self.sync.sync, patience=patience).check()
-        self._remember_check(columns)
+        self._remember_check(columns, destination.learned())
 
     @asynccontextmanager
     async def _destination(self, target: Target) -> AsyncIterator[tuple[HttpDestination[Any, Any], Pacer]]:
@@ -239,9 +241,9 @@ class _Run:
             finally:
                 self.waited += pacer.waited
 
-    def _remember_check(self, columns: Columns) -> None:
+    def _remember_check(self, columns: Columns, learned: Mapping[str, list[str]]) -> None:
         with self.warehouse.open(self.sync.sync, write=True) as con:
-            ledger.remember_check(con, columns, self.sync.options, self.environment.clock())
+            ledger.remember_check(con, columns, self.sync.options, learned, self.environment.clock())
 
     async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
         """Fetch the results of jobs that a killed run had handed over."""

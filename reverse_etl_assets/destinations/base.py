@@ -146,6 +146,13 @@ class HttpDestination(ABC, Generic[C, O]):
     async def check(self) -> None:
         """Verify credentials, object, key field and fields. Raises CheckFailed with every problem found."""
 
+    def learned(self) -> Mapping[str, list[str]]:
+        """What `check` found out and `send` needs. The engine keeps it, for runs that need no check."""
+        return {}
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        """What an earlier check of the same target learned, before the first `send`."""
+
     @abstractmethod
     def build_request(self, batch: Batch) -> httpx.Request:
         """The one request for this batch. Pure."""

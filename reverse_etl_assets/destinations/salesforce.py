@@ -58,6 +58,9 @@ class SalesforceConnection(ConnectionSettings):
     api_version: str = Field("60.0", pattern=r"^\d\d\.0$")
 
 
+_AS_TEXT = "numbers_as_text"
+
+
 class SalesforceOptions(SyncOptions):
     case_sensitive_key: bool = False
     """Whether the external id field tells upper from lower case; `check` compares it with the field."""
@@ -144,8 +147,13 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
-        for name in salesforce_describe.numbers_into_text(describe, self.target):
-            self._convert[name] = number_text
+        self.recall({_AS_TEXT: sorted(salesforce_describe.numbers_into_text(describe, self.target))})
+
+    def learned(self) -> Mapping[str, list[str]]:
+        return {_AS_TEXT: [name for name, convert in self._convert.items() if convert is number_text]}
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._convert |= dict.fromkeys(learned.get(_AS_TEXT, ()), number_text)
 
     async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
         """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
