@@ -276,7 +276,7 @@ def seal_outbox(
     write_facts(
         con,
         {
-            "outbox_sync": columns.sync.model_dump_json(),
+            "outbox_sync": columns.sync.model_dump_json(exclude_unset=True),
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
             "outbox_newest": newest.isoformat() if newest else None,
