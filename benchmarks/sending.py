@@ -35,7 +35,7 @@ def _sync(destination: str, **settings: Any) -> Sync:
 
 def first_sync(home: Path, rows: int) -> dict[str, object]:
     """Every row to a sink that takes 20 ms a request, in batches of 100, ten in flight."""
-    warehouse = build_model(home, rows)
+    warehouse = build_model(home, rows, memory_limit="100MB")
     options = {
         "path": "/contacts?key=key",
         "batch_size": BATCH,

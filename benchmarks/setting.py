@@ -33,13 +33,13 @@ _ROWS = """
 """
 
 
-def build_model(home: Path, rows: int) -> DuckDBWarehouse:
+def build_model(home: Path, rows: int, memory_limit: str = "1GB") -> DuckDBWarehouse:
     """`rows` rows of 17 columns, and a warehouse with two threads and a memory limit."""
     home.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
         con.execute("set memory_limit = '1GB'; set preserve_insertion_order = false; create schema if not exists marts")
         con.execute(_ROWS.format(rows=rows))
-    return DuckDBWarehouse(home / "warehouse.duckdb", home / "state", memory_limit="1GB", threads=2)
+    return DuckDBWarehouse(home / "warehouse.duckdb", home / "state", memory_limit=memory_limit, threads=2)
 
 
 def change(warehouse: DuckDBWarehouse, rows: int, of: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.base import HttpDestination, decode_json, encode_json, error_by_status
-from reverse_etl_assets.destinations.webhook_answers import SKIPPED, dig, listed_outcomes, status_outcomes
+from reverse_etl_assets.destinations.webhook_answers import SKIPPED, ListedResults, dig, status_outcomes
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
 from reverse_etl_assets.destinations.webhook_requests import RequestTemplates, able
 from reverse_etl_assets.destinations.webhook_security import WebhookAuth, redacted, refuse_private_address
@@ -31,6 +31,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         super().__init__(connection, target, options, client)
         client.follow_redirects = False
         self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
+        self._listed = ListedResults(options.results, fold_case=options.fold_case)
         self._address_is_fine = connection.allow_private
 
     @classmethod
@@ -125,7 +126,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         if results.match != "status":
             if response.content:
                 answer = decode_json(response)
-                yield from listed_outcomes(batch, results, answer, fold_case=self.options.fold_case)
+                yield from self._listed.outcomes(batch, answer)
             return
         found = dig(decode_json(response), results.id) if results.id and response.content else None
         yield from status_outcomes(batch, response.status_code, None if found is None else str(found))

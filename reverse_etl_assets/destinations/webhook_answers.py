@@ -1,6 +1,7 @@
 """What a webhook's answer means, by the rules of its `results` settings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from reverse_etl_assets.destinations.values import plain_text
@@ -34,48 +35,66 @@ def status_outcomes(batch: Batch, status: int, destination_id: str | None) -> It
         yield Outcome(record.key, became, destination_id=destination_id, inferred=not created)
 
 
-def listed_outcomes(batch: Batch, results: Results, answer: Any, *, fold_case: bool) -> Iterator[Outcome]:
-    """One outcome for each row that the list of results names. Raises Ambiguous if there is no such list."""
-    listed = dig(answer, results.path)
-    if isinstance(listed, dict) and len(batch.records) == 1:
-        listed = [listed]
-    if not isinstance(listed, list):
-        raise Ambiguous(f"the answer has no list at `{results.path or '(the top)'}`")
-    if results.match == "index":
-        if len(listed) != len(batch.records):
-            raise Ambiguous(f"the answer has {len(listed)} results for {len(batch.records)} rows")
-        for record, result in zip(batch.records, listed, strict=True):
-            yield _outcome(batch.operation, record, results, result)
-        return
-    waiting = batch.by_external_id(fold_case=fold_case)
-    for result in listed:
-        name = str(dig(result, results.key))
-        name = name.lower() if fold_case else name
-        if name in waiting:
-            yield _outcome(batch.operation, waiting.pop(name), results, result)
+class ListedResults:
+    """Reads answers that list results. Made once for a sync: its methods run for every row."""
 
+    def __init__(self, results: Results, *, fold_case: bool) -> None:
+        self._results = results
+        self._fold_case = fold_case
+        self._meanings = {said.lower(): status for said, status in results.statuses.items()}
+        self._read = {name: _reader(getattr(results, name)) for name in ("key", "status", "code", "error", "id")}
+        self._meaning = lru_cache(1_000)(self._find_meaning)
 
-def _outcome(operation: Operation, record: Record, results: Results, result: Any) -> Outcome:
-    word, code, message = (_word(dig(result, path)) for path in (results.status, results.code, results.error))
-    destination_id = _word(dig(result, results.id)) or None
-    meanings = {said.lower(): status for said, status in results.statuses.items()}
-    status = meanings.get(code.lower()) or meanings.get(word.lower()) or _usual_meaning(word, operation, results)
-    if status is Status.SKIPPED:
-        said = message or f"the destination says {word!r}"
-        return Outcome.skipped(record.key, SKIPPED[operation], said, destination_id)
-    if message or status is Status.FAILED:
-        error = RowError(message or f"the destination says {word!r}", code or word or None)
-        return Outcome.rejected(record.key, error, retry=word in _TRY_AGAIN)
-    if status is None:
-        said = f"the destination says {word!r}" if word else "the destination does not say what became of the row"
-        error = RowError(f"{said}; `results.statuses` can say what it means")
-        return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, error)
-    said_so = word.lower() in {"201", status.value, *meanings}
-    return Outcome(record.key, status, destination_id=destination_id, inferred=not said_so)
+    def outcomes(self, batch: Batch, answer: Any) -> Iterator[Outcome]:
+        """One outcome for each row that the list names. Raises Ambiguous if there is no such list."""
+        results = self._results
+        listed = dig(answer, results.path)
+        if isinstance(listed, dict) and len(batch.records) == 1:
+            listed = [listed]
+        if not isinstance(listed, list):
+            raise Ambiguous(f"the answer has no list at `{results.path or '(the top)'}`")
+        if results.match == "index":
+            if len(listed) != len(batch.records):
+                raise Ambiguous(f"the answer has {len(listed)} results for {len(batch.records)} rows")
+            for record, result in zip(batch.records, listed, strict=True):
+                yield self._outcome(batch.operation, record, result)
+            return
+        waiting = batch.by_external_id(fold_case=self._fold_case)
+        key = self._read["key"]
+        for result in listed:
+            name = str(key(result))
+            name = name.lower() if self._fold_case else name
+            if name in waiting:
+                yield self._outcome(batch.operation, waiting.pop(name), result)
+
+    def _outcome(self, operation: Operation, record: Record, result: Any) -> Outcome:
+        read = self._read
+        word, code, message = _word(read["status"](result)), _word(read["code"](result)), _word(read["error"](result))
+        destination_id = _word(read["id"](result)) or None
+        status, said_so = self._meaning(operation, word, code)
+        if status is Status.SKIPPED:
+            said = message or f"the destination says {word!r}"
+            return Outcome.skipped(record.key, SKIPPED[operation], said, destination_id)
+        if message or status is Status.FAILED:
+            error = RowError(message or f"the destination says {word!r}", code or word or None)
+            return Outcome.rejected(record.key, error, retry=word in _TRY_AGAIN)
+        if status is None:
+            said = f"the destination says {word!r}" if word else "the destination does not say what became of the row"
+            error = RowError(f"{said}; `results.statuses` can say what it means")
+            return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, error)
+        return Outcome(record.key, status, destination_id=destination_id, inferred=not said_so)
+
+    def _find_meaning(self, operation: Operation, word: str, code: str) -> tuple[Status | None, bool]:
+        """What a row's status and code mean, and whether the destination said so itself."""
+        said = self._meanings.get(code.lower()) or self._meanings.get(word.lower())
+        status = said or _usual_meaning(word, operation, self._results)
+        return status, status is not None and word.lower() in {"201", status.value, *self._meanings}
 
 
 def _word(value: Any) -> str:
     """A value of an answer as text; nothing, null and false are empty."""
+    if type(value) is str:
+        return value
     return "" if value is None or value is False else plain_text(value)
 
 
@@ -91,6 +110,13 @@ def _usual_meaning(word: str, operation: Operation, results: Results) -> Status 
     if word.isdecimal() and len(word) == 3:
         return OWN_STATUS[operation] if word.startswith("2") and word != "202" else Status.FAILED
     return _STATUSES.get(word)
+
+
+def _reader(path: str | None) -> Callable[[Any], Any]:
+    """`dig` for one path; the usual one, a single name in an object, costs one look."""
+    if path and "." not in path and not path.isdecimal():
+        return lambda value: value.get(path) if isinstance(value, dict) else None
+    return lambda value: dig(value, path)
 
 
 def dig(value: Any, path: str | None) -> Any:
