@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import Guards, Limit
 
 _HISTORY = 10  # runs that a row count is compared with
@@ -33,7 +34,8 @@ def judge(
         _row_count(plan, policy, earlier_row_counts),
         _change("max_added", plan.added, plan, policy.max_added),
         _change("max_changed", plan.changed, plan, policy.max_changed),
-        _change("max_removed", plan.removed, plan, policy.max_removed),
+        # Rows to delete: where a mode leaves removed rows alone, they stay synced, and would add up for good.
+        _change("max_removed", plan.to_send.get(Operation.DELETE, 0), plan, policy.max_removed),
     ]
 
 
