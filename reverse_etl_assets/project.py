@@ -14,7 +14,7 @@ from reverse_etl_assets.spec import Sync, load_syncs
 from reverse_etl_assets.sync import Environment
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
-HOME, JOURNAL = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL"
+HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Project:
     """Paths and what is read from them. Nothing is opened before it is needed.
 
     `REVERSE_ETL_HOME` names the folder of state and journal (`.reverse_etl` beside the dbt project if unset),
-    `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset).
+    `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset), `REVERSE_ETL_MEMORY` what a
+    comparison may take (`1GB` if unset; above it DuckDB spills to the home's disk).
     """
 
     dbt_folder: Path
@@ -47,7 +48,9 @@ class Project:
 
     @cached_property
     def warehouse(self) -> DuckDBWarehouse:
-        return DuckDBWarehouse(duckdb_path(self.dbt_folder), self.home / "state")
+        return DuckDBWarehouse(
+            duckdb_path(self.dbt_folder), self.home / "state", memory_limit=os.environ.get(MEMORY) or "1GB"
+        )
 
     @cached_property
     def journal(self) -> Journal:

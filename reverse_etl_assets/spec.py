@@ -62,7 +62,8 @@ class MappedField(_Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> "MappedField":
-        if len(self.model_fields_set & {"column", "constant"}) != 1:
+        neither = self.column is None and "constant" not in self.model_fields_set  # a constant may be null
+        if neither or (self.column is not None and self.constant is not None):
             raise ValueError("give either `column` or `constant`.")
         return self
 
@@ -160,7 +161,8 @@ class Sync(_Strict):
     change_detection: ChangeDetection = ChangeDetection()
     guards: Guards = Guards()
     max_failed: Limit = Limit(percent=5)
-    """How many rows of the change set may fail before the run itself is failed."""
+    """How many rows may fail before the run itself is failed: `rows` of all, `percent` of those sent (refused by the
+    destination) or of the model (never sent, for want of a usable key or value)."""
     schedule: Annotated[Schedule, BeforeValidator(_to_cron, json_schema_input_type=str | Schedule)] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the destination type."""

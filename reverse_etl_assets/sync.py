@@ -80,7 +80,16 @@ class Report:
 
     @property
     def too_many_failed(self) -> bool:
-        return beyond(self.sync.max_failed, self.counts.get("failed", 0), self.change_set)
+        """Rows that were never sent are a share of the model, refused ones of what was sent: bad rows that come
+        back in every run must not redden it, nor unchanged rows hide that all that was sent was refused."""
+        failed, rejected = self.counts.get("failed", 0), self.counts.get("failed_invalid", 0)
+        sent = self.change_set - rejected - self.counts.get("skipped_stopped", 0) - self.counts.get("skipped_held", 0)
+        percent = self.sync.max_failed.model_copy(update={"rows": None})
+        return (
+            beyond(self.sync.max_failed.model_copy(update={"percent": None}), failed, 0)
+            or beyond(percent, rejected, self.counts.get("model_rows", 0))
+            or beyond(percent, failed - rejected, sent)
+        )
 
     @property
     def cost(self) -> float:
