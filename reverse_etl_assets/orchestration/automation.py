@@ -16,19 +16,21 @@ def freshness_policy(sync: Sync) -> dg.FreshnessPolicy | None:
 
 
 def automation_condition(sync: Sync) -> dg.AutomationCondition[Any] | None:
-    """One attempt when the sync grows old, one more when it is too old, none while its model is not fit.
+    """One attempt when the sync grows old, one when it is too old, then one an hour; none while its model is not fit.
 
     `freshness_failed()` alone stays true after a failed attempt, and would start a run at every tick.
+    `since_last_handled()` would forget at the first tick what is due already.
     """
     if freshness_policy(sync) is None:
         return None
     has: Any = dg.AutomationCondition  # its own types tell conditions of assets from those of checks
-    old = has.freshness_warned() | has.freshness_failed()
     grew_old = has.freshness_warned().newly_true() | has.freshness_failed().newly_true()
-    due = grew_old | has.newly_missing() | (has.initial_evaluation() & (old | has.missing()))
+    still_old = has.freshness_failed() & has.cron_tick_passed("0 * * * *")
+    was_old = has.initial_evaluation() & (has.freshness_warned() | has.freshness_failed() | has.missing())
+    due = (grew_old | still_old | was_old | has.newly_missing()).since(has.newly_requested() | has.newly_updated())
     ready = ~has.in_progress() & ~has.any_deps_in_progress() & ~has.any_deps_missing()
     fit = has.all_deps_blocking_checks_passed()
-    condition: dg.AutomationCondition[Any] = (due.since_last_handled() & ready & fit).with_label("older than promised")
+    condition: dg.AutomationCondition[Any] = (due & ready & fit).with_label("older than promised")
     return condition
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dagster_dbt import (
     DbtProject,
     dbt_assets,
 )
+from packaging.version import Version
 
 from reverse_etl_assets.dbt_models import model_test_results
 from reverse_etl_assets.project import Project
@@ -39,11 +41,19 @@ class Translator(DagsterDbtTranslator):
         return str(folders[0]) if folders else f"{dbt_resource_props['resource_type']}s"
 
 
+class _Dbt(DbtCliResource):
+    """dagster-dbt asks `dbt --version` before every build: seconds, and a look at the package index on the way."""
+
+    @property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+
 def dbt_cli(project: Project) -> DbtCliResource:
     """dbt of the environment that Python runs in, also if that is not on the PATH."""
     beside = Path(sys.executable).with_name("dbt")
     executable = str(beside) if beside.exists() else "dbt"
-    return DbtCliResource(project_dir=str(project.dbt_folder), dbt_executable=executable)
+    return _Dbt(project_dir=str(project.dbt_folder), dbt_executable=executable)
 
 
 def prepare_manifest(project: Project) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 import yaml
+from dagster._serdes import serialize_value
 
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
@@ -70,7 +71,7 @@ class SmallProject:
     def __init__(
         self, home: Path, url: str, instance: dg.DagsterInstance, set_variable: Callable[[str, str], None]
     ) -> None:
-        self.home, self.instance = home, instance
+        self.home, self.url, self.instance = home, url, instance
         self.dbt_folder, self.syncs_folder = home / "dbt", home / "syncs"
         self.syncs_folder.mkdir(exist_ok=True)
         (self.dbt_folder / "target").mkdir(parents=True, exist_ok=True)
@@ -120,6 +121,12 @@ class SmallProject:
         resolved = dg.Definitions(assets, jobs=[job]).resolve_job_def("syncs")
         result = resolved.execute_in_process(instance=self.instance, raise_on_error=False)
         return Ran(result.success, result.all_events, result.run_id)
+
+
+def stored(small: SmallProject, ran: Ran) -> list[str]:
+    """A run's events as Dagster's database has them."""
+    records = small.instance.get_records_for_run(ran.run_id, limit=10_000).records
+    return [serialize_value(record.event_log_entry) for record in records]
 
 
 def _node() -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The kill switch as jobs."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from reverse_etl_assets.orchestration.jobs import build_jobs
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.orchestration.small_project import SmallProject
+
+
+def launch(small: SmallProject, name: str, **config: str) -> Any:
+    (job,) = [job for job in build_jobs(small.project) if job.name == name]
+    op = name.split("_")[0]
+    run_config = {"ops": {op: {"config": config}}} if config else None
+    return job.execute_in_process(run_config, instance=small.instance, raise_on_error=False)
+
+
+def figures(result: Any) -> dict[str, Any]:
+    (output,) = [event.step_output_data for event in result.all_events if event.is_successful_output]
+    return {name: value.value for name, value in output.metadata.items()}
+
+
+def test_one_click_stops_everything_and_another_lets_it_run(small: SmallProject, sandbox: Sandbox) -> None:
+    asset = small.asset()
+    result = launch(small, "stop_syncs")
+    told = figures(result)
+    assert told["did"] == "stop all"
+    assert told["who"] == f"Dagster run {result.run_id[:8]}"
+    assert told["stops in force"] == 1
+
+    stopped = small.run(asset)
+    assert "kill_switch: stopped (all) by Dagster run" in stopped.failure.description
+    assert not stopped.checks["guard"].passed
+    assert sandbox.log.lines() == []
+
+    assert figures(launch(small, "resume_syncs"))["stops in force"] == 0
+    assert small.run(asset).success
+
+
+def test_scopes(small: SmallProject) -> None:
+    file = small.write_sync("contacts")
+    told = figures(launch(small, "stop_syncs", scope=f"sync:{file.stem}", why="wrong names", who="ada"))
+    assert [row.data for row in told["stops"].records] == [
+        {"scope": "sync:contacts", "who": "ada", "why": "wrong names"}
+    ]
+    still = figures(launch(small, "resume_syncs", scope="destination:crm"))
+    assert still["stops in force"] == 1
+
+
+@pytest.mark.parametrize("job", ["stop_syncs", "resume_syncs"])
+def test_a_scope_that_does_not_exist_is_refused_with_the_right_ones(small: SmallProject, job: str) -> None:
+    small.write_sync("contacts")
+    result = launch(small, job, scope="sync:contact")
+    (failure,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+    said = failure.event_specific_data.user_failure_data.description
+    assert "did you mean sync:contacts?" in said
+    assert "all, destination:crm, sync:contacts" in said
+    assert small.project.journal.stops() == []
