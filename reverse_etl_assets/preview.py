@@ -20,7 +20,7 @@ import msgspec
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
-from reverse_etl_assets.destinations.base import RunsJobs
+from reverse_etl_assets.destinations.base import FindsRecords, RunsJobs
 from reverse_etl_assets.guard import Finding, tripped
 from reverse_etl_assets.journal_records import Stop
 from reverse_etl_assets.plan import Plan, make_plan
@@ -203,18 +203,23 @@ def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, acco
     options = account.type.Options.model_validate(columns.sync.options)
     destination = account.type(account.connection, columns.target, options, httpx.AsyncClient())
     limits = destination.capabilities
-    size = dict(
-        con.execute(
-            f"select operation, sum(coalesce(strlen(case when after is not null then ({columns.json('after')})::varchar end), 0))"
-            f" from {_OUTBOX} where operation is not null group by all"
-        ).fetchall()
-    )
+    measured = con.execute(
+        f"select operation, count(*) filter (where operation = 'update' or destination_id is null),"
+        f" sum(coalesce(strlen(case when after is not null then ({columns.json('after')})::varchar end), 0))"
+        f" from {_OUTBOX} where operation is not null group by operation"
+    ).fetchall()
     total = 0
-    for operation, rows in plan.to_send.items():
+    for name, to_find, size in measured:
+        operation = Operation(name)
+        rows = plan.to_send[operation]
         if isinstance(destination, RunsJobs) and rows >= destination.job_threshold:
-            total += 5 * -(-rows // destination.job_max_rows)  # create, upload, close, poll, collect
-            continue
-        total += max(-(-rows // limits.max_rows), -(-int(size[operation.value]) // limits.max_bytes))
-        if operation in limits.needs_id:
-            total += -(-rows // getattr(destination, "find_limit", limits.max_rows))
+            total += 5 * _divide_up(rows, destination.job_max_rows)  # create, upload, close, poll, collect
+        else:
+            total += max(_divide_up(rows, limits.max_rows), _divide_up(int(size), limits.max_bytes))
+        if operation in limits.needs_id and isinstance(destination, FindsRecords):
+            total += _divide_up(to_find, destination.find_limit)
     return total
+
+
+def _divide_up(rows: int, size: int) -> int:
+    return -(-rows // size)
