@@ -1,0 +1,221 @@
+"""`run`, `check`, `status`, `stop`, `resume`: what they print, and their exit codes."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.cli.office import CONTACTS, EVENTS, Office
+
+ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
+
+
+@pytest.fixture
+def two(office: Office) -> Office:
+    """Two syncs that have not run yet."""
+    office.sync("events", EVENTS)
+    office.sync("people_to_crm")
+    office.build(ADA, BOB)
+    return office
+
+
+def test_help_imports_no_engine() -> None:
+    code = (
+        "import sys; from reverse_etl_assets.cli import app; app(['--help'], standalone_mode=False);"
+        "sys.exit(' '.join(sys.modules.keys() & {'dagster', 'duckdb', 'pydantic', 'httpx', 'sqlalchemy'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stderr.strip() == ""
+    assert "why" in run.stdout
+
+
+def test_run_all(two: Office, sandbox: Sandbox) -> None:
+    found = two.json("run", "--all")
+    assert [(run["sync"], run["status"], run["counts"]["created"]) for run in found["runs"]] == [
+        ("events", "done", 2),
+        ("people_to_crm", "done", 2),
+    ]
+    assert found["errors"] == {}
+    assert sandbox.counts()["hubspot"]["objects"]["contacts"]["records"] == 2
+
+
+def test_run_one_prints_a_table(two: Office) -> None:
+    said = two.ok("run", "people_to_crm")
+    assert "people_to_crm" in said
+    assert "done" in said
+    assert "events" not in said
+
+
+def test_run_prints_reasons(two: Office) -> None:
+    two.build(ADA, (None, "Eve", "Oslo"), ("no address", "Joe", "Rome"))
+    said = two.ok("run", "people_to_crm")
+    assert "1 failed: the primary key (email) is empty" in said
+    assert "INVALID_EMAIL" in said
+
+
+def test_run_with_too_many_failures(two: Office) -> None:
+    two.sync("people_to_crm", max_failed={"rows": 0})
+    two.build(ADA, ("no address", "Joe", "Rome"))
+    result = two.run("run", "people_to_crm")
+    assert result.exit_code == 1
+    assert "1 of 2 rows failed, more than max_failed allows" in result.output
+
+
+def test_run_stopped_by_a_guard(two: Office, sandbox: Sandbox) -> None:
+    two.build()
+    result = two.run("run", "people_to_crm")
+    assert result.exit_code == 1
+    assert "empty_model: the model has no rows" in result.output
+    assert sandbox.log.lines("hubspot", 0) == []
+
+
+def test_run_goes_on_after_an_error(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OFFICE_HOOK_URL")
+    result = two.run("run", "--all")
+    assert result.exit_code == 1
+    assert "events: destination hook: base_url needs the environment variable OFFICE_HOOK_URL" in result.output
+    assert "done" in result.output
+
+
+def test_run_of_an_unknown_sync(two: Office) -> None:
+    result = two.run("run", "people_to_cmr")
+    assert result.exit_code == 2
+    assert result.stderr == "Error: there is no sync `people_to_cmr`; did you mean `people_to_crm`?\n"
+
+
+@pytest.mark.parametrize("words", [(), ("events", "--all")])
+def test_run_wants_names_or_all(two: Office, words: tuple[str, ...]) -> None:
+    assert two.run("run", *words).exit_code == 2
+
+
+def test_run_brings_home_a_killed_run(two: Office) -> None:
+    two.project.journal.start_run("killed", "people_to_crm", "crm")
+    assert "brought home the answers of run killed, which was killed" in two.ok("run", "people_to_crm")
+
+
+def test_run_shows_in_dagster(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = two.home / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    two.ok("run", "people_to_crm")
+    with dg.DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["crm", "people_to_crm"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["created"].value == 2
+
+
+def test_broken_files_are_named(two: Office) -> None:
+    two.sync("people_to_crm", sync_mod="mirror")
+    result = two.run("status")
+    assert result.exit_code == 2
+    assert "people_to_crm.yml:" in result.stderr
+    assert "did you mean `sync_mode`?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unknown_deployment(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", "nowhere")
+    result = two.run("status")
+    assert result.exit_code == 2
+    assert "REVERSE_ETL_DEPLOYMENT=nowhere: No module named 'nowhere'" in result.stderr
+
+
+def test_check_is_quiet_when_all_is_well(two: Office, sandbox: Sandbox) -> None:
+    assert two.ok("check").splitlines() == ["ok events", "ok people_to_crm"]
+    assert sandbox.counts()["hubspot"]["objects"]["contacts"]["created"] == 0
+
+
+def test_check_names_every_problem(two: Office) -> None:
+    two.sync("people_to_crm", {**CONTACTS, "mapping": {"email": "email", "frstname": "name", "hs_object_id": "city"}})
+    result = two.run("check")
+    assert result.exit_code == 1
+    assert "ok events" in result.output
+    assert "`contacts` has no field `frstname`; the nearest is `firstname`" in result.output.replace(
+        "property", "field"
+    )
+    assert "hs_object_id" in result.output
+
+
+def test_check_names_missing_credentials(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OFFICE_CRM_TOKEN")
+    problems = two.json("check", "people_to_crm")["problems"]
+    assert problems == {
+        "people_to_crm": [
+            "destination crm: access_token needs the environment variable OFFICE_CRM_TOKEN; it is not set."
+        ]
+    }
+
+
+def test_check_with_a_wrong_token(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFFICE_CRM_TOKEN", "not-a-token-of-anybody")
+    result = two.run("check", "people_to_crm")
+    assert result.exit_code == 1
+    assert "not-a-token-of-anybody" not in result.output
+
+
+def test_check_before_the_model_is_built(office: Office) -> None:
+    office.sync("people_to_crm")
+    assert "build the models with dbt" in office.json("check")["problems"]["people_to_crm"][0]
+
+
+def test_stop_and_resume(two: Office, sandbox: Sandbox) -> None:
+    two.ok("stop", "--destination", "crm", "--why", "Wrong prices", "--who", "Kim")
+    found = two.json("run", "--all")
+    assert [run["status"] for run in found["runs"]] == ["done", "guarded"]
+    assert "stopped (destination:crm) by Kim: Wrong prices" in found["runs"][1]["problem"]
+    two.ok("resume", "--destination", "crm")
+    assert two.json("run", "people_to_crm")["runs"][0]["counts"]["created"] == 2
+
+
+def test_resume_names_what_is_still_stopped(two: Office) -> None:
+    two.ok("stop", "--all", "--why", "Audit", "--who", "Kim")
+    two.ok("stop", "--sync", "events", "--why", "Noise", "--who", "Lee")
+    assert "Still stopped: all, by Kim: Audit" in two.ok("resume", "--sync", "events")
+    assert two.run("resume", "--sync", "events").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("stop", "--all"), "say why"),
+        (("stop", "--why", "x"), "give one of --all"),
+        (("stop", "--all", "--sync", "events", "--why", "x"), "give one of --all"),
+        (("stop", "--sync", "evnts", "--why", "x"), "did you mean `events`?"),
+        (("stop", "--destination", "cmr", "--why", "x"), "did you mean `crm`?"),
+    ],
+)
+def test_mistakes_with_the_switch(two: Office, words: tuple[str, ...], says: str) -> None:
+    result = two.run(*words)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert two.project.journal.stops() == []
+
+
+def test_stop_works_with_broken_files(two: Office) -> None:
+    two.sync("people_to_crm", sync_mode="miror")
+    two.ok("stop", "--sync", "people_to_crm", "--why", "It must end now")
+    assert [stop.scope for stop in two.project.journal.stops()] == ["sync:people_to_crm"]
+
+
+def test_status(two: Office) -> None:
+    two.ok("run", "people_to_crm")
+    two.ok("stop", "--sync", "events", "--why", "Too many", "--who", "Kim")
+    found = two.json("status")
+    events, people = found["syncs"]
+    assert (events["status"], events["stopped"]["why"]) == (None, "Too many")
+    assert (people["status"], people["counts"]["created"], people["stopped"]) == ("done", 2, None)
+    assert [entry["action"] for entry in found["kill_switch_log"]] == ["stop"]
+    assert [(used["sync"], used["rows"]) for used in found["usage_today"]] == [("people_to_crm", 2)]
+    said = two.ok("status")
+    assert "never" in said
+    assert "stopped (sync:events) by Kim: Too many" in said
+
+
+def test_release_of_a_sync_that_never_ran(two: Office) -> None:
+    result = two.run("release", "x", "--sync", "events")
+    assert result.exit_code == 2
+    assert not two.project.warehouse.state_file("events").exists()
