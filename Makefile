@@ -44,7 +44,7 @@ schema: $(INSTALLED)
 	$(BIN)/reverse-etl schema > reverse_etl_assets/syncs/sync.schema.json
 
 lock:
-	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --extra test --extra postgres \
+	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --extra test --extra postgres \
 		pyproject.toml -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
