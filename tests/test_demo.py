@@ -1,6 +1,7 @@
 """The demo, from an empty folder to its own verdict."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,19 @@ def test_demo_empties_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (home / "made-by-the-demo").unlink()
     with pytest.raises(ConfigurationError):
         fresh_folder("demo")
+
+
+def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        run = subprocess.run(
+            [sys.executable, "-m", "reverse_etl_assets.demo.serve"],
+            env=os.environ | {"REVERSE_ETL_HOME": str(tmp_path / "home"), "DAGSTER_PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert run.returncode == 1
+    assert f"port {port} cannot be used" in run.stderr
+    assert "set DAGSTER_PORT to another" in run.stderr
+    assert not (tmp_path / "home").exists()

@@ -11,18 +11,9 @@ from reverse_etl_assets.errors import ConfigurationError
 if TYPE_CHECKING:
     from reverse_etl_assets.project import Project
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 _MARK = "made-by-the-demo"
-_DAGSTER_YAML = """telemetry:
-  enabled: false
-nux:
-  enabled: false
-# A run that was killed gives its slot at the destination back.
-run_monitoring:
-  enabled: true
-  free_slots_after_run_end_seconds: 20
-"""
 
 
 def fresh_folder(default: str) -> Path:
@@ -30,14 +21,14 @@ def fresh_folder(default: str) -> Path:
 
     Raises ConfigurationError for a folder with other things in it.
     """
-    home = Path(os.environ.get("REVERSE_ETL_HOME") or _ROOT / ".reverse_etl" / default).absolute()
+    home = Path(os.environ.get("REVERSE_ETL_HOME") or ROOT / ".reverse_etl" / default).absolute()
     if home.exists() and any(home.iterdir()):
         if not (home / _MARK).exists():
             raise ConfigurationError(f"{home} holds something else, and the demo starts with an empty folder.")
         shutil.rmtree(home)
     (home / "dagster").mkdir(parents=True)
     (home / _MARK).touch()
-    (home / "dagster" / "dagster.yaml").write_text(_DAGSTER_YAML)
+    shutil.copy(ROOT / "dagster.yaml", home / "dagster")
     return home
 
 

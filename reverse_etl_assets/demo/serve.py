@@ -10,11 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
-from reverse_etl_assets.demo.place import fresh_folder, prepare
+from reverse_etl_assets.demo.place import ROOT, fresh_folder, prepare
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
 
 _HOST = "127.0.0.1"
@@ -23,7 +24,8 @@ _GOODBYE = 20.0  # seconds
 
 def main() -> None:
     out = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for each in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(each, _interrupt)
     try:
         _serve(out)
     except KeyboardInterrupt:
@@ -47,8 +49,8 @@ def _serve(out: Console) -> None:
             materialise_everything(project, home / "demo.log")
         out.print(f"Sandbox   http://{_HOST}:{vendors}/   the vendors' records, calls and faults")
         out.print(f"Dagster   http://{_HOST}:{ui}/   ready in half a minute; Ctrl-C ends both")
-        arguments = ("dev", "-m", "reverse_etl_assets.definitions", "-h", _HOST, "-p", str(ui))
-        with _child("dagster", *arguments, "--log-level", "warning") as dagster:
+        arguments = ("-w", str(ROOT / "workspace.yaml"), "-h", _HOST, "-p", str(ui), "--log-level", "warning")
+        with _child("dagster", "dev", *arguments, folder=home) as dagster:
             dagster.wait()
 
 
@@ -67,10 +69,10 @@ def _free_port(variable: str, default: int) -> int:
 
 
 @contextmanager
-def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def _child(module: str, *arguments: str, folder: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A Python module in a process of its own, ended with Ctrl-C's signal; the terminal's own does not reach it."""
     command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
-    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own command
+    process = subprocess.Popen(command, start_new_session=True, cwd=folder)  # noqa: S603 - our own command
     try:
         yield process
     finally:
@@ -78,7 +80,7 @@ def _child(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             process.wait(_GOODBYE)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # and what it started
             process.wait()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 import uvicorn
 
@@ -18,7 +19,8 @@ def main() -> None:
     asked = parser.parse_args()
     sock = listen(asked.host, asked.port)
     print(f"sandbox at http://{asked.host}:{sock.getsockname()[1]}", flush=True)
-    uvicorn.Server(config(App(Context()), asked.host, asked.port)).run(sockets=[sock])
+    with contextlib.suppress(KeyboardInterrupt):  # the server has shut down by then
+        uvicorn.Server(config(App(Context()), asked.host, asked.port)).run(sockets=[sock])
 
 
 if __name__ == "__main__":

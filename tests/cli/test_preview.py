@@ -1,0 +1,80 @@
+"""On random tables, run after run: a preview counts what the run then does, and names the rows that it sends."""
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reverse_etl_assets.preview import preview
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import SyncMode
+from reverse_etl_assets.warehouses.duckdb import quote
+from tests.engine.shop import Shop, sink, sink_sync
+from tests.engine.strategies import Table, tables
+
+UNGUARDED = {"allow_empty_model": True, "max_removed": {}, "row_count": {}}
+
+
+@settings(max_examples=15, deadline=None)
+@given(table=tables(), mode=st.sampled_from(sorted(SyncMode)), fields=st.lists(st.integers(1, 3), min_size=4))
+def test_a_run_does_what_the_preview_says(
+    tmp_path_factory: pytest.TempPathFactory, running_sandbox: Sandbox, table: Table, mode: SyncMode, fields: list[int]
+) -> None:
+    """The mapping has one to three of the fields, and another choice in each run."""
+    home = tmp_path_factory.mktemp("random")
+    shop = Shop(home)
+    running_sandbox.reset()
+    keys = [f"key {n}" for n in range(len(table.keys))]
+    names = [f"field {n}" for n in range(len(table.fields))]
+    types = dict(zip([*keys, *names], [*table.keys, *table.fields], strict=True))
+    account = sink(running_sandbox.url)
+    try:
+        for version, most in zip(table.versions, fields, strict=False):
+            write(shop, types, version)
+            mapping = {name: name for name in names[:most]}
+            sync = sink_sync(primary_key=keys, mapping=mapping, external_id="id", sync_mode=mode, guards=UNGUARDED)
+            found = preview(sync, shop.environment, account)
+            report = shop.run(sync, account)
+            assert found.plan.counts == {name: report.counts[name] for name in found.plan.counts}
+            sent = {(row.key, row.kind) for row in (*found.rows, *found.refused)}
+            told = {(outcome.key, outcome.kind) for outcome in shop.outcomes(sync, report.run_id)}
+            assert sent == told
+    finally:
+        shop.close()
+
+
+def write(shop: Shop, types: dict[str, str], rows: tuple[tuple[object, ...], ...]) -> None:
+    """Build the model's table anew."""
+    columns = ", ".join(f"null::{kind} as {quote(name)}" for name, kind in types.items())
+    shop.build(f"select {columns} where false")
+    with duckdb.connect(str(shop.file)) as con:
+        for row in rows:
+            con.execute(f"insert into marts.people values ({', '.join('?' for _ in row)})", list(row))
+
+
+def test_recently_modified_rows(shop: Shop, sandbox: Sandbox) -> None:
+    """A run that compares only recent rows is previewed as such, and so is the full compare of the day after."""
+    rows = "select 'e' || i as id, 'n' || i as name, timestamp '2024-01-01' + to_days(i::int) as at from range(10) r(i)"
+    sync = sink_sync(change_detection={"last_modified_at": "at"}, mapping={"id": "id", "name": "name", "at": "at"})
+    account = sink(sandbox.url)
+    shop.build(rows)
+    shop.run(sync, account)
+    shop.build(f"select * replace (name || case when id in ('e1', 'e9') then '!' else '' end as name) from ({rows})")
+    found = preview(sync, shop.environment, account)
+    assert [row.key for row in found.rows] == ["e9"]
+    assert not found.plan.removed_known
+    assert shop.run(sync, account).counts["changed"] == 1
+    assert preview(sync, shop.environment, account, key="e1").rows == []
+    later = shop.environment.clock() + 90_000
+    shop._clock = lambda: later
+    assert [row.key for row in preview(sync, shop.environment, account).rows] == ["e1"]
+    assert shop.run(sync, account).counts["changed"] == 1
+
+
+@pytest.mark.parametrize("key", ["B|1", "b|1"])
+def test_one_key(shop: Shop, sandbox: Sandbox, key: str) -> None:
+    shop.build("select * from (values ('A', 1, 'x'), ('B', 1, 'y'), ('b', 2, 'z')) v(id, number, name)")
+    sync = sink_sync(primary_key=["id", "number"], external_id="id", mapping={"name": "name"})
+    found = preview(sync, shop.environment, sink(sandbox.url), key=key)
+    assert [(row.key, row.kind) for row in found.rows] == [("B|1", "added")]
+    assert found.plan.model_rows == 1
