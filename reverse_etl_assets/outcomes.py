@@ -117,7 +117,8 @@ def outcomes_query(warehouse: DuckDBWarehouse, sync: str, run_id: str) -> str:
     """The query that shows every outcome of a run, for a DuckDB shell opened on the sync's state file."""
     return (
         f"-- duckdb -readonly {warehouse.state_file(sync)}\n"
-        f"select key, status, reason, code, message, field, destination_id from outcomes where run_id = '{run_id}'"
+        "select key, status, reason, code, field, message, destination_id\n"
+        f"from outcomes where run_id = '{run_id}'"
     )
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 from reverse_etl_assets.guard import Finding
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.spec import Limit
 from reverse_etl_assets.sync import Report
 
 _CHECKS = {
@@ -71,8 +72,8 @@ def _row_count(report: Report) -> _Result:
     if finding is None:
         return _not_judged("the model was not looked at")
     metadata: dict[str, Any] = {"model rows": report.counts.get("model_rows", 0)}
-    if finding.limit is not None and finding.value is not None:
-        metadata |= {"percent away from usual": finding.value, "limit percent": finding.limit}
+    if finding.limit is not None:
+        metadata |= {"away from usual": finding.value, "limit": _said(report.sync.guards.row_count)}
     return finding.passed, dg.AssetCheckSeverity.ERROR, finding.message, metadata
 
 
@@ -83,10 +84,7 @@ def _failed_rows(report: Report) -> _Result:
     metadata: dict[str, Any] = {"failed": failed, "change set": of}
     if of:
         metadata["failed percent"] = round(100 * failed / of, 4)
-    if limit.percent is not None:
-        metadata["limit percent"] = limit.percent
-    if limit.rows is not None:
-        metadata["limit rows"] = limit.rows
+    metadata["limit"] = _said(limit)
     severity = dg.AssetCheckSeverity.ERROR if report.too_many_failed else dg.AssetCheckSeverity.WARN
     return failed == 0, severity, f"{failed} of {of} rows failed", metadata
 
@@ -101,6 +99,13 @@ def _unanswered_rows(report: Report) -> _Result:
     severity = dg.AssetCheckSeverity.ERROR if ambiguous or held else dg.AssetCheckSeverity.WARN
     metadata = {"unanswered": unanswered, "ambiguous": ambiguous, "held": held}
     return not unanswered + ambiguous + held, severity, said, metadata
+
+
+def _said(limit: Limit) -> str:
+    """Text, for Dagster would plot a number."""
+    rows = f"{limit.rows} rows" if limit.rows is not None else ""
+    percent = f"{limit.percent:g} %" if limit.percent is not None else ""
+    return " or ".join(filter(None, (rows, percent))) or "none"
 
 
 def _not_judged(why: str) -> _Result:

@@ -31,7 +31,7 @@ _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 _CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
 
 _GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "example_key")
-_ROW_COLUMNS = ("key", "status", "reason", "code", "message", "field", "change", "destination_id")
+_ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change", "destination_id")
 
 
 def run_metadata(report: Report, warehouse: DuckDBWarehouse, destination: type[HttpDestination[Any, Any]]) -> Any:
@@ -112,8 +112,8 @@ def _row(row: RowOutcome) -> tuple[Any, ...]:
         f"{row.status} (inferred)" if row.inferred else row.status,
         row.reason or "",
         clip(row.code, _SHORT),
-        clip(row.message, _LONG),
         clip(row.field, _SHORT),
+        clip(row.message, _LONG),
         row.kind,
         clip(row.destination_id, _SHORT),
     )

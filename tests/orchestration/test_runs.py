@@ -83,7 +83,7 @@ def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> Non
     check = small.run(asset).checks["row_count_anomaly"]
     assert (check.passed, check.severity) == (False, ERROR)
     figures = {name: value.value for name, value in check.metadata.items()}
-    assert figures == {"model rows": 40, "percent away from usual": 60.0, "limit percent": 50.0}
+    assert figures == {"model rows": 40, "away from usual": 60.0, "limit": "50 %"}
 
 
 def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_recorded(
@@ -98,7 +98,7 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     check = ran.checks["failed_rows"]
     assert (check.passed, check.severity) == (False, ERROR)
     assert check.metadata["failed"].value == figures["failed"]
-    assert check.metadata["limit percent"].value == 5
+    assert check.metadata["limit"].value == "5 %"
     first = figures["rows (failed first)"].records[0].data
     assert first["status"] == "failed"
     assert first["reason"] == "rejected"
