@@ -1,5 +1,6 @@
 """What the dispatcher does with refusals, broken destinations, stops and cancellations."""
 
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -174,10 +175,8 @@ def test_a_wrong_setting_is_named_and_sends_nothing(shop: Shop, sandbox: Sandbox
     shop.build("select i::varchar id, 'n' as name from range(10) r(i)")
     connection = sink(sandbox.url).connection.model_copy(update={"allow_private": False})
     account, sync = Account("sink", destination, connection), sink_sync(sync_mode="append")
-    try:
+    with contextlib.suppress(ConfigurationError):  # raised if it is the check that meets it
         shop.run(sync, account)
-    except ConfigurationError as error:
-        assert "allow_private" in str(error)
     run = shop.journal.history(sync.sync)[0]
     assert run.status is RunStatus.FAILED
     assert "allow_private" in str(run.detail)

@@ -1,0 +1,138 @@
+"""Runs syncs in processes of their own: `python -m tests.engine.launcher`, then one JSON order a line.
+
+Each order is run in a child that is forked after the imports, so that a hundred of them cost little. The answer is
+`pid <n>`, then what the child says (`sent <rows>`, `report <json>` or `error <json>`), then `end <exit status>`.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr
+
+from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
+from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sync import Account
+from tests.engine.shop import EAGER, Shop, crm, sink
+
+ROOT = Path(__file__).parents[2]
+
+
+def salesforce(url: str) -> Account:
+    connection = SalesforceConnection(
+        base_url=f"{url}/salesforce", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
+    )
+    return Account("salesforce", Salesforce, connection)
+
+
+ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce}
+
+
+class Launcher:
+    """The parent's side: one process at a time."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.launcher"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pid:
+            self.kill()
+        self._process.communicate()
+
+    def start(self, shop: Shop, sync: Sync, account: str, url: str, **changes: Any) -> None:
+        """Start a run and return at once."""
+        order = {
+            "home": str(shop.home),
+            "journal": shop.journal_url,
+            "lock_wait": shop.warehouse.lock_wait,
+            "sync": sync.model_dump_json(exclude_unset=True),
+            "account": account,
+            "url": url,
+            "changes": changes,
+        }
+        if self.pid:  # left by a test that failed
+            self.kill()
+        assert self._process.stdin is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+        word, number = self._line()
+        assert word == "pid"
+        self.pid = int(number)
+
+    def sent(self) -> Iterator[int]:
+        """How many rows have their outcomes, each time it grows, until the run ends."""
+        while (found := self._line())[0] == "sent":
+            yield int(found[1])
+        self._last = found
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs; returns when the process is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, 9)
+        self.result()
+
+    def result(self) -> Mapping[str, Any] | None:
+        """What the run reported, `{"error": ..., "message": ...}`, or None if it was killed."""
+        said: Mapping[str, Any] | None = None
+        word, rest = getattr(self, "_last", None) or self._line()
+        self._last = None
+        while word != "end":
+            if word in ("report", "error"):
+                said = json.loads(rest)
+            word, rest = self._line()
+        self.pid = 0
+        return said
+
+    _last: tuple[str, str] | None = None
+
+    def _line(self) -> tuple[str, str]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the launcher is gone"
+        word, _, rest = line.strip().partition(" ")
+        return word, rest
+
+
+def say(word: str, rest: object) -> None:
+    os.write(1, f"{word} {rest}\n".encode())  # in one piece, or not at all
+
+
+def run(order: Mapping[str, Any]) -> None:
+    shop = Shop(Path(order["home"]), journal_url=order["journal"], lock_wait=order["lock_wait"], patience=EAGER)
+    shop.know()
+    sync = Sync.model_validate_json(order["sync"])
+    account = ACCOUNTS[order["account"]](order["url"], **order["changes"])
+    try:
+        report = shop.run(sync, account, on_progress=lambda plan, statuses: say("sent", sum(statuses.values())))
+    except ReverseEtlError as error:
+        say("error", json.dumps({"error": type(error).__name__, "message": str(error)}))
+    else:
+        found = {"status": report.status, "counts": dict(report.counts), "recovered": report.recovered}
+        say("report", json.dumps(found))
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            run(json.loads(line))
+            os._exit(0)
+        say("pid", child)
+        say("end", os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""kill -9 at moments all over a run: nothing acknowledged is lost, nothing is re-sent but the batches in flight."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
+from reverse_etl_assets.spec import Sync
+from tests.engine.launcher import Launcher, salesforce
+from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
+
+SEEDS = range(int(os.environ.get("KILLS", "15")))
+TWENTY = {**SINK, "batch_size": 20}
+CRM_BATCH, CRM_CONCURRENCY = 100, 6
+SINK_BATCH, SINK_CONCURRENCY = 20, 4
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    with Launcher() as launcher:
+        yield launcher
+
+
+@pytest.fixture(scope="module")
+def other_process() -> Iterator[RemoteSandbox]:
+    with Sandbox.spawn() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def remote(other_process: RemoteSandbox) -> RemoteSandbox:
+    """A sandbox in its own process that takes its time, so that there is something to interrupt."""
+    other_process.reset()
+    other_process.set(hubspot_ten_second_requests=1_000_000, latency_ms=10.0)
+    return other_process
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Look again and again, without a pause: the moment is short."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came to that"
+
+
+def kill_at_random(
+    seed: int, launcher: Launcher, remote: RemoteSandbox, vendor: str, shop: Shop, sync: Sync, requests: int
+) -> str:
+    """SIGKILL at a moment that the seed chooses; returns which it was."""
+    random_ = random.Random(seed)
+    moment = random_.choice(["a look at the state", "requests", "requests", "requests", "the fold"])
+    if moment == "a look at the state":
+        until(shop.warehouse.state_file(sync.sync).exists)
+    elif moment == "requests":
+        wanted = random_.randrange(1, requests)
+        until(lambda: remote.counts()[vendor]["calls"]["total"] >= wanted)
+        moment = f"{wanted} of {requests} requests"
+    else:
+        until(lambda: remote.counts()[vendor]["calls"]["total"] >= requests)
+        wal = Path(f"{shop.warehouse.state_file(sync.sync)}.wal")
+        for _ in range(random_.randrange(2_000)):
+            wal.exists()
+    launcher.kill()
+    return moment
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_contacts_upserted(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
+    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(2000) r(i)")
+    sync, account = crm_sync(), crm(remote.url)
+    launcher.start(shop, sync, "crm", remote.url)
+    moment = kill_at_random(seed, launcher, remote, "hubspot", shop, sync, 21)
+    told = acknowledged(shop, sync)
+    sent_before = remote.counts()["hubspot"]["rows"].get("upsert", 0)
+    report = shop.run(sync, account)
+    counts = remote.counts()["hubspot"]
+    assert counts["objects"]["contacts"]["records"] == 2000, moment
+    assert shop.state(sync, "select count(*) from state.synced") == [(2000,)]
+    assert counts["rows"]["upsert"] - 2000 <= CRM_CONCURRENCY * CRM_BATCH, moment
+    assert report.change_set == 2000 - told, moment
+    assert told <= sent_before <= told + CRM_CONCURRENCY * CRM_BATCH
+    for run_id in report.recovered:
+        run = shop.journal.run(run_id)
+        assert run is not None
+        assert run.status is RunStatus.STOPPED
+        assert run.counts["created"] == told
+        assert sum(run.counts[name] for name in ("created", "updated", "skipped", "failed")) == 2000
+        assert run.counts.get("failed_ambiguous", 0) == run.counts["failed"] <= CRM_CONCURRENCY * CRM_BATCH
+    assert shop.run(sync, account).change_set == 0
+
+
+def acknowledged(shop: Shop, sync: Sync) -> int:
+    """Rows that a killed run was told of: in the journal, or folded already."""
+    return sum(
+        len(batch.answers) for run in shop.journal.history(sync.sync) for batch in shop.journal.batches(run.run_id)
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_events_appended(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
+    shop.build("select 'e' || i as id, 'n' || i as name from range(500) r(i)")
+    sync, account = sink_sync(sync_mode="append", options=TWENTY), sink(remote.url)
+    launcher.start(shop, sync, "sink", remote.url)
+    moment = kill_at_random(seed, launcher, remote, "rest", shop, sync, 25)
+    told = acknowledged(shop, sync)
+    report = shop.run(sync, account)
+    held = {key for (key,) in shop.state(sync, "select key from state.held")}
+    arrived = {record["id"] for record in remote.records("rest", "people")}
+    counts = remote.counts()["rest"]["objects"]["people"]
+    everything = {f"e{i}" for i in range(500)}
+    assert counts["updated"] == 0, moment  # nothing arrived twice
+    assert arrived | held == everything  # what did not arrive is known by name
+    assert len(held) <= SINK_CONCURRENCY * SINK_BATCH, moment
+    assert report.counts.get("skipped_held", 0) == len(held)
+    assert report.counts["created"] == 500 - told - len(held)
+    for run_id in report.recovered:
+        run = shop.journal.run(run_id)
+        assert run is not None
+        assert run.counts.get("failed_ambiguous", 0) == len(held)
+        assert {o.key for o in shop.outcomes(sync, run_id) if o.reason == "ambiguous"} == held
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_while_folding(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
+    """All rows are acknowledged: not one may be sent again."""
+    shop.build("select 'e' || i as id, 'n' || i as name from range(20000) r(i)")
+    sync, account = sink_sync(options={**SINK, "batch_size": 1000}), sink(remote.url)
+    launcher.start(shop, sync, "sink", remote.url)
+    for rows in launcher.sent():
+        if rows == 20_000:
+            break
+    state = shop.warehouse.state_file(sync.sync)
+    before = footprint(state)
+    if seed:  # else at once
+        until(lambda: footprint(state) != before)
+        for _ in range((seed - 1) * 300):
+            footprint(state)
+    launcher.kill()
+    report = shop.run(sync, account)
+    assert report.change_set == 0
+    assert shop.state(sync, "select count(*) from state.synced") == [(20_000,)]
+    assert remote.counts()["rest"]["rows"] == {"upsert": 20_000}
+    outcomes = "select count(*), count(distinct key) from state.outcomes where status = 'created'"
+    assert shop.state(sync, outcomes) == [(20_000, 20_000)]
+
+
+def footprint(state: Path) -> tuple[int, ...]:
+    """Sizes of a state file and its write-ahead log: they change when something is written."""
+    sizes = []
+    for path in (state, Path(f"{state}.wal")):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            sizes.append(-1)
+    return tuple(sizes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_while_planning(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
+    shop.build("select 'e' || i as id, repeat('n', 50) || i as name from range(50000) r(i)")
+    sync = sink_sync(options={**SINK, "batch_size": 1000})
+    launcher.start(shop, sync, "sink", remote.url)
+    state = shop.warehouse.state_file(sync.sync)
+    until(state.exists)
+    seen = {footprint(state)}
+    until(lambda: bool(seen.add(footprint(state))) or len(seen) > seed)
+    launcher.kill()
+    sent = remote.counts()["rest"]["rows"].get("upsert", 0)
+    report = shop.run(sync, sink(remote.url))
+    assert remote.counts()["rest"]["objects"]["people"]["records"] == 50_000
+    assert remote.counts()["rest"]["rows"]["upsert"] <= 50_000 + 4_000
+    assert sent or report.counts["created"] == 50_000
+
+
+JOB = {"bulk_threshold": 100}
+CONTACTS = {
+    "object": "Contact",
+    "mapping": {"External_Id__c": "id", "LastName": "name"},
+    "external_id": "External_Id__c",
+    "options": JOB,
+}
+
+
+def kill_after_the_hand_over(shop: Shop, launcher: Launcher, remote: RemoteSandbox, sync: Sync) -> None:
+    shop.build("select 'c' || i as id, 'n' || i as name from range(500) r(i)")
+    remote.set(salesforce_bulk_polls=1_000_000)
+    launcher.start(shop, sync, "salesforce", remote.url)
+    job = "/jobs/ingest/"
+    until(
+        lambda: any(
+            line["method"] == "GET" and job in line["path"] and line["status"] == 200
+            for line in remote.log("salesforce")
+        )
+    )
+    launcher.kill()
+
+
+def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
+    shop: Shop, launcher: Launcher, remote: RemoteSandbox
+) -> None:
+    sync = sink_sync(**CONTACTS)
+    kill_after_the_hand_over(shop, launcher, remote, sync)
+    remote.set(salesforce_bulk_polls=1)
+    report = shop.run(sync, salesforce(remote.url))
+    assert report.change_set == 0
+    (recovered,) = report.recovered
+    run = shop.journal.run(recovered)
+    assert run is not None
+    assert run.counts["created"] == 500
+    assert shop.state(sync, "select count(*) from state.synced") == [(500,)]
+    assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
+    uploads = [line for line in remote.log("salesforce") if line["method"] == "PUT"]
+    assert len(uploads) == 1
+
+
+def test_a_job_that_the_destination_forgot_is_reported(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
+    sync = sink_sync(**CONTACTS)
+    kill_after_the_hand_over(shop, launcher, remote, sync)
+    remote.reset()
+    report = shop.run(sync, salesforce(remote.url))
+    (recovered,) = report.recovered
+    run = shop.journal.run(recovered)
+    assert run is not None
+    assert run.counts["failed_ambiguous"] == 500
+    assert report.counts["created"] == 500
+
+
+def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
+    shop: Shop, launcher: Launcher, remote: RemoteSandbox
+) -> None:
+    sync = sink_sync(**CONTACTS)
+    kill_after_the_hand_over(shop, launcher, remote, sync)
+    remote.set(salesforce_bulk_polls=1)
+    remote.fault("server_error", vendor="salesforce", path="jobs/ingest", status=503)
+    with pytest.raises(Exception, match="could not be read"):
+        shop.run(sync, salesforce(remote.url))
+    remote.clear_faults()
+    report = shop.run(sync, salesforce(remote.url))
+    assert report.change_set == 0
+    assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
