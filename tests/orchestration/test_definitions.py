@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.instance.config import PoolGranularity
+from dagster._core.instance.ref import InstanceRef
 
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, SpecError
@@ -191,3 +193,13 @@ def test_a_resource_with_a_field_that_its_connection_lacks() -> None:
         class Misspelt(DestinationResource):
             destination_type = HubSpot
             acess_token: str
+
+
+def test_the_settings_of_the_instance_are_taken(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path), config_dir=str(root))) as instance:
+        pools = instance.get_concurrency_config().pool_config
+        assert (pools.default_pool_limit, pools.pool_granularity) == (1, PoolGranularity.OP)
+        assert instance.run_monitoring_enabled
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
