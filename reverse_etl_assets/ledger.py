@@ -16,9 +16,10 @@ import pyarrow as pa
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal_records import SentBatch
-from reverse_etl_assets.records import Operation, Reason, Record, Status
+from reverse_etl_assets.records import FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.warehouses.duckdb import field_type
 
 FORMAT = "1"
 _CHUNK = 20_000  # rows in memory at once while streaming and folding
@@ -49,16 +50,37 @@ def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     keys = [f"{key.name} {key.sql_type}" for key in columns.keys]
     fixed = ["_retl_key varchar", "_retl_id varchar", "_retl_run varchar", *keys]
     con.execute(f"create table if not exists state.synced ({', '.join(fixed)})")
-    present = {row[0].lower(): row[1] for row in con.execute("describe state.synced").fetchall()}
+    present = {row[0]: row[1] for row in con.execute("describe state.synced").fetchall()}
+    if list(present.items())[len(fixed) :] != [(unquoted(f.name), f.sql_type) for f in columns.fields]:
+        shown = ", ".join(fitted(columns, present))
+        con.execute(f"create or replace table state.synced as select {shown} from state.synced")
+
+
+def fitted(columns: Columns, present: Mapping[str, str]) -> list[str]:
+    """What to select from synced rows of the columns `present` so that they fit the mapping of now.
+
+    A row that the destination was not told as the mapping has it now, because a field is new or its value is another
+    in its new type, has no `_retl_run`: it has to be sent whatever its values.
+    """
+    stored = {name.lower(): sql_type for name, sql_type in present.items()}
+    told, fields = ["true"], []
     for field in columns.fields:
-        name = field.name[1:-1].replace('""', '"').lower()
-        if name not in present:
-            con.execute(f"alter table state.synced add column {field.name} {field.sql_type}")
-        elif present[name] != field.sql_type:
-            con.execute(
-                f"alter table state.synced alter {field.name} set data type {field.sql_type}"
-                f" using try_cast({field.name} as {field.sql_type})"
-            )
+        before = stored.get(unquoted(field.name).lower())
+        value = field.name
+        if before != field.sql_type:
+            value = f"try_cast({field.name} as {field.sql_type})"
+            if before and field_type(before) is field_type(field.sql_type) is not FieldType.JSON:
+                told.append(f"try_cast({value} as {before}) is not distinct from {field.name}")
+            else:
+                value = f"null::{field.sql_type}"
+                told.append("false")
+        fields.append(f"{value} as {field.name}")
+    run = f"case when {' and '.join(told)} then _retl_run end as _retl_run"
+    return ["_retl_key", "_retl_id", run, *(key.name for key in columns.keys), *fields]
+
+
+def unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"')
 
 
 def claim(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:

@@ -84,7 +84,8 @@ def make_plan(
 
 def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None) -> dict[str, Any]:
     """What the SQL templates need to know."""
-    differs = " or ".join(f"model.{f.name} is distinct from synced.{f.name}" for f in columns.fields)
+    pairs = [f"model.{f.name} is distinct from synced.{f.name}" for f in columns.fields]
+    differs = " or ".join(["synced._retl_run is null", *pairs])  # not told as the mapping is now
     model_keys = [f"model.{key.name}" for key in columns.keys]
     own_keys = [key.expression for key in columns.keys]
     raw_keys = [quote(name) for name in columns.sync.primary_key]

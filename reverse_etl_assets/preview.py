@@ -141,8 +141,8 @@ def _show_state(con: duckdb.DuckDBPyConnection, columns: Columns, key: str | Non
     ledger.claim(con, columns)
     present: dict[str, str] = {}
     if "synced" in tables:
-        present = {row[0].lower(): row[1] for row in con.execute("describe stored.synced").fetchall()}
-    shown = ", ".join(_shown(columns, present))
+        present = {row[0]: row[1] for row in con.execute("describe stored.synced").fetchall()}
+    shown = ", ".join(ledger.fitted(columns, present) if present else _empty(columns))
     source = "from stored.synced" if present else "where false"
     if key is None or not present:
         con.execute(f"create view state.synced as select {shown} {source}")
@@ -151,18 +151,11 @@ def _show_state(con: duckdb.DuckDBPyConnection, columns: Columns, key: str | Non
         con.execute(query, {"key": key})
 
 
-def _shown(columns: Columns, present: Mapping[str, str]) -> Iterator[str]:
-    """The synced rows' columns with the fields that the mapping has now: a new one is empty, a retyped one is cast."""
-    fixed = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar"}
-    fixed |= {column.name: column.sql_type for column in columns.keys}
-    for name, sql_type in fixed.items():
-        yield name if present else f"null::{sql_type} as {name}"
-    for field in columns.fields:
-        stored = present.get(field.name[1:-1].replace('""', '"').lower())
-        if stored is None:
-            yield f"null::{field.sql_type} as {field.name}"
-        else:
-            yield f"try_cast({field.name} as {field.sql_type}) as {field.name}"
+def _empty(columns: Columns) -> Iterator[str]:
+    """The columns of synced rows, of which there are none yet."""
+    yield from ("null::varchar as _retl_key", "null::varchar as _retl_id", "null::varchar as _retl_run")
+    for column in (*columns.keys, *columns.fields):
+        yield f"null::{column.sql_type} as {column.name}"
 
 
 def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:

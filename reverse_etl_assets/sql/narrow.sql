@@ -13,7 +13,10 @@ with model as (
 synced as (
     select
         {{ key_names }},
-        hash({% for field in fields %}{{ field.name }}{% if not loop.last %}, {% endif %}{% endfor %}) as digest
+        case
+            when _retl_run is not null
+            then hash({% for field in fields %}{{ field.name }}{% if not loop.last %}, {% endif %}{% endfor %})
+        end as digest
     from state.synced
 )
 select
@@ -27,5 +30,5 @@ where
     synced.{{ keys[0].name }} is null
     or model.{{ keys[0].name }} is null
     {%- if mode not in ('insert_only', 'append') %}
-    or model.digest <> synced.digest
+    or model.digest is distinct from synced.digest
     {%- endif %}
