@@ -26,7 +26,7 @@ def shown(sandbox: Sandbox, *fields: str) -> dict[str, tuple[Any, ...]]:
 
 def build(shop: Shop, *rows: str) -> None:
     """Rows of (id, a, b)."""
-    shop.build(f"select * from (values {', '.join(rows)}) as t(id, a, b)")
+    shop.build(f"select id, a::varchar a, b::varchar b from (values {', '.join(rows)}) as t(id, a, b)")
 
 
 def mapped(**fields: Any) -> Any:
