@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.guard import Finding, judge
@@ -27,6 +28,8 @@ def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | N
     """Compare only what was modified lately, unless a full compare is due."""
     how = sync.change_detection
     if how.last_modified_at is None or "newest" not in facts or "full_compared_at" not in facts:
+        return None
+    if facts.get("full_compared_as") != ledger.written(sync):  # another mapping: any row may differ
         return None
     if now - float(facts["full_compared_at"]) >= how.full_compare_every.total_seconds():
         return None

@@ -54,6 +54,7 @@ def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     if list(present.items())[len(fixed) :] != [(unquoted(f.name), f.sql_type) for f in columns.fields]:
         shown = ", ".join(fitted(columns, present))
         con.execute(f"create or replace table state.synced as select {shown} from state.synced")
+        write_facts(con, {"full_compared_at": None})  # rows that were not modified differ, too
 
 
 def fitted(columns: Columns, present: Mapping[str, str]) -> list[str]:
@@ -194,6 +195,7 @@ def fold(
             new_facts["newest"] = facts["outbox_newest"]
         if facts.get("outbox_full"):
             new_facts["full_compared_at"] = facts["outbox_full"]
+            new_facts["full_compared_as"] = facts["outbox_sync"]
         write_facts(con, new_facts)
         con.execute("commit")
     except BaseException:
@@ -298,7 +300,7 @@ def seal_outbox(
     write_facts(
         con,
         {
-            "outbox_sync": columns.sync.model_dump_json(exclude_unset=True),
+            "outbox_sync": written(columns.sync),
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
             "outbox_newest": newest.isoformat() if newest else None,
@@ -306,6 +308,11 @@ def seal_outbox(
             "outbox_run": run_id,
         },
     )
+
+
+def written(sync: Sync) -> str:
+    """A sync as text that can be read back."""
+    return sync.model_dump_json(exclude_unset=True)
 
 
 def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:
