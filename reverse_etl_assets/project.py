@@ -9,6 +9,7 @@ from typing import Any
 
 from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
 from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.spec import Sync, load_syncs
 from reverse_etl_assets.sync import Environment
@@ -32,7 +33,11 @@ class Project:
 
     @cached_property
     def home(self) -> Path:
-        return Path(os.environ.get(HOME) or self.dbt_folder.parent / ".reverse_etl").absolute()
+        named = os.environ.get(HOME)
+        if named and not Path(named).is_absolute():
+            # dbt reads it from the folder of its project, so there it would mean another place.
+            raise ConfigurationError(f"{HOME}={named} is a relative path; write it whole, from `/` on.")
+        return Path(named or self.dbt_folder.parent / ".reverse_etl").absolute()
 
     @property
     def manifest(self) -> Path:
