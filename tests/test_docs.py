@@ -1,4 +1,4 @@
-"""What the documentation says is so: commands, YAML, SQL, Python, field tables, named tests and links."""
+"""What the documentation says is so: commands, YAML, SQL, Python, named tests and links."""
 
 import importlib
 import re
@@ -6,55 +6,29 @@ import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import Enum
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import duckdb
 import pytest
 import typer
 import yaml
-from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
+from pydantic import SecretStr
 
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.deployment import destinations
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.spec import Sync, load_sync
+from reverse_etl_assets.spec import load_sync
 from reverse_etl_assets.yaml_source import YamlSource
 from tests import test_syncs
 from tests.engine.shop import Shop, crm, crm_sync
+from tests.pages import PAGES, ROOT, Block, blocks
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
 OTHER_PROGRAMS = {"export", "dagster"}
 CLI: Any = typer.main.get_command(app)
-
-
-@dataclass(frozen=True)
-class Block:
-    page: Path
-    line: int
-    language: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks(*languages: str) -> list[Block]:
-    return [block for page in PAGES for block in _blocks(page) if block.language in languages]
-
-
-def _blocks(page: Path) -> Iterator[Block]:
-    text = page.read_text()
-    for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        yield Block(page, text.count("\n", 0, match.start()) + 1, match[1], match[2])
 
 
 def commands() -> list[tuple[str, str]]:
@@ -178,105 +152,6 @@ def test_the_sync_in_the_readme_has_twelve_lines() -> None:
     assert block.text.count("\n") <= 12
 
 
-# Field tables
-
-
-@dataclass(frozen=True)
-class FieldTable:
-    page: Path
-    model: type[BaseModel]
-    rows: Mapping[str, tuple[str, str]]
-
-    def __str__(self) -> str:
-        return self.model.__name__
-
-
-def field_tables() -> list[FieldTable]:
-    found = []
-    for page in PAGES:
-        for match in re.finditer(r"<!-- fields: (\S+) -->\n\n\|.*\n\|-.*\n((?:\|.*\n)+)", page.read_text()):
-            module, _, name = match[1].rpartition(".")
-            cells = [re.split(r"(?<!\\) *\| *", line)[1:-1] for line in match[2].splitlines()]
-            rows = {field.strip("`"): (default, meaning) for field, default, meaning in cells}
-            found.append(FieldTable(page, getattr(importlib.import_module(module), name), rows))
-    return found
-
-
-def plain(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def default_of(field: FieldInfo) -> Any:
-    """As YAML has it."""
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return value.model_dump(exclude_defaults=True)
-    if isinstance(value, Enum):
-        return value.value
-    return sorted(value) if isinstance(value, frozenset) else value
-
-
-def hours(text: str) -> timedelta:
-    number, unit = text.split()
-    return timedelta(**{f"{unit.rstrip('s')}s": int(number)})
-
-
-@pytest.mark.parametrize("table", field_tables(), ids=str)
-def test_field_tables_are_the_schema(table: FieldTable) -> None:
-    """Every field in its order, with its default and the words of its docstring."""
-    fields = table.model.model_fields
-    assert list(table.rows) == list(fields)
-    for name, field in fields.items():
-        said, meaning = table.rows[name]
-        assert plain(field.description) in plain(meaning), f"{name}: {plain(field.description)}"
-        check_default(name, field, said)
-
-
-WORDS: Mapping[str, Any] = {"none": None, "empty": ""}
-IN_WORDS = {"every row is compared", "see [guards](#guards)", "all 0", "by status", "no limit", "see meaning"}
-"""Defaults that are a model, told by its own table."""
-
-
-def check_default(name: str, field: FieldInfo, said: str) -> None:
-    if said in ("required", "the file's name"):
-        assert field.is_required(), name
-        return
-    assert not field.is_required(), name
-    default = default_of(field)
-    if said in IN_WORDS:
-        assert not default, name
-    elif said in WORDS:
-        assert default == WORDS[said], name
-    elif isinstance(default, timedelta):
-        assert hours(said) == default, name
-    elif isinstance(default, str):
-        assert said.strip("`") == default, name
-    else:
-        shown = yaml.safe_load(said.strip("`"))
-        assert shown == (list(default) if isinstance(default, tuple) else default), name
-
-
-def test_every_setting_has_a_table() -> None:
-    """Also those of parts, such as `guards` of a sync or `results` of a webhook."""
-    waiting: list[type[BaseModel]] = [Sync, *(kind.Connection for kind in TYPES.values())]
-    waiting += [kind.Options for kind in TYPES.values()]
-    wanted: set[type[BaseModel]] = set()
-    while waiting:
-        model = waiting.pop()
-        wanted.add(model)
-        inner = {part for field in model.model_fields.values() for part in parts(field.annotation)}
-        waiting += inner - wanted
-    described = {table.model for table in field_tables()}
-    assert {model for model in wanted if model.model_fields} == described
-
-
-def parts(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from parts(inner)
-
-
 def test_every_variable_is_described() -> None:
     used = set()
     for file in (ROOT / "reverse_etl_assets").rglob("*.py"):
@@ -300,6 +175,22 @@ def test_sql_runs_on_a_state_file(shop: Shop, sandbox: Sandbox) -> None:
 
 
 SQL = blocks("sql")
+
+
+def test_python_that_reads_and_cleans_a_state_file(
+    shop: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.build("select 'C00000435' as email, 'n' as name")
+    sync = crm_sync(sync="salesforce_contacts")
+    shop.run(sync, crm(sandbox.url))
+    monkeypatch.setenv("REVERSE_ETL_HOME", str(shop.home))
+    for block in blocks("python"):
+        if "REVERSE_ETL_HOME" in block.text:
+            names: dict[str, Any] = {}
+            exec(compile(block.text, str(block), "exec"), names)
+            names["con"].close()
+    assert "rejected" in capsys.readouterr().out  # no address is an e-mail address without an @
+    assert shop.state(sync, "select count(*) from state.outcomes") == [(0,)]
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
@@ -355,7 +246,8 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'<img src="([^"]+)"', text):
         if link.startswith("https://"):
             continue
         path, _, anchor = link.partition("#")
