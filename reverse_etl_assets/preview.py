@@ -173,21 +173,22 @@ def _rows(con: duckdb.DuckDBPyConnection, columns: Columns, which: str, limit: i
         for side in ("before", "after")
     )
     query = (
-        f"select key, kind, operation, reason, message, {before}, {after} from {_OUTBOX} where {which}"
+        f"select key, kind, operation, reason, message, changed_fields, {before}, {after} from {_OUTBOX} where {which}"
         f" order by kind, key{'' if limit is None else f' limit {limit:d}'}"
     )
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
     return [
-        PlannedRow(key, kind, operation, reason, message, _difference(kind, decode(old), decode(new)))
-        for key, kind, operation, reason, message, old, new in con.execute(query).fetchall()
+        PlannedRow(key, kind, operation, reason, message, _difference(changed, decode(old), decode(new)))
+        for key, kind, operation, reason, message, changed, old, new in con.execute(query).fetchall()
     ]
 
 
-def _difference(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    pairs = {name: (before.get(name), after.get(name)) for name in dict.fromkeys((*after, *before))}
-    if kind in ("added", "removed"):
-        return pairs
-    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+def _difference(
+    changed: Sequence[str] | None, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """The changed fields, or all of them if the row was added or removed."""
+    names = dict.fromkeys((*after, *before)) if changed is None else changed
+    return {name: (before.get(name), after.get(name)) for name in names}
 
 
 def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account) -> int | None:

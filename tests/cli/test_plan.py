@@ -158,3 +158,10 @@ def test_held_rows(office: Office, sandbox: Sandbox) -> None:
     found = office.json("plan", "events")
     assert (found["counts"]["held"], found["rows"]) == (1, [])
     assert found["refused"][0]["reason"] == "held"
+
+
+def test_a_field_that_was_never_told(ran: Office) -> None:
+    """HubSpot may hold anything there, so an empty value goes out too."""
+    ran.sync("people_to_crm", mapping={**CONTACTS["mapping"], "jobtitle": {"constant": None}})
+    rows = ran.json("plan", "people_to_crm")["rows"]
+    assert [row["fields"] for row in rows] == [{"jobtitle": {"before": None, "after": None}}] * 2
