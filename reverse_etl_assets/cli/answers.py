@@ -223,7 +223,9 @@ def _next_send(facts: _Facts, planned: PlannedRow) -> str:
             return f"It is in the model; the next run {again} ({planned.operation})."
         case "removed":
             return "It has left the model; the next run deletes it."
-    if not planned.fields:
+    if planned.kind == "unchanged":
         return "The next run sends it again, as this sync always sends every row."
+    if not planned.fields:
+        return "The mapping has changed since it was sent; the next run sends it again."
     tries = "tries it again" if facts.last and facts.last.status == Status.FAILED else "sends it"
     return f"{facts.sync.destination} does not have the model's {', '.join(planned.fields)} yet; the next run {tries}."

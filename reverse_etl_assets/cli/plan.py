@@ -85,7 +85,9 @@ def _show_rows(out: "Console", found: "Preview", limit: int) -> None:
     for row in found.rows:
         sign, colour = _SIGNS.get(row.kind, ("=", "dim"))
         out.print(f"\n[{colour}]{sign}[/] [bold]{shown(row.key, 200)}[/]  [dim]{row.kind}, {row.operation}[/]")
-        if row.kind == "changed":
+        if row.kind == "changed" and not row.fields:
+            said = "[dim]no value differs, but the mapping has changed since it was sent[/]"
+        elif row.kind == "changed":
             said = "\n".join(f"{shown(n)}: {shown(old)} -> {shown(new)}" for n, (old, new) in row.fields.items())
         else:
             values = ((n, old if row.kind == "removed" else new) for n, (old, new) in row.fields.items())

@@ -163,5 +163,12 @@ def test_held_rows(office: Office, sandbox: Sandbox) -> None:
 def test_a_field_that_was_never_told(ran: Office) -> None:
     """HubSpot may hold anything there, so an empty value goes out too."""
     ran.sync("people_to_crm", mapping={**CONTACTS["mapping"], "jobtitle": {"constant": None}})
-    rows = ran.json("plan", "people_to_crm")["rows"]
-    assert [row["fields"] for row in rows] == [{"jobtitle": {"before": None, "after": None}}] * 2
+    assert ran.json("plan", "people_to_crm")["to_send"] == {"upsert": 2}
+    assert "no value differs, but the mapping has changed since it was sent" in ran.ok("plan", "people_to_crm")
+    assert "The mapping has changed since it was sent" in ran.answer(ADA[0], "people_to_crm")
+
+
+def test_a_sync_that_sends_every_row(ran: Office) -> None:
+    ran.sync("people_to_crm", sync_mode="full_refresh")
+    assert "= ada@shop.example  unchanged, upsert" in ran.ok("plan", "people_to_crm")
+    assert "this sync always sends every row" in ran.answer(ADA[0], "people_to_crm")
