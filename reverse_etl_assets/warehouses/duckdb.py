@@ -92,7 +92,7 @@ class DuckDBWarehouse:
                 con.execute(f"SET threads = {self.threads:d}")
             state = self.state_file(sync)
             if write:
-                self.state_folder.mkdir(parents=True, exist_ok=True)
+                self._create(state)
                 self._attach(con, state, state_as, "")
             elif state.exists():
                 self._attach(con, state, state_as, "(READ_ONLY)")
@@ -105,6 +105,16 @@ class DuckDBWarehouse:
             yield con
         finally:
             con.close()
+
+    def _create(self, state: Path) -> None:
+        """Make the file whole or not at all: DuckDB cannot open one that a killed process was creating."""
+        if state.exists():
+            return
+        self.state_folder.mkdir(parents=True, exist_ok=True)
+        fresh = state.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        duckdb.connect(str(fresh)).close()
+        fresh.replace(state)
 
     def _attach(self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mode: str) -> None:
         give_up = time.monotonic() + self.lock_wait
