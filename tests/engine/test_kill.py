@@ -187,7 +187,7 @@ CONTACTS = {
 
 def kill_after_the_hand_over(shop: Shop, launcher: Launcher, remote: RemoteSandbox, sync: Sync) -> None:
     shop.build("select 'c' || i as id, 'n' || i as name from range(500) r(i)")
-    remote.set(salesforce_bulk_polls=1_000_000)
+    remote.set(salesforce_bulk_polls=40)
     launcher.start(shop, sync, "salesforce", remote.url)
     job = "/jobs/ingest/"
     until(
@@ -204,7 +204,6 @@ def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
 ) -> None:
     sync = sink_sync(**CONTACTS)
     kill_after_the_hand_over(shop, launcher, remote, sync)
-    remote.set(salesforce_bulk_polls=1)
     report = shop.run(sync, salesforce(remote.url))
     assert report.change_set == 0
     (recovered,) = report.recovered
@@ -234,7 +233,6 @@ def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
 ) -> None:
     sync = sink_sync(**CONTACTS)
     kill_after_the_hand_over(shop, launcher, remote, sync)
-    remote.set(salesforce_bulk_polls=1)
     remote.fault("server_error", vendor="salesforce", path="jobs/ingest", status=503)
     with pytest.raises(Exception, match="could not be read"):
         shop.run(sync, salesforce(remote.url))
