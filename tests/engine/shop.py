@@ -11,9 +11,9 @@ from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.hubspot import HubSpot, HubSpotConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
-from reverse_etl_assets.dispatch import Patience
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.outcomes import RowOutcome
+from reverse_etl_assets.retries import Patience
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import Account, Environment, Report, run_sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
