@@ -26,29 +26,16 @@ from reverse_etl_assets.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.journal_records import Answer, Stopped
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.ledger import OutboxRow
-from reverse_etl_assets.pacing import Pacer, backoff
+from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowError, Status
+from reverse_etl_assets.retries import Halted, Patience, Retries
 
 T = TypeVar("T")
 
 STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
 """Errors that no later batch would escape."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long the dispatcher goes on. Times in seconds."""
-
-    attempts: int = 8
-    """Times a batch is sent before its rows are given up."""
-    rate_limited: float = 900.0
-    """How long one batch may be refused for the rate alone."""
-    backoff_base: float = 0.5
-    backoff_cap: float = 60.0
-    last_answers: float = 10.0
-    """How long to wait for answers in flight when the run is cancelled."""
-    job_poll: float = 10.0
-    """Longest wait between two looks at a job."""
+_HOPELESS = 25
+"""Rows refused one by one, out of batches, with no request accepted yet: then the fault is not the rows'."""
 
 
 @dataclass
@@ -60,10 +47,6 @@ class Dispatched:
     """Why rows were left unsent, if any were."""
     failed: bool = False
     """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
-
-
-class _Halt(Exception):
-    """The run is ending; the batch at hand is not sent."""
 
 
 class Dispatcher:
@@ -89,8 +72,9 @@ class Dispatcher:
         self.report = Dispatched()
         self._job_operations = job_operations
         self._on_progress = on_progress
-        self._halted = asyncio.Event()
+        self._retries = Retries(pacer, self.patience)
         self._in_flight: set[asyncio.Task[Any]] = set()
+        self._refused, self._accepted = 0, False
 
     async def run(self, chunks: Iterator[list[OutboxRow]]) -> Dispatched:
         """Send everything. Returns when every row is settled, or when the run is stopped.
@@ -112,7 +96,7 @@ class Dispatcher:
 
     async def check(self) -> None:
         """The destination's own check, asked again while it is busy. Raises CheckFailed or a DestinationError."""
-        await self._retrying(lambda last: self._guarded(self.destination.check()))
+        await self._retries.call(lambda last: self._guarded(self.destination.check()))
 
     async def _last_answers(self, why: str) -> None:
         self._halt(why)
@@ -125,16 +109,16 @@ class Dispatcher:
         return self.capabilities.max_rows, self.capabilities.max_bytes
 
     def _halt(self, why: str, *, failed: bool = False) -> None:
-        if not self._halted.is_set():
+        if not self._retries.halted.is_set():
             self.report.stopped, self.report.failed = why, failed
-            self._halted.set()
+            self._retries.halted.set()
 
     async def _work(self, feed: Feed) -> None:
-        while not self._halted.is_set() and (work := await feed.next()):
+        while not self._retries.halted.is_set() and (work := await feed.next()):
             again: Work | None = None
             try:
                 again = await self._deliver(work)
-            except _Halt:
+            except Halted:
                 pass
             except Stopped as stopped:
                 self._halt(str(stopped))
@@ -148,15 +132,15 @@ class Dispatcher:
             return None
         work = replace(work, rows=rows)
         if work.attempt:
-            await self._sleep(backoff(work.attempt, base=self.patience.backoff_base, cap=self.patience.backoff_cap))
+            await self._retries.pause(work.attempt)
         send = self._run_job if work.operation in self._job_operations else self._send
         try:
-            return await self._retrying(lambda last: self._tracked(send(work, last)), work.attempt)
+            return await self._retries.call(lambda last: self._tracked(send(work, last)), work.attempt)
         except RequestRejected as error:
-            if len(rows) == 1:
-                await self._settle_all(work, Reason.REJECTED, error)
-                return None
-            return await self._bisect(work)
+            if len(rows) > 1:
+                return await self._bisect(work)
+            await self._settle_all(work, Reason.REJECTED, error)
+            self._lose_hope(error)
         except RetryLater as error:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
         except Ambiguous as error:
@@ -165,65 +149,18 @@ class Dispatcher:
             self._halt(str(error), failed=True)
         return None
 
+    def _lose_hope(self, error: RequestRejected) -> None:
+        """Stop bisecting when the destination refuses whatever it is sent, and spare the account the requests."""
+        self._refused += 1
+        if self._refused == _HOPELESS and not self._accepted and self.capabilities.max_rows > 1:
+            self._halt(f"every request was refused, down to {_HOPELESS} single rows: {error}", failed=True)
+
     async def _bisect(self, work: Work) -> Work | None:
         """Find the bad row of a batch that was refused as a whole, by sending its halves."""
         half = len(work.rows) // 2
         again = [await self._deliver(replace(work, rows=part)) for part in (work.rows[:half], work.rows[half:])]
         rows = [row for part in again if part for row in part.rows]
         return Work(work.operation, rows, work.attempt + 1) if rows else None
-
-    async def _retrying(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
-        """Call until it is taken; `call` is told when it is the last time.
-
-        Refusals for the rate alone do not count as attempts: they end when the account's time is up.
-        Raises the last error, or Ambiguous if an earlier try may have been carried out.
-        """
-        limited_until: float | None = None
-        doubt: Ambiguous | None = None
-        tries = attempt
-        while True:
-            await self._turn()
-            last = attempt + 1 >= self.patience.attempts
-            try:
-                return await call(last)
-            except (RetryLater, Ambiguous) as error:
-                hold = isinstance(error, RetryLater) and error.hold
-                doubt = error if isinstance(error, Ambiguous) else doubt
-                now = asyncio.get_running_loop().time()
-                limited_until = limited_until or now + self.patience.rate_limited
-                attempt += not hold
-                tries += 1
-                if attempt >= self.patience.attempts or (hold and now > limited_until):
-                    raise doubt or error from None
-                await self._wait(error, tries)
-
-    async def _turn(self) -> None:
-        """Wait for the account's next slot."""
-        self._check_halted()
-        await self.pacer.slot()
-        self._check_halted()
-
-    def _check_halted(self) -> None:
-        if self._halted.is_set():
-            raise _Halt
-
-    async def _wait(self, error: DestinationError, tries: int) -> None:
-        asked = error.after if isinstance(error, RetryLater) else None
-        seconds = (
-            backoff(tries, base=self.patience.backoff_base, cap=self.patience.backoff_cap) if asked is None else asked
-        )
-        if isinstance(error, RetryLater) and error.hold:
-            await self.pacer.hold(seconds)
-        else:
-            await self._sleep(seconds)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, but wake up when the run is ending."""
-        try:
-            await asyncio.wait_for(self._halted.wait(), seconds)
-        except TimeoutError:
-            return
-        raise _Halt
 
     async def _tracked(self, work: Awaitable[T]) -> T:
         """Run to the end even if the run is cancelled meanwhile: an intent without its answer is a doubt."""
@@ -311,7 +248,7 @@ class Dispatcher:
         found: dict[str, Sequence[str]] = {}
         try:
             for ids in to_look_up(work, self.destination.find_limit):
-                found.update(await self._retrying(partial(self._find, ids)))
+                found.update(await self._retries.call(partial(self._find, ids)))
         except (RetryLater, RequestRejected, Ambiguous) as error:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
             return []
@@ -353,6 +290,7 @@ class Dispatcher:
 
     async def _record(self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool) -> Work | None:
         """Journal what is final. Returns the rows that the destination asks for again."""
+        self._accepted = True
         final: list[tuple[int, Outcome]] = []
         again: list[OutboxRow] = []
         for row in work.rows:

@@ -21,7 +21,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
 from reverse_etl_assets.destinations.base import HttpDestination, RunsJobs
-from reverse_etl_assets.dispatch import Dispatched, Dispatcher, Patience
+from reverse_etl_assets.dispatch import Dispatched, Dispatcher
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.guard import Finding, beyond, tripped
 from reverse_etl_assets.interrupts import run_interruptible
@@ -31,11 +31,13 @@ from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Operation, Target
+from reverse_etl_assets.retries import Patience
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic, open_client
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _RECHECK = 86_400.0  # seconds after which a destination's fields are looked at again
+_KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,7 @@ class _Run:
             status = RunStatus.FAILED if dispatched.failed else RunStatus.STOPPED
         report = self._report(status, findings, counts, dispatched.stopped, recovered)
         self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=dispatched.stopped)
+        self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
         sent = sum(plan.to_send.values())
         self.journal.add_usage(
             self.account.name, self.sync.sync, calls=self.traffic.calls, rows=sent, bytes=self.traffic.bytes

@@ -1,0 +1,98 @@
+"""Asks a destination again: how often, how long between, and never after the run has been told to end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater
+from reverse_etl_assets.pacing import Pacer, backoff
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the dispatcher goes on. Times in seconds."""
+
+    attempts: int = 8
+    """Times a batch is sent before its rows are given up."""
+    rate_limited: float = 900.0
+    """How long one batch may be refused for the rate alone."""
+    backoff_base: float = 0.5
+    backoff_cap: float = 60.0
+    last_answers: float = 10.0
+    """How long to wait for answers in flight when the run is cancelled."""
+    job_poll: float = 10.0
+    """Longest wait between two looks at a job."""
+
+
+class Halted(Exception):
+    """The run is ending; what was about to be sent is not."""
+
+
+class Retries:
+    """The patience of one run. Once `halted` is set, every wait ends with Halted."""
+
+    def __init__(self, pacer: Pacer, patience: Patience) -> None:
+        self.halted = asyncio.Event()
+        self._pacer = pacer
+        self._patience = patience
+
+    async def call(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
+        """Call until it is taken; `call` is told when it is the last time.
+
+        Refusals for the rate alone do not count as attempts: they end when the account's time is up.
+        Raises the last error, or Ambiguous if an earlier try may have been carried out.
+        """
+        limited_until: float | None = None
+        doubt: Ambiguous | None = None
+        tries = attempt
+        while True:
+            await self._turn()
+            last = attempt + 1 >= self._patience.attempts
+            try:
+                return await call(last)
+            except (RetryLater, Ambiguous) as error:
+                hold = isinstance(error, RetryLater) and error.hold
+                doubt = error if isinstance(error, Ambiguous) else doubt
+                now = asyncio.get_running_loop().time()
+                limited_until = limited_until or now + self._patience.rate_limited
+                attempt += not hold
+                tries += 1
+                if attempt >= self._patience.attempts or (hold and now > limited_until):
+                    raise doubt or error from None
+                await self._wait(error, tries)
+
+    async def pause(self, tries: int) -> None:
+        """Wait before rows are sent again that the destination asked for."""
+        await self._sleep(self._backoff(tries))
+
+    async def _turn(self) -> None:
+        """Wait for the account's next slot."""
+        self._check_halted()
+        await self._pacer.slot()
+        self._check_halted()
+
+    def _check_halted(self) -> None:
+        if self.halted.is_set():
+            raise Halted
+
+    async def _wait(self, error: DestinationError, tries: int) -> None:
+        asked = error.after if isinstance(error, RetryLater) else None
+        seconds = self._backoff(tries) if asked is None else asked
+        if isinstance(error, RetryLater) and error.hold:
+            await self._pacer.hold(seconds)
+        else:
+            await self._sleep(seconds)
+
+    def _backoff(self, tries: int) -> float:
+        return backoff(tries, base=self._patience.backoff_base, cap=self._patience.backoff_cap)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but wake up when the run is ending."""
+        try:
+            await asyncio.wait_for(self.halted.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Halted
