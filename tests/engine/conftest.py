@@ -6,14 +6,14 @@ from hypothesis import HealthCheck, Phase, settings
 
 _ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
-settings.register_profile("quick", deadline=None, max_examples=40, suppress_health_check=_ALL, database=None)
-settings.register_profile("heavy", deadline=None, max_examples=1_000, suppress_health_check=_ALL)
+# Shrinking repeats whole runs for minutes: only the heavy profile does so.
 settings.register_profile(
-    "dev",
+    "quick",
     deadline=None,
-    max_examples=400,
+    max_examples=40,
     suppress_health_check=_ALL,
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
+settings.register_profile("heavy", deadline=None, max_examples=1_000, suppress_health_check=_ALL)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
