@@ -22,7 +22,8 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.warehouses.duckdb import field_type
 
 FORMAT = "1"
-_CHUNK = 20_000  # rows in memory at once while streaming and folding
+_OPERATIONS = {operation.value: operation for operation in Operation}
+_CHUNK = 5_000  # rows in memory at once while streaming and folding
 
 
 def settled(relation: str) -> str:
@@ -148,7 +149,7 @@ def _read_outbox(con: duckdb.DuckDBPyConnection, columns: Columns, condition: st
     for chunk in reader:
         rows = zip(*(column.to_pylist() for column in chunk.columns), strict=True)
         yield [
-            OutboxRow(number, Operation(op), Record(key, external_id, decode(fields), destination_id), len(fields))
+            OutboxRow(number, _OPERATIONS[op], Record(key, external_id, decode(fields), destination_id), len(fields))
             for number, op, key, external_id, destination_id, fields in rows
         ]
 
