@@ -153,7 +153,7 @@ def steps(draw: st.DrawFn) -> Step:
     return Step(rows, mapping, draw(st.integers(0, 3)) == 0)
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(history=st.lists(steps(), min_size=2, max_size=4), seed=st.integers(0, 5))
 def test_any_history_of_mappings(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, history: list[Step], seed: int
