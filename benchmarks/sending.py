@@ -80,7 +80,7 @@ def delta(home: Path, rows: int, changed: int = 400) -> dict[str, object]:
     }
 
 
-def rate_used(home: Path, rows: int = 20_000) -> dict[str, object]:
+def rate_used(home: Path, rows: int = 60_000) -> dict[str, object]:
     """How much of HubSpot's rate (190 requests in 10 s) a sync with work waiting uses."""
     warehouse = build_model(home, rows)
     with Sandbox.spawn() as sandbox:

@@ -23,8 +23,6 @@ _TYPES = {
     "DECIMAL": FieldType.DECIMAL,
     "FLOAT": FieldType.FLOAT,
     "DOUBLE": FieldType.FLOAT,
-    "STRUCT": FieldType.JSON,
-    "MAP": FieldType.JSON,
     "JSON": FieldType.JSON,
 }
 
@@ -32,7 +30,10 @@ _TYPES = {
 def field_type(sql_type: str) -> FieldType:
     """What a DuckDB type means to a destination. Raises StateError for types that cannot leave the warehouse."""
     base = sql_type.split("(")[0]
-    if sql_type.endswith("]"):
+    nested = sql_type.endswith("]") or base in ("STRUCT", "MAP")
+    if nested and "TIMESTAMP" in sql_type:
+        raise StateError(f"times inside {sql_type} would be sent without a zone; cast them to text in the dbt model.")
+    if nested:
         return FieldType.JSON
     if base.startswith("TIMESTAMP"):
         return FieldType.TIMESTAMP

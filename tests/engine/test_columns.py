@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.webhook import Webhook
+from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sync import Account
+from reverse_etl_assets.warehouses.duckdb import field_type
 from tests.engine.shop import Shop, sink, sink_sync
 
 PARTS = st.text(st.sampled_from("ab|\\ \n'\"é"), max_size=6)
@@ -146,3 +148,9 @@ def test_a_constant_is_sent_as_it_is_written(shop: Shop, sandbox: Sandbox) -> No
     mapping = {"id": "id", **{name: {"constant": value} for name, value in constants.items()}}
     shop.run(sink_sync(mapping=mapping), Account("sink", Raw, sink(sandbox.url).connection))
     assert msgspec.json.decode(Raw.bodies[-1])["records"] == [{"id": "k", **constants}]
+
+
+@pytest.mark.parametrize("sql_type", ["TIMESTAMP[]", "STRUCT(a INTEGER, b TIMESTAMP WITH TIME ZONE)"])
+def test_times_inside_other_values_are_refused_because_they_would_lose_their_zone(sql_type: str) -> None:
+    with pytest.raises(StateError, match="cast them to text"):
+        field_type(sql_type)
