@@ -1,6 +1,7 @@
 """Asks a destination again: how often, how long between, and never after the run has been told to end."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,6 +10,9 @@ from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater
 from reverse_etl_assets.pacing import Pacer, backoff
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+_WORTH_SAYING = 5.0  # seconds of waiting that whoever looks on should know of
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Retries:
     async def _wait(self, error: DestinationError, tries: int) -> None:
         asked = error.after if isinstance(error, RetryLater) else None
         seconds = self._backoff(tries) if asked is None else asked
+        if seconds >= _WORTH_SAYING:  # not the vendor's words: they may hold values of rows
+            _logger.warning("no answer that settles a request (%s); waiting %.0f s", type(error).__name__, seconds)
         if isinstance(error, RetryLater) and error.hold:
             await self._pacer.hold(seconds)
         else:
