@@ -78,7 +78,6 @@ class Journal:
         sync: str,
         destination: str,
         *,
-        plan_id: str | None = None,
         model_rows: int | None = None,
         counts: Mapping[str, int] | None = None,
     ) -> None:
@@ -89,7 +88,6 @@ class Journal:
             destination=destination,
             status=RunStatus.OPEN,
             started_at=self.clock(),
-            plan_id=plan_id,
             model_rows=model_rows,
             counts=_json(counts or {}),
         )
@@ -274,7 +272,7 @@ class Journal:
             return connection.execute(query).all()
 
     def _read_runs(self, query: Select[Any]) -> list[Run]:
-        fields = ("run_id", "sync", "destination", "started_at", "ended_at", "plan_id", "model_rows", "detail")
+        fields = ("run_id", "sync", "destination", "started_at", "ended_at", "model_rows", "detail")
         return [
             Run(status=RunStatus(r.status), counts=msgspec.json.decode(r.counts), **{f: getattr(r, f) for f in fields})
             for r in self._read(query)

@@ -28,7 +28,6 @@ class Run:
     status: RunStatus
     started_at: float
     ended_at: float | None
-    plan_id: str | None
     model_rows: int | None
     counts: Mapping[str, int]
     detail: str | None

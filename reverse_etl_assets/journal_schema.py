@@ -57,7 +57,6 @@ runs = _table(
     Column("status", String, nullable=False),
     Column("started_at", Float(53), nullable=False),
     Column("ended_at", Float(53)),
-    Column("plan_id", String),
     Column("model_rows", BigInteger),
     Column("counts", Text, nullable=False),
     Column("detail", Text),

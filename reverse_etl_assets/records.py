@@ -142,7 +142,6 @@ class Capabilities:
     fold_case: bool = False
     confirms: bool = True
     needs_id: frozenset[Operation] = frozenset()
-    daily_quota: int | None = None
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ ROWS_PER_REQUEST = 100
 REQUESTS_PER_SECOND = 18.7
 """190 requests in 10 seconds for a private app of a Professional or Enterprise account ("API usage guidelines"); a
 little less, because requests bunch up on their way and the window's edge counts on both sides."""
-REQUESTS_PER_DAY = 625_000
-"""For a Professional account ("API usage guidelines"); 250,000 for Free and Starter, 1,000,000 for Enterprise."""
 
 _ENDPOINTS = {
     Operation.UPSERT: "upsert",
@@ -91,7 +89,6 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             concurrency=6,
             fold_case=True,
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
-            daily_quota=REQUESTS_PER_DAY,
         )
 
     def auth(self) -> httpx.Auth:

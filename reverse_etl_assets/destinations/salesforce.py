@@ -108,8 +108,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         """An insert is idempotent because `check` asks for a unique external id: a second one is refused.
 
         Only requests that run 20 seconds or longer are limited in number, to 5 in the smallest edition ("API
-        Request Limits and Allocations", Developer Limits Quick Reference), where the 100,000 requests a day of
-        Enterprise Edition come from, too. The bytes a batch may have are our choice.
+        Request Limits and Allocations", Developer Limits Quick Reference). The bytes a batch may have are our choice.
         """
         for name in (target.object, target.external_id):
             if not _API_NAME.fullmatch(name):
@@ -122,7 +121,6 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             concurrency=5,
             fold_case=not options.case_sensitive_key and target.external_id != "Id",
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
-            daily_quota=100_000,
         )
 
     @classmethod

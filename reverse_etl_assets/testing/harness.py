@@ -2,6 +2,7 @@
 """What a destination's author says about it, and how the contract's tests run it."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ class Session:
         return [replace(each, destination_id=found[each.external_id][0]) for each in records]
 
 
-class Harness:
+class Harness(ABC):
     """What the author of a destination says about it. Override the names without a value, and the methods."""
 
     destination: ClassVar[type[HttpDestination[Any, Any]]]
@@ -67,21 +68,21 @@ class Harness:
     decimal_field: ClassVar[str]
     timestamp_field: ClassVar[str]
 
+    @abstractmethod
     def connection(self, server: Any) -> ConnectionSettings:
         """How to reach the server, as a user would set it up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def record(self, number: int) -> Record:
         """A record that the server takes: another for each number. Its external id has letters in it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spoiled(self, record: Record) -> Record:
         """The same record with a value that the server refuses."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
         """What the server holds of the target's object: fields by external id."""
-        raise NotImplementedError
 
     @asynccontextmanager
     async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:

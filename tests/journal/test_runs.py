@@ -11,8 +11,8 @@ from reverse_etl_assets.records import Operation, Reason, RowError, Status
 class TestRuns:
     def test_run_is_open_until_ended(self, journal: Journal, clock: Any) -> None:
         started = clock.now
-        journal.start_run("r1", "contacts", "crm", plan_id="p1", model_rows=5_000_000_000, counts={"added": 2})
-        opened = Run("r1", "contacts", "crm", RunStatus.OPEN, started, None, "p1", 5_000_000_000, {"added": 2}, None)
+        journal.start_run("r1", "contacts", "crm", model_rows=5_000_000_000, counts={"added": 2})
+        opened = Run("r1", "contacts", "crm", RunStatus.OPEN, started, None, 5_000_000_000, {"added": 2}, None)
         assert journal.run("r1") == opened
         assert journal.open_runs("contacts") == [opened]
         clock.now += 60
