@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.policies import Guards, Limit
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec import Guards, Limit
 
 _HISTORY = 10  # runs that a row count is compared with
 _ENOUGH = 3  # runs before a row count can be out of line

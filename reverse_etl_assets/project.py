@@ -11,7 +11,8 @@ from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.spec import Sync, load_syncs
+from reverse_etl_assets.loading import load_syncs
+from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import Environment
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 

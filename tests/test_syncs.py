@@ -16,7 +16,8 @@ from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.spec import SyncMode, load_syncs
+from reverse_etl_assets.loading import load_syncs
+from reverse_etl_assets.spec import SyncMode
 
 ROOT = Path(__file__).parents[1]
 SYNCS = ROOT / "reverse_etl_assets" / "syncs"

@@ -8,7 +8,7 @@ import dagster as dg
 from reverse_etl_assets.guard import Finding
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.spec import Limit
+from reverse_etl_assets.policies import Limit
 from reverse_etl_assets.sync import Report
 
 _CHECKS = {

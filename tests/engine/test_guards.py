@@ -9,9 +9,9 @@ import pytest
 from reverse_etl_assets.guard import beyond, judge, tripped
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.policies import Guards, Limit
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.spec import Guards, Limit
 from reverse_etl_assets.sync import Report
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 
