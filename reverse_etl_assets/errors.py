@@ -72,5 +72,9 @@ class QuotaExhausted(DestinationError):
     """The account's allowance is used up; the run stops and unsent rows are skipped."""
 
 
+class BudgetSpent(QuotaExhausted):
+    """The day's share of the account's allowance is used up; the next day goes on with the rows left."""
+
+
 class ContractViolation(DestinationError):
     """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""

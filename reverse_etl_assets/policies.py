@@ -2,7 +2,8 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -31,18 +32,108 @@ class Limit(Strict):
     rows: Annotated[int, Field(ge=0)] | None = None
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
 
+    @property
+    def is_set(self) -> bool:
+        return self.rows is not None or self.percent is not None
+
+
+class RowCount(Limit):
+    """How far the model's rows may be from the usual number, the median of earlier runs."""
+
+    percent: Annotated[float, Field(ge=0)] | None = 50
+    deviations: Annotated[float, Field(gt=0)] | None = 6
+    """Robust standard deviations (1.4826 times the median absolute deviation) of the earlier runs."""
+
+
+class FieldGuard(Strict):
+    """What may happen to one field."""
+
+    max_changed: Limit = Limit()
+    """Rows in which the field's value changes, of those synced."""
+    max_emptied: Limit = Limit(percent=20)
+    """Rows in which the field had a value and loses it, of the synced rows that have one."""
+
+
+class InFlight(Strict):
+    """Ends a run in which too many rows fail, before all of them have."""
+
+    window: Annotated[int, Field(ge=1)] = 200
+    """How many of the latest outcomes are looked at; a run of fewer rows is never ended by this."""
+    max_failed: Annotated[float, Field(ge=0, le=100)] = 50
+    """Percent of them that may have failed."""
+
 
 class Guards(Strict):
-    """What must hold before anything is sent. `max_removed.percent` is of the synced rows, the others' too."""
+    """What must hold before anything is sent. Percentages are of the synced rows."""
 
     max_added: Limit = Limit()
     max_changed: Limit = Limit()
     max_removed: Limit = Limit(percent=25)
-    row_count: Limit = Limit(percent=50)
-    """How far the model's rows may be from the median of the last runs."""
+    row_count: RowCount = RowCount()
+    every_field: FieldGuard = FieldGuard()
+    """For fields that are not named in `fields`."""
+    fields: dict[str, FieldGuard] = Field(default_factory=dict)
+    """By destination field."""
+    percent_from: Annotated[int, Field(ge=1)] = 10
+    """A percentage trips a guard only if at least this many rows are affected: a tenth of three rows is no anomaly."""
+    in_flight: InFlight = InFlight()
     allow_empty_model: bool = False
     require_passing_tests: bool = True
     """Refuse to send when the model's build or one of its dbt tests failed the last time it ran."""
+
+
+class Approval(StrEnum):
+    WHEN_GUARDED = "when_guarded"  # a plan waits only if a guard trips
+    ALWAYS = "always"  # every plan that would send something waits for a person
+
+
+class Cutover(StrEnum):
+    ADOPT = "adopt"  # the destination holds the rows: they are read back, and what differs is sent
+    RESEND = "resend"  # every row of the model is sent once
+    RESTART = "restart"  # start from nothing; what the old version wrote is left and listed
+
+
+class BeforeImages(StrEnum):
+    DESTINATION = "destination"  # read back just before a run writes
+    SYNCED = "synced"  # the values last acknowledged: costs nothing, and misses people's edits
+
+
+class OnDuplicateKey(Strict):
+    """Which of several rows of one key is sent. Without `latest_by` none is."""
+
+    latest_by: str | None = None
+    """A column of the model; the row with its greatest value is sent."""
+
+
+class Quarantine(Strict):
+    """When a row that is refused again and again leaves the loop."""
+
+    after: Annotated[int, Field(ge=1)] | None = 5
+    """Times that the destination refuses the same values; null: never."""
+    hint: str = ""
+    """What whoever looks at the list should do; shown with each row."""
+
+
+class Repair(StrEnum):
+    REPORT = "report"
+    RESEND = "resend"
+
+
+class Drift(Strict):
+    """Looks on a schedule whether records still hold what they were sent."""
+
+    cron: str
+    sample: Annotated[int, Field(ge=1)] | Literal["all"] = 1000
+    """Synced rows looked at each time, picked at random."""
+    repair: Repair = Repair.REPORT
+
+
+class Verify(Strict):
+    """Reads back what was acknowledged, and compares."""
+
+    sample: Annotated[int, Field(ge=0)] | Literal["all"] = 100
+    """Rows of each run that are read back, picked at random; 0: none."""
+    drift: Drift | None = None
 
 
 class ChangeDetection(Strict):
@@ -76,3 +167,6 @@ class Cost(Strict):
 
     per_call: Annotated[float, Field(ge=0)] = 0
     per_row: Annotated[float, Field(ge=0)] = 0
+    per_seat: Annotated[float, Field(ge=0)] = 0
+    """For each of `seats`, a month."""
+    seats: Annotated[int, Field(ge=0)] = 0

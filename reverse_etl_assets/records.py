@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -35,7 +36,12 @@ class Reason(StrEnum):
     ALREADY_GONE = "already_gone"  # delete: the record is not there any more
     NOT_FOUND = "not_found"  # update_only: there is no record to update
     STOPPED = "stopped"  # the run ended before the row's turn
+    BUDGET = "budget"  # the day's allowance was used up before the row's turn
     HELD = "held"  # an earlier send is ambiguous; a person has to say what became of it
+    KEPT = "kept"  # every field that would change belongs to the destination, by the sync's field rules
+    EDITED = "edited"  # undo: somebody changed the record since
+    SUPERSEDED = "superseded"  # another row of the same key is newer
+    QUARANTINED = "quarantined"  # refused too often with these values
 
 
 class FieldType(StrEnum):
@@ -122,6 +128,27 @@ class Outcome:
         return replace(self, retry=False) if self.retry else self
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A record as the destination holds it now.
+
+    `fields` has every field of the target that was asked for, None where the record has no value, each in a form that
+    can be sent back as it is. `changed_at` is when anybody last changed the record (UTC), if the destination says so.
+    """
+
+    destination_id: str
+    fields: Mapping[str, Any]
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a vendor says of the account's own allowance of calls: how many it counts as used, of how many."""
+
+    used: int
+    limit: int
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a destination can do, as data; the engine decides by it and by nothing else.
@@ -131,6 +158,7 @@ class Capabilities:
     `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited.
     `fold_case` says that the destination takes external ids that differ only in case for one record.
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
+    `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
     """
 
     operations: frozenset[Operation]
@@ -142,6 +170,7 @@ class Capabilities:
     fold_case: bool = False
     confirms: bool = True
     needs_id: frozenset[Operation] = frozenset()
+    partial: frozenset[Operation] = frozenset()
 
 
 @dataclass(frozen=True)

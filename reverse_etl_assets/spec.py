@@ -1,12 +1,26 @@
 """A sync as its YAML file says it: what goes where, and how."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from reverse_etl_assets.policies import ChangeDetection, Cost, Guards, Limit, Schedule, Strict
+from reverse_etl_assets.policies import (
+    Approval,
+    BeforeImages,
+    ChangeDetection,
+    Cost,
+    Cutover,
+    Guards,
+    Limit,
+    OnDuplicateKey,
+    Quarantine,
+    Schedule,
+    Strict,
+    Verify,
+)
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 
@@ -31,17 +45,44 @@ OPERATIONS: Mapping[SyncMode, frozenset[Operation]] = {
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
 
 
+class Wins(StrEnum):
+    WAREHOUSE = "warehouse"  # the model's value is sent whatever the destination holds
+    DESTINATION = "destination"  # it is sent only where the destination has no value
+    LATEST = "latest"  # whichever was changed last: the row, by `updated_at`, or the record
+    UNLESS_EDITED = "unless_edited"  # it is sent unless somebody changed the value since our last write
+
+
+class IfNull(StrEnum):
+    CLEAR = "clear"
+    KEEP = "keep"
+
+
+class Transform(StrEnum):
+    SHA256_EMAIL = "sha256_email"
+    SHA256_PHONE = "sha256_phone"
+    SHA256_NAME = "sha256_name"
+
+
 class MappedField(Strict):
-    """Where a destination field's value comes from: a column of the model, or a constant."""
+    """Where a destination field's value comes from, and when it is sent."""
 
     column: str | None = None
     constant: str | int | float | bool | None = None
+    wins: Wins = Wins.WAREHOUSE
+    null: IfNull = IfNull.CLEAR
+    """What NULL in the model does to the field: clear it, or keep what is there."""
+    transform: Transform | None = None
+    """Normalise and hash the value, as ad platforms ask for it."""
+    region: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    """For `sha256_phone`: the country (ISO 3166-1 alpha-2) of numbers without an international prefix."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> "MappedField":
+    def _fits_together(self) -> "MappedField":
         neither = self.column is None and "constant" not in self.model_fields_set  # a constant may be null
         if neither or (self.column is not None and self.constant is not None):
             raise ValueError("give either `column` or `constant`.")
+        if self.region and self.transform is not Transform.SHA256_PHONE:
+            raise ValueError("`region` is for `transform: sha256_phone`.")
         return self
 
 
@@ -51,6 +92,16 @@ def _to_list(value: Any) -> Any:
 
 def _to_cron(value: Any) -> Any:
     return {"cron": value} if isinstance(value, str) else value
+
+
+def _to_latest(value: Any) -> Any:
+    if isinstance(value, str) and (match := re.fullmatch(r"latest by (\S+)", value)):
+        return {"latest_by": match[1]}
+    if value == "reject":
+        return {}
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is unknown; write `reject` or `latest by <column>`.")
+    return value
 
 
 def _to_sources(value: Any) -> Any:
@@ -82,6 +133,25 @@ class Sync(Strict):
     ]
     """Destination field: model column (or `{constant: value}`)."""
     sync_mode: SyncMode
+    version: Annotated[int, Field(ge=1)] = 1
+    """Raise it when key, object, destination, mode or a mapped field changes its meaning; then say `cutover`."""
+    cutover: Cutover | None = None
+    """How to begin a new version."""
+    model_version: int | None = None
+    """The version of the dbt model that is meant; the run is refused when dbt builds another one."""
+    updated_at: str | None = None
+    """The model's timestamp column that says when a row was changed, for fields with `wins: latest`."""
+    on_duplicate_key: Annotated[
+        OnDuplicateKey, BeforeValidator(_to_latest, json_schema_input_type=str | OnDuplicateKey)
+    ] = OnDuplicateKey()
+    """`reject`: rows that share a key are not sent. `latest by <column>`: the newest of them is."""
+    allow_pii: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """Personal data that may leave: the model's column, and why."""
+    approval: Approval = Approval.WHEN_GUARDED
+    before_images: BeforeImages = BeforeImages.DESTINATION
+    """Where the values come from that an undo puts back; `synced` where the destination cannot be read."""
+    quarantine: Quarantine = Quarantine()
+    verify: Verify = Verify()
     change_detection: ChangeDetection = ChangeDetection()
     guards: Guards = Guards()
     max_failed: Limit = Limit(percent=5)
@@ -121,12 +191,24 @@ class Sync(Strict):
             object.__setattr__(self, "external_id", found)
         return self
 
+    @model_validator(mode="after")
+    def _latest_has_a_time(self) -> "Sync":
+        latest = [field for field, source in self.mapping.items() if source.wins is Wins.LATEST]
+        if latest and not self.updated_at:
+            raise ValueError(f"`{latest[0]}` has `wins: latest`, which needs `updated_at: <timestamp column>`.")
+        return self
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The model's columns that the sync reads, the primary key first."""
         mapped = (source.column for source in self.mapping.values() if source.column)
-        prefilter = (self.change_detection.last_modified_at,) if self.change_detection.last_modified_at else ()
-        return tuple(dict.fromkeys((*self.primary_key, *mapped, *prefilter)))
+        others = (self.change_detection.last_modified_at, self.updated_at, self.on_duplicate_key.latest_by)
+        return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others))))
+
+    @property
+    def reads_current_values(self) -> bool:
+        """A field's rule depends on what the destination holds."""
+        return any(source.wins is not Wins.WAREHOUSE for source in self.mapping.values())
 
     def target(self, types: Mapping[str, FieldType]) -> Target:
         """The destination's view of the sync; `types` are those of the model's columns."""

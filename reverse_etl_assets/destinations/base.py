@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import httpx
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -24,7 +24,7 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
 )
-from reverse_etl_assets.records import Batch, Capabilities, Outcome, Target
+from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
 
 
 class Destination(Protocol):
@@ -51,6 +51,24 @@ class FindsRecords(Protocol):
 
         Keys of the answer are the external ids as they were asked for. One request.
         """
+
+
+@runtime_checkable
+class ReadsRecords(Protocol):
+    """Can read back what it holds: needed for field rules, exact undo, verification, drift and `cutover: adopt`."""
+
+    read_limit: int
+    """Most external ids in one read."""
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        """The records that carry each external id, with all fields of the target; an absent one has none.
+
+        Keys of the answer are the external ids as they were asked for.
+        """
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        """Whether this destination would hold `held` after `sent` was written to the field; both as in `Record.fields`
+        or `Current.fields`. Forgives what the vendor does to values: case of addresses, digits, zones."""
 
 
 class JobState(StrEnum):
@@ -81,6 +99,17 @@ class RunsJobs(Protocol):
         """One outcome for each row that the job's results name."""
 
 
+class Budget(BaseModel):
+    """What all syncs together may use of an account in a day (UTC)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    calls: int | None = Field(default=None, gt=0)
+    """Requests a day."""
+    leave: float = Field(default=20, ge=0, lt=100)
+    """Percent of the vendor's own allowance that is left for other tools, where the vendor's answers tell its use."""
+
+
 class ConnectionSettings(BaseModel):
     """An account of a destination: where it is and how to sign in. Secrets are `SecretStr`."""
 
@@ -92,6 +121,7 @@ class ConnectionSettings(BaseModel):
     """Your account's limit, if it differs from the vendor's usual one."""
     concurrency: int | None = None
     """Requests in flight at once, if it should differ from the destination's usual number."""
+    budget: Budget = Budget()
 
 
 class SyncOptions(BaseModel):
@@ -145,6 +175,11 @@ class HttpDestination(ABC, Generic[C, O]):
     @abstractmethod
     async def check(self) -> None:
         """Verify credentials, object, key field and fields. Raises CheckFailed with every problem found."""
+
+    @classmethod
+    def quota(cls, response: httpx.Response) -> Quota | None:
+        """What an answer's headers say of the account's daily allowance, if the vendor counts there."""
+        return None
 
     def learned(self) -> Mapping[str, list[str]]:
         """What `check` found out and `send` needs. The engine keeps it, for runs that need no check."""
