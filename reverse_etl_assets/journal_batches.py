@@ -11,8 +11,10 @@ from reverse_etl_assets.journal_records import (
     SentBatch,
     Stop,
     pack_answers,
+    pack_notes,
     pack_rows,
     unpack_answers,
+    unpack_notes,
     unpack_rows,
 )
 from reverse_etl_assets.journal_schema import Database, batches, runs, stops
@@ -48,7 +50,14 @@ def read_stop(connection: Connection, destination: str, sync: str) -> Stop | Non
 
 def write_intents(connection: Connection, run_id: str, intents: Sequence[Intent], now: float) -> None:
     rows = [
-        {"run_id": run_id, "number": i.number, "operation": i.operation, "rows": pack_rows(i.rows), "sent_at": now}
+        {
+            "run_id": run_id,
+            "number": i.number,
+            "operation": i.operation,
+            "rows": pack_rows(i.rows),
+            "sent_at": now,
+            "notes": pack_notes(i.notes),
+        }
         for i in intents
     ]
     if rows:
@@ -86,7 +95,16 @@ def read_batches(database: Database, run_id: str) -> Iterator[SentBatch]:
             page = connection.execute(query.where(batches.c.number > last)).all()
         for r in page:
             rows, answers = unpack_rows(r.rows), unpack_answers(r.answers)
-            yield SentBatch(r.number, Operation(r.operation), rows, r.job, r.sent_at, r.answered_at, answers)
+            yield SentBatch(
+                r.number,
+                Operation(r.operation),
+                rows,
+                r.job,
+                r.sent_at,
+                r.answered_at,
+                answers,
+                unpack_notes(r.notes),
+            )
         if len(page) < PAGE:
             return
         last = page[-1].number

@@ -40,6 +40,34 @@ class Intent:
     number: int
     operation: Operation
     rows: Sequence[int]
+    notes: Sequence["Note"] = ()
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What was read of a row's record just before it was sent, and what the field rules made of it.
+
+    `row` is its number in the outbox. `before` is JSON of what the record held in the fields that are about to be
+    written (all of them for a delete); None if there was no record, or none was read. `sent` names the fields that went
+    out, None for all.
+    """
+
+    row: int
+    read: bool = False
+    before: str | None = None
+    sent: list[str] | None = None
+    conflicts: list["Conflict"] | None = None
+
+
+class Conflict(msgspec.Struct, frozen=True, array_like=True):
+    """A field on which row and record disagreed: the rule, our last write and both values (as JSON), who won, and why."""
+
+    field: str
+    rule: str
+    base: str
+    ours: str
+    theirs: str
+    winner: str
+    why: str
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -64,6 +92,7 @@ class SentBatch:
     sent_at: float
     answered_at: float | None
     answers: Sequence[Answer]
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +183,17 @@ def unpack_answers(packed: bytes | None) -> list[Answer]:
     rows = _spread(table.rows)
     columns: list[list[Any]] = [table.status, table.reason, table.destination_id, table.error, table.inferred]
     return [Answer(*v) for v in zip(rows, *(c * len(rows) if len(c) == 1 else c for c in columns), strict=True)]
+
+
+def pack_notes(notes: Sequence[Note]) -> bytes | None:
+    return _notes_encoder.encode(list(notes)) if notes else None
+
+
+def unpack_notes(packed: bytes | None) -> list[Note]:
+    return msgspec.msgpack.decode(packed, type=list[Note]) if packed else []
+
+
+_notes_encoder = msgspec.msgpack.Encoder()
 
 
 def escaped(text: str) -> str:

@@ -72,6 +72,7 @@ batches = _table(
     Column("sent_at", Float(53), nullable=False),
     Column("answered_at", Float(53)),
     Column("answers", LargeBinary),
+    Column("notes", LargeBinary),
 )
 stops = _table(
     "stops",

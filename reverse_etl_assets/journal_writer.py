@@ -12,6 +12,7 @@ from typing import Any, Self
 from reverse_etl_assets import journal_batches
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped
+from reverse_etl_assets.journal_records import Note
 from reverse_etl_assets.records import Operation
 
 
@@ -19,6 +20,7 @@ from reverse_etl_assets.records import Operation
 class _Begin:
     operation: Operation
     rows: Sequence[int]
+    notes: Sequence[Note] = ()
 
 
 @dataclass
@@ -67,9 +69,9 @@ class JournalWriter:
     ) -> None:
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def begin(self, operation: Operation, rows: Sequence[int]) -> int:
+    async def begin(self, operation: Operation, rows: Sequence[int], notes: Sequence[Note] = ()) -> int:
         """Writes the intent of a batch; returns its number. Raises Stopped, and writes none, if the switch is on."""
-        future = self._put(_Begin(operation, rows))
+        future = self._put(_Begin(operation, rows, notes))
         try:
             return int(await asyncio.shield(asyncio.wrap_future(future)))
         except asyncio.CancelledError:
@@ -124,7 +126,9 @@ class JournalWriter:
             stop = None
             if begins:
                 stop = journal_batches.stop_in_force(database, connection, self._destination, self._sync)
-            intents = [] if stop else [Intent(self._last + i, b.operation, b.rows) for i, b in enumerate(begins, 1)]
+            intents = (
+                [] if stop else [Intent(self._last + i, b.operation, b.rows, b.notes) for i, b in enumerate(begins, 1)]
+            )
             journal_batches.write_intents(connection, self._run_id, intents, now)
             journal_batches.write_jobs(connection, self._run_id, jobs)
             journal_batches.write_answers(connection, self._run_id, answers, now)
