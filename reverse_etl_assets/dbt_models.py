@@ -1,9 +1,9 @@
-"""What dbt knows of the models, read from its manifest: where a model is, its columns and its tests."""
+"""What dbt knows of the models, read from its manifest: a model's place, columns, marks, versions and tests."""
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,17 @@ import yaml
 
 from reverse_etl_assets.errors import ConfigurationError
 
+_PERSONAL = "personal"  # the kind of personal data that is marked without naming one
+
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model. `columns` maps documented columns to their declared type (None if undeclared)."""
+    """A dbt model; of one with versions, one version of it, whose name ends with it: `customers.v2`.
+
+    `columns` maps documented columns to their declared type (None if undeclared). `pii` maps the columns that dbt marks
+    as personal data, in lower case, to the kind (`email`). `reverse_etl` and `tags` are what the model's own `meta` and
+    tags say of syncs, and `file` is where they stand, in the dbt project.
+    """
 
     name: str
     unique_id: str
@@ -23,10 +30,19 @@ class Model:
     identifier: str
     columns: Mapping[str, str | None]
     descriptions: Mapping[str, str]
+    pii: Mapping[str, str] = field(default_factory=dict)
+    version: int | float | str | None = None
+    latest_version: int | float | str | None = None
+    reverse_etl: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    file: str = ""
 
 
 def load_models(manifest: Path) -> dict[str, Model]:
-    """All models of the manifest by name. Raises ConfigurationError if there is none yet."""
+    """All models of the manifest by each name that a sync may call them by.
+
+    Raises ConfigurationError if there is no manifest yet, or if a mark of personal data cannot be understood.
+    """
     try:
         nodes = json.loads(manifest.read_text())["nodes"].values()
     except FileNotFoundError:
@@ -35,23 +51,65 @@ def load_models(manifest: Path) -> dict[str, Model]:
         ) from None
     except (json.JSONDecodeError, KeyError) as error:
         raise ConfigurationError(f"dbt's manifest at {manifest} cannot be read: {error}") from error
-    return {node["name"]: _model(node) for node in nodes if node["resource_type"] == "model"}
+    return {name: _model(node) for node in nodes if node["resource_type"] == "model" for name in names(node)}
+
+
+def names(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a sync may call a model of the manifest: `customers.v2`, and plain `customers` if that is the latest."""
+    name, version = node["name"], node.get("version")
+    if version is None:
+        return (name,)
+    return (f"{name}.v{version}", name) if version == node.get("latest_version") else (f"{name}.v{version}",)
 
 
 def _model(node: Mapping[str, Any]) -> Model:
     columns = node["columns"].values()
+    said = _meta(node).get("reverse_etl") or {}
+    if not isinstance(said, Mapping):
+        raise ConfigurationError(f"dbt model {node['name']}: `meta.reverse_etl` is {said!r}, not a mapping.")
     return Model(
-        name=node["name"],
+        name=names(node)[0],
         unique_id=node["unique_id"],
         schema=node["schema"],
         identifier=node["alias"],
         columns={column["name"]: column.get("data_type") for column in columns},
         descriptions={column["name"]: column.get("description", "") for column in columns},
+        pii={column["name"].lower(): kind for column in columns if (kind := _personal(node["name"], column))},
+        version=node.get("version"),
+        latest_version=node.get("latest_version"),
+        reverse_etl=said,
+        tags=_tags(node),
+        file=(node.get("patch_path") or node.get("original_file_path") or "").split("://")[-1],
     )
 
 
+def _meta(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a model or column; dbt knows two places."""
+    return {**(node.get("meta") or {}), **((node.get("config") or {}).get("meta") or {})}
+
+
+def _tags(node: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(node.get("tags") or ()), *((node.get("config") or {}).get("tags") or ())]))
+
+
+def _personal(model: str, column: Mapping[str, Any]) -> str | None:
+    """The kind of personal data that a column's `meta` or tags mark; in doubt an error, never an unmarked column."""
+    mark = next((value for name, value in _meta(column).items() if name.lower() == "pii"), None)
+    if isinstance(mark, str) and mark.strip():
+        return mark.strip().lower()
+    if mark is not None and not isinstance(mark, bool):
+        raise ConfigurationError(
+            f"dbt model {model}, column {column['name']}: `meta.pii` is {mark!r};"
+            " write the kind of personal data, such as `email`, or `true`."
+        )
+    for tag in map(str.lower, _tags(column)):
+        if tag == "pii" or tag.startswith("pii:"):
+            return tag.partition(":")[2].strip() or _PERSONAL
+    return _PERSONAL if mark else None
+
+
 def model_test_results(run_results: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The results of a dbt invocation by model name: each test's status, and the build's own under `build`."""
+    """The results of a dbt invocation by a model's names: each test's status, and the build's own under `build`."""
     results: dict[str, dict[str, str]] = {}
     for result in run_results["results"]:
         node = manifest["nodes"].get(result["unique_id"])
@@ -59,11 +117,13 @@ def model_test_results(run_results: Mapping[str, Any], manifest: Mapping[str, An
             continue
         if node["resource_type"] == "model":
             status = "pass" if result["status"] == "success" else result["status"]
-            results.setdefault(node["name"], {})["build"] = status
+            for name in names(node):
+                results.setdefault(name, {})["build"] = status
         elif node["resource_type"] == "test":
             for parent in node["depends_on"]["nodes"]:
                 if parent == node.get("attached_node", parent) and parent.startswith("model."):
-                    results.setdefault(parent.split(".")[-1], {})[node["name"]] = result["status"]
+                    for name in names(manifest["nodes"].get(parent) or {"name": parent.split(".")[-1]}):
+                        results.setdefault(name, {})[node["name"]] = result["status"]
     return results
 
 

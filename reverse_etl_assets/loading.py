@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.dbt_versions import pinned, stray_names, with_dbt_versions
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
-from reverse_etl_assets.yaml_source import YamlSource, did_you_mean
-
-DestinationTypes = Mapping[str, type[HttpDestination[Any, Any]]]
+from reverse_etl_assets.fitness import DestinationTypes, destination_problems, field_problems, model_problems
+from reverse_etl_assets.rivals import rivals
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.yaml_source import YamlSource
 
 
 def load_syncs(folder: Path, models: Mapping[str, Model], destinations: DestinationTypes) -> dict[str, Sync]:
-    """Every sync of a folder by name, each fit for its model and destination.
+    """Every sync of a folder by name, each fit for its model and destination, and no two in each other's way.
 
     Raises SpecError with everything that is wrong in all files, a line each.
     """
@@ -31,11 +29,14 @@ def load_syncs(folder: Path, models: Mapping[str, Model], destinations: Destinat
         except SpecError as error:
             problems.append(str(error))
             continue
-        if other := sources.get(sync.sync.lower()):
+        if other := {name.lower(): found for name, found in sources.items()}.get(sync.sync.lower()):
             problems.append(source.say(("sync",), f"`{sync.sync}` is the name of {other.path} too; rename one."))
             continue
-        sources[sync.sync.lower()] = source
+        sources[sync.sync] = source
         syncs[sync.sync] = sync
+    problems += rivals(syncs, sources)
+    if not problems:  # a file that is wrong may be the sync that dbt means
+        problems = stray_names(models.values(), {name: sync.model for name, sync in syncs.items()})
     if problems:
         raise SpecError("\n".join(problems))
     return syncs
@@ -43,50 +44,18 @@ def load_syncs(folder: Path, models: Mapping[str, Model], destinations: Destinat
 
 def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: DestinationTypes) -> Sync:
     """One sync, checked against its model and destination. Raises SpecError."""
+    value = with_dbt_versions(source, {"sync": source.path.stem, **source.value}, models)
     try:
-        sync = Sync.model_validate({"sync": source.path.stem, **source.value})
+        sync = Sync.model_validate(value)
     except ValidationError as error:
         raise source.explain(error, Sync) from None
-    problems = [*_model_problems(source, sync, models), *_destination_problems(source, sync, destinations)]
+    problems = []
+    try:
+        sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})
+        problems = model_problems(source, sync, models[sync.model])
+    except SpecError as error:
+        problems = [str(error)]
+    problems += [*field_problems(source, sync), *destination_problems(source, sync, destinations)]
     if problems:
         raise SpecError("\n".join(problems))
     return sync
-
-
-def _model_problems(source: YamlSource, sync: Sync, models: Mapping[str, Model]) -> list[str]:
-    model = models.get(sync.model)
-    if model is None:
-        return [source.say(("model",), f"there is no model `{sync.model}`{did_you_mean(sync.model, models)}")]
-    if not model.columns:  # undocumented: the plan finds out
-        return []
-    known = {column.lower() for column in model.columns}
-    used: list[tuple[tuple[str, ...], str]] = [(("primary_key",), column) for column in sync.primary_key]
-    used += [(("mapping", field), mapped.column) for field, mapped in sync.mapping.items() if mapped.column]
-    if sync.change_detection.last_modified_at:
-        used.append((("change_detection", "last_modified_at"), sync.change_detection.last_modified_at))
-    return [
-        source.say(where, f"`{model.name}` has no column `{column}`{did_you_mean(column, model.columns)}")
-        for where, column in used
-        if column.lower() not in known
-    ]
-
-
-def _destination_problems(source: YamlSource, sync: Sync, destinations: DestinationTypes) -> list[str]:
-    destination = destinations.get(sync.destination)
-    if destination is None:
-        hint = did_you_mean(sync.destination, destinations)
-        return [source.say(("destination",), f"there is no destination `{sync.destination}`{hint}")]
-    try:
-        options = destination.Options.model_validate(sync.options)
-        target = sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
-        capabilities = destination.capabilities_for(target, options)
-    except ValidationError as error:
-        return [str(source.explain(error, destination.Options, below=("options",)))]
-    except SpecError as error:
-        return [source.say(("options",), str(error))]
-    missing = OPERATIONS[sync.sync_mode] - capabilities.operations
-    if missing:
-        able = [mode.value for mode in SyncMode if OPERATIONS[mode] <= capabilities.operations]
-        message = f"`{sync.destination}` cannot {', '.join(sorted(missing))}; it can do {', '.join(able)}."
-        return [source.say(("sync_mode",), message)]
-    return []

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from reverse_etl_assets.policies import (
     Approval,
@@ -138,7 +139,7 @@ class Sync(Strict):
     cutover: Cutover | None = None
     """How to begin a new version."""
     model_version: int | None = None
-    """The version of the dbt model that is meant; the run is refused when dbt builds another one."""
+    """The version of the dbt model that is meant, if not its latest one."""
     updated_at: str | None = None
     """The model's timestamp column that says when a row was changed, for fields with `wins: latest`."""
     on_duplicate_key: Annotated[
@@ -195,7 +196,8 @@ class Sync(Strict):
     def _latest_has_a_time(self) -> "Sync":
         latest = [field for field, source in self.mapping.items() if source.wins is Wins.LATEST]
         if latest and not self.updated_at:
-            raise ValueError(f"`{latest[0]}` has `wins: latest`, which needs `updated_at: <timestamp column>`.")
+            at = {"at": ("mapping", latest[0], "wins")}
+            raise PydanticCustomError("sync", "`wins: latest` needs `updated_at: <timestamp column>`.", at)
         return self
 
     @property
@@ -212,13 +214,16 @@ class Sync(Strict):
 
     def target(self, types: Mapping[str, FieldType]) -> Target:
         """The destination's view of the sync; `types` are those of the model's columns."""
-        fields = {
-            field: types[source.column] if source.column else _constant_type(source.constant)
-            for field, source in self.mapping.items()
-        }
+        fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
         operations = OPERATIONS[self.sync_mode]
         return Target(self.object, self.external_id, fields, operations, key_type)
+
+
+def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:
+    if source.transform:
+        return FieldType.TEXT
+    return types[source.column] if source.column else _constant_type(source.constant)
 
 
 def _constant_type(value: object) -> FieldType:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from reverse_etl_assets.errors import SpecError
 
 Location = tuple[str | int, ...]
+_NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 
 
 class YamlSource:
@@ -23,11 +24,12 @@ class YamlSource:
         self.path = path
         self.lines: dict[Location, int] = {(): 1}
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+            node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
                 raise SpecError(f"{path}:1: a sync is a mapping of fields, such as `model: customer_traits`.")
             self._walk(node, ())
-            self.value: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+            self.value: dict[str, Any] = loader.construct_document(node)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}.") from None
@@ -41,6 +43,8 @@ class YamlSource:
                 if inner in self.lines:
                     raise SpecError(f"{self.path}:{key.start_mark.line + 1}: `{key.value}` is given twice.")
                 self.lines[inner] = key.start_mark.line + 1
+                if key.tag == _NULL:  # a field may be called `null`
+                    key.tag = _TEXT
                 self._walk(value, inner)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
@@ -69,7 +73,7 @@ class YamlSource:
 
     def _explain_one(self, detail: Mapping[str, Any], model: type[BaseModel], below: Location) -> str:
         location = below
-        for part in detail["loc"]:
+        for part in detail["loc"] or detail.get("ctx", {}).get("at", ()):  # a rule about several fields names one
             if (*location, part) in self.lines:
                 location = (*location, part)
         match detail["type"]:

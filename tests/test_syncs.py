@@ -39,12 +39,12 @@ sync_mode: mirror
 def models() -> dict[str, Model]:
     """The models as the project documents them."""
     documented = yaml.safe_load((ROOT / "dbt_project/models/marts/_marts.yml").read_text())["models"]
-    return {
-        each["name"]: Model(
-            each["name"], "", "marts", each["name"], {column["name"]: None for column in each["columns"]}, {}
-        )
-        for each in documented
-    }
+    return {each["name"]: documented_model(each["name"], each["columns"]) for each in documented}
+
+
+def documented_model(name: str, columns: list[dict[str, Any]]) -> Model:
+    pii = {column["name"]: column["config"]["meta"]["pii"] for column in columns if "config" in column}
+    return Model(name, f"model.x.{name}", "marts", name, {column["name"]: None for column in columns}, {}, pii)
 
 
 def test_our_syncs_are_right() -> None:

@@ -19,7 +19,7 @@ from dagster_dbt import (
 )
 from packaging.version import Version
 
-from reverse_etl_assets.dbt_models import model_test_results
+from reverse_etl_assets.dbt_models import model_test_results, names
 from reverse_etl_assets.project import Project
 
 _SOURCES = ("*.sql", "*.yml", "*.yaml", "*.csv")
@@ -88,10 +88,11 @@ def build_dbt_assets(project: Project) -> dg.AssetsDefinition:
 
 
 def model_keys(project: Project) -> dict[str, dg.AssetKey]:
-    """The asset of every model, by its name in dbt."""
+    """The asset of every model, by each name that a sync may call the model by."""
     nodes = json.loads(project.manifest.read_text())["nodes"].values()
     translator = Translator()
-    return {node["name"]: translator.get_asset_key(node) for node in nodes if node["resource_type"] == "model"}
+    models = [node for node in nodes if node["resource_type"] == "model"]
+    return {name: translator.get_asset_key(node) for node in models for name in names(node)}
 
 
 def _remember_results(invocation: DbtCliInvocation, project: Project) -> None:
