@@ -5,11 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_records import (
-    Answer,
-    Intent,
-    SentBatch,
-    Stop,
+from reverse_etl_assets.journal_packing import (
     pack_answers,
     pack_notes,
     pack_rows,
@@ -17,8 +13,10 @@ from reverse_etl_assets.journal_records import (
     unpack_notes,
     unpack_rows,
 )
+from reverse_etl_assets.journal_records import Answer, Intent, SentBatch, Stop
 from reverse_etl_assets.journal_schema import Database, batches, runs, stops
 from reverse_etl_assets.records import Operation
+from reverse_etl_assets.stop_signals import StopSignals
 
 PAGE = 200  # batches read at once
 
@@ -36,14 +34,15 @@ def last_number(database: Database, run_id: str) -> int:
         return connection.scalar(select(func.max(batches.c.number)).where(batches.c.run_id == run_id)) or 0
 
 
-def stop_in_force(database: Database, connection: Connection, destination: str, sync: str) -> Stop | None:
-    """The stop that covers this sync, if any. Until the transaction ends, nobody can put a new one in force."""
+def stop_in_force(
+    database: Database, connection: Connection, signals: StopSignals, scopes: Sequence[str]
+) -> Stop | None:
+    """The stop of one of the scopes, if any. Until the transaction ends, nobody can put a new one into the journal."""
     database.lock(connection, stops, "ROW SHARE")
-    return read_stop(connection, destination, sync)
+    return signals.in_force(scopes) or read_stop(connection, scopes)
 
 
-def read_stop(connection: Connection, destination: str, sync: str) -> Stop | None:
-    scopes = ("all", f"destination:{destination}", f"sync:{sync}")
+def read_stop(connection: Connection, scopes: Sequence[str]) -> Stop | None:
     found = {row.scope: Stop(*row) for row in connection.execute(select(stops).where(stops.c.scope.in_(scopes)))}
     return next((found[scope] for scope in scopes if scope in found), None)
 

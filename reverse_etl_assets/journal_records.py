@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -20,8 +19,16 @@ class RunStatus(StrEnum):
     FAILED = "failed"
 
 
+class RunKind(StrEnum):
+    SYNC = "sync"
+    UNDO = "undo"  # puts back what the run `undoes` overwrote
+    FORGET = "forget"  # deletes what is known of a person
+
+
 @dataclass(frozen=True)
 class Run:
+    """`version` is that of the sync's file; `plan_id` names what the run was about to send."""
+
     run_id: str
     sync: str
     destination: str
@@ -31,6 +38,44 @@ class Run:
     model_rows: int | None
     counts: Mapping[str, int]
     detail: str | None
+    kind: RunKind = RunKind.SYNC
+    plan_id: str | None = None
+    version: int = 1
+    undoes: str | None = None
+
+
+class PlanStatus(StrEnum):
+    WAITING = "waiting"
+    APPROVED = "approved"  # the next run that plans the same sends it
+    APPLIED = "applied"
+    SUPERSEDED = "superseded"  # a later run planned something else
+
+
+class Tripped(msgspec.Struct, frozen=True):
+    """A guard that stopped a plan, as it was shown to whoever decides on the plan."""
+
+    guard: str
+    message: str
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True)
+class WaitingPlan:
+    """A plan that a person has to decide on. `basis` is the digest of each part that makes its id."""
+
+    plan_id: str
+    sync: str
+    run_id: str
+    made_at: float
+    counts: Mapping[str, int]
+    findings: Sequence[Tripped]
+    basis: Mapping[str, str]
+    status: PlanStatus = PlanStatus.WAITING
+    who: str | None = None
+    why: str | None = None
+    decided_at: float | None = None
+    applied_run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +104,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, array_like=True):
-    """A field on which row and record disagreed: the rule, our last write and both values (as JSON), who won, and why."""
+    """A field on which row and record disagreed: the rule, our last write and both values (JSON), the winner and why."""
 
     field: str
     rule: str
@@ -97,17 +142,27 @@ class SentBatch:
 
 @dataclass(frozen=True)
 class Stop:
-    """The kill switch is on for `scope`: `all`, `destination:<name>` or `sync:<name>`."""
+    """The kill switch is on for `scope`: `all`, `destination:<name>` or `sync:<name>`.
+
+    `given_in` is the file or environment variable that says so, if it is not the journal.
+    """
 
     scope: str
     who: str
     why: str
     at: float
+    given_in: str | None = None
+
+
+def scopes_of(destination: str, sync: str, *, obeys_sync_stop: bool = True) -> tuple[str, ...]:
+    """The scopes whose stop covers a sync, the widest first. An undo need not obey the stop of its own sync alone."""
+    scopes = ("all", f"destination:{destination}", f"sync:{sync}")
+    return scopes if obeys_sync_stop else scopes[:2]
 
 
 @dataclass(frozen=True)
 class ControlEntry:
-    """One use of the kill switch; `action` is `stop` or `resume`."""
+    """What a person decided: `stop` or `resume` of a scope, `approve` of a `plan:<id>`."""
 
     action: str
     scope: str
@@ -129,6 +184,44 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class VendorCount:
+    """A vendor's own counter of an account's calls, as it stood `at`; `since` is what we took after that."""
+
+    used: int
+    limit: int
+    at: float
+    since: int
+    asked_at: float
+    """When a call was last made to learn whether there is room again."""
+
+
+class Refusal(StrEnum):
+    BUDGET = "budget"  # the day's calls are used up
+    VENDOR = "vendor"  # by the vendor's own counter only what is left for other tools is there
+
+
+@dataclass(frozen=True)
+class Room:
+    """How an account stands: `calls` made on this UTC day by all syncs, and how many are `left` (None: any number)."""
+
+    calls: int
+    vendor: VendorCount | None
+    left: int | None
+    refused: Refusal | None = None
+    asks: bool = False
+    """There is no room by the vendor's counter, but it is old: what is left is for learning what it says now."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Calls that were counted on a UTC `day` and may be made, and how the account stood before."""
+
+    day: str
+    calls: int
+    room: Room
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """The last result of a model's dbt test: `pass`, `fail`, `warn`, `error` or `skipped`."""
 
@@ -143,89 +236,5 @@ class Stopped(ReverseEtlError):
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
         at = datetime.fromtimestamp(stop.at, UTC).isoformat(timespec="seconds")
-        super().__init__(f"stopped ({stop.scope}) by {stop.who} at {at}: {stop.why}")
-
-
-class _Answers(msgspec.Struct, array_like=True):
-    """The answers of a batch by column; a column of one value for all rows holds it once."""
-
-    rows: list[int]
-    status: list[Status]
-    reason: list[Reason | None]
-    destination_id: list[str | None]
-    error: list[RowError | None]
-    inferred: list[bool]
-
-
-def pack_rows(rows: Sequence[int]) -> bytes:
-    """Row numbers as (gap, length) pairs of ascending ranges; order and repeats are kept."""
-    return msgspec.msgpack.encode(_ranges(rows))
-
-
-def unpack_rows(packed: bytes) -> list[int]:
-    return _spread(msgspec.msgpack.decode(packed, type=list[int]))
-
-
-def pack_answers(answers: Sequence[Answer]) -> bytes:
-    columns = [[getattr(a, name) for a in answers] for name in _Answers.__struct_fields__[1:]]
-    table = [_ranges([a.row for a in answers]), *([c[0]] if c and c.count(c[0]) == len(c) else c for c in columns)]
-    try:
-        return msgspec.msgpack.encode(table)
-    except UnicodeEncodeError:
-        # half a surrogate pair in a vendor's JSON must not cost us the answer
-        return pack_answers([_escaped(answer) for answer in answers])
-
-
-def unpack_answers(packed: bytes | None) -> list[Answer]:
-    if packed is None:
-        return []
-    table = msgspec.msgpack.decode(packed, type=_Answers)
-    rows = _spread(table.rows)
-    columns: list[list[Any]] = [table.status, table.reason, table.destination_id, table.error, table.inferred]
-    return [Answer(*v) for v in zip(rows, *(c * len(rows) if len(c) == 1 else c for c in columns), strict=True)]
-
-
-def pack_notes(notes: Sequence[Note]) -> bytes | None:
-    return _notes_encoder.encode(list(notes)) if notes else None
-
-
-def unpack_notes(packed: bytes | None) -> list[Note]:
-    return msgspec.msgpack.decode(packed, type=list[Note]) if packed else []
-
-
-_notes_encoder = msgspec.msgpack.Encoder()
-
-
-def escaped(text: str) -> str:
-    """The same text; halves of surrogate pairs, which UTF-8 cannot hold, are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _escaped(answer: Answer) -> Answer:
-    def clean(text: str | None) -> str | None:
-        return text and escaped(text)
-
-    e = answer.error
-    error = e and RowError(escaped(e.message), clean(e.code), clean(e.field))
-    return msgspec.structs.replace(answer, destination_id=clean(answer.destination_id), error=error)
-
-
-def _ranges(rows: Sequence[int]) -> list[int]:
-    packed: list[int] = []
-    end = 0
-    for row in rows:
-        if packed and row == end:
-            packed[-1] += 1
-        else:
-            packed += (row - end, 1)
-        end = row + 1
-    return packed
-
-
-def _spread(packed: list[int]) -> list[int]:
-    rows: list[int] = []
-    end = 0
-    for gap, length in zip(packed[::2], packed[1::2], strict=True):
-        rows.extend(range(end + gap, end + gap + length))
-        end += gap + length
-    return rows
+        given = f" in {stop.given_in}" if stop.given_in else ""
+        super().__init__(f"stopped ({stop.scope}) by {stop.who}{given} at {at}: {stop.why}")

@@ -22,18 +22,21 @@ from sqlalchemy import (
     Table,
     Text,
     create_engine,
+    delete,
     event,
     insert,
+    inspect,
     make_url,
     select,
     text,
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 30.0  # seconds
 CONNECT_TIMEOUT = 5  # seconds
 CREATION_LOCK = 7_203_418_865  # any number, the same in every release
@@ -60,6 +63,10 @@ runs = _table(
     Column("model_rows", BigInteger),
     Column("counts", Text, nullable=False),
     Column("detail", Text),
+    Column("kind", String, nullable=False, server_default="sync"),
+    Column("plan_id", String),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("undoes", String),
     Index("reverse_etl_runs_by_sync", "sync", "number"),
 )
 batches = _table(
@@ -98,6 +105,32 @@ usage = _table(
     Column("calls", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+)
+quota = _table(
+    "quota",
+    Column("destination", String, primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Column("limit", BigInteger, nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("day", String, nullable=False),
+    Column("ours", BigInteger, nullable=False),
+    Column("asked_at", Float(53), nullable=False),
+)
+plans = _table(
+    "plans",
+    Column("plan_id", String, primary_key=True),
+    Column("sync", String, primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("made_at", Float(53), nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("who", String),
+    Column("why", Text),
+    Column("decided_at", Float(53)),
+    Column("applied_run", String),
+    Index("reverse_etl_plans_by_sync", "sync", "status"),
 )
 model_results = _table(
     "model_results",
@@ -172,9 +205,12 @@ class Database:
                         f"journal {self.shown} is of version {version}, this release knows version {SCHEMA_VERSION}: "
                         "upgrade reverse-etl-assets, or name another journal"
                     )
-                if version is None:
-                    metadata.create_all(connection)
-                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+                if version == SCHEMA_VERSION:
+                    return
+                metadata.create_all(connection)
+                _add_missing_columns(connection)
+                connection.execute(delete(schema))
+                connection.execute(insert(schema).values(version=SCHEMA_VERSION))
         except SQLAlchemyError as error:
             self._fail("unreachable", error)
 
@@ -205,6 +241,18 @@ class Database:
         if self._url.password:
             reason = reason.replace(str(self._url.password), "***")
         raise StateError(f"journal {self.shown} {what}: {reason}") from None
+
+
+def _add_missing_columns(connection: Connection) -> None:
+    """Bring the tables of an earlier version up to date. New columns are nullable or have a default, so that a process
+    of the earlier release, which still runs, can go on."""
+    inspector, preparer = inspect(connection), connection.dialect.identifier_preparer
+    for table in metadata.tables.values():
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {definition}")
 
 
 def _engine(url: URL, is_sqlite: bool) -> Engine:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from reverse_etl_assets import journal_batches
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped
-from reverse_etl_assets.journal_records import Note
+from reverse_etl_assets.journal_records import Note, scopes_of
 from reverse_etl_assets.records import Operation
 
 
@@ -48,13 +48,15 @@ class JournalWriter:
     """Every method returns when its own change is on disk, and raises StateError if it did not get there.
 
     Cancelling `begin` takes the intent back; a queued `set_job` or `answer` is written even if its caller is cancelled.
+    Without `obeys_sync_stop` a stop of this sync alone does not hold: an undo has to get through it.
     """
 
-    def __init__(self, journal: Journal, run_id: str, destination: str, sync: str) -> None:
+    def __init__(
+        self, journal: Journal, run_id: str, destination: str, sync: str, *, obeys_sync_stop: bool = True
+    ) -> None:
         self._journal = journal
         self._run_id = run_id
-        self._destination = destination
-        self._sync = sync
+        self._scopes = scopes_of(destination, sync, obeys_sync_stop=obeys_sync_stop)
         self._last = 0
         self._queue: deque[_Queued] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -125,7 +127,7 @@ class JournalWriter:
         with database.writing() as connection:
             stop = None
             if begins:
-                stop = journal_batches.stop_in_force(database, connection, self._destination, self._sync)
+                stop = journal_batches.stop_in_force(database, connection, self._journal.signals, self._scopes)
             intents = (
                 [] if stop else [Intent(self._last + i, b.operation, b.rows, b.notes) for i, b in enumerate(begins, 1)]
             )

@@ -12,8 +12,8 @@ from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.loading import load_syncs
+from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Environment
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"
@@ -60,7 +60,8 @@ class Project:
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal.open(os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}")
+        url = os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}"
+        return Journal.open(url, stop_folder=self.home)
 
     @cached_property
     def environment(self) -> Environment:

@@ -1,8 +1,15 @@
 """The HTTP client of a run, and what went over it."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import httpx
+
+from reverse_etl_assets.records import Quota
+
+_logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds
 
@@ -13,18 +20,56 @@ class Traffic:
 
     calls: int = 0
     bytes: int = 0
+    waited: float = 0.0
+    """Seconds in which at least one request waited for the account's turn."""
 
-    async def count(self, request: httpx.Request) -> None:
+    def count(self, request: httpx.Request) -> None:
         self.calls += 1
         self.bytes += int(request.headers.get("Content-Length", 0))
 
 
-def open_client(traffic: Traffic, *, concurrency: int, read_timeout: float = READ_TIMEOUT) -> httpx.AsyncClient:
-    """A client that counts. It does not follow redirects: they would send a body and a token somewhere else."""
+class CountsCalls(Protocol):
+    """Has a say before every request: a budget.Meter."""
+
+    async def take(self) -> None: ...
+
+    def learn(self, quota: Quota) -> None: ...
+
+
+def open_client(
+    traffic: Traffic,
+    *,
+    concurrency: int,
+    meter: CountsCalls | None = None,
+    quota: Callable[[httpx.Response], Quota | None] = lambda response: None,
+    read_timeout: float = READ_TIMEOUT,
+) -> httpx.AsyncClient:
+    """A client that counts, and asks the meter first. `quota` reads the vendor's own counter from an answer.
+
+    It does not follow redirects: they would send a body and a token somewhere else.
+    """
+
+    async def before(request: httpx.Request) -> None:
+        if meter:
+            await meter.take()
+        traffic.count(request)
+
+    async def after(response: httpx.Response) -> None:
+        if meter and (told := _told(quota, response)):
+            meter.learn(told)
+
     return httpx.AsyncClient(
-        event_hooks={"request": [traffic.count]},
+        event_hooks={"request": [before], "response": [after]},
         timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=None),
         limits=httpx.Limits(max_connections=concurrency + 2, max_keepalive_connections=concurrency + 2),
         follow_redirects=False,
         trust_env=False,
     )
+
+
+def _told(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:
+    try:
+        return quota(response)
+    except Exception as error:  # a counter that cannot be read must not put in doubt what the answer says
+        _logger.debug("the vendor's counter of calls cannot be read: %s", type(error).__name__)
+        return None

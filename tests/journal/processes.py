@@ -1,13 +1,19 @@
 """Other processes for the journal's tests: `python processes.py <function> <arguments>`."""
 
 import asyncio
+import itertools
 import sys
 import time
+from typing import TYPE_CHECKING
 
+from reverse_etl_assets.errors import BudgetSpent
 from reverse_etl_assets.journal import Answer, Journal, Stopped
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Operation, Status
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.budget import Meter
 
 
 def ready() -> None:
@@ -57,6 +63,40 @@ async def _send(writer: JournalWriter) -> None:
         print("begun", number, flush=True)
         await writer.answer(number, [Answer(row, Status.UPDATED) for row in range(50)])
         print("answered", number, flush=True)
+
+
+def spend(url: str, sync: str, calls: str) -> None:
+    print(asyncio.run(_spend(_meter(url, sync, calls))), flush=True)
+
+
+def _meter(url: str, sync: str, calls: str) -> "Meter":
+    from reverse_etl_assets.budget import Meter  # it takes its time, and the other functions need none of it
+    from reverse_etl_assets.destinations.base import Budget
+
+    return Meter(Journal.open(url), "crm", sync, Budget(calls=int(calls)))
+
+
+async def _spend(meter: "Meter") -> int:
+    """How many calls there were until none was left."""
+    ready()
+    for spent in itertools.count():
+        try:
+            await meter.take()
+        except BudgetSpent:
+            await meter.settle()
+            return spent
+    raise AssertionError
+
+
+def spend_until_killed(url: str, sync: str, calls: str) -> None:
+    asyncio.run(_spend_until_killed(_meter(url, sync, calls)))
+
+
+async def _spend_until_killed(meter: "Meter") -> None:
+    ready()
+    for spent in itertools.count(1):
+        await meter.take()
+        print(spent, flush=True)
 
 
 if __name__ == "__main__":

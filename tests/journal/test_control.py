@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.journal import ControlEntry, Intent, Journal, ModelResult, Stop, Stopped, Usage
+from reverse_etl_assets.journal import ControlEntry, Intent, Journal, ModelResult, Stop, Stopped
 from reverse_etl_assets.journal_batches import stop_in_force, write_intents
+from reverse_etl_assets.journal_records import scopes_of
 from reverse_etl_assets.records import Operation
 
 
@@ -66,7 +67,8 @@ class TestKillSwitch:
         journal.start_run("r1", "contacts", "crm")
         stop = threading.Thread(target=switch.stop, args=("destination:crm", "ada", "now"))
         with journal.database.writing() as connection:
-            assert stop_in_force(journal.database, connection, "crm", "contacts") is None
+            scopes = scopes_of("crm", "contacts")
+            assert stop_in_force(journal.database, connection, journal.signals, scopes) is None
             stop.start()
             stop.join(0.2)
             assert stop.is_alive()
@@ -99,35 +101,6 @@ def _begin_until_stopped(journal: Journal, run_id: str) -> int:
         except Stopped:
             return number - 1
     raise AssertionError
-
-
-class TestUsage:
-    def test_adds_up_by_destination_sync_and_day(self, journal: Journal, clock: Any) -> None:
-        journal.add_usage("crm", "contacts", calls=1, rows=100, bytes=5_000_000_000)
-        journal.add_usage("crm", "contacts", calls=2, rows=50, bytes=1)
-        journal.add_usage("chat", "alerts", calls=7, rows=7, bytes=7)
-        clock.now += 86_400
-        journal.add_usage("crm", "contacts", calls=3, rows=3, bytes=3)
-        today = Usage("2025-06-16", "crm", "contacts", 3, 3, 3)
-        yesterday = Usage("2025-06-15", "crm", "contacts", 3, 150, 5_000_000_001)
-        assert journal.usage("crm") == [today, yesterday]
-        assert journal.usage() == [today, Usage("2025-06-15", "chat", "alerts", 7, 7, 7), yesterday]
-        assert journal.usage("crm", days=1) == [today]
-
-    def test_nothing_is_lost_between_threads(self, open_journal: Callable[[], Journal]) -> None:
-        journals = [open_journal(), open_journal()]
-
-        def add(journal: Journal) -> None:
-            for _ in range(25):
-                journal.add_usage("crm", "contacts", calls=1, rows=2, bytes=3)
-
-        threads = [threading.Thread(target=add, args=(journal,)) for journal in journals * 2]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        (usage,) = journals[0].usage()
-        assert (usage.calls, usage.rows, usage.bytes) == (100, 200, 300)
 
 
 class TestModelResults:

@@ -1,0 +1,41 @@
+"""What every part of the journal needs: the database, the clock, and how it reads, writes and counts days."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from reverse_etl_assets.journal_packing import escaped
+from reverse_etl_assets.journal_schema import Database
+from reverse_etl_assets.stop_signals import StopSignals
+
+
+class JournalPart:
+    """`database`, `clock` and `signals` are there for JournalWriter too."""
+
+    def __init__(self, database: Database, clock: Callable[[], float], signals: StopSignals) -> None:
+        self.database = database
+        self.clock = clock
+        self.signals = signals
+
+    def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        return sqlite.insert(table) if self.database.is_sqlite else postgresql.insert(table)
+
+    def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self.database.reading() as connection:
+            return connection.execute(query).all()
+
+    def _day(self, days: int = 0) -> str:
+        return (datetime.fromtimestamp(self.clock(), UTC) + timedelta(days=days)).date().isoformat()
+
+
+def to_json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def to_text(value: str | None) -> str | None:
+    """PostgreSQL's text holds no NUL."""
+    return value and escaped(value.replace("\0", ""))

@@ -1,0 +1,144 @@
+"""Runs and their batches in the journal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from reverse_etl_assets import journal_batches, journal_schema
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.journal_base import JournalPart, to_json, to_text
+from reverse_etl_assets.journal_records import (
+    Answer,
+    Intent,
+    Run,
+    RunKind,
+    RunStatus,
+    SentBatch,
+    Stopped,
+    scopes_of,
+)
+
+_runs, _batches = journal_schema.runs, journal_schema.batches
+
+
+class Runs(JournalPart):
+    def start_run(
+        self,
+        run_id: str,
+        sync: str,
+        destination: str,
+        *,
+        model_rows: int | None = None,
+        counts: Mapping[str, int] | None = None,
+        kind: RunKind = RunKind.SYNC,
+        plan_id: str | None = None,
+        version: int = 1,
+        undoes: str | None = None,
+    ) -> None:
+        """Raises StateError if there is a run of this id."""
+        run = insert(_runs).values(
+            run_id=run_id,
+            sync=sync,
+            destination=destination,
+            status=RunStatus.OPEN,
+            started_at=self.clock(),
+            model_rows=model_rows,
+            counts=to_json(counts or {}),
+            kind=kind,
+            plan_id=plan_id,
+            version=version,
+            undoes=undoes,
+        )
+        with self.database.writing() as connection:
+            try:
+                connection.execute(run)
+            except IntegrityError:
+                raise StateError(f"run {run_id} is in the journal already") from None
+
+    def end_run(self, run_id: str, status: RunStatus, *, counts: Mapping[str, int], detail: str | None = None) -> None:
+        """Raises StateError if there is no such run."""
+        end = update(_runs).values(status=status, ended_at=self.clock(), counts=to_json(counts), detail=to_text(detail))
+        with self.database.writing() as connection:
+            if connection.execute(end.where(_runs.c.run_id == run_id)).rowcount != 1:
+                raise StateError(f"run {run_id} is not in the journal")
+
+    def run(self, run_id: str) -> Run | None:
+        return next(iter(self._read_runs(select(_runs).where(_runs.c.run_id == run_id))), None)
+
+    def open_runs(self, sync: str) -> list[Run]:
+        """The runs whose outcomes are not folded yet, oldest first."""
+        unfolded = select(_runs).where(_runs.c.sync == sync, _runs.c.status == RunStatus.OPEN)
+        return self._read_runs(unfolded.order_by(_runs.c.number))
+
+    def history(self, sync: str, limit: int = 30, *, kind: RunKind | None = None) -> list[Run]:
+        """Newest first; of one kind, or of all."""
+        runs = select(_runs).where(_runs.c.sync == sync).order_by(_runs.c.number.desc()).limit(limit)
+        return self._read_runs(runs if kind is None else runs.where(_runs.c.kind == kind))
+
+    def latest_runs(self) -> list[Run]:
+        """The newest run of every sync, by name of the sync."""
+        newest = select(func.max(_runs.c.number)).group_by(_runs.c.sync)
+        return self._read_runs(select(_runs).where(_runs.c.number.in_(newest)).order_by(_runs.c.sync))
+
+    def undone_by(self, run_id: str) -> Run | None:
+        """The newest run that puts this one back, also if it did not get to its end; a guarded one wrote nothing."""
+        undos = select(_runs).where(_runs.c.undoes == run_id, _runs.c.status != RunStatus.GUARDED)
+        return next(iter(self._read_runs(undos.order_by(_runs.c.number.desc()).limit(1))), None)
+
+    def row_counts(self, sync: str, *, recent: int, since: float) -> list[tuple[float, int]]:
+        """When successful runs started and how many rows the model had, newest first: the `recent` ones, and the last
+        one of each UTC day from `since` on. Runs of a clock that was ahead of ours are among the latter only."""
+        done = (_runs.c.sync == sync, _runs.c.status == RunStatus.DONE, _runs.c.model_rows.is_not(None))
+        number, started = _runs.c.number, _runs.c.started_at
+        newest = select(number).where(*done, started <= self.clock()).order_by(number.desc()).limit(recent)
+        days = select(func.max(number)).where(*done, started >= since).group_by(func.floor(started / 86_400))
+        query = select(started, _runs.c.model_rows).where(or_(number.in_(newest), number.in_(days)))
+        return [(row.started_at, row.model_rows) for row in self._read(query.order_by(number.desc()))]
+
+    def begin_batches(self, run_id: str, intents: Sequence[Intent]) -> None:
+        """Raises Stopped, and writes nothing, if the kill switch is on; StateError if there is no such run."""
+        with self.database.writing() as connection:
+            run = connection.execute(select(_runs).where(_runs.c.run_id == run_id)).one_or_none()
+            if run is None:
+                raise StateError(f"run {run_id} is not in the journal")
+            scopes = scopes_of(run.destination, run.sync)
+            stop = journal_batches.stop_in_force(self.database, connection, self.signals, scopes)
+            if stop:
+                raise Stopped(stop)
+            journal_batches.write_intents(connection, run_id, intents, self.clock())
+
+    def set_job(self, run_id: str, number: int, job: str) -> None:
+        """Keeps the destination's id of an asynchronous job, so that a later process can collect its answer."""
+        with self.database.writing() as connection:
+            journal_batches.write_jobs(connection, run_id, {number: job})
+
+    def answer_batches(self, run_id: str, answers: Mapping[int, Sequence[Answer]]) -> None:
+        """Keeps the answers of each batch, in place of earlier ones. Raises StateError if a batch was not begun."""
+        with self.database.writing() as connection:
+            journal_batches.write_answers(connection, run_id, answers, self.clock())
+
+    def batches(self, run_id: str) -> Iterator[SentBatch]:
+        """In order of number, streamed."""
+        return journal_batches.read_batches(self.database, run_id)
+
+    def forget_batches(self, before: float) -> int:
+        """Deletes the batches, not the runs, of folded runs that ended before this time; returns how many."""
+        folded = select(_runs.c.run_id).where(_runs.c.status != RunStatus.OPEN, _runs.c.ended_at < before)
+        with self.database.writing() as connection:
+            return connection.execute(delete(_batches).where(_batches.c.run_id.in_(folded))).rowcount
+
+    def _read_runs(self, query: Select[Any]) -> list[Run]:
+        fields = ("run_id", "sync", "destination", "started_at", "ended_at", "model_rows", "detail")
+        more = ("plan_id", "version", "undoes")
+        return [
+            Run(
+                status=RunStatus(r.status),
+                counts=msgspec.json.decode(r.counts),
+                kind=RunKind(r.kind),
+                **{name: getattr(r, name) for name in (*fields, *more)},
+            )
+            for r in self._read(query)
+        ]
