@@ -17,15 +17,10 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Record, RowError
 from reverse_etl_assets.spec import Sync
 
-MODEL = Model(
-    "people",
-    "",
-    "marts",
-    "people",
-    {},
-    {},
-    pii={"email": "email", "name": "name", "phone": "phone", "born": "personal"},
-)
+PII = {"email": "email", "name": "name", "phone": "phone", "born": "personal"}
+MODEL = Model("people", "", "marts", "people", {}, {}, PII)
+MAPPING = {"Mail": "EMAIL", "First": "name", "Phone": "phone", "Born": "born", "Town": "city", "Web": {"constant": 1}}
+PLAIN = {"sync": "a", "model": "people", "destination": "d", "object": "o", "sync_mode": "mirror"}
 
 
 def mask(*key: str, **mapping: Any) -> Mask:
