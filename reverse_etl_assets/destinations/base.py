@@ -7,8 +7,9 @@ and bookkeeping are the engine's.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
@@ -55,20 +56,28 @@ class FindsRecords(Protocol):
 
 @runtime_checkable
 class ReadsRecords(Protocol):
-    """Can read back what it holds: needed for field rules, exact undo, verification, drift and `cutover: adopt`."""
+    """Can read back what it holds: needed for field rules, exact undo, verification, drift and `cutover: adopt`.
+
+    Reads see every write that was answered before them. A search index that lags behind is no place to read from.
+    """
 
     read_limit: int
-    """Most external ids in one read."""
+    """Most external ids in one read; the engine never asks for more."""
 
     async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
         """The records that carry each external id, with all fields of the target; an absent one has none.
 
-        Keys of the answer are the external ids as they were asked for.
+        Keys of the answer are the external ids as they were asked for. Of several records with one id all are given,
+        for the caller to refuse. Usually one request; more if the vendor cuts its answers into pages.
         """
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         """Whether this destination would hold `held` after `sent` was written to the field; both as in `Record.fields`
-        or `Current.fields`. Forgives what the vendor does to values: case of addresses, digits, zones."""
+        or `Current.fields`. Forgives what the vendor does to values: case of addresses, digits, zones.
+
+        Asked for every field of every row that is read, so it has to be quick, above all for equal values.
+        `values.same_value` is what most vendors have in common.
+        """
 
 
 class JobState(StrEnum):
@@ -231,6 +240,15 @@ class HttpDestination(ABC, Generic[C, O]):
             raise RetryLater(str(error)) from error
 
 
+@dataclass(frozen=True)
+class Account:
+    """A destination as the code location names it: its type, and where and how to sign in."""
+
+    name: str
+    type: type[HttpDestination[Any, Any]]
+    connection: Any
+
+
 def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
     """What a status code means by the HTTP standard (RFC 9110, RFC 6585) when the body says nothing better."""
     status = response.status_code
@@ -260,6 +278,7 @@ def retry_after(response: httpx.Response) -> float | None:
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def encode_json(value: Any) -> bytes:
@@ -268,8 +287,11 @@ def encode_json(value: Any) -> bytes:
 
 
 def decode_json(response: httpx.Response) -> Any:
-    """The body of a 2xx answer. Raises Ambiguous if it cannot be read: the write may well have happened."""
+    """The body of a 2xx answer; numbers with a point are `Decimal`, so that they keep every digit.
+
+    Raises Ambiguous if it cannot be read: the write may well have happened.
+    """
     try:
-        return msgspec.json.decode(response.content)
+        return _decoder.decode(response.content)
     except msgspec.DecodeError as error:
         raise Ambiguous(f"HTTP {response.status_code} with a body that is not JSON") from error

@@ -1,6 +1,7 @@
 """HubSpot: contacts, companies, deals, tickets and custom objects, 100 records a request."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +17,29 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
-from reverse_etl_assets.destinations.hubspot_answers import batch_outcomes, request_error
+from reverse_etl_assets.destinations.hubspot_answers import batch_outcomes, quota, request_error
 from reverse_etl_assets.destinations.hubspot_properties import RECORD_ID
-from reverse_etl_assets.destinations.values import plain_text, utc_milliseconds
-from reverse_etl_assets.errors import Ambiguous, CheckFailed, ContractViolation, DestinationError, RequestRejected
-from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Record, Status, Target
+from reverse_etl_assets.destinations.values import plain_text, same_value, utc_milliseconds
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    CheckFailed,
+    ContractViolation,
+    DestinationError,
+    RequestRejected,
+    RetryLater,
+)
+from reverse_etl_assets.records import (
+    Batch,
+    Capabilities,
+    Current,
+    FieldType,
+    Operation,
+    Outcome,
+    Quota,
+    Record,
+    Status,
+    Target,
+)
 
 ROWS_PER_REQUEST = 100
 """Batch endpoints take 100 inputs ("Objects" guide of HubSpot's documentation)."""
@@ -59,18 +78,21 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already.
     HubSpot answers 200 when a lifecycle stage would move backwards, and keeps the old one: such a row is reported as
     rejected, for HubSpot does not hold what was sent.
+    Read are the properties that are written, as HubSpot's own texts, with batch/read, which sees writes at once; search
+    lags behind them.
     """
 
     Connection = HubSpotConnection
     Options = HubSpotOptions
 
     find_limit = ROWS_PER_REQUEST
+    read_limit = ROWS_PER_REQUEST
 
     def __init__(
         self, connection: HubSpotConnection, target: Target, options: HubSpotOptions, client: httpx.AsyncClient
     ) -> None:
         super().__init__(connection, target, options, client)
-        self._by_email = hubspot_properties.object_name(target) == "contacts" and target.external_id == "email"
+        self._by_email = _by_email(target)
         self._times = [name for name, sent in target.fields.items() if sent is FieldType.TIMESTAMP]
 
     @classmethod
@@ -78,8 +100,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         """An insert is idempotent because the external id is unique: a second one is refused.
 
         HubSpot publishes no limit of concurrency and answers 423 when writes to an object come too fast. It does not
-        publish one for the bytes of a request either; 5 MB is our choice.
+        publish one for the bytes of a request either; 5 MB is our choice. "Partial upserts are not supported" for
+        contacts that are matched by email, so there an upsert names every property ("Contacts" guide).
         """
+        partial = {Operation.UPDATE} if _by_email(target) else {Operation.UPDATE, Operation.UPSERT}
         return Capabilities(
             operations=frozenset(Operation),
             idempotent=frozenset(Operation),
@@ -89,7 +113,12 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             concurrency=6,
             fold_case=True,
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
+            partial=frozenset(partial),
         )
+
+    @classmethod
+    def quota(cls, response: httpx.Response) -> Quota | None:
+        return quota(response)
 
     def auth(self) -> httpx.Auth:
         return BearerToken(self.connection.access_token)
@@ -165,22 +194,36 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             raise Ambiguous("the answer is no object with results")
         yield from batch_outcomes(self.target, batch, answer)
 
+    # Looking records up
+
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """Ids by external id, with batch/read, which sees writes at once; search lags behind them."""
+        found = await self._read(external_ids)
+        return {each: [result["id"] for result in results] for each, results in found.items()}
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        found = await self._read(external_ids, self.target.fields)
+        return {each: [self._current(result) for result in results] for each, results in found.items()}
+
+    async def _read(self, external_ids: Sequence[str], more: Iterable[str] = ()) -> dict[str, list[dict[str, Any]]]:
+        """The results for each external id, in one request."""
         key = self.target.external_id
-        body: dict[str, Any] = {"properties": [key], "propertiesWithHistory": []}
-        body["inputs"] = [{"id": each} for each in external_ids]
+        others = [_OTHER_EMAILS] if self._by_email else []  # a contact is matched by these, too
+        body: dict[str, Any] = {
+            "properties": list(dict.fromkeys([key, *others, *more])),
+            "propertiesWithHistory": [],
+            "inputs": [{"id": each} for each in external_ids],
+        }
         if key != RECORD_ID:
             body["idProperty"] = key
-        if self._by_email:
-            body["properties"].append(_OTHER_EMAILS)  # a contact is matched by these, too
         answer = await self.read_json(self._post("batch/read", body))
-        found: dict[str, list[str]] = {each: [] for each in external_ids}
+        if not isinstance(answer, dict) or "results" not in answer:
+            raise RetryLater("the answer to a read has no results")  # which says nothing of who is there
+        found: dict[str, list[dict[str, Any]]] = {each: [] for each in external_ids}
         asked = {each.lower(): each for each in external_ids}
-        for result in answer.get("results", ()):
+        for result in answer["results"]:
             for name in self._names(result):
                 if each := asked.get(name.lower()):
-                    found[each].append(result["id"])
+                    found[each].append(result)
         return found
 
     def _names(self, result: Mapping[str, Any]) -> set[str]:
@@ -189,6 +232,25 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             return {result["id"]}
         others = str(properties.get(_OTHER_EMAILS) or "").lower().split(";") if self._by_email else ()
         return {str(properties.get(self.target.external_id) or "").lower(), *others} - {""}
+
+    def _current(self, result: Mapping[str, Any]) -> Current:
+        properties = result.get("properties") or {}
+        changed_at = result.get("updatedAt")
+        return Current(
+            result["id"],
+            {name: properties.get(name) or None for name in self.target.fields},
+            datetime.fromisoformat(changed_at).astimezone(UTC) if changed_at else None,
+        )
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        """HubSpot compares unique values without case, and a value that begins with `;` adds choices to a property."""
+        if sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held):
+            return True
+        if not isinstance(sent, str) or not isinstance(held, str):
+            return False
+        if field == self.target.external_id:
+            return sent.lower() == held.lower()
+        return sent.startswith(";") and set(sent[1:].split(";")) <= set(held.split(";"))
 
     def _post(self, endpoint: str, body: Mapping[str, Any]) -> httpx.Request:
         headers = {"Content-Type": "application/json"}
@@ -199,6 +261,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     def _path(self, api: str) -> str:
         version, name = self.connection.api_version, quote(self.target.object, safe="")
         return f"/crm/v3/{api}/{name}" if version == "v3" else f"/crm/{api}/{version}/{name}"
+
+
+def _by_email(target: Target) -> bool:
+    return hubspot_properties.object_name(target) == "contacts" and target.external_id == "email"
 
 
 def _id(record: Record) -> str:

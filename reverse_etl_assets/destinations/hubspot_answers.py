@@ -18,7 +18,7 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
 )
-from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status, Target
+from reverse_etl_assets.records import Batch, Operation, Outcome, Quota, Reason, Record, RowError, Status, Target
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
@@ -27,6 +27,7 @@ WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
 """Seconds, for a 429 without Retry-After ("API usage guidelines": limits are per 10 seconds; search per second)."""
 
 _INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _EXISTING = re.compile(r"Existing ID: (\d+)")
 
 
@@ -136,6 +137,15 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
     except msgspec.DecodeError:
         return []
     return [each for each in properties if not each.get("isValid")]
+
+
+def quota(response: httpx.Response) -> Quota | None:
+    """The calls of the account's day ("API usage guidelines"); search and OAuth apps are not told."""
+    limit = response.headers.get("X-HubSpot-RateLimit-Daily", "")
+    remaining = response.headers.get("X-HubSpot-RateLimit-Daily-Remaining", "")
+    if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)) or not int(remaining) <= int(limit) > 0:
+        return None
+    return Quota(int(limit) - int(remaining), int(limit))
 
 
 def request_error(response: httpx.Response) -> DestinationError:

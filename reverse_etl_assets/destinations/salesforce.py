@@ -2,35 +2,40 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from pydantic import Field, SecretStr
 
 from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_parents, salesforce_soql
 from reverse_etl_assets.destinations.auth import ClientCredentials
-from reverse_etl_assets.destinations.base import (
-    ConnectionSettings,
-    HttpDestination,
-    JobState,
-    SyncOptions,
-    decode_json,
-    encode_json,
-)
-from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, request_error
+from reverse_etl_assets.destinations.base import HttpDestination, JobState, decode_json, encode_json
+from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, quota, request_error
+from reverse_etl_assets.destinations.salesforce_options import SalesforceConnection, SalesforceOptions
+from reverse_etl_assets.destinations.salesforce_reading import Reading
 from reverse_etl_assets.destinations.schema import nearest
-from reverse_etl_assets.destinations.values import json_text, key_value, number_text, plain_text, utc_milliseconds
+from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
 from reverse_etl_assets.errors import (
     Ambiguous,
     CheckFailed,
     ContractViolation,
     DestinationError,
     RequestRejected,
+    RetryLater,
     SpecError,
 )
-from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Record, Target
+from reverse_etl_assets.records import (
+    Batch,
+    Capabilities,
+    Current,
+    FieldType,
+    Operation,
+    Outcome,
+    Quota,
+    Record,
+    Target,
+)
 
 ROWS_PER_REQUEST = 200
 """sObject Collections take 200 records a request ("Upsert Records Using sObject Collections", REST API guide)."""
@@ -41,34 +46,12 @@ JOB_BYTES = 100_000_000
 
 _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.TIMESTAMP: utc_milliseconds,
-    FieldType.TIME: lambda text: text if text.endswith("Z") else f"{text}Z",
+    FieldType.TIME: lambda text: text if text.endswith("Z") else f"{text[:12]}Z",
     FieldType.JSON: json_text,
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+_AS_TEXT = "as_text"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
-
-
-class SalesforceConnection(ConnectionSettings):
-    """A connected app that uses the OAuth 2.0 client credentials flow."""
-
-    base_url: str
-    """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""
-    client_id: str
-    client_secret: SecretStr
-    api_version: str = Field("60.0", pattern=r"^\d\d\.0$")
-
-
-_AS_TEXT = "numbers_as_text"
-
-
-class SalesforceOptions(SyncOptions):
-    case_sensitive_key: bool = False
-    """Whether the external id field tells upper from lower case; `check` compares it with the field."""
-    bulk_threshold: int | None = Field(2000, ge=1)
-    """From how many rows of one operation a Bulk API 2.0 job is used; null: never.
-
-    2,000 is where Salesforce itself recommends it ("Bulk API 2.0 and Bulk API Developer Guide", introduction).
-    """
 
 
 class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
@@ -79,12 +62,14 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     to match them by: one of another length settles nothing.
     A mapped `Account.External_Id__c` fills the lookup field with the account that carries the external id.
     A text field that gets a number is told from the describe that `check` reads, and gets it as text.
+    Read are the fields that are written, with SOQL, which sees every write at once.
     """
 
     Connection = SalesforceConnection
     Options = SalesforceOptions
 
     find_limit = 200
+    read_limit = 200
     job_max_rows = 100_000
     job_max_bytes = JOB_BYTES
 
@@ -101,6 +86,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         self._object = quote(target.object, safe="")
         self._attributes = {"type": target.object}
         self._parents = salesforce_parents.dotted(target.fields)
+        self._reading = Reading(target, fold_case=self.capabilities.fold_case)
         self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
 
     @classmethod
@@ -121,7 +107,12 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             concurrency=5,
             fold_case=not options.case_sensitive_key and target.external_id != "Id",
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
+            partial=frozenset({Operation.UPSERT, Operation.UPDATE}),
         )
+
+    @classmethod
+    def quota(cls, response: httpx.Response) -> Quota | None:
+        return quota(response)
 
     @classmethod
     def link(cls, base_url: str, target: Target) -> str | None:
@@ -145,13 +136,16 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
-        self.recall({_AS_TEXT: sorted(salesforce_describe.numbers_into_text(describe, self.target))})
+        self.recall({_AS_TEXT: sorted(salesforce_describe.into_text(describe, self.target))})
 
     def learned(self) -> Mapping[str, list[str]]:
-        return {_AS_TEXT: [name for name, convert in self._convert.items() if convert is number_text]}
+        return {_AS_TEXT: sorted(self._reading.as_text)}
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._convert |= dict.fromkeys(learned.get(_AS_TEXT, ()), number_text)
+        self._reading.as_text = frozenset(learned.get(_AS_TEXT, ()))
+        for name in self._reading.as_text:
+            if self.target.fields.get(name) is not FieldType.TIMESTAMP:
+                self._convert[name] = plain_text
 
     async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
         """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
@@ -221,20 +215,38 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     # Looking records up
 
     async def find(self, external_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Ids by external id, with SOQL. One request, or more if the keys are too long for one URL."""
-        found: dict[str, list[str]] = {each: [] for each in external_ids}
+        """Ids by external id. One request, or more if the keys are too long for one URL."""
+        return {each: [row["Id"] for row in rows] for each, rows in (await self._select(external_ids)).items()}
+
+    async def read_records(self, external_ids: Sequence[str]) -> dict[str, list[Current]]:
+        found = await self._select(external_ids, self._reading.columns)
+        return {each: [self._reading.current(row) for row in rows] for each, rows in found.items()}
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return self._reading.same(field, sent, held)
+
+    async def _select(self, external_ids: Sequence[str], more: Sequence[str] = ()) -> dict[str, list[dict[str, Any]]]:
+        """The rows that carry each external id."""
+        found: dict[str, list[dict[str, Any]]] = {each: [] for each in external_ids}
         asked = {self._fold(each): each for each in external_ids}
         room = LONGEST_URL - len(str(self.client.base_url)) - len(f"{self._root}/query?q=")
-        for soql in salesforce_soql.queries(self.target, external_ids, room):
-            answer = await self._get("/query", q=soql)
-            while True:
-                for row in answer["records"]:
-                    if each := asked.get(self._fold(plain_text(row[self.target.external_id]))):
-                        found[each].append(row["Id"])
-                if answer["done"]:
-                    break
-                answer = await self._get(f"/query/{answer['nextRecordsUrl'].partition('/query/')[2]}")
+        for soql in salesforce_soql.queries(self.target, external_ids, room, more):
+            async for row in self._rows(soql):
+                if each := asked.get(self._fold(plain_text(row[self.target.external_id]))):
+                    found[each].append(row)
         return found
+
+    async def _rows(self, soql: str) -> AsyncIterator[dict[str, Any]]:
+        """The rows of all pages of a query's answer."""
+        answer = await self._get("/query", q=soql)
+        while True:
+            if not isinstance(answer, dict) or "records" not in answer:
+                raise RetryLater("the answer to a query has no records")  # which says nothing of who is there
+            for row in answer["records"]:
+                yield row
+            if answer["done"]:
+                return
+            answer = await self._get(f"/query/{answer['nextRecordsUrl'].partition('/query/')[2]}")
 
     def _fold(self, key: str) -> str:
         return salesforce_soql.comparable(self.target, key, case_sensitive=self.options.case_sensitive_key)
@@ -255,7 +267,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return str(answer["id"])
 
     async def upload(self, job_id: str, batch: Batch) -> None:
-        body = salesforce_bulk.encode_csv(self.target, batch, self._convert)
+        body = salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents)
         headers = {"Content-Type": "text/csv; charset=UTF-8"}
         path = f"{self._root}/jobs/ingest/{job_id}/batches"
         await self.exchange(self.client.build_request("PUT", path, content=body, headers=headers))

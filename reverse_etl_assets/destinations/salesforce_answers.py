@@ -19,7 +19,7 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
 )
-from reverse_etl_assets.records import Operation, Outcome, Reason, Record, RowError, Status, Target
+from reverse_etl_assets.records import Operation, Outcome, Quota, Reason, Record, RowError, Status, Target
 
 RETRY_ROW = frozenset(
     {
@@ -33,6 +33,7 @@ RETRY_ROW = frozenset(
     }
 )
 RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT"})
+_USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,18})/(\d{1,18})(?!\d)", re.ASCII)
 _DUPLICATE = re.compile(r"duplicate value found: (?P<field>\w+) duplicates value on record with id: (?P<id>\w+)")
 
 
@@ -64,7 +65,7 @@ def succeeded(operation: Operation, record: Record, destination_id: str | None, 
 
 def refused(target: Target, operation: Operation, record: Record, error: RowError) -> Outcome:
     """The outcome of a row that Salesforce refused."""
-    if error.code == "ENTITY_IS_DELETED":
+    if error.code == "ENTITY_IS_DELETED" and error.field in (None, "Id"):  # not a record that it looks up
         if operation is Operation.DELETE:
             return Outcome.skipped(record.key, Reason.ALREADY_GONE, error.message, record.destination_id)
         if operation is Operation.UPDATE:
@@ -81,6 +82,12 @@ def row_error(errors: Iterable[Mapping[str, Any]]) -> RowError:
     error = min(errors, key=lambda one: one.get("statusCode") in RETRY_ROW)
     fields = error.get("fields") or ()
     return RowError(str(error.get("message", "")), error.get("statusCode"), fields[0] if fields else None)
+
+
+def quota(response: httpx.Response) -> Quota | None:
+    """The calls of a rolling 24 hours, from `Sforce-Limit-Info` ("API Usage Headers", REST API Developer Guide)."""
+    found = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
+    return Quota(int(found[1]), int(found[2])) if found and int(found[2]) else None
 
 
 def request_error(response: httpx.Response) -> DestinationError:

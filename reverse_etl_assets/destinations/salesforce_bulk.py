@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reverse_etl_assets.destinations.salesforce_answers import refused, succeeded
+from reverse_etl_assets.destinations.salesforce_parents import to_lookups
 from reverse_etl_assets.destinations.salesforce_soql import same_id
 from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import RetryLater
@@ -25,6 +26,7 @@ TRANSIENT_JOB_ERRORS = ("InternalServerError", "TooManyLockFailure")
 _ROW_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]*):(?P<message>.*):(?P<fields>[\w., ]*?)\s*--\s*", re.DOTALL)
 
 Convert = Mapping[str, Callable[[Any], Any]]
+Parents = Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,29 @@ def key_column(target: Target, operation: Operation) -> str:
     return "Id" if operation in (Operation.UPDATE, Operation.DELETE) else target.external_id
 
 
-def encode_csv(target: Target, batch: Batch, convert: Convert) -> bytes:
-    """The file of a job. A field that a row does not have stays empty, which means unchanged."""
+def encode_csv(target: Target, batch: Batch, convert: Convert, parents: Parents) -> bytes:
+    """The file of a job, with a column for each field that any of its rows names.
+
+    A cell stays empty where a row does not name the field, which means unchanged.
+    """
     by_id = key_column(target, batch.operation) == "Id"
-    columns = [] if batch.operation is Operation.DELETE else _columns(target, batch)
+    rows = [(record, _by_column(record, parents)) for record in sendable(batch)]
+    columns = [] if batch.operation is Operation.DELETE else _columns(target, [fields for _, fields in rows])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["Id" if by_id else target.external_id, *columns])
-    for record in sendable(batch):
+    for record, fields in rows:
         key = record.destination_id if by_id else record.external_id
-        fields = record.fields
         writer.writerow([key, *[_cell(fields[c], convert.get(c)) if c in fields else "" for c in columns]])
     return text.getvalue().encode()
+
+
+def _by_column(record: Record, parents: Parents) -> Mapping[str, Any]:
+    if not parents:
+        return record.fields
+    fields = dict(record.fields)
+    to_lookups(fields, parents)
+    return fields
 
 
 def sendable(batch: Batch) -> Iterator[Record]:
@@ -63,11 +76,11 @@ def sendable(batch: Batch) -> Iterator[Record]:
     return (record for record in batch.records if CLEAR not in record.fields.values())
 
 
-def _columns(target: Target, batch: Batch) -> list[str]:
-    seen = dict.fromkeys(target.fields)
-    for record in batch.records:
-        seen.update(dict.fromkeys(record.fields))
-    return [name for name in seen if name not in (target.external_id, "Id")]
+def _columns(target: Target, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """In the order of the target, and what else a row names after it."""
+    seen = dict.fromkeys(name for fields in rows for name in fields)
+    named = [name for name in target.fields if name in seen]
+    return [name for name in dict.fromkeys([*named, *seen]) if name not in (target.external_id, "Id")]
 
 
 def _cell(value: Any, convert: Callable[[Any], Any] | None) -> str:

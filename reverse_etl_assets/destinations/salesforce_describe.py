@@ -38,6 +38,7 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TIME: TEXTS | {"time"},
     FieldType.JSON: frozenset({"string", "textarea"}),
 }
+_TOLD_AS_TEXT = NUMBERS | {FieldType.TIMESTAMP, FieldType.TIME}
 _FLAGS = {"createable": CREATES, "updateable": CHANGES, "deletable": frozenset({Operation.DELETE})}
 
 
@@ -55,10 +56,10 @@ def problems(describe: Mapping[str, Any], target: Target, *, case_sensitive_key:
         yield from _required_problems(raw, target)
 
 
-def numbers_into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
-    """Mapped fields that hold text and get numbers: they go as text, for Salesforce refuses a number there."""
+def into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
+    """Mapped fields that hold text and get numbers or times: Salesforce refuses a number there, and keeps no form."""
     texts = {field["name"] for field in describe["fields"] if field["type"] in TEXTS}
-    return frozenset(name for name, sent in target.fields.items() if sent in NUMBERS and name in texts)
+    return frozenset(name for name, sent in target.fields.items() if sent in _TOLD_AS_TEXT and name in texts)
 
 
 def _key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target, case_sensitive_key: bool) -> Iterator[str]:

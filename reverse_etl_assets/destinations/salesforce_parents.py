@@ -16,14 +16,27 @@ def dotted(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def nest(values: dict[str, Any], parents: Mapping[str, tuple[str, str]]) -> None:
-    """Replace dotted names as a request body wants them. Without a parent the lookup field itself is cleared."""
+    """Replace dotted names as a request body wants them."""
+    to_lookups(values, parents)
     for name, (relationship, field) in parents.items():
         if name in values:
-            value = values.pop(name)
-            if value is None:
-                values[lookup_field(relationship)] = None
-            else:
-                values[relationship] = {field: value}
+            values[relationship] = {field: values.pop(name)}
+
+
+def to_lookups(values: dict[str, Any], parents: Mapping[str, tuple[str, str]]) -> None:
+    """Write into the lookup field itself what no key can say: no parent, or one that was `held` without a key."""
+    for name, (relationship, _) in parents.items():
+        value = values.get(name)
+        if name in values and (value is None or isinstance(value, Mapping)):
+            values[lookup_field(relationship)] = None if value is None else value["Id"]
+            del values[name]
+
+
+def held(row: Mapping[str, Any], relationship: str, field: str) -> Any:
+    """The parent of a row as its key, or as `{"Id": ...}` where somebody chose a parent that has no key."""
+    key = (row.get(relationship) or {}).get(field)
+    parent = row.get(lookup_field(relationship))
+    return {"Id": parent} if key is None and parent is not None else key
 
 
 def lookup_field(relationship: str) -> str:

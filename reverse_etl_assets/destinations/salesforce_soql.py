@@ -10,11 +10,11 @@ from reverse_etl_assets.records import Target
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
 
 
-def queries(target: Target, external_ids: Iterable[str], room: int) -> Iterator[str]:
-    """SELECTs of Id and key that together name all the keys; each fits in `room` bytes of a URL."""
+def queries(target: Target, external_ids: Iterable[str], room: int, more: Iterable[str] = ()) -> Iterator[str]:
+    """SELECTs of Id, key and `more` that together name all the keys; each fits in `room` bytes of a URL."""
     key = target.external_id
-    columns = "Id" if key == "Id" else f"Id,{key}"
-    start = f"SELECT {columns} FROM {target.object} WHERE {key} IN ("
+    columns = {name.lower(): name for name in ("Id", key, *more)}  # the same field twice is refused
+    start = f"SELECT {','.join(columns.values())} FROM {target.object} WHERE {key} IN ("
     room -= len(quote(start))
     literals: list[str] = []
     used = 0

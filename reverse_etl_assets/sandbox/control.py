@@ -1,7 +1,9 @@
-"""``/_sandbox``: records, log, counts, faults, settings and reset over HTTP."""
+"""``/_sandbox``: records (and a person's changes to them), snapshots, log, counts, faults, settings and reset."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from starlette.routing import Route
 
 from reverse_etl_assets.sandbox.calls import as_json
 from reverse_etl_assets.sandbox.gate import Context, Vendor
+from reverse_etl_assets.sandbox.people import People
 from reverse_etl_assets.sandbox.store import Entry, Table
 
 
@@ -23,13 +26,17 @@ class Control:
     def __init__(self, context: Context, vendors: dict[str, Vendor]) -> None:
         self._context = context
         self._vendors = vendors
+        self.people = People(context, vendors)
 
     def routes(self) -> list[Route]:
         records = "/_sandbox/records/{vendor}/{object}"
         return [
             Route(records, self._list, methods=["GET"]),
             Route(records, self._add, methods=["POST"]),
+            Route(records + "/{id:path}/duplicate", self._duplicate, methods=["POST"]),
             Route(records + "/{id:path}", self._edit, methods=["PATCH"]),
+            Route(records + "/{id:path}", self._remove, methods=["DELETE"]),
+            Route("/_sandbox/snapshot/{vendor}/{object}", self._snapshot, methods=["GET"]),
             Route("/_sandbox/log", self._log, methods=["GET"]),
             Route("/_sandbox/counts", self._counts, methods=["GET"]),
             Route("/_sandbox/faults", self._faults, methods=["GET"]),
@@ -73,21 +80,29 @@ class Control:
         return reply({"total": len(entries), "records": page})
 
     async def _add(self, request: Request) -> Response:
-        try:
-            record_id = self._vendor(request).add(self._table(request), await _object(request))
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return reply({"id": record_id}, 201)
+        values, at = await _object(request), _seconds(request, "at")
+        with _told_by_status():
+            return reply({"id": self.people.add(*_named(request), values, at)}, 201)
 
     async def _edit(self, request: Request) -> Response:
-        table, record_id = self._table(request), request.path_params["id"]
-        try:
-            self._vendor(request).edit(table, record_id, await _object(request))
-        except KeyError:
-            raise HTTPException(404, f"{table.name} has no record {record_id}") from None
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        return reply(_entry_json(table.entries[record_id]))
+        record_id, values = request.path_params["id"], await _object(request)
+        with _told_by_status():
+            self.people.edit(*_named(request), record_id, values, _seconds(request, "at"))
+        return reply(_entry_json(self._table(request).entries[record_id]))
+
+    async def _remove(self, request: Request) -> Response:
+        with _told_by_status():
+            self.people.remove(*_named(request), request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _duplicate(self, request: Request) -> Response:
+        with _told_by_status():
+            made = self.people.duplicate(*_named(request), request.path_params["id"], _seconds(request, "at"))
+        return reply({"id": made}, 201)
+
+    async def _snapshot(self, request: Request) -> Response:
+        ids = request.query_params.get("ids", "true") != "false"
+        return Response(self._table(request).snapshot(ids=ids), media_type="application/x-ndjson")
 
     async def _log(self, request: Request) -> Response:
         vendor = request.query_params.get("vendor", "")
@@ -127,14 +142,23 @@ class Control:
         self.reset()
         return Response(status_code=204)
 
-    def _vendor(self, request: Request) -> Vendor:
-        name = request.path_params["vendor"]
-        if name not in self._vendors:
-            raise HTTPException(404, f"there is no vendor {name!r}; vendors are {', '.join(self._vendors)}")
-        return self._vendors[name]
-
     def _table(self, request: Request) -> Table:
-        return find_table(self._vendor(request), request.path_params["object"])
+        with _told_by_status():
+            return self.people.table(*_named(request))
+
+
+@contextmanager
+def _told_by_status() -> Iterator[None]:
+    try:
+        yield
+    except LookupError as error:
+        raise HTTPException(404, str(error.args[0])) from None
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
+
+
+def _named(request: Request) -> tuple[str, str]:
+    return request.path_params["vendor"], request.path_params["object"]
 
 
 def find_table(vendor: Vendor, name: str) -> Table:
@@ -161,6 +185,14 @@ def _whole(request: Request, name: str, default: int) -> int:
     if given and not given.isdigit():
         raise HTTPException(400, f"{name} must be a whole number, got {given!r}")
     return int(given) if given else default
+
+
+def _seconds(request: Request, name: str) -> float | None:
+    given = request.query_params.get(name)
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        raise HTTPException(400, f"{name} must be seconds since 1970, got {given!r}") from None
 
 
 async def _object(request: Request) -> dict[str, Any]:

@@ -74,6 +74,9 @@ class Vendor(Protocol):
     def add(self, table: Table, values: dict[str, Any]) -> str:
         """Create as a person and return the id. Raises ValueError (bad value)."""
 
+    def remove(self, table: Table, record_id: str) -> None:
+        """Delete as a person. Raises KeyError (no such record)."""
+
 
 class Gate:
     """The ASGI endpoint of one vendor; ``prefixes`` are cut from the path before routing."""

@@ -38,7 +38,9 @@ class HubSpot:
         settings, clock = context.settings, context.clock
         self.window = RollingWindow(lambda: settings.hubspot_ten_second_requests, lambda: WINDOW_SECONDS, clock)
         self.searches = RollingWindow(lambda: settings.hubspot_search_requests, lambda: 1.0, clock)
-        self.daily = DailyAllowance(lambda: settings.hubspot_daily_requests, clock)
+        self.daily = DailyAllowance(
+            lambda: settings.hubspot_daily_requests, lambda: settings.hubspot_other_requests, clock
+        )
         self._batches = Batches(context, self.records)
         self._batches.reset()
         search, properties = Search(context, self.records), Properties(self.records)
@@ -138,6 +140,12 @@ class HubSpot:
             return self.records.save(kind, None, converted(kind, values), PERSON).id
         except RowRefused as refused:
             raise ValueError(refused.message) from None
+
+    def remove(self, table: Table, record_id: str) -> None:
+        entry = table.get(record_id)
+        if entry is None:
+            raise KeyError(record_id)
+        self.records.archive(self.records.objects[table.name], entry)
 
     def _limited(self, call: Call, policy: str, name: str) -> Answer:
         call.limit = name

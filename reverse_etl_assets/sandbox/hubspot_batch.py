@@ -51,11 +51,9 @@ class Batches:
         if not id_property:
             raise Refused(failure(400, "idProperty must be set for every input of an upsert"))
         _refuse_twice(inputs)
-        table = self._records.tables[kind.name]
 
         def address(row: Input) -> Entry | None:
-            found = table.find(id_property, row["id"])
-            return found[0] if found else None
+            return self._records.find(kind, id_property, row["id"])
 
         return self._write(call, kind, inputs, address, id_property, status=200)
 
@@ -129,8 +127,10 @@ class Batches:
         for row in inputs:
             try:
                 refuse_by_fault(faults, _row_key(row))
-                given = {upsert_by: row["id"], **row["properties"]} if upsert_by else row["properties"]
-                entry, values = address(row), converted(kind, given)
+                entry = address(row)
+                # A record that is there keeps its own spelling of the address that matched.
+                key = {upsert_by: row["id"]} if upsert_by and entry is None else {}
+                values = converted(kind, key | row["properties"])
                 self._records.check(kind, entry, values)
                 self._claim(kind, values, claimed)
             except RowRefused as refused:

@@ -8,9 +8,10 @@ from typing import Any
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.hubspot_schema import ObjectType, objects
 from reverse_etl_assets.sandbox.hubspot_values import Invalid, RowRefused, moves_back, not_valid, show_moment
-from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table
+from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table, fold
 
 FIRST_ID = 151_000_000_000
+OTHER_EMAILS = "hs_additional_emails"
 
 
 class Records:
@@ -20,10 +21,13 @@ class Records:
         self.clock = clock
         self.tables: dict[str, Table] = {}
         self.objects: dict[str, ObjectType] = {}
+        # A contact's additional addresses find it, too.
+        self._other_emails: dict[str, str] = {}
         self.reset()
 
     def reset(self) -> None:
         self.objects.update(objects())
+        self._other_emails.clear()
         for place, kind in enumerate(self.objects.values()):
             table = self.tables.get(kind.name)
             if table is None:
@@ -65,7 +69,8 @@ class Records:
             if value is None or (entry is not None and entry.values.get(name) == value):
                 continue
             other = next((found for found in table.find(name, value) if found is not entry), None)
-            if other is not None:
+            other = other or self._by_other_email(kind, name, value)
+            if other is not None and other is not entry:
                 raise taken(kind, name, other.id)
 
     def write(
@@ -74,11 +79,14 @@ class Records:
         """Write checked values; a lifecycle stage does not move back."""
         table = self.tables[kind.name]
         if entry is None:
-            return table.insert(dict(values), self.clock(), who)
+            entry = table.insert(dict(values), self.clock(), who)
+            self._note_other_emails(entry)
+            return entry
         stage = values.get("lifecyclestage")
         if stage and moves_back(entry.values.get("lifecyclestage"), stage):
             values = {name: value for name, value in values.items() if name != "lifecyclestage"}
         table.update(entry, _appended(kind, entry, values), self.clock(), who)
+        self._note_other_emails(entry)
         return entry
 
     def find(self, kind: ObjectType, id_property: str, value: str) -> Entry | None:
@@ -87,7 +95,17 @@ class Records:
         if id_property in ("", "hs_object_id"):
             return table.get(value)
         found = table.find(id_property, value)
-        return found[0] if found else None
+        return found[0] if found else self._by_other_email(kind, id_property, value)
+
+    def _by_other_email(self, kind: ObjectType, name: str, value: str) -> Entry | None:
+        if name != "email":
+            return None
+        entry = self.tables[kind.name].get(self._other_emails.get(fold(value), ""))
+        return entry if entry is not None and fold(value) in _other_emails(entry) else None
+
+    def _note_other_emails(self, entry: Entry) -> None:
+        for address in _other_emails(entry):
+            self._other_emails[address] = entry.id
 
     def archive(self, kind: ObjectType, entry: Entry) -> None:
         self.tables[kind.name].archive(entry, self.clock())
@@ -111,6 +129,11 @@ def shown(
         "updatedAt": updated,
         "archived": entry.archived,
     }
+
+
+def _other_emails(entry: Entry) -> list[str]:
+    held = entry.values.get(OTHER_EMAILS)
+    return fold(held).split(";") if held else []
 
 
 def taken(kind: ObjectType, name: str, holder: str) -> RowRefused:

@@ -19,7 +19,7 @@ FIELD_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One property. ``format`` narrows text: only ``email`` so far."""
+    """One property. ``format`` narrows text: ``email``, or ``emails`` with ``;`` between them."""
 
     name: str
     type: str = "string"
@@ -135,6 +135,7 @@ SEGMENTS = ("champion", "loyal", "new", "at_risk", "lapsed", "high_value_at_risk
 _STANDARD: dict[str, tuple[Property, ...]] = {
     "contacts": (
         Property("email", format="email"),
+        Property("hs_additional_emails", format="emails"),
         text("firstname"),
         text("lastname"),
         Property("phone", "string", "phonenumber"),

@@ -124,6 +124,8 @@ def _checked(part: Property, value: Any) -> str | None:
     if part.type == "string":
         if part.format == "email":
             return _email(part, text)
+        if part.format == "emails":
+            return ";".join(_email(part, each) for each in text.split(";"))
         if len(text) > MOST_TEXT:
             raise Invalid(part.name, "PROPERTY_TOO_LARGE", f"{part.name} holds at most {MOST_TEXT} characters")
         return text

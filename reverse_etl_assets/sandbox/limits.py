@@ -45,22 +45,27 @@ class RollingWindow:
 
 
 class DailyAllowance:
-    """At most ``limit()`` requests in 24 hours from the first one."""
+    """At most ``limit()`` requests in 24 hours from the first one; other tools use ``others()`` of them."""
 
     DAY = 86_400.0
 
-    def __init__(self, limit: Callable[[], int], clock: Callable[[], float]) -> None:
+    def __init__(self, limit: Callable[[], int], others: Callable[[], int], clock: Callable[[], float]) -> None:
         self._limit = limit
+        self._others = others
         self._clock = clock
         self._since = clock()
-        self.used = 0
+        self._own = 0
+
+    @property
+    def used(self) -> int:
+        return self._own + self._others()
 
     def admit(self) -> bool:
         if self._clock() - self._since >= self.DAY:
             self.clear()
         if self.used >= self._limit():
             return False
-        self.used += 1
+        self._own += 1
         return True
 
     def remaining(self) -> int:
@@ -68,4 +73,4 @@ class DailyAllowance:
 
     def clear(self) -> None:
         self._since = self._clock()
-        self.used = 0
+        self._own = 0

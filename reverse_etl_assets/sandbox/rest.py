@@ -128,6 +128,9 @@ class Rest:
         self._put(table, key, values, PERSON)
         return key
 
+    def remove(self, table: Table, record_id: str) -> None:
+        self._remove(table, record_id)
+
     def table(self, collection: str) -> Table:
         """The table of a collection; made when first asked for."""
         table = self.tables.get(collection)

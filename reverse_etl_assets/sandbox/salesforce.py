@@ -45,7 +45,10 @@ class Salesforce:
         self.context = context
         self.records = Records(context.clock)
         self.tables: dict[str, Table] = self.records.tables
-        self.daily = DailyAllowance(lambda: context.settings.salesforce_daily_requests, context.clock)
+        settings = context.settings
+        self.daily = DailyAllowance(
+            lambda: settings.salesforce_daily_requests, lambda: settings.salesforce_other_requests, context.clock
+        )
         self.bulk = BulkJobs(context, self.records)
         self.soql = Soql(self.records)
         self._tokens: set[str] = set()
@@ -134,6 +137,11 @@ class Salesforce:
 
     def add(self, table: Table, values: dict[str, Any]) -> str:
         return _as_person(lambda: self.records.insert(OBJECTS[table.name], values, who=PERSON)).entry.id
+
+    def remove(self, table: Table, record_id: str) -> None:
+        if table.get(record_id) is None:
+            raise KeyError(record_id)
+        self.records.delete(OBJECTS[table.name], record_id)
 
     def _token(self, call: Call) -> Answer:
         call.note("token")

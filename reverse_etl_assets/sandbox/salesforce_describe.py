@@ -16,6 +16,7 @@ _SOAP = {
     "percent": "xsd:double",
     "date": "xsd:date",
     "datetime": "xsd:dateTime",
+    "time": "xsd:time",
 }
 
 

@@ -92,6 +92,10 @@ def picklist(name: str, *options: str, restricted: bool = False) -> Field:
     return Field(**_named(name), type="picklist", length=255, options=options, restricted=restricted)
 
 
+def choices(name: str, *options: str) -> Field:
+    return Field(**_named(name), type="multipicklist", length=4_099, options=options, restricted=True)
+
+
 def number(name: str, precision: int = 18, scale: int = 0, **more: Any) -> Field:
     return Field(**_named(name), type="double", precision=precision, scale=scale, **more)
 
@@ -114,6 +118,10 @@ def date(name: str) -> Field:
 
 def moment(name: str, **more: Any) -> Field:
     return Field(**_named(name), type="datetime", **more)
+
+
+def daytime(name: str) -> Field:
+    return Field(**_named(name), type="time")
 
 
 def checkbox(name: str) -> Field:
@@ -181,6 +189,8 @@ OBJECTS: dict[str, ObjectType] = {
                 moment("Trial_Ends_At__c"),
                 checkbox("Marketing_Opt_In__c"),
                 text("Favourite_Product__c", 80),
+                choices("Interests__c", "coffee", "tea", "equipment", "subscriptions"),
+                daytime("Call_Me_At__c"),
                 _formula("Greeting__c", "FirstName"),
             ),
         ),

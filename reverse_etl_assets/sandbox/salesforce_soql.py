@@ -1,5 +1,5 @@
-"""A subset of SOQL: ``SELECT fields|COUNT() FROM object [WHERE f = v|!= v|IN (...)|NOT IN (...)|LIKE v [AND ...]]
-[ORDER BY f [ASC|DESC]] [LIMIT n]``, in pages of 2,000.
+"""A subset of SOQL: ``SELECT fields|Parent.field|COUNT() FROM object [WHERE f = v|!= v|IN (...)|NOT IN (...)|LIKE v
+[AND ...]] [ORDER BY f [ASC|DESC]] [LIMIT n]``, in pages of 2,000.
 
 Sources: SOQL and SOSL Reference (at most 100,000 characters), REST API Developer Guide (Query).
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from reverse_etl_assets.sandbox.salesforce_describe import relationship
 from reverse_etl_assets.sandbox.salesforce_ids import normal_id
 from reverse_etl_assets.sandbox.salesforce_records import Records, shown
 from reverse_etl_assets.sandbox.salesforce_requests import attributes, failure, version_root
@@ -28,10 +29,18 @@ _ESCAPE = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 Test = Callable[[Entry], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A selected field: the object's own, or that of the parent in ``lookup``."""
+
+    part: Field
+    lookup: Field | None = None
+
+
 @dataclass(slots=True)
 class Query:
     kind: ObjectType
-    fields: list[Field]
+    columns: list[Column]
     tests: list[Test]
     # The first condition that an index can answer: field and values.
     narrow: tuple[Field, list[Any]] | None
@@ -64,7 +73,7 @@ class Soql:
         query = Parser(text).query()
         call.object = query.kind.name
         entries = self._run(query, deleted="/queryAll" in call.path)
-        if not query.fields:
+        if not query.columns:
             return Answer(200, {"totalSize": len(entries), "done": True, "records": []})
         cursor = f"01g5g00000sandbox{len(self.cursors):04d}"
         if len(entries) > PAGE:
@@ -83,15 +92,29 @@ class Soql:
     def _page(self, call: Call, query: Query, entries: list[Entry], start: int, cursor: str) -> Answer:
         page = entries[start : start + PAGE]
         call.rows = len(page)
-        rows = []
-        for entry in page:
-            row: dict[str, Any] = {"attributes": attributes(call, query.kind, entry)}
-            rows.append(row | {part.name: shown(query.kind, entry, part) for part in query.fields})
+        rows = [self._row(call, query, entry) for entry in page]
         end = start + PAGE
         answer: dict[str, Any] = {"totalSize": len(entries), "done": end >= len(entries), "records": rows}
         if end < len(entries):
             answer["nextRecordsUrl"] = f"{version_root(call)}/query/{cursor}-{end}"
         return Answer(200, answer)
+
+    def _row(self, call: Call, query: Query, entry: Entry) -> dict[str, Any]:
+        row: dict[str, Any] = {"attributes": attributes(call, query.kind, entry)}
+        for column in query.columns:
+            lookup, part = column.lookup, column.part
+            if lookup is None:
+                row[part.name] = shown(query.kind, entry, part)
+                continue
+            kind, name = OBJECTS[lookup.refers_to], relationship(lookup)
+            parent = self._records.tables[kind.name].get(entry.values.get(lookup.name) or "")
+            if parent is None:
+                row[name] = None
+            else:
+                row.setdefault(name, {"attributes": attributes(call, kind, parent)})[part.name] = shown(
+                    kind, parent, part
+                )
+        return row
 
     def _run(self, query: Query, deleted: bool) -> list[Entry]:
         table = self._records.tables[query.kind.name]
@@ -136,7 +159,9 @@ class Parser:
         kind = next((kind for key, kind in OBJECTS.items() if key.casefold() == name.casefold()), None)
         if kind is None:
             raise Refused(failure(400, "INVALID_TYPE", f"sObject type '{name}' is not supported."))
-        query = Query(kind, [self._field(kind, part) for part in names], [], None, None, False, None)
+        query = Query(kind, [self._column(kind, part) for part in names], [], None, None, False, None)
+        if len(set(query.columns)) < len(names):
+            raise malformed(f"duplicate field selected: {max(names, key=names.count)}")
         if self._accept("WHERE"):
             self._condition(query)
             while self._accept("AND"):
@@ -208,6 +233,17 @@ class Parser:
         if token.casefold() not in literals:
             raise malformed(f"unexpected token: '{token}'")
         return literals[token.casefold()]
+
+    def _column(self, kind: ObjectType, name: str) -> Column:
+        parent, dot, field = name.partition(".")
+        if not dot:
+            return Column(self._field(kind, name))
+        for lookup in kind.fields:
+            if relationship(lookup).casefold() == parent.casefold():
+                return Column(self._field(OBJECTS[lookup.refers_to], field), lookup)
+        text = f"Didn't understand relationship '{parent}' in field path. If you are attempting to use a custom "
+        text += "relationship, be sure to append the '__r' after the custom relationship name."
+        raise Refused(failure(400, "INVALID_FIELD", text))
 
     def _field(self, kind: ObjectType, name: str) -> Field:
         part = kind.field(name)

@@ -1,6 +1,7 @@
-"""How Salesforce checks and stores one value.
+"""How Salesforce checks and stores one value: without blanks around a text, without parts of a second.
 
-Sources: SOAP API Developer Guide (status codes, primitive types), Bulk API 2.0 Developer Guide (valid CSV values).
+Sources: SOAP API Developer Guide (status codes, primitive types), Bulk API 2.0 Developer Guide (valid CSV values),
+Change Data Capture Developer Guide (white space), Salesforce Help (order of multi-select picklist values).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Any
 
@@ -18,8 +19,9 @@ from reverse_etl_assets.sandbox.salesforce_schema import Field
 EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z0-9-]{2,}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})")
+_DAYTIME = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?Z?")
 NUMBERS = frozenset({"double", "currency", "percent", "int"})
-_XSD = {"boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime", "int": "xsd:int"}
+_XSD = {"boolean": "xsd:boolean", "date": "xsd:date", "datetime": "xsd:dateTime", "time": "xsd:time", "int": "xsd:int"}
 
 
 class RowError(Exception):
@@ -91,6 +93,9 @@ def _checked_text(part: Field, value: str, malformed: Callable[[Field, Any], Row
         return _date(part, value, malformed)
     if part.type == "datetime":
         return _moment(part, value, malformed)
+    if part.type == "time":
+        return _daytime(part, value, malformed)
+    value = value.strip()
     if value == "":
         return None
     if part.type == "reference":
@@ -109,13 +114,17 @@ def _checked_text(part: Field, value: str, malformed: Callable[[Field, Any], Row
         if not EMAIL.fullmatch(value):
             raise RowError("INVALID_EMAIL_ADDRESS", f"{part.label}: invalid email address: {value}", (part.name,))
         return value.lower()
-    if part.restricted and value not in part.options:
+    chosen = [value]
+    if part.type == "multipicklist":
+        places = {option: place for place, option in enumerate(part.options)}
+        chosen = sorted(set(value.split(";")), key=lambda each: places.get(each, -1))
+    if part.restricted and not set(chosen) <= set(part.options):
         raise RowError(
             "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
             f"{part.label}: bad value for restricted picklist field: {value}",
             (part.name,),
         )
-    return value
+    return ";".join(chosen)
 
 
 def _in_range(part: Field, value: float) -> float:
@@ -148,11 +157,19 @@ def _moment(part: Field, value: str, malformed: Callable[[Field, Any], RowError]
         raise malformed(part, value) from None
 
 
+def _daytime(part: Field, value: str, malformed: Callable[[Field, Any], RowError]) -> str:
+    if not _DAYTIME.fullmatch(value):
+        raise malformed(part, value)
+    try:
+        return f"{time.fromisoformat(value.removesuffix('Z')).isoformat(timespec='milliseconds')}Z"
+    except ValueError:
+        raise malformed(part, value) from None
+
+
 @lru_cache(maxsize=4_096)
 def show_moment(moment: datetime) -> str:
-    """The form in which the API reads a datetime back: ``2026-01-01T00:00:00.000+0000``."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
+    """The form in which the API reads a datetime back, always to the second: ``2026-01-01T00:00:00.000+0000``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000+0000"
 
 
 def _not_parsed(part: Field, value: Any) -> RowError:

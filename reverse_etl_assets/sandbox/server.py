@@ -100,6 +100,25 @@ class Sandbox:
     def counts(self) -> dict[str, Any]:
         return self.app.control.counts()
 
+    def edit(
+        self, vendor: str, object_name: str, record_id: str, values: dict[str, Any], at: float | None = None
+    ) -> None:
+        """Change a record as a person would; see ``People`` for this and the next three."""
+        self.app.control.people.edit(vendor, object_name, record_id, values, at)
+
+    def add(self, vendor: str, object_name: str, values: dict[str, Any], at: float | None = None) -> str:
+        return self.app.control.people.add(vendor, object_name, values, at)
+
+    def remove(self, vendor: str, object_name: str, record_id: str) -> None:
+        self.app.control.people.remove(vendor, object_name, record_id)
+
+    def duplicate(self, vendor: str, object_name: str, record_id: str, at: float | None = None) -> str:
+        return self.app.control.people.duplicate(vendor, object_name, record_id, at)
+
+    def snapshot(self, vendor: str, object_name: str, *, ids: bool = True) -> bytes:
+        """All live records of an object with all their values, to compare byte for byte; see ``Table.snapshot``."""
+        return self.app.control.people.table(vendor, object_name).snapshot(ids=ids)
+
     @staticmethod
     def spawn(**settings: Any) -> RemoteSandbox:
         """The sandbox in a process of its own."""
@@ -167,12 +186,36 @@ class RemoteSandbox:
         found: list[dict[str, Any]] = self._call("GET", f"{path}?limit=1000000", params={"q": q})["records"]
         return found
 
-    def edit(self, vendor: str, object_name: str, record_id: str, values: dict[str, Any]) -> None:
-        """Change a record as a person would."""
-        self._call("PATCH", f"records/{vendor}/{object_name}/{record_id}", values)
+    def edit(
+        self, vendor: str, object_name: str, record_id: str, values: dict[str, Any], at: float | None = None
+    ) -> None:
+        """Change a record as a person would; see ``People`` for this and the next three."""
+        self._call("PATCH", f"records/{vendor}/{object_name}/{record_id}", values, params=_at(at))
+
+    def add(self, vendor: str, object_name: str, values: dict[str, Any], at: float | None = None) -> str:
+        return str(self._call("POST", f"records/{vendor}/{object_name}", values, params=_at(at))["id"])
+
+    def remove(self, vendor: str, object_name: str, record_id: str) -> None:
+        self._call("DELETE", f"records/{vendor}/{object_name}/{record_id}")
+
+    def duplicate(self, vendor: str, object_name: str, record_id: str, at: float | None = None) -> str:
+        path = f"records/{vendor}/{object_name}/{record_id}/duplicate"
+        return str(self._call("POST", path, params=_at(at))["id"])
+
+    def snapshot(self, vendor: str, object_name: str, *, ids: bool = True) -> bytes:
+        """All live records of an object with all their values, to compare byte for byte; see ``Table.snapshot``."""
+        return self._asked("GET", f"snapshot/{vendor}/{object_name}", params={"ids": str(ids).lower()}).content
 
     def _call(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        response = self._http.request(method, f"/_sandbox/{path}", json=body, **more)
+        response = self._asked(method, path, json=body, **more)
+        return response.json() if response.content else None
+
+    def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
+        response = self._http.request(method, f"/_sandbox/{path}", **more)
         if response.is_error:
             raise ValueError(f"sandbox: {response.text}")
-        return response.json() if response.content else None
+        return response
+
+
+def _at(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"at": seconds}

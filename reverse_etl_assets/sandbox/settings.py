@@ -15,10 +15,12 @@ class Settings:
         latency_ms: added to every vendor call, milliseconds.
         salesforce_daily_requests: 100,000 a day is the base of Enterprise Edition (Salesforce Developer Limits
             and Allocations Quick Reference).
+        salesforce_other_requests: of the day, by other tools of the account.
         salesforce_bulk_polls: how many polls of a job say InProgress before JobComplete.
         salesforce_bulk_bytes: of a job's data after base64 encoding (Bulk API 2.0 limits: 150 MB).
         hubspot_ten_second_requests: 190 is Professional and Enterprise (HubSpot API usage guidelines).
         hubspot_daily_requests: 625,000 is Professional (HubSpot API usage guidelines).
+        hubspot_other_requests: of the day, by other tools of the account.
         hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
         hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
@@ -30,10 +32,12 @@ class Settings:
     seed: int = 0
     latency_ms: float = 0.0
     salesforce_daily_requests: int = 100_000
+    salesforce_other_requests: int = 0
     salesforce_bulk_polls: int = 1
     salesforce_bulk_bytes: int = 150 * 1024 * 1024
     hubspot_ten_second_requests: int = 190
     hubspot_daily_requests: int = 625_000
+    hubspot_other_requests: int = 0
     hubspot_search_requests: int = 5
     hubspot_search_lag_seconds: float = 0.0
     rest_requests: int = 0

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 INTEGRATION = "integration"
 PERSON = "person"
 
@@ -116,6 +118,23 @@ class Table:
             for name in self.keys:
                 self._forget_value(entry, name, entry.values.get(name))
         del self.entries[entry.id]
+
+    def duplicate(self, entry: Entry, now: float, who: str = PERSON) -> Entry:
+        """A second record with the same values, unique or not: merged accounts and undone deletes leave such."""
+        return self.insert(dict(entry.values), now, who)
+
+    def snapshot(self, *, ids: bool = True) -> bytes:
+        """All live records with all their values: one line of JSON each, sorted, without times.
+
+        A field that was cleared and one that never had a value are the same. ``ids`` False leaves the record ids out,
+        which a record that was deleted and made again does not keep.
+        """
+        lines = []
+        for entry in self.live():
+            told: dict[str, Any] = {"id": entry.id} if ids else {}
+            told["values"] = {name: value for name, value in entry.values.items() if value is not None}
+            lines.append(msgspec.json.encode(told, order="sorted"))
+        return b"".join(line + b"\n" for line in sorted(lines))
 
     def undo_insert(self, entry: Entry) -> Undo:
         def undo() -> None:

@@ -2,7 +2,7 @@
 """The contract of abilities that a destination may add: tests to inherit beside `contract.DestinationContract`.
 
 `LookupContract` is for destinations that find records, `SchemaContract` for those whose check reads the object's
-fields, `JobContract` for those that run jobs.
+fields, `JobContract` for those that run jobs; `reading.ReadBackContract` is for those that can read back.
 """
 
 from dataclasses import replace
@@ -52,6 +52,17 @@ class LookupContract(Harness):
         assert outcome.status is Status.UPDATED
         assert self.held(server, rows[0], self.text_field) == "changed"
         assert self.held(server, self.record(0), self.text_field) != "changed"
+
+    @live
+    async def test_an_update_of_a_record_that_is_gone_is_skipped(self, server: Any, session: Session) -> None:
+        await session.deliver(UPSERT, *self.records(2))
+        gone, there = await session.with_ids(*self.records(2))
+        await session.deliver(Operation.DELETE, gone)
+        rows = (self.with_text(gone, "changed"), self.with_text(there, "changed"))
+        outcomes = await session.deliver(Operation.UPDATE, *rows)
+        assert (outcomes[gone.key].status, outcomes[gone.key].reason) == (Status.SKIPPED, Reason.NOT_FOUND)
+        assert outcomes[there.key].status is Status.UPDATED
+        assert len(self.stored(server)) == 1
 
     @live
     async def test_an_insert_of_what_is_there_is_skipped(self, server: Any, session: Session) -> None:

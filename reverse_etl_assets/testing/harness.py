@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import httpx
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import ConnectionSettings, FindsRecords, HttpDestination
+from reverse_etl_assets.destinations.base import ConnectionSettings, FindsRecords, HttpDestination, ReadsRecords
 from reverse_etl_assets.errors import RequestRejected
-from reverse_etl_assets.records import Batch, Operation, Outcome, Record, RowError, Status, Target
+from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Record, RowError, Status, Target
 from reverse_etl_assets.testing.builders import batch
 from reverse_etl_assets.testing.interference import Interference
 
@@ -55,6 +56,18 @@ class Session:
         found = await self.destination.find([record.external_id for record in records])
         return [replace(each, destination_id=found[each.external_id][0]) for each in records]
 
+    async def read(self, *external_ids: str) -> dict[str, list[Current]]:
+        """What the destination holds, by key; as the engine does, asks for no more at once than it takes."""
+        assert isinstance(self.destination, ReadsRecords)
+        most = self.destination.read_limit
+        found: dict[str, list[Current]] = {}
+        for start in range(0, len(external_ids), most):
+            asked = external_ids[start : start + most]
+            answer = await self.destination.read_records(asked)
+            assert list(answer) == list(asked)
+            found |= {key: list(held) for key, held in answer.items()}
+        return found
+
 
 class Harness(ABC):
     """What the author of a destination says about it. Override the names without a value, and the methods."""
@@ -67,6 +80,8 @@ class Harness(ABC):
     """A field of the target that takes any text."""
     decimal_field: ClassVar[str]
     timestamp_field: ClassVar[str]
+    finest_time: ClassVar[timedelta] = timedelta(milliseconds=1)
+    """What the vendor tells apart in a time."""
 
     @abstractmethod
     def connection(self, server: Any) -> ConnectionSettings:

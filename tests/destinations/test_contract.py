@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from reverse_etl_assets.testing.abilities import JobContract, LookupContract, Sc
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import with_field
+from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
 
 
@@ -25,7 +27,7 @@ def values_by(table: Table, key: str) -> dict[str, Mapping[str, Any]]:
     return {entry.values[key]: entry.values for entry in table.live()}
 
 
-class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobContract):
+class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobContract, ReadBackContract):
     destination = Salesforce
     target = target(
         "Contact",
@@ -37,7 +39,34 @@ class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobCon
         Lifetime_Value__c=FieldType.DECIMAL,
         Trial_Ends_At__c=FieldType.TIMESTAMP,
         Email=FieldType.TEXT,
+        Orders__c=FieldType.INTEGER,
+        Churn_Risk__c=FieldType.FLOAT,
+        Marketing_Opt_In__c=FieldType.BOOLEAN,
+        Last_Order_Date__c=FieldType.DATE,
+        Call_Me_At__c=FieldType.TIME,
+        Interests__c=FieldType.TEXT,
+        Department=FieldType.DECIMAL,
+        Title=FieldType.JSON,
+        **{"Account.External_Id__c": FieldType.TEXT},
     )
+    values: ClassVar = {
+        "LastName": ("Ray", "Lee"),
+        "Description": ('Zoë said "hi, 日本"\n\\ <b>', "other"),
+        "Lifetime_Value__c": (Decimal("10.50"), Decimal("-99999999999.99")),
+        "Trial_Ends_At__c": ("2026-01-31T12:00:00.123456Z", "2026-01-31T12:00:01.123456Z"),
+        "Email": ("Ann.Ray@Example.com", "ann.lee@example.com"),
+        "Orders__c": (7, 0),
+        "Churn_Risk__c": (0.1234, 0.1235),
+        "Marketing_Opt_In__c": (True, False),
+        "Last_Order_Date__c": ("2024-02-29", "2026-02-28"),
+        "Call_Me_At__c": ("10:30:00", "23:59:59.500000"),
+        "Interests__c": ("tea;coffee", "tea"),
+        "Department": (Decimal("12.50"), Decimal("1E+3")),
+        "Title": ({"b": [1, Decimal("2.50")], "a": None}, []),
+        "Account.External_Id__c": ("acme", "other"),
+    }
+    never_empty = frozenset({"LastName", "Marketing_Opt_In__c"})
+    finest_time = timedelta(seconds=1)
     text_field = "Description"
     decimal_field = "Lifetime_Value__c"
     timestamp_field = "Trial_Ends_At__c"
@@ -45,7 +74,13 @@ class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobCon
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
+        for key in ("acme", "other"):
+            sandbox.add("salesforce", "Account", {"Name": key, "External_Id__c": key})
         return sandbox
+
+    def duplicate(self, server: Sandbox, record: Record) -> None:
+        [held] = server.salesforce.tables["Contact"].find("External_Id__c", record.external_id)
+        server.duplicate("salesforce", "Contact", held.id)
 
     def connection(self, server: Sandbox) -> ConnectionSettings:
         return accounts.salesforce(server.url)
@@ -61,7 +96,7 @@ class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobCon
         return values_by(server.salesforce.tables["Contact"], "External_Id__c")
 
 
-class TestHubSpot(DestinationContract, LookupContract, SchemaContract):
+class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackContract):
     destination = HubSpot
     target = target(
         "contacts",
@@ -71,7 +106,30 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract):
         lifetime_value=FieldType.DECIMAL,
         trial_ends_at=FieldType.TIMESTAMP,
         segment=FieldType.TEXT,
+        orders_count=FieldType.INTEGER,
+        churn_risk=FieldType.FLOAT,
+        marketing_opt_in=FieldType.BOOLEAN,
+        last_order_date=FieldType.DATE,
+        interests=FieldType.TEXT,
+        company=FieldType.TIME,
+        top_reason=FieldType.JSON,
     )
+    values: ClassVar = {
+        "favourite_product": ('Zoë said "hi, 日本"\n\\ <b>', "other"),
+        "lifetime_value": (Decimal("10.50"), Decimal("-12345678901234567.890")),
+        "trial_ends_at": ("2026-01-31T12:00:00.123456Z", "2026-01-31T12:00:00.124456Z"),
+        "segment": ("loyal", "new"),
+        "orders_count": (7, 0),
+        "churn_risk": (0.1234, 1e-7),
+        "marketing_opt_in": (True, False),
+        "last_order_date": ("2024-02-29", "2026-02-28"),
+        "interests": ("tea;coffee", "tea"),
+        "company": ("10:30:00", "23:59:59.500000"),
+        "top_reason": ({"b": [1, Decimal("2.50")], "a": None}, []),
+    }
+
+    # A property with unique values cannot be on two records.
+    test_all_records_of_a_key_are_told = None
     text_field = "favourite_product"
     decimal_field = "lifetime_value"
     timestamp_field = "trial_ends_at"

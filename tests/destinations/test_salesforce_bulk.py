@@ -22,21 +22,37 @@ def test_csv_of_an_upsert() -> None:
         record("c", LastName="two\nlines"),
         record("d", LastName=" spaces stay ", Amount__c=0.1),
     )
-    assert encode_csv(TARGET, rows, {}).decode() == (
+    assert encode_csv(TARGET, rows, {}, {}).decode() == (
         'Ext__c,LastName,Amount__c\na,"Ray ""R"", jr",100\nb,#N/A,#N/A\nc,"two\nlines",\nd, spaces stay ,0.1\n'
     )
 
 
 def test_csv_of_values_that_are_no_text() -> None:
-    rows = batch(Operation.UPSERT, record("a", Flag__c=True, Seen__c="2026-01-31T12:00:00+00:00", Raw__c={"a": 1}))
-    written = encode_csv(target("Contact", "Ext__c"), rows, {"Seen__c": utc_milliseconds}).decode()
+    rows = batch(Operation.UPSERT, record("a", Flag__c=True, Seen__c="2026-01-31T12:00:00.000000Z", Raw__c={"a": 1}))
+    written = encode_csv(target("Contact", "Ext__c"), rows, {"Seen__c": utc_milliseconds}, {}).decode()
     assert written == 'Ext__c,Flag__c,Seen__c,Raw__c\na,true,2026-01-31T12:00:00.000Z,"{""a"":1}"\n'
 
 
 def test_csv_of_an_update_and_a_delete_is_by_id() -> None:
     row = record("a", destination_id=ID, LastName="Ray", Ext__c="a")
-    assert encode_csv(TARGET, batch(Operation.UPDATE, row), {}) == f"Id,LastName,Amount__c\n{ID},Ray,\n".encode()
-    assert encode_csv(TARGET, batch(Operation.DELETE, row), {}) == f"Id\n{ID}\n".encode()
+    assert encode_csv(TARGET, batch(Operation.UPDATE, row), {}, {}) == f"Id,LastName\n{ID},Ray\n".encode()
+    assert encode_csv(TARGET, batch(Operation.DELETE, row), {}, {}) == f"Id\n{ID}\n".encode()
+
+
+def test_csv_of_rows_that_name_different_fields() -> None:
+    rows = [record("a", Amount__c=1), record("b", LastName=None), record("c"), record("d", LastName="x", Amount__c="")]
+    assert encode_csv(TARGET, batch(Operation.UPSERT, *rows), {}, {}) == (
+        b"Ext__c,LastName,Amount__c\na,,1\nb,#N/A,\nc,,\nd,x,#N/A\n"
+    )
+    assert encode_csv(TARGET, batch(Operation.UPSERT, *rows[:1]), {}, {}) == b"Ext__c,Amount__c\na,1\n"
+
+
+def test_csv_of_parents() -> None:
+    """A parent without a key, and none at all, are written into the lookup field."""
+    to = target("Contact", "Ext__c", **{"Plan__r.Code__c": FieldType.TEXT})
+    rows = [record(key, **{"Plan__r.Code__c": value}) for key, value in (("a", "pro"), ("b", None), ("c", {"Id": ID}))]
+    written = encode_csv(to, batch(Operation.UPSERT, *rows), {}, {"Plan__r.Code__c": ("Plan__r", "Code__c")})
+    assert written == f"Ext__c,Plan__r.Code__c,Plan__c\na,pro,\nb,,#N/A\nc,,{ID}\n".encode()
 
 
 def answer(
@@ -133,7 +149,7 @@ def test_an_insert_of_what_is_there_is_skipped() -> None:
 
 def test_a_text_that_would_clear_its_field_is_not_sent() -> None:
     rows = batch(Operation.UPSERT, record("a", LastName="#N/A"), record("b", LastName="x"))
-    assert encode_csv(TARGET, rows, {}) == b"Ext__c,LastName,Amount__c\nb,x,\n"
+    assert encode_csv(TARGET, rows, {}, {}) == b"Ext__c,LastName\nb,x\n"
     [left] = job_outcomes(TARGET, rows, answer(), str.lower)
     assert (left.key, left.reason) == ("a", Reason.INVALID)
 
