@@ -1,12 +1,15 @@
 """Reads what became of rows: of a run for its report, of a key for whoever asks why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import duckdb
+import msgspec
 
+from reverse_etl_assets.destinations.base import encode_json
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _COLUMNS = (
@@ -34,6 +37,19 @@ class RowOutcome:
     changed_fields: Sequence[str] | None
     fields: str | None
 
+    def masked(self, mask: Mask) -> "RowOutcome":
+        """As it may be shown."""
+        if not mask.hides:
+            return self
+        values = msgspec.json.decode(self.fields) if self.fields else {}
+        return replace(
+            self,
+            key=mask.key(self.key),
+            message=mask.text(self.message or "", values, self.key) or None,
+            destination_id=mask.text(self.destination_id or "", values, self.key) or None,
+            fields=encode_json(mask.row(values)).decode() if self.fields else None,
+        )
+
 
 @dataclass(frozen=True)
 class ErrorGroup:
@@ -46,6 +62,11 @@ class ErrorGroup:
     rows: int
     message: str
     example: str | None
+
+    def masked(self, mask: Mask) -> "ErrorGroup":
+        """As it may be shown; the message may be another row's than the example."""
+        message = mask.text(self.message or "", {}, self.example) or self.message
+        return replace(self, message=message, example=mask.key(self.example))
 
 
 def has_outcomes(con: duckdb.DuckDBPyConnection) -> bool:

@@ -12,6 +12,7 @@ from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.loading import load_syncs
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
@@ -51,6 +52,10 @@ class Project:
     @cached_property
     def syncs(self) -> dict[str, Sync]:
         return load_syncs(self.syncs_folder, self.models, self.destinations)
+
+    def mask(self, sync: Sync) -> Mask:
+        """What of the sync's rows people do not see by chance."""
+        return Mask.of(sync, self.models[sync.model])
 
     @cached_property
     def warehouse(self) -> DuckDBWarehouse:

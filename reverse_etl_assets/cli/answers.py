@@ -1,7 +1,7 @@
 """A sync's answer to the question what became of a row, in words that need no knowledge of the engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
 from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
 from reverse_etl_assets.journal_records import Run, RunStatus, Stop
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outcomes import RowOutcome, Why
 from reverse_etl_assets.preview import PlannedRow, Preview, preview
 from reverse_etl_assets.records import Reason, Status
@@ -84,8 +85,9 @@ class _Facts:
         return next(iter(self.look.refused), None) if self.look else None
 
 
-def answer_for(deployed: Deployed, sync: Sync, key: str) -> RowAnswer:
-    facts = _gather(deployed, sync, key)
+def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False) -> RowAnswer:
+    """Personal data is masked unless it is to be revealed; the key is no secret to who asks by it."""
+    facts = _gather(deployed, sync, key, Mask() if reveal else deployed.project.mask(sync))
     sent, title = _sent(facts)
     return RowAnswer(
         sync=sync.sync,
@@ -101,19 +103,26 @@ def answer_for(deployed: Deployed, sync: Sync, key: str) -> RowAnswer:
     )
 
 
-def _gather(deployed: Deployed, sync: Sync, key: str) -> _Facts:
+def _gather(deployed: Deployed, sync: Sync, key: str, mask: Mask) -> _Facts:
     project = deployed.project
     with project.warehouse.open(sync.sync) as con:
-        found = outcomes.why(con, key)
+        found = _masked(outcomes.why(con, key), mask, key)
     look, obstacle = None, None
     try:
-        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key)
+        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key).masked(mask)
     except SyncBusy:
         obstacle = "A run is going on just now."
     except ReverseEtlError as error:
-        obstacle = f"The model cannot be looked at: {error}"
+        obstacle = f"The model cannot be looked at: {mask.text(str(error), {}, key)}"
     last_run = next(iter(project.journal.history(sync.sync, 1)), None)
     return _Facts(sync, found, last_run, project.journal.stopped(sync.destination, sync.sync), look, obstacle)
+
+
+def _masked(found: Why, mask: Mask, key: str) -> Why:
+    rows = [replace(outcome.masked(mask), key=key) for outcome in found.outcomes]
+    synced = None if found.synced is None else mask.row(found.synced)
+    held = None if found.held is None else mask.text(found.held, {}, key)
+    return replace(found, outcomes=rows, synced=synced, held=held)
 
 
 def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:

@@ -16,6 +16,7 @@ _HEAD = ("added", "changed", "removed", "unchanged", "rejected", "held")
 def plan(
     sync: Annotated[str, typer.Argument(help="The sync to look at.")],
     limit: Annotated[int, typer.Option(min=0, help="Most rows to list; 0 lists all.")] = 20,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what the next run would send: rows, fields, guards, requests. Sends nothing, writes nothing."""
@@ -31,6 +32,7 @@ def plan(
     except ConfigurationError:  # then it cannot be sent, but planned
         account = deployed.account_without_credentials(chosen)
     found = preview(chosen, deployed.project.environment, account, limit=limit or None)
+    found = found if reveal else found.masked(deployed.project.mask(chosen))
     if json:
         print_json(_as_json(found))
     else:

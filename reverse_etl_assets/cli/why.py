@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def why(
     key: Annotated[str, typer.Argument(help="The row's primary key; case does not matter. Two columns: `a|b`.")],
     sync: Annotated[str | None, typer.Option(help="Only this sync.")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what became of a row: when it was sent, what the destination said, or why it never went out."""
@@ -21,7 +22,8 @@ def why(
     from reverse_etl_assets.cli.output import console, print_json
 
     deployed = Deployed()
-    answers = [answer_for(deployed, chosen, key) for chosen in deployed.chosen([sync] if sync else [])]
+    chosen = deployed.chosen([sync] if sync else [])
+    answers = [answer_for(deployed, each, key, reveal=reveal) for each in chosen]
     if json:
         print_json({"key": key, "answers": [answer.as_json() for answer in answers]})
     else:
