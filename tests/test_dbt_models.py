@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reverse_etl_assets.dbt_models import Model, load_models, model_test_results
 from reverse_etl_assets.destinations.webhook import Webhook
@@ -16,6 +17,7 @@ from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.spec import Sync
+from tests.pages import blocks
 
 FILES = {
     "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n",
@@ -196,6 +198,15 @@ def test_contradictions_name_both_places(tmp_path: Path, models: Mapping[str, Mo
         "c.yml:7: version: `version` is 5 here, and 4 in dbt"
         " (models/marts.yml, model leads, tag reverse_etl_version:4); take one of them out.",
     ]
+
+
+def test_the_example_of_the_documentation(tmp_path: Path, models: Mapping[str, Model]) -> None:
+    [block] = blocks("yml")
+    meta = yaml.safe_load(block.text)["models"][0]["config"]["meta"]
+    said = {name: replace(model, reverse_etl=meta["reverse_etl"]) for name, model in models.items()}
+    found = load(tmp_path, {name: said[name] for name in ("customers", "customers.v1")}, hubspot_contacts="customers\n")
+    sync = found["hubspot_contacts"]
+    assert (sync.version, sync.cutover, sync.model) == (3, Cutover.ADOPT, "customers.v1")
 
 
 def test_a_sync_that_only_dbt_knows(tmp_path: Path, models: Mapping[str, Model]) -> None:
