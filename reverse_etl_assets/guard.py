@@ -1,41 +1,63 @@
 """Guards: what must hold before a single request goes out. Pure: plan, history and policy in, findings out."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.policies import Guards, Limit
+from reverse_etl_assets.policies import FieldGuard, Guards, Limit
 from reverse_etl_assets.records import Operation
+from reverse_etl_assets.row_history import EarlierRun, usual
 
-_HISTORY = 10  # runs that a row count is compared with
-_ENOUGH = 3  # runs before a row count can be out of line
+GUARDS = (
+    "kill_switch",
+    "model_tests",
+    "empty_model",
+    "row_count",
+    "max_added",
+    "max_changed",
+    "max_removed",
+    "field_changes",
+    "emptied_fields",
+    "approval",
+    "budget",
+    "in_flight",
+)
+"""Every guard, in the order in which a run meets them."""
+UNLIMITED = "no limit is set"
 _BAD = frozenset({"fail", "error", "runtime error", "skipped"})
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One guard's judgement: what it saw, what it allows, and in words why."""
+    """One guard's judgement: what it saw, what it allows, and in words why.
+
+    `value` and `limit` are in the unit that decided: rows, percent or deviations. `figures` are all numbers by name.
+    `field` is set if the finding is about one field of several.
+    """
 
     guard: str
     passed: bool
     message: str
     value: float | None = None
     limit: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    field: str | None = None
 
 
 def judge(
-    plan: Plan, policy: Guards, *, earlier_row_counts: Sequence[int], model_results: Mapping[str, str]
+    plan: Plan, policy: Guards, *, history: Iterable[EarlierRun], now: float, model_results: Mapping[str, str]
 ) -> list[Finding]:
-    """Every guard's finding, in a fixed order. `earlier_row_counts` are the model's, the newest run's first."""
+    """The findings of every guard that looks at a plan, in a fixed order. `history` are the sync's successful runs."""
     return [
         _model_tests(policy, model_results),
         _empty_model(plan, policy),
-        _row_count(plan, policy, earlier_row_counts),
-        _change("max_added", plan.added, plan, policy.max_added),
-        _change("max_changed", plan.changed, plan, policy.max_changed),
+        _row_count(plan, policy, history, now),
+        _change("max_added", plan.added, plan, policy.max_added, policy.percent_from),
+        _change("max_changed", plan.changed, plan, policy.max_changed, policy.percent_from),
         # Rows to delete: where a mode leaves removed rows alone, they stay synced, and would add up for good.
-        _change("max_removed", plan.to_send.get(Operation.DELETE, 0), plan, policy.max_removed),
+        _change("max_removed", plan.to_send.get(Operation.DELETE, 0), plan, policy.max_removed, policy.percent_from),
+        *_telling("field_changes", list(_field_changes(plan, policy))),
+        *_telling("emptied_fields", list(_emptied_fields(plan, policy))),
     ]
 
 
@@ -43,10 +65,16 @@ def tripped(findings: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in findings if not finding.passed]
 
 
+def beyond(limit: Limit, rows: int, of: int) -> bool:
+    """Whether `rows` of `of` are more than a limit allows."""
+    too_many = limit.rows is not None and rows > limit.rows
+    return too_many or (limit.percent is not None and of > 0 and 100 * rows / of > limit.percent)
+
+
 def _model_tests(policy: Guards, results: Mapping[str, str]) -> Finding:
     bad = sorted(name for name, status in results.items() if status in _BAD)
     if not policy.require_passing_tests:
-        return Finding("model_tests", True, "not required to pass", len(bad))
+        return Finding("model_tests", True, f"not required to pass; {UNLIMITED}", len(bad))
     if bad:
         return Finding("model_tests", False, f"failed on the model's last build: {', '.join(bad)}", len(bad), 0)
     said = f"{len(results)} results of the model's last build are good" if results else "no test results are known"
@@ -59,41 +87,119 @@ def _empty_model(plan: Plan, policy: Guards) -> Finding:
     return Finding("empty_model", False, "the model has no rows; set `allow_empty_model` if that can be", 0)
 
 
-def _row_count(plan: Plan, policy: Guards, earlier: Sequence[int]) -> Finding:
-    recent = [rows for rows in earlier[:_HISTORY] if rows is not None]
-    if len(recent) < _ENOUGH:
-        return Finding("row_count", True, f"{len(recent)} earlier runs are too few to compare with", plan.model_rows)
-    usual = median(recent)
-    away = abs(plan.model_rows - usual)
-    said = f"{plan.model_rows} rows, usually {usual:.0f}"
-    percent = 100 * away / usual if usual else (0.0 if not away else 100.0)
-    return _within("row_count", policy.row_count, away, percent, said, "rows away from the usual number")
+def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: float) -> Finding:
+    earlier, limit, rows = usual(history, now), policy.row_count, plan.model_rows
+    ignored = f"; {earlier.later} dated later than now are left out" if earlier.later else ""
+    if not limit.is_set or not earlier.enough:
+        few = f"{len(earlier.counts)} earlier runs are too few to compare with{ignored}" if limit.is_set else UNLIMITED
+        return Finding("row_count", True, f"{rows} rows; {few}", rows, figures={"model rows": rows})
+    away, whole = abs(rows - earlier.rows), f"away from {earlier.rows:.0f}"
+    shares = [_percent(limit, away, earlier.rows, whole)]
+    if earlier.enough_for_deviations:
+        shares.append(_Share("deviations", _ratio(away, earlier.sigma), limit.deviations, "deviations", whole))
+    said = f"{rows} rows, usually {earlier.rows:.0f} (the median of {earlier.said}{ignored})"
+    finding = _within("row_count", said, away, limit, shares, policy.percent_from)
+    figures = {"model rows": rows, "usual rows": earlier.rows, "rows away": away, **finding.figures}
+    return replace(finding, figures={name: number for name, number in figures.items() if name != "rows"})
 
 
-def _change(guard: str, rows: int, plan: Plan, limit: Limit) -> Finding:
-    what = guard.removeprefix("max_")
-    if not plan.synced_rows:
-        # Before the first sync there is nothing to be a percentage of; a number of rows still holds.
-        percent = None if rows else 0.0
-        if limit.rows is None:
-            return Finding(guard, True, f"{rows} {what}; nothing was synced before", rows)
-    else:
-        percent = 100 * rows / plan.synced_rows
-    return _within(guard, limit, rows, percent, f"{rows} {what}", f"of {plan.synced_rows} synced rows")
+def _change(guard: str, rows: int, plan: Plan, limit: Limit, percent_from: int) -> Finding:
+    share = _percent(limit, rows, plan.synced_rows, f"of {plan.synced_rows} synced rows")
+    return _within(guard, f"{rows} {guard.removeprefix('max_')}", rows, limit, [share], percent_from)
 
 
-def _within(guard: str, limit: Limit, rows: float, percent: float | None, said: str, unit: str) -> Finding:
+def _field_changes(plan: Plan, policy: Guards) -> Iterator[Finding]:
+    for change in plan.field_changes:
+        limit = _guard_of(policy, change.field).max_changed
+        share = _percent(limit, change.changed, plan.synced_rows, f"of {plan.synced_rows} synced rows")
+        said = f"{change.field} changes in {change.changed} rows"
+        finding = _within("field_changes", said, change.changed, limit, [share], policy.percent_from)
+        yield replace(finding, field=change.field)
+
+
+def _emptied_fields(plan: Plan, policy: Guards) -> Iterator[Finding]:
+    for change in plan.field_changes:
+        limit = _guard_of(policy, change.field).max_emptied
+        share = _percent(limit, change.emptied, change.filled, f"of {change.filled} synced rows that have a value")
+        said = f"{change.field} loses its value in {change.emptied} rows"
+        finding = _within("emptied_fields", said, change.emptied, limit, [share], policy.percent_from)
+        yield replace(finding, field=change.field)
+
+
+def _guard_of(policy: Guards, name: str) -> FieldGuard:
+    return policy.fields.get(name, policy.every_field)
+
+
+def _telling(guard: str, findings: Sequence[Finding]) -> list[Finding]:
+    """Each field that trips, or else the one that comes nearest to it."""
+    if bad := tripped(findings):
+        return bad
+    if not findings:
+        return [Finding(guard, True, "no field changes", 0, figures={"rows": 0, "percent": 0})]
+    return [max(findings, key=_nearness)]
+
+
+def _nearness(finding: Finding) -> tuple[float, float]:
+    value = finding.value or 0
+    return (value / finding.limit if finding.limit else 0, value)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What part of a whole some rows are, and the most that is allowed. The value is None of an empty whole."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    unit: str
+    whole: str
+
+    @property
+    def is_beyond(self) -> bool:
+        """A share that cannot be computed is beyond whatever is allowed."""
+        return self.limit is not None and (self.value is None or self.value > self.limit)
+
+    @property
+    def said(self) -> str:
+        if self.value is None:
+            return f"{self.name} {self.whole} cannot be computed"
+        return f"{self.value:.2f} {self.unit} {self.whole}"
+
+
+def _percent(limit: Limit, rows: float, of: float, whole: str) -> _Share:
+    return _Share("percent", _ratio(100 * rows, of), limit.percent, "%", whole)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    if whole:
+        return part / whole
+    return None if part else 0.0
+
+
+def _within(guard: str, said: str, rows: float, limit: Limit, shares: Sequence[_Share], percent_from: int) -> Finding:
+    """Whether `rows`, and the shares that they are, stay within the limit; the first that does not decides."""
+    figures = _figures(rows, limit, shares)
     if limit.rows is not None and rows > limit.rows:
-        return Finding(guard, False, f"{said}; the limit is {limit.rows} rows", rows, limit.rows)
-    if limit.percent is not None and percent is not None and percent > limit.percent:
-        message = f"{said}: {percent:.2f} % {unit}; the limit is {limit.percent:g} %"
-        return Finding(guard, False, message, round(percent, 4), limit.percent)
-    if limit.percent is not None and percent is not None:
-        return Finding(guard, True, f"{said} ({percent:.2f} %)", round(percent, 4), limit.percent)
-    return Finding(guard, True, said, rows, limit.rows)
+        return Finding(guard, False, f"{said}; the limit is {limit.rows} rows", rows, limit.rows, figures)
+    if limit.rows is not None:  # says how many are too many also where no share can be computed
+        shares = [share for share in shares if share.value is not None]
+    judged = [share for share in shares if share.limit is not None]
+    share = next((share for share in judged if share.is_beyond), judged[0] if judged else None)
+    if share is None:
+        parts = "".join(f" ({share.said})" for share in shares[:1] if share.value is not None)
+        allowed = UNLIMITED if limit.rows is None else f"the limit is {limit.rows} rows"
+        return Finding(guard, True, f"{said}{parts}; {allowed}", rows, limit.rows, figures)
+    message, passed = f"{said}: {share.said}; the limit is {share.limit:g} {share.unit}", not share.is_beyond
+    if share.is_beyond and rows < percent_from:
+        passed, message = True, f"{message}, and holds from {percent_from} rows on (`percent_from`)"
+    elif share.value is None:
+        message += ". Give it in `rows`, or approve the plan"
+    value = None if share.value is None else round(share.value, 4)
+    return Finding(guard, passed, message, value, share.limit, figures)
 
 
-def beyond(limit: Limit, rows: int, of: int) -> bool:
-    """Whether `rows` of `of` are more than a limit allows."""
-    too_many = limit.rows is not None and rows > limit.rows
-    return too_many or (limit.percent is not None and of > 0 and 100 * rows / of > limit.percent)
+def _figures(rows: float, limit: Limit, shares: Sequence[_Share]) -> dict[str, float]:
+    found = {"rows": rows, "limit rows": limit.rows}
+    for share in shares:
+        found |= {share.name: share.value, f"limit {share.name}": share.limit}
+    return {name: round(number, 4) for name, number in found.items() if number is not None}

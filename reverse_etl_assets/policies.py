@@ -30,7 +30,9 @@ class Limit(Strict):
     """A guard's limit. Whichever of the two is passed first trips the guard."""
 
     rows: Annotated[int, Field(ge=0)] | None = None
+    """A number of rows."""
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Of the guard's own whole, mostly the synced rows."""
 
     @property
     def is_set(self) -> bool:
@@ -40,18 +42,24 @@ class Limit(Strict):
 class RowCount(Limit):
     """How far the model's rows may be from the usual number, the median of earlier runs."""
 
-    percent: Annotated[float, Field(ge=0)] | None = 50
-    deviations: Annotated[float, Field(gt=0)] | None = 6
-    """Robust standard deviations (1.4826 times the median absolute deviation) of the earlier runs."""
+    percent: Annotated[float, Field(ge=0)] | None = None
+    """Of the usual number; judged from 3 earlier runs on."""
+    deviations: Annotated[float, Field(gt=0)] | None = None
+    """Robust standard deviations (1.4826 times the median absolute deviation) of the earlier runs, each at least 2 % of
+    the usual number; judged from 7 earlier runs on."""
+
+    @property
+    def is_set(self) -> bool:
+        return super().is_set or self.deviations is not None
 
 
 class FieldGuard(Strict):
     """What may happen to one field."""
 
     max_changed: Limit = Limit()
-    """Rows in which the field's value changes, of those synced."""
+    """Rows in which the field's value changes, of the synced rows."""
     max_emptied: Limit = Limit(percent=20)
-    """Rows in which the field had a value and loses it, of the synced rows that have one."""
+    """Rows in which the field had a value and loses it (NULL or an empty text), of the synced rows that have one."""
 
 
 class InFlight(Strict):
@@ -60,16 +68,19 @@ class InFlight(Strict):
     window: Annotated[int, Field(ge=1)] = 200
     """How many of the latest outcomes are looked at; a run of fewer rows is never ended by this."""
     max_failed: Annotated[float, Field(ge=0, le=100)] = 50
-    """Percent of them that may have failed."""
+    """Percent of them that may have failed; 100: the run is never ended by this."""
 
 
 class Guards(Strict):
-    """What must hold before anything is sent. Percentages are of the synced rows."""
+    """What must hold before anything is sent, and `in_flight` while it is."""
 
     max_added: Limit = Limit()
+    """Rows that the destination does not have yet."""
     max_changed: Limit = Limit()
+    """Rows of which a field differs."""
     max_removed: Limit = Limit(percent=25)
-    row_count: RowCount = RowCount()
+    """Rows that would be deleted."""
+    row_count: RowCount = RowCount(percent=50, deviations=6)
     every_field: FieldGuard = FieldGuard()
     """For fields that are not named in `fields`."""
     fields: dict[str, FieldGuard] = Field(default_factory=dict)

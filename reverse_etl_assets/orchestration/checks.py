@@ -1,43 +1,56 @@
 """The checks that every sync has. The engine has judged before and after the run; here its findings get a colour."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.guard import Finding
+from reverse_etl_assets.guard import GUARDS, UNLIMITED, Finding
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.policies import Limit
-from reverse_etl_assets.sync import Report
+from reverse_etl_assets.report import Report
 
-_CHECKS = {
-    "guard": "Everything held that must hold before a request goes out. Red: nothing was sent.",
-    "row_count_anomaly": "The model's row count is near the median of the last runs.",
+_GUARDS = {
+    "kill_switch": "Nobody has stopped this sync, its destination or everything.",
+    "model_tests": "The model's last build was good, and so were its dbt tests.",
+    "empty_model": "The model has rows.",
+    "row_count": "The model's row count is near the median of earlier runs.",
+    "max_added": "No more rows are new than `max_added` allows.",
+    "max_changed": "No more rows differ than `max_changed` allows.",
+    "max_removed": "No more records would be deleted than `max_removed` allows.",
+    "field_changes": "No field changes in more rows than its `max_changed` allows.",
+    "emptied_fields": "No field loses its value in more rows than its `max_emptied` allows.",
+    "approval": "The plan needs no approval, or a person has approved it.",
+    "budget": "The destination's budget of calls is not used up.",
+    "in_flight": "The rows went out without `in_flight` ending the run.",
+}
+_OUTCOMES = {
     "failed_rows": "No row failed. Red: more rows failed than `max_failed` allows, yellow: fewer.",
     "unanswered_rows": "The destination said of every row what became of it.",
 }
-_Result = tuple[bool, dg.AssetCheckSeverity, str, dict[str, Any]]
+_Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
 
 
 def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in _CHECKS.items()]
+    texts = {**{_check_of(guard): _GUARDS[guard] for guard in GUARDS}, **_OUTCOMES}
+    return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in texts.items()]
 
 
 def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]:
     """One result for each check, also if the run ended before anything was sent."""
     results = {
-        "guard": _guard(report.findings),
-        "row_count_anomaly": _row_count(report),
+        **{_check_of(guard): _guard(guard, report) for guard in GUARDS},
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
     }
-    return [
-        dg.AssetCheckResult(
-            asset_key=key, check_name=name, passed=passed, severity=severity, description=said, metadata=metadata
-        )
-        for name, (passed, severity, said, metadata) in results.items()
-    ]
+    return [_result(key, name, result) for name, result in results.items()]
+
+
+def unjudged(key: dg.AssetKey, why: str) -> Iterator[dg.AssetCheckResult]:
+    """One result for each check of a run that broke off."""
+    for spec in check_specs(key):
+        yield _result(key, spec.name, _not_judged(why))
 
 
 def findings_table(findings: Iterable[Finding]) -> dg.TableMetadataValue:
@@ -60,21 +73,38 @@ def findings_table(findings: Iterable[Finding]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(rows, schema)
 
 
-def _guard(findings: Sequence[Finding]) -> _Result:
-    bad = [finding for finding in findings if not finding.passed]
-    said = "; ".join(f"{finding.guard}: {finding.message}" for finding in bad)
-    said = f"nothing was sent; {said}" if bad else f"{len(findings)} guards passed"
-    return not bad, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), {"guards": findings_table(findings)}
+def _check_of(guard: str) -> str:
+    return "row_count_anomaly" if guard == "row_count" else f"guard_{guard}"
 
 
-def _row_count(report: Report) -> _Result:
-    finding = next((finding for finding in report.findings if finding.guard == "row_count"), None)
-    if finding is None:
-        return _not_judged("the model was not looked at")
-    metadata: dict[str, Any] = {"model rows": report.counts.get("model_rows", 0)}
-    if finding.limit is not None:
-        metadata |= {"away from usual": finding.value, "limit": _said(report.sync.guards.row_count)}
-    return finding.passed, dg.AssetCheckSeverity.ERROR, finding.message, metadata
+def _result(key: dg.AssetKey, name: str, result: _Result) -> dg.AssetCheckResult:
+    passed, severity, said, metadata = result
+    return dg.AssetCheckResult(
+        asset_key=key, check_name=name, passed=passed, severity=severity, description=said, metadata=metadata
+    )
+
+
+def _guard(name: str, report: Report) -> _Result:
+    """What the guard found. One of which nothing is known was not reached, or else there is nothing to guard."""
+    found = [finding for finding in report.findings if finding.guard == name]
+    if not found and (report.status is RunStatus.GUARDED or not report.findings):
+        return _not_judged("the run ended before")
+    if not found:
+        return True, dg.AssetCheckSeverity.ERROR, UNLIMITED, {}
+    passed = all(finding.passed for finding in found)
+    said = "; ".join(finding.message for finding in found)
+    if not passed and report.status is RunStatus.GUARDED:
+        said = f"nothing was sent; {said}"
+    return passed, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), _figures(found)
+
+
+def _figures(found: Iterable[Finding]) -> Mapping[str, float]:
+    """Of the field with the greatest value, if there are several findings; Dagster plots each number over the runs."""
+    worst = max(found, key=lambda finding: finding.value or 0)
+    if worst.figures:
+        return worst.figures
+    numbers = {"value": worst.value, "limit": worst.limit}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _failed_rows(report: Report) -> _Result:

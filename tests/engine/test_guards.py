@@ -6,35 +6,53 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.guard import beyond, judge, tripped
+from reverse_etl_assets.field_changes import FieldChange
+from reverse_etl_assets.guard import Finding, beyond, judge, tripped
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.policies import Guards, Limit
 from reverse_etl_assets.records import Operation
+from reverse_etl_assets.report import Report
+from reverse_etl_assets.row_history import EarlierRun
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sync import Report
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 
-NONE: Mapping[str, Any] = {"max_removed": {}, "row_count": {}}
+NONE: Mapping[str, Any] = {
+    "max_removed": {},
+    "row_count": {},
+    "every_field": {"max_emptied": {}},
+    "percent_from": 1,
+}
+"""Guards that let everything through; with a limit added, single rows trip it."""
+NOW = 1_750_000_000.0
 
 
-def planned(**counts: int) -> Plan:
+def planned(*fields: FieldChange, **counts: int) -> Plan:
     names = ("added", "changed", "removed", "unchanged", "rejected", "held")
     rows = {"model_rows": 1000, "synced_rows": 1000, **dict.fromkeys(names, 0), **counts}
-    return Plan(**rows, to_send={Operation.DELETE: rows["removed"]}, removed_known=True)
+    return Plan(**rows, to_send={Operation.DELETE: rows["removed"]}, removed_known=True, field_changes=fields)
+
+
+def findings_of(
+    plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), results: Mapping[str, str] | None = None
+) -> list[Finding]:
+    """`earlier` are the row counts of runs of the last hours, the newest first."""
+    history = [EarlierRun(NOW - 60 * (1 + number), rows) for number, rows in enumerate(earlier)]
+    guards = Guards.model_validate({**NONE, **policy})
+    findings = judge(plan, guards, history=history, now=NOW, model_results=results or {})
+    assert all(finding.message for finding in findings)
+    return findings
 
 
 def guards_that_trip(
     plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), results: Mapping[str, str] | None = None
 ) -> list[str]:
-    findings = judge(
-        plan,
-        Guards.model_validate({**NONE, **policy}),
-        earlier_row_counts=earlier,
-        model_results=results or {},
-    )
-    assert all(finding.message for finding in findings)
-    return [finding.guard for finding in tripped(findings)]
+    return [finding.guard for finding in tripped(findings_of(plan, policy, earlier, results))]
+
+
+def message(guard: str, *args: Any) -> str:
+    (finding,) = [finding for finding in findings_of(*args) if finding.guard == guard]
+    return finding.message
 
 
 @pytest.mark.parametrize("what", ["added", "changed", "removed"])
@@ -61,11 +79,39 @@ def test_limits_of_a_change_set(what: str, limit: Mapping[str, Any], rows: int, 
     assert guards_that_trip(planned(**{what: rows}), {f"max_{what}": limit}) == [f"max_{what}"] * trips
 
 
-def test_a_share_of_nothing_does_not_stop_the_first_run_but_a_number_does() -> None:
+def test_a_share_of_nothing_cannot_be_computed_so_it_trips_and_a_number_decides() -> None:
     plan = planned(added=1000, synced_rows=0)
-    assert guards_that_trip(plan, {"max_added": {"percent": 5}}) == []
+    assert message("max_added", plan, {"max_added": {"percent": 5}}) == (
+        "1000 added: percent of 0 synced rows cannot be computed; the limit is 5 %."
+        " Give it in `rows`, or approve the plan"
+    )
+    assert guards_that_trip(plan, {"max_added": {"percent": 100}}) == ["max_added"]
     assert guards_that_trip(plan, {"max_added": {"rows": 999}}) == ["max_added"]
     assert guards_that_trip(plan, {"max_added": {"rows": 1000, "percent": 1}}) == []
+    assert guards_that_trip(planned(synced_rows=0), {"max_added": {"percent": 0}}) == []
+
+
+def test_a_first_run_passes_the_defaults() -> None:
+    findings = judge(planned(added=1000, synced_rows=0), Guards(), history=[], now=NOW, model_results={})
+    assert tripped(findings) == []
+
+
+@pytest.mark.parametrize("synced", [0, 20])
+def test_a_share_of_few_rows_is_no_anomaly_and_says_so(synced: int) -> None:
+    policy = {"max_added": {"percent": 5}, "percent_from": 10}
+    assert guards_that_trip(planned(added=10, synced_rows=synced), policy) == ["max_added"]
+    few = planned(added=9, synced_rows=synced)
+    assert guards_that_trip(few, policy) == []
+    assert message("max_added", few, policy).endswith("and holds from 10 rows on (`percent_from`)")
+    assert guards_that_trip(few, {"max_added": {"rows": 8}, "percent_from": 10}) == ["max_added"]
+
+
+def test_findings_have_numbers_for_a_plot() -> None:
+    found = {finding.guard: finding for finding in findings_of(planned(added=30), {"max_added": {"percent": 5}})}
+    assert (found["max_added"].value, found["max_added"].limit) == (3, 5)
+    assert found["max_added"].figures == {"rows": 30, "percent": 3, "limit percent": 5}
+    assert found["max_changed"].message == "0 changed (0.00 % of 1000 synced rows); no limit is set"
+    assert found["max_changed"].figures == {"rows": 0, "percent": 0}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +134,77 @@ def test_a_share_of_nothing_does_not_stop_the_first_run_but_a_number_does() -> N
 def test_row_count_against_history(earlier: list[int], limit: Mapping[str, Any], rows: int, trips: bool) -> None:
     policy = {"row_count": limit, "allow_empty_model": True}
     assert guards_that_trip(planned(model_rows=rows), policy, earlier) == ["row_count"] * trips
+
+
+@pytest.mark.parametrize(
+    ("earlier", "limit", "rows", "trips"),
+    [
+        ([1000] * 6, 1, 1, False),  # six runs are too few
+        ([1000] * 7, 6, 1120, False),  # a deviation is at least 2 % of the median
+        ([1000] * 7, 6, 1121, True),
+        ([1000] * 7, 6, 879, True),
+        ([900, 1100, 900, 1100, 1000, 1000, 1000], 1, 1148, False),  # the median absolute deviation is 100
+        ([900, 1100, 900, 1100, 1000, 900, 1100], 1, 1149, True),
+        ([1000, 1000, 1000, 1000, 1000, 1000, 5], 6, 1000, False),
+        ([0] * 7, 1000, 1, True),
+    ],
+)
+def test_row_count_in_deviations(earlier: list[int], limit: float, rows: int, trips: bool) -> None:
+    plan, policy = planned(model_rows=rows), {"row_count": {"deviations": limit}}
+    assert guards_that_trip(plan, policy, earlier) == ["row_count"] * trips
+
+
+def test_a_row_count_says_what_it_was_compared_with() -> None:
+    plan, policy = planned(model_rows=1600), {"row_count": {"percent": 50, "deviations": 6}}
+    assert message("row_count", plan, policy, [1000] * 7) == (
+        "1600 rows, usually 1000 (the median of the last 7 runs): 60.00 % away from 1000; the limit is 50 %"
+    )
+    assert message("row_count", plan, policy, [1000]) == "1600 rows; 1 earlier runs are too few to compare with"
+    assert message("row_count", plan, {}, [1000] * 7) == "1600 rows; no limit is set"
+    assert "usually 0" in message("row_count", plan, policy, [0, 0, 0])
+    assert guards_that_trip(plan, {**policy, "percent_from": 601}, [1000] * 7) == []
+
+
+def test_what_happens_to_one_field() -> None:
+    email, name = FieldChange("Email", 300, 100, 400), FieldChange("Name", 200, 0, 0)
+    plan = planned(email, name, changed=400)
+    assert guards_that_trip(plan, {"every_field": {"max_changed": {"percent": 30}, "max_emptied": {}}}) == []
+    limits = {"every_field": {"max_changed": {"percent": 10}, "max_emptied": {"percent": 20}}}
+    found = tripped(findings_of(plan, limits))
+    assert [(finding.guard, finding.field, finding.value) for finding in found] == [
+        ("field_changes", "Email", 30),
+        ("field_changes", "Name", 20),
+        ("emptied_fields", "Email", 25),
+    ]
+    assert found[2].message == (
+        "Email loses its value in 100 rows: 25.00 % of 400 synced rows that have a value; the limit is 20 %"
+    )
+    own = {**limits, "fields": {"Email": {"max_changed": {"rows": 300}, "max_emptied": {"percent": 25}}}}
+    assert [(finding.guard, finding.field) for finding in tripped(findings_of(plan, own))] == [
+        ("field_changes", "Name")
+    ]
+
+
+def test_fields_within_their_limits_are_told_by_the_worst() -> None:
+    """The worst is the nearest to its own limit."""
+    plan = planned(FieldChange("Email", 40, 40, 1000), FieldChange("Phone", 30, 30, 1000), changed=40)
+    limits = {"every_field": {"max_emptied": {"percent": 20}}, "fields": {"Phone": {"max_emptied": {"percent": 4}}}}
+    (finding,) = [finding for finding in findings_of(plan, limits) if finding.guard == "emptied_fields"]
+    assert (finding.field, finding.value, finding.limit, finding.passed) == ("Phone", 3, 4, True)
+    (finding,) = [finding for finding in findings_of(plan, limits) if finding.guard == "field_changes"]
+    assert finding.message == "Email changes in 40 rows (4.00 % of 1000 synced rows); no limit is set"
+    assert message("emptied_fields", planned(), limits) == "no field changes"
+
+
+def test_a_fifth_of_a_field_may_be_emptied_by_default() -> None:
+    def trips(emptied: int, filled: int) -> bool:
+        plan = planned(FieldChange("Email", emptied, emptied, filled), changed=emptied)
+        return bool(tripped(judge(plan, Guards(), history=[], now=NOW, model_results={})))
+
+    assert not trips(20, 100)
+    assert trips(21, 100)
+    assert trips(10, 10)
+    assert not trips(9, 9)
 
 
 def test_removed_rows_count_only_where_they_are_deleted() -> None:

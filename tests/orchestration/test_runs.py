@@ -1,12 +1,25 @@
 """A sync's run as Dagster shows it: what is recorded, what is red, and what is never sent."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
+from reverse_etl_assets.guard import GUARDS
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.small_project import TOKEN, SmallProject, stored
 
+CHECKS = {
+    *(f"guard_{name}" for name in GUARDS if name != "row_count"),
+    "row_count_anomaly",
+    "failed_rows",
+    "unanswered_rows",
+}
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+def figures_of(check: Any) -> dict[str, float]:
+    return {name: value.value for name, value in check.metadata.items()}
 
 
 def writes(sandbox: Sandbox) -> int:
@@ -22,9 +35,7 @@ def test_a_run_is_recorded_with_its_figures(small: SmallProject, sandbox: Sandbo
     assert figures["calls"] == 2  # one looks at the properties, one writes
     assert figures["bytes"] > 1_000
     assert "cost" not in figures
-    assert {name: check.passed for name, check in ran.checks.items()} == dict.fromkeys(
-        ("guard", "row_count_anomaly", "failed_rows", "unanswered_rows"), True
-    )
+    assert {name: check.passed for name, check in ran.checks.items()} == dict.fromkeys(CHECKS, True)
 
 
 def test_a_second_run_sends_nothing_and_says_what_that_saved(small: SmallProject, sandbox: Sandbox) -> None:
@@ -46,15 +57,59 @@ def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProje
     assert len(sandbox.log.lines()) == before
     assert ran.materializations == []
     assert "max_removed" in ran.failure.description
-    guard = ran.checks["guard"]
+    assert ran.checks.keys() == CHECKS
+    guard = ran.checks["guard_max_removed"]
     assert (guard.passed, guard.severity) == (False, ERROR)
-    rows = {row.data["guard"]: row.data for row in guard.metadata["guards"].records}
+    assert guard.description == ("nothing was sent; 40 removed: 40.00 % of 100 synced rows; the limit is 25 %")
+    assert figures_of(guard) == {"rows": 40, "percent": 40, "limit percent": 25}
+    rows = {row.data["guard"]: row.data for row in ran.failure.metadata["guards"].records}
     removed = rows["max_removed"]
     assert (removed["passed"], removed["value"], removed["limit"]) == (False, 40, 25)
-    assert len(rows) == 7
     for name in ("failed_rows", "unanswered_rows"):
         assert (ran.checks[name].passed, ran.checks[name].severity) == (False, WARN)
         assert ran.checks[name].description == "not judged: nothing was sent"
+    in_flight = ran.checks["guard_in_flight"]
+    assert (in_flight.passed, in_flight.severity) == (False, WARN)
+    assert in_flight.description == "not judged: the run ended before"
+    assert {name for name, check in ran.checks.items() if not check.passed} >= {"guard_max_removed", "guard_in_flight"}
+    assert ran.checks["guard_max_added"].description == "0 added (0.00 % of 100 synced rows); no limit is set"
+
+
+def test_the_guards_of_fields_are_checks_with_the_worst_field(small: SmallProject) -> None:
+    asset = small.asset(guards={"every_field": {"max_changed": {"percent": 60}}})
+    small.run(asset)
+    small.build(
+        "select 'u' || i || '@example.com' as email, case when i >= 50 then 'n' || i end as name from range(100) r(i)"
+    )
+    checks = small.run(asset).checks
+    emptied, changed = checks["guard_emptied_fields"], checks["guard_field_changes"]
+    assert (emptied.passed, emptied.severity) == (False, ERROR)
+    assert "firstname loses its value in 50 rows" in emptied.description
+    assert figures_of(emptied) == {"rows": 50, "percent": 50, "limit percent": 20}
+    assert changed.passed
+    assert changed.description == "firstname changes in 50 rows: 50.00 % of 100 synced rows; the limit is 60 %"
+    assert figures_of(changed) == {"rows": 50, "percent": 50, "limit percent": 60}
+
+
+def test_a_run_that_the_guard_in_flight_ends(small: SmallProject, sandbox: Sandbox) -> None:
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=100)
+    ran = small.run_job(
+        small.asset(guards={"in_flight": {"window": 50}}), op_retry_policy=dg.RetryPolicy(max_retries=2)
+    )
+    assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in {event.event_type for event in ran.events}
+    check = ran.checks["guard_in_flight"]
+    assert (check.passed, check.severity) == (False, ERROR)
+    assert check.description == "up to 100 % of the latest 50 rows failed; the limit is 50 %"
+    assert figures_of(check) == {"rows": 100, "percent": 100, "limit percent": 50}
+    assert "guard in_flight" in ran.failure.description
+
+
+def test_a_run_that_breaks_off_leaves_no_check_unsaid(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEST_CRM_TOKEN")
+    checks = small.run(small.asset()).checks
+    assert checks.keys() == CHECKS
+    assert {(check.passed, check.severity) for check in checks.values()} == {(False, WARN)}
+    assert {check.description for check in checks.values()} == {"not judged: the run broke off"}
 
 
 def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject, sandbox: Sandbox) -> None:
@@ -82,8 +137,13 @@ def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> Non
     small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(40) r(i)")
     check = small.run(asset).checks["row_count_anomaly"]
     assert (check.passed, check.severity) == (False, ERROR)
-    figures = {name: value.value for name, value in check.metadata.items()}
-    assert figures == {"model rows": 40, "away from usual": 60.0, "limit": "50 %"}
+    assert figures_of(check) == {
+        "model rows": 40,
+        "usual rows": 100,
+        "rows away": 60,
+        "percent": 60,
+        "limit percent": 50,
+    }
 
 
 def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_recorded(

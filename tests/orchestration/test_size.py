@@ -47,7 +47,9 @@ def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.Mo
     monkeypatch.setenv("LOUD_URL", small.url)
     small.destinations["loud"] = LoudResource(base_url=dg.EnvVar("LOUD_URL"))
     small.build("select lpad(i::varchar, 6, '0') || repeat('é', 300) as email, i as name from range(10000) r(i)")
-    asset = small.asset(destination="loud", mapping={"key": "email", "number": "name"}, sync_mode="incremental")
+    to_the_end = {"in_flight": {"max_failed": 100}}
+    mapping = {"key": "email", "number": "name"}
+    asset = small.asset(destination="loud", mapping=mapping, sync_mode="incremental", guards=to_the_end)
     ran = small.run(asset)
     assert not ran.success
     assert ran.metadata["failed"] == 10_000
