@@ -91,7 +91,8 @@ class Runs(JournalPart):
     def row_counts(self, sync: str, *, recent: int, since: float) -> list[tuple[float, int]]:
         """When successful runs started and how many rows the model had, newest first: the `recent` ones, and the last
         one of each UTC day from `since` on. Runs of a clock that was ahead of ours are among the latter only."""
-        done = (_runs.c.sync == sync, _runs.c.status == RunStatus.DONE, _runs.c.model_rows.is_not(None))
+        ours = (_runs.c.sync == sync, _runs.c.kind == RunKind.SYNC, _runs.c.model_rows.is_not(None))
+        done = (*ours, _runs.c.status == RunStatus.DONE)
         number, started = _runs.c.number, _runs.c.started_at
         newest = select(number).where(*done, started <= self.clock()).order_by(number.desc()).limit(recent)
         days = select(func.max(number)).where(*done, started >= since).group_by(func.floor(started / 86_400))
