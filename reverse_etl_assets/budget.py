@@ -13,7 +13,7 @@ from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import Quota
 
 _FEW, _MANY = 20, 2_000  # calls of a lease
-_LEASE = 0.5  # seconds that a lease should last where there is plenty
+_LEASE, _IDLE = 0.5, 5.0  # seconds: a lease that lasts less is followed by a greater one, after more by a small one
 _MONTH = 30  # days, for a price a month
 
 
@@ -73,7 +73,7 @@ class Meter:
     async def _renew(self) -> Room:
         try:
             now = self._journal.clock()
-            self._size = min(self._size * 2, _MANY) if now - self._leased_at < _LEASE else _FEW
+            self._size = self._next_size(now - self._leased_at)
             left_over = (self._taken, self._spare, self._heard)
             self._spare, self._heard, self._overdrawn = 0, None, False
             taken = await asyncio.to_thread(self._ask, self._size, *left_over)
@@ -82,6 +82,11 @@ class Meter:
             return taken.room
         finally:
             self._leasing = None
+
+    def _next_size(self, lasted: float) -> int:
+        if lasted < _LEASE:
+            return min(self._size * 2, _MANY)
+        return self._size if lasted < _IDLE else _FEW
 
     def _ask(self, calls: int, old: Taken | None, spare: int, heard: Quota | None) -> Taken:
         if old and spare:

@@ -1,5 +1,6 @@
 """Plans that wait for a person's decision, in the journal."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,13 +24,16 @@ class Plans(Control):
     def keep_plan(self, plan: WaitingPlan) -> None:
         """Lets a plan wait for a decision.
 
-        The same plan again keeps its approval, unless a guard tripped that whoever approved it was not shown.
+        The same plan again keeps its approval, unless a guard tripped that whoever approved it was not shown: then it
+        waits anew, with all that tripped.
         """
         with self.database.writing() as connection:
             known = self._one(connection, _this(plan.plan_id, plan.sync))
             self._supersede(connection, plan.sync, but=plan.plan_id)
-            if known and known.status is PlanStatus.APPROVED and _guards(plan) <= _guards(known):
-                return
+            if known and known.status is PlanStatus.APPROVED:
+                if _shown(plan).keys() <= _shown(known).keys():
+                    return
+                plan = replace(plan, findings=tuple({**_shown(known), **_shown(plan)}.values()))
             connection.execute(delete_from(_plans).where(_plans.c.plan_id == plan.plan_id, _plans.c.sync == plan.sync))
             connection.execute(insert(_plans).values(_row(plan)))
 
@@ -109,8 +113,8 @@ def _this(plan_id: str, sync: str) -> Select[Any]:
     return select(_plans).where(_plans.c.plan_id == plan_id, _plans.c.sync == sync).with_for_update()
 
 
-def _guards(plan: WaitingPlan) -> set[str]:
-    return {finding.guard for finding in plan.findings}
+def _shown(plan: WaitingPlan) -> dict[tuple[str, str | None], Tripped]:
+    return {(finding.guard, finding.field): finding for finding in plan.findings}
 
 
 def _row(plan: WaitingPlan) -> dict[str, Any]:

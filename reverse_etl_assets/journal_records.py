@@ -58,6 +58,7 @@ class Tripped(msgspec.Struct, frozen=True):
     message: str
     value: float | None = None
     limit: float | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Note(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Conflict(msgspec.Struct, frozen=True, array_like=True):
-    """A field on which row and record disagreed: the rule, our last write and both values (JSON), the winner and why."""
+    """A field on which row and record disagreed: the rule, our last write and both values (JSON), who won and why."""
 
     field: str
     rule: str

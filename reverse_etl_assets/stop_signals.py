@@ -74,7 +74,7 @@ class StopSignals:
             return False
         except OSError as error:
             raise StateError(
-                f"{path} cannot be removed: {error.strerror}; as long as it is there {scope} is stopped"
+                f"{path} cannot be removed: {error.strerror}; as long as it is there, {scope} is stopped"
             ) from None
         return True
 

@@ -61,12 +61,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_journal(journal_url: str, clock: Clock) -> Iterator[Callable[[], Journal]]:
+def stop_folder(tmp_path: Path) -> Path:
+    """Where a file stops syncs."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def open_journal(journal_url: str, clock: Clock, stop_folder: Path) -> Iterator[Callable[[], Journal]]:
     """Opens the test's journal, as often as wanted, and closes all of them."""
     opened: list[Journal] = []
 
     def open_one() -> Journal:
-        opened.append(Journal.open(journal_url, clock))
+        opened.append(Journal.open(journal_url, clock, stop_folder))
         return opened[-1]
 
     yield open_one

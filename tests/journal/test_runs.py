@@ -5,6 +5,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, SentBatch
+from reverse_etl_assets.journal_records import RunKind
 from reverse_etl_assets.records import Operation, Reason, RowError, Status
 
 
@@ -99,3 +100,30 @@ def test_two_handles_see_the_same_journal(open_journal: Callable[[], Journal]) -
     one, other = open_journal(), open_journal()
     one.start_run("r1", "contacts", "crm")
     assert other.run("r1") == one.run("r1")
+
+
+class TestKinds:
+    def test_what_a_run_is_for(self, journal: Journal) -> None:
+        journal.start_run("r1", "contacts", "crm", plan_id="0123456789abcdef", version=2)
+        journal.start_run("u1", "contacts", "crm", kind=RunKind.UNDO, undoes="r1")
+        journal.start_run("f1", "contacts", "crm", kind=RunKind.FORGET)
+        forget, undo, sync = journal.history("contacts")
+        assert (sync.kind, sync.plan_id, sync.version, sync.undoes) == (RunKind.SYNC, "0123456789abcdef", 2, None)
+        assert (undo.kind, undo.plan_id, undo.version, undo.undoes) == (RunKind.UNDO, None, 1, "r1")
+        assert journal.history("contacts", kind=RunKind.SYNC) == [sync]
+        assert journal.history("contacts", kind=RunKind.FORGET) == [forget]
+        assert journal.latest_runs() == [forget]
+
+    def test_by_whom_a_run_was_undone(self, journal: Journal) -> None:
+        journal.start_run("r1", "contacts", "crm")
+        assert journal.undone_by("r1") is None
+        journal.start_run("u1", "contacts", "crm", kind=RunKind.UNDO, undoes="r1")
+        journal.end_run("u1", RunStatus.GUARDED, counts={})
+        assert journal.undone_by("r1") is None, "it wrote nothing"
+        for status in (RunStatus.FAILED, RunStatus.DONE, RunStatus.OPEN):
+            journal.start_run(f"u-{status}", "contacts", "crm", kind=RunKind.UNDO, undoes="r1")
+            if status is not RunStatus.OPEN:
+                journal.end_run(f"u-{status}", status, counts={})
+            undo = journal.undone_by("r1")
+            assert undo is not None
+            assert undo.run_id == f"u-{status}"
