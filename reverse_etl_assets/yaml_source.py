@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -92,12 +92,15 @@ class YamlSource:
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     """The names that are right at a location: the fields of the model that stands there."""
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         field = model.model_fields.get(str(part))
         inner = _model_in(field.annotation) if field else None
-        if inner is None:
+        if field is None or inner is None:
             return []
         model = inner
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # a name of the user's own
     return list(model.model_fields)
 
 

@@ -99,6 +99,14 @@ WRONG = {
         GOOD + "guards:\n  max_removd: {rows: 5}\n",
         ["a.yml:10: guards.max_removd: unknown field; did you mean `max_removed`?"],
     ),
+    "misspelt field of a field": (
+        GOOD + "guards:\n  fields:\n    firstname: {max_emptid: {rows: 5}}\n",
+        ["a.yml:11: guards.fields.firstname.max_emptid: unknown field; did you mean `max_emptied`?"],
+    ),
+    "guard of a field that is not mapped": (
+        GOOD + "guards:\n  fields:\n    firstnam: {max_emptied: {rows: 5}}\n",
+        ["a.yml:11: guards.fields.firstnam: the sync does not map `firstnam`; did you mean `firstname`?"],
+    ),
     "misspelt mode": (
         GOOD.replace("mirror", "miror"),
         ["a.yml:8: sync_mode: 'miror' is unknown; did you mean `mirror`?"],
