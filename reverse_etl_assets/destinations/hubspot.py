@@ -218,13 +218,13 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         answer = await self.read_json(self._post("batch/read", body))
         if not isinstance(answer, dict) or "results" not in answer:
             raise RetryLater("the answer to a read has no results")  # which says nothing of who is there
-        found: dict[str, list[dict[str, Any]]] = {each: [] for each in external_ids}
+        found: dict[str, dict[str, dict[str, Any]]] = {each: {} for each in external_ids}
         asked = {each.lower(): each for each in external_ids}
         for result in answer["results"]:
             for name in self._names(result):
                 if each := asked.get(name.lower()):
-                    found[each].append(result)
-        return found
+                    found[each][result["id"]] = result  # once, though several of its addresses were asked for
+        return {each: list(results.values()) for each, results in found.items()}
 
     def _names(self, result: Mapping[str, Any]) -> set[str]:
         properties = result.get("properties") or {}

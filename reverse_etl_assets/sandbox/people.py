@@ -67,4 +67,4 @@ class People:
                 field: (at, who) if when == entry.updated_at else (when, who)
                 for field, (when, who) in entry.written.items()
             }
-            entry.updated_at = at
+            entry.updated_at = float(at)

@@ -10,8 +10,9 @@ import pytest
 
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RetryLater
-from reverse_etl_assets.records import Batch, Operation, Outcome, Status
+from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Quota, Status
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.destinations import test_contract
 
@@ -133,6 +134,127 @@ class FindsTheFirstOnly(HubSpot):
         return {key: ids for key, ids in found.items() if ids}
 
 
+class FillsGaps(HubSpot):
+    def _properties(self, record: Any) -> dict[str, str]:
+        return dict.fromkeys(self.target.fields, "") | super()._properties(record)
+
+
+class TakesGoneForUpdated(HubSpot):
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        for outcome in super().read_response(batch, response):
+            yield replace(outcome, status=Status.UPDATED, reason=None)
+
+
+class CountsWhatIsLeft(HubSpot):
+    @classmethod
+    def quota(cls, response: httpx.Response) -> Quota | None:
+        return Quota(int(response.headers.get("X-HubSpot-RateLimit-Daily-Remaining", -1)) + 10, 0)
+
+
+class ChangesWhatItReads(HubSpot):
+    async def read_records(self, external_ids: Any) -> Any:
+        found = await super().read_records(external_ids)
+        return {key: [self.change(held) for held in several] for key, several in found.items()}
+
+    def change(self, held: Current) -> Current:
+        raise NotImplementedError
+
+
+class ReadsFloats(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        value = held.fields["lifetime_value"]
+        return replace(held, fields={**held.fields, "lifetime_value": value and str(float(value))})
+
+
+class ReadsTimesForPeople(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        value = held.fields["trial_ends_at"]
+        return replace(held, fields={**held.fields, "trial_ends_at": value and value[:16].replace("T", " ")})
+
+
+class ReadsEmptyText(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        return replace(held, fields={name: value or "" for name, value in held.fields.items()})
+
+
+class LeavesOutWhatIsEmpty(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        return replace(held, fields={name: value for name, value in held.fields.items() if value})
+
+
+class MistakesFields(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        return replace(held, fields={**held.fields, "segment": held.fields["interests"]})
+
+
+class MistakesRecords(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        return replace(held, destination_id=held.destination_id[::-1])
+
+
+class TellsTimesWithoutAZone(ChangesWhatItReads):
+    def change(self, held: Current) -> Current:
+        return replace(held, changed_at=held.changed_at and held.changed_at.replace(tzinfo=None))
+
+
+class KnowsNobodyWhoIsAbsent(HubSpot):
+    async def read_records(self, external_ids: Any) -> Any:
+        return {key: held for key, held in (await super().read_records(external_ids)).items() if held}
+
+
+class FindsOnlyTheSameCase(HubSpot):
+    async def read_records(self, external_ids: Any) -> Any:
+        found = await super().read_records(external_ids)
+        return {key: held if key.islower() else [] for key, held in found.items()}
+
+
+class ReadsTheFirstOfSeveral(Salesforce):
+    async def read_records(self, external_ids: Any) -> Any:
+        return {key: held[:1] for key, held in (await super().read_records(external_ids)).items()}
+
+
+class PromisesLongReads(HubSpot):
+    read_limit = 101
+
+
+class TakesSilenceForAbsence(HubSpot):
+    async def read_records(self, external_ids: Any) -> Any:
+        try:
+            return await super().read_records(external_ids)
+        except RetryLater:
+            return {key: [] for key in external_ids}
+
+
+class WritesWhileItReads(HubSpot):
+    async def read_records(self, external_ids: Any) -> Any:
+        found = await super().read_records(external_ids)
+        inputs = [{"id": held.destination_id, "properties": {"city": "x"}} for each in found.values() for held in each]
+        await self.exchange(self._post("batch/update", {"inputs": inputs}))
+        return found
+
+
+class ComparesToTheLetter(HubSpot):
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return bool(sent == held)
+
+
+class ComparesWithoutZones(HubSpot):
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        if field == "trial_ends_at" and sent and held:
+            return bool(sent[:19] == held[:19])
+        return super().same(field, sent, held)
+
+
+class ForgivesEverything(HubSpot):
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return True
+
+
+class TakesNoValueForAnyValue(HubSpot):
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return sent is None or held is None or super().same(field, sent, held)
+
+
 @pytest.mark.parametrize(
     ("flawed", "test"),
     [
@@ -162,9 +284,32 @@ class FindsTheFirstOnly(HubSpot):
         (StopsAtTheFirstProblem, "test_check_names_everything_that_is_wrong_at_once"),
         (ForgetsToDelete, "test_a_delete_removes_and_a_second_one_does_no_harm"),
         (FindsTheFirstOnly, "test_found_ids_are_those_of_the_records"),
+        (FillsGaps, "test_a_partial_write_leaves_the_other_fields_alone"),
+        (TakesGoneForUpdated, "test_an_update_of_a_record_that_is_gone_is_skipped"),
+        (CountsWhatIsLeft, "test_what_is_told_of_the_quota_makes_sense"),
+        (ReadsFloats, "test_what_was_read_can_be_written_back"),
+        (ReadsTimesForPeople, "test_what_was_read_can_be_written_back"),
+        (ReadsEmptyText, "test_a_field_without_a_value_is_none"),
+        (LeavesOutWhatIsEmpty, "test_a_field_without_a_value_is_none"),
+        (LeavesOutWhatIsEmpty, "test_what_had_no_value_can_be_written_back"),
+        (MistakesFields, "test_what_was_written_is_read"),
+        (MistakesRecords, "test_what_was_written_is_read"),
+        (TellsTimesWithoutAZone, "test_the_time_of_a_change_is_in_utc_and_does_not_go_back"),
+        (KnowsNobodyWhoIsAbsent, "test_a_record_that_is_not_there_is_none"),
+        (FindsOnlyTheSameCase, "test_a_key_is_told_as_it_was_asked"),
+        (ReadsTheFirstOfSeveral, "test_all_records_of_a_key_are_told"),
+        (PromisesLongReads, "test_more_records_than_one_read_takes"),
+        (TakesSilenceForAbsence, "test_an_answer_that_says_nothing_is_no_absence"),
+        (WritesWhileItReads, "test_reading_changes_nothing"),
+        (ComparesToTheLetter, "test_same_tells_values_apart"),
+        (ComparesToTheLetter, "test_same_forgives_what_cannot_be_held"),
+        (ComparesWithoutZones, "test_same_forgives_what_cannot_be_held"),
+        (ForgivesEverything, "test_same_tells_values_apart"),
+        (TakesNoValueForAnyValue, "test_same_tells_values_apart"),
     ],
 )
 def test_a_flaw_is_found(sandbox: Sandbox, flawed: type[HttpDestination[Any, Any]], test: str) -> None:
-    suite = type("Suite", (test_contract.TestHubSpot,), {"destination": flawed})()
+    whole = test_contract.TestSalesforce if issubclass(flawed, Salesforce) else test_contract.TestHubSpot
+    suite = type("Suite", (whole,), {"destination": flawed})()
     with pytest.raises((AssertionError, DestinationError)):
         getattr(suite, test)(sandbox)

@@ -22,6 +22,8 @@ from hubspot.crm.properties import PropertyCreate
 
 from reverse_etl_assets.sandbox import Sandbox
 
+from .conftest import Clock
+
 
 def upsert(hs: hubspot.Client, *inputs: dict[str, Any]) -> Any:
     body = BatchInputSimplePublicObjectBatchInputUpsert(inputs=list(inputs))
@@ -183,3 +185,64 @@ def test_a_custom_object_by_type_id(hs: hubspot.Client) -> None:
     row = {"id": "u1", "idProperty": "external_id", "properties": {"active_users": "5"}, "objectWriteTraceId": "0"}
     answer = hs.crm.objects.batch_api.upsert("2-1001", {"inputs": [row]})
     assert answer.results[0].properties["active_users"] == "5"
+
+
+def read(hs: hubspot.Client, *ids: str, by: str | None = "email") -> Any:
+    asked = BatchReadInputSimplePublicObjectId(
+        id_property=by,
+        properties=["email", "city", "lead_score", "interests"],
+        properties_with_history=[],
+        inputs=[{"id": each} for each in ids],
+    )
+    return hs.crm.contacts.batch_api.read(asked)
+
+
+def test_reading_several_properties_and_who_is_missing(hs: hubspot.Client) -> None:
+    upsert(hs, person("a@example.com", "a", city="Bern", lead_score="10.50"), person("b@example.com", "b", city=""))
+    answer = read(hs, "A@example.com", "b@example.com", "c@example.com", "d@example.com")
+    told = {result.properties["email"]: result.properties for result in answer.results}
+    assert {name: told["a@example.com"][name] for name in ("city", "lead_score", "interests")} == {
+        "city": "Bern",
+        "lead_score": "10.50",
+        "interests": None,
+    }
+    assert told["b@example.com"]["city"] is None
+    [error] = answer.errors
+    assert (answer.num_errors, error.category) == (1, "OBJECT_NOT_FOUND")
+    assert sorted(error.context["ids"]) == ["c@example.com", "d@example.com"]
+
+
+def test_every_write_moves_the_time_of_change(hs: hubspot.Client, sandbox: Sandbox, clock: Clock) -> None:
+    made = upsert(hs, person("a@example.com", "a", city="Bern")).results[0]
+    seen = [made.updated_at]
+    clock.now += 0.25
+    upsert(hs, person("a@example.com", "a", city="Bern"))
+    seen.append(read(hs, made.id, by=None).results[0].updated_at)
+    clock.now += 0.25
+    sandbox.edit("hubspot", "contacts", made.id, {"city": "Basel"})
+    found = read(hs, made.id, by=None).results[0]
+    seen.append(found.updated_at)
+    assert seen == sorted(set(seen))
+    assert (found.properties["city"], found.created_at) == ("Basel", seen[0])
+
+
+def test_a_contact_is_found_by_another_of_its_addresses(hs: hubspot.Client, sandbox: Sandbox) -> None:
+    held = {"email": "ann@example.com", "hs_additional_emails": "old@example.com;Older@Example.com"}
+    made = sandbox.add("hubspot", "contacts", held)
+    assert [result.id for result in read(hs, "OLDER@example.com").results] == [made]
+    again = upsert(hs, person("old@example.com", "a", city="Bern")).results[0]
+    assert (again.new, again.id, again.properties["email"]) == (False, made, "ann@example.com")
+    with pytest.raises(ApiException) as caught:
+        hs.crm.contacts.basic_api.create({"properties": {"email": "old@example.com"}, "associations": []})
+    assert caught.value.status == 409
+    sandbox.edit("hubspot", "contacts", made, {"hs_additional_emails": ""})
+    assert upsert(hs, person("old@example.com", "a")).results[0].new is True
+
+
+def test_writing_a_deleted_record(hs: hubspot.Client, sandbox: Sandbox) -> None:
+    made = upsert(hs, person("a@example.com", "a")).results[0]
+    sandbox.remove("hubspot", "contacts", made.id)
+    body = BatchInputSimplePublicObjectBatchInput(inputs=[{"id": made.id, "properties": {"city": "Bern"}}])
+    answer = hs.crm.contacts.batch_api.update(body)
+    assert answer.results == []
+    assert [(error.category, error.context["ids"]) for error in answer.errors] == [("OBJECT_NOT_FOUND", [made.id])]

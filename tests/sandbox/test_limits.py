@@ -51,6 +51,14 @@ def test_hubspot_daily_limit(hubspot_http: httpx.Client, sandbox: Sandbox, clock
     assert hubspot_http.get(CONTACTS).status_code == 200
 
 
+def test_hubspot_counts_what_other_tools_use(hubspot_http: httpx.Client, sandbox: Sandbox) -> None:
+    sandbox.settings.change({"hubspot_daily_requests": 10, "hubspot_other_requests": 9})
+    answers = [hubspot_http.get(CONTACTS) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert [answer.headers["X-HubSpot-RateLimit-Daily-Remaining"] for answer in answers] == ["0", "0"]
+    assert answers[0].headers["X-HubSpot-RateLimit-Daily"] == "10"
+
+
 def test_hubspot_search_has_its_own_limit_and_no_headers(hubspot_http: httpx.Client, clock: Clock) -> None:
     answers = [hubspot_http.post(f"{CONTACTS}/search", json={}) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]

@@ -18,6 +18,8 @@ from simple_salesforce.exceptions import (
 
 from reverse_etl_assets.sandbox import Sandbox
 
+from .conftest import Clock
+
 
 def test_upsert_creates_then_updates(sf: Salesforce, sandbox: Sandbox) -> None:
     assert sf.Contact.upsert("External_Id__c/c1", {"LastName": "Lovelace"}) == 201
@@ -118,6 +120,87 @@ def test_query_all_shows_deleted_records(sf: Salesforce) -> None:
     assert sf.query("SELECT Id FROM Account")["totalSize"] == 0
     deleted = sf.query_all("SELECT Id, IsDeleted FROM Account", include_deleted=True)["records"]
     assert [(row["Id"], row["IsDeleted"]) for row in deleted] == [(made["id"], True)]
+
+
+def test_query_reads_parents(sf: Salesforce, sandbox: Sandbox) -> None:
+    acme = sf.Account.create({"Name": "Acme", "External_Id__c": "acme"})["id"]
+    sf.Contact.create({"LastName": "A", "AccountId": acme})
+    sf.Contact.create({"LastName": "B"})
+    soql = "SELECT LastName, Account.External_Id__c, Account.Name, AccountId FROM Contact ORDER BY LastName"
+    first, second = sf.query_all(soql)["records"]
+    assert dict(first["Account"]) == {
+        "attributes": {"type": "Account", "url": f"/services/data/v60.0/sobjects/Account/{acme}"},
+        "External_Id__c": "acme",
+        "Name": "Acme",
+    }
+    assert (first["AccountId"], second["Account"], second["AccountId"]) == (acme, None, None)
+    for wrong, said in (("Acount.Name", "understand relationship 'Acount'"), ("Account.Nope", "No such column 'Nope'")):
+        with pytest.raises(SalesforceMalformedRequest, match=said):
+            sf.query(f"SELECT {wrong} FROM Contact")
+    with pytest.raises(SalesforceMalformedRequest, match="duplicate field selected"):
+        sf.query("SELECT Id, LastName, id FROM Contact")
+
+
+def test_every_write_moves_the_times_of_change(sf: Salesforce, sandbox: Sandbox, clock: Clock) -> None:
+    made = sf.Contact.create({"LastName": "A"})["id"]
+
+    def times() -> set[str]:
+        [row] = sf.query(f"SELECT LastModifiedDate, SystemModstamp FROM Contact WHERE Id = '{made}'")["records"]
+        return {row["LastModifiedDate"], row["SystemModstamp"]}
+
+    seen = [times()]
+    for write in (
+        lambda: sf.Contact.update(made, {"LastName": "B"}),
+        lambda: sandbox.edit("salesforce", "Contact", made, {"LastName": "C"}),
+    ):
+        clock.now += 2.5
+        write()
+        seen.append(times())
+    assert [len(both) for both in seen] == [1, 1, 1]
+    assert len({min(both) for both in seen}) == 3
+    assert all(min(both).endswith(".000+0000") for both in seen)
+
+
+def test_values_as_salesforce_keeps_them(sf: Salesforce) -> None:
+    given = {
+        "LastName": "  Ray ",
+        "Department": "   ",
+        "Interests__c": "tea;coffee;tea",
+        "Call_Me_At__c": "10:30:00",
+        "Trial_Ends_At__c": "2026-01-31T12:00:00.987Z",
+        "Churn_Risk__c": 0.123456,
+    }
+    held = sf.Contact.get(sf.Contact.create(given)["id"])
+    assert {name: held[name] for name in given} == {
+        "LastName": "Ray",
+        "Department": None,
+        "Interests__c": "coffee;tea",
+        "Call_Me_At__c": "10:30:00.000Z",
+        "Trial_Ends_At__c": "2026-01-31T12:00:00.000+0000",
+        "Churn_Risk__c": 0.123456,
+    }
+    for wrong in ({"Interests__c": "tea;gin"}, {"Call_Me_At__c": "25:00:00Z"}, {"Call_Me_At__c": "noon"}):
+        with pytest.raises(SalesforceMalformedRequest):
+            sf.Contact.create({"LastName": "A"} | wrong)
+
+
+def test_writing_a_deleted_record(sf: Salesforce, sandbox: Sandbox) -> None:
+    made = sf.Contact.create({"LastName": "A"})["id"]
+    sandbox.remove("salesforce", "Contact", made)
+    with pytest.raises(SalesforceResourceNotFound, match="ENTITY_IS_DELETED"):
+        sf.Contact.update(made, {"LastName": "B"})
+    path, row = "composite/sobjects", {"attributes": {"type": "Contact"}, "id": made, "LastName": "B"}
+    [result] = sf.restful(path, method="PATCH", json={"records": [row]})
+    assert (result["success"], result["errors"][0]["statusCode"]) == (False, "ENTITY_IS_DELETED")
+
+
+def test_other_tools_use_the_allowance_too(sf: Salesforce, sandbox: Sandbox) -> None:
+    sandbox.settings.change({"salesforce_daily_requests": 10, "salesforce_other_requests": 8})
+    sf.query("SELECT Id FROM Contact")
+    assert (sf.api_usage["api-usage"].used, sf.api_usage["api-usage"].total) == (9, 10)
+    sf.query("SELECT Id FROM Contact")
+    with pytest.raises(SalesforceRefusedRequest, match="REQUEST_LIMIT_EXCEEDED"):
+        sf.query("SELECT Id FROM Contact")
 
 
 def test_an_expired_session(sf: Salesforce, sandbox: Sandbox) -> None:
