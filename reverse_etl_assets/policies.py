@@ -32,7 +32,7 @@ class Limit(Strict):
     rows: Annotated[int, Field(ge=0)] | None = None
     """A number of rows."""
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Of the guard's own whole, mostly the synced rows."""
+    """Of the rows that the guard names, mostly the synced rows."""
 
     @property
     def is_set(self) -> bool:
