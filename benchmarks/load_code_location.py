@@ -19,9 +19,10 @@ SYNC = """
 sync: contacts_{number}
 model: customer_traits
 destination: hubspot
-object: contacts
+object: 2-{number}
 primary_key: email
 mapping: {{email: email, firstname: first_name, lastname: last_name, company: company, country: country}}
+allow_pii: {{email: They are matched by it., first_name: They are greeted by it., last_name: They are greeted by it.}}
 sync_mode: mirror
 schedule: {schedule}
 owners: ["team:marketing"]

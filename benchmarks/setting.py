@@ -11,10 +11,11 @@ import duckdb
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.registry import destination_type
 from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Account, Environment
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 FIELDS = ("firstname", "lastname", "company", "city", "phone", "jobtitle", "website", "zip", "state", "external_id")

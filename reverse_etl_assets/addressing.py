@@ -24,7 +24,7 @@ def addressed(work: Work, found: Mapping[str, Sequence[str]]) -> tuple[list[Outb
         if len(ids) == 1:
             rows.append(replace(row, record=replace(row.record, destination_id=ids[0])))
         else:
-            outcomes.append((row.number, _not_addressable(row, [str(i) for i in ids])))
+            outcomes.append((row.number, not_addressable(row, [str(i) for i in ids])))
     return rows, outcomes
 
 
@@ -33,7 +33,8 @@ def _unknown(row: OutboxRow) -> bool:
     return row.operation is Operation.UPDATE or row.record.destination_id is None
 
 
-def _not_addressable(row: OutboxRow, ids: Sequence[str]) -> Outcome:
+def not_addressable(row: OutboxRow, ids: Sequence[str]) -> Outcome:
+    """The outcome of a row whose key belongs to no record, or to several: nobody may guess which is meant."""
     key = row.record.key
     if ids:
         message = f"{len(ids)} records carry this key: {', '.join(ids[:5])}"

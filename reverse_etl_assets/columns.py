@@ -6,7 +6,7 @@ from functools import cached_property
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec import IfNull, Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
 
@@ -23,6 +23,7 @@ class Column:
     expression: str
     sql_type: str
     literal: str = ""
+    keeps_null: bool = False  # NULL in the model leaves the field alone
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class Columns:
     sync: Sync
     types: Mapping[str, str]  # of the model's columns, by lower-cased name
     fold_case: bool
+    partial: bool = False  # a changed row goes out with its changed fields alone
 
     @classmethod
-    def of(cls, sync: Sync, model_types: Mapping[str, str], *, fold_case: bool) -> "Columns":
+    def of(cls, sync: Sync, model_types: Mapping[str, str], *, fold_case: bool, partial: bool = False) -> "Columns":
         """Raises StateError if the built model lacks a column that the sync needs."""
         types = {name.lower(): sql_type for name, sql_type in model_types.items()}
         missing = [name for name in sync.columns if name.lower() not in types]
@@ -46,7 +48,7 @@ class Columns:
                 field_type(types[name.lower()])
             except StateError as error:
                 raise StateError(f"model {sync.model}, column {name}: {error}") from None
-        return cls(sync, types, fold_case)
+        return cls(sync, types, fold_case, partial)
 
     @cached_property
     def target(self) -> Target:
@@ -71,7 +73,8 @@ class Columns:
                 expression, sql_type = quote(source.column), self.types[source.column.lower()]
             else:
                 expression, sql_type = _constant(source.constant)
-            found.append(Column(quote(field), expression, sql_type, literal(field)))
+            keeps_null = source.null is IfNull.KEEP
+            found.append(Column(quote(field), expression, sql_type, literal(field), keeps_null))
         return found
 
     @cached_property
@@ -91,9 +94,17 @@ class Columns:
         escaped = [f"replace(replace(coalesce({text}, ''), '\\', '\\\\'), '|', '\\|')" for text in texts]
         return " || '|' || ".join(escaped)
 
-    def pack(self, relation: str | None) -> str:
-        """The fields as one struct, from a relation that has them or from the model's own row."""
+    def pack(self, relation: str | None, otherwise: str | None = None) -> str:
+        """The fields as one struct, from a relation that has them or from the model's own row.
+
+        Fields that keep what is there when they are NULL are then taken from the relation `otherwise`.
+        """
         values = [f"{relation}.{f.name}" if relation else f.expression for f in self.fields]
+        if otherwise:
+            values = [
+                f"coalesce({value}, {otherwise}.{f.name})" if f.keeps_null else value
+                for f, value in zip(self.fields, values, strict=True)
+            ]
         return "{" + ", ".join(f"{f.literal}: {value}" for f, value in zip(self.fields, values, strict=True)) + "}"
 
     @cached_property

@@ -7,21 +7,31 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import ledger, row_history
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.plan import Plan, Prefilter
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.policies import BeforeImages
+from reverse_etl_assets.records import Operation
+from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 
 
 def columns_of(sync: Sync, destination: type[HttpDestination[Any, Any]], types: Mapping[str, str]) -> Columns:
     """The sync's columns over a built model; keys are compared as the destination compares them."""
     columns = Columns.of(sync, types, fold_case=False)
     capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
-    return Columns.of(sync, types, fold_case=capabilities.fold_case)
+    partial = OPERATIONS[sync.sync_mode] & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
+    partial = partial and sync.sync_mode is not SyncMode.FULL_REFRESH
+    return Columns.of(sync, types, fold_case=capabilities.fold_case, partial=partial)
+
+
+def reads_back(sync: Sync, destination: type[HttpDestination[Any, Any]]) -> bool:
+    """Whether a run looks at each record before it writes it: for a field rule, or for the values an undo puts back."""
+    if sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND) or not hasattr(destination, "read_records"):
+        return False
+    return sync.reads_current_values or sync.before_images is BeforeImages.DESTINATION
 
 
 def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | None:
@@ -38,7 +48,8 @@ def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | N
 
 def guard_findings(sync: Sync, journal: Journal, plan: Plan) -> list[Finding]:
     """What the guards say of a plan, given the sync's history and the last results of the model's tests."""
-    done = [run.model_rows for run in journal.history(sync.sync) if run.status is RunStatus.DONE]
+    now = journal.clock()
+    counts = journal.row_counts(sync.sync, recent=row_history.RECENT, since=now - row_history.LOOK_BACK)
+    history = [row_history.EarlierRun(at, rows) for at, rows in counts]
     results = {result.test: result.status for result in journal.model_results(sync.model)}
-    counts = [rows for rows in done if rows is not None]
-    return judge(plan, sync.guards, earlier_row_counts=counts, model_results=results)
+    return judge(plan, sync.guards, history=history, now=now, model_results=results)

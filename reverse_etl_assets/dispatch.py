@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reverse_etl_assets.addressing import addressed, to_look_up
-from reverse_etl_assets.destinations.base import Destination, FindsRecords, RunsJobs, encode_json
+from reverse_etl_assets.destinations.base import Destination, FindsRecords, ReadsRecords, RunsJobs, encode_json
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
+    BudgetSpent,
     CheckFailed,
     ConfigurationError,
     ContractViolation,
@@ -21,19 +22,24 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
 )
+from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.feed import Feed, Work
 from reverse_etl_assets.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.journal_records import Answer, Stopped
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer
-from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowError, Status
+from reverse_etl_assets.policies import InFlight
+from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Reason, RowError, Status
 from reverse_etl_assets.retries import Halted, Patience, Retries
 
 T = TypeVar("T")
 
 STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
 """Errors that no later batch would escape."""
+_READ_BEFORE_JOB = 10_000
+"""Rows of one job where each record is read first: a job must not begin hours after its first record was read."""
 _HOPELESS = 25
 """Rows refused one by one, out of batches, with no request accepted yet: then the fault is not the rows'."""
 
@@ -47,6 +53,10 @@ class Dispatched:
     """Why rows were left unsent, if any were."""
     failed: bool = False
     """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
+    unsent: Reason = Reason.STOPPED
+    """Why rows were left unsent, as their outcome says it."""
+    window: FailureWindow | None = None
+    """How many of the latest rows failed; if the run is guarded in flight."""
 
 
 class Dispatcher:
@@ -60,6 +70,8 @@ class Dispatcher:
         *,
         sync: str,
         job_operations: frozenset[Operation] = frozenset(),
+        rules: FieldRules | None = None,
+        in_flight: InFlight | None = None,
         patience: Patience | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> None:
@@ -69,8 +81,9 @@ class Dispatcher:
         self.pacer = pacer
         self.sync = sync
         self.patience = patience or Patience()
-        self.report = Dispatched()
+        self.report = Dispatched(window=FailureWindow(in_flight) if in_flight else None)
         self._job_operations = job_operations
+        self._rules = rules
         self._on_progress = on_progress
         self._retries = Retries(pacer, self.patience)
         self._in_flight: set[asyncio.Task[Any]] = set()
@@ -105,13 +118,21 @@ class Dispatcher:
 
     def _limits(self, operation: Operation) -> tuple[int, int]:
         if operation in self._job_operations and isinstance(self.destination, RunsJobs):
-            return self.destination.job_max_rows, self.destination.job_max_bytes
+            rows = self.destination.job_max_rows
+            return min(rows, _READ_BEFORE_JOB) if self._rules else rows, self.destination.job_max_bytes
         return self.capabilities.max_rows, self.capabilities.max_bytes
 
     def _halt(self, why: str, *, failed: bool = False) -> None:
         if not self._retries.halted.is_set():
             self.report.stopped, self.report.failed = why, failed
             self._retries.halted.set()
+
+    def _halt_on(self, error: DestinationError | ConfigurationError) -> None:
+        """No later batch would escape the error; a spent budget is no failure, the next day goes on."""
+        spent = isinstance(error, BudgetSpent)
+        if spent and not self._retries.halted.is_set():
+            self.report.unsent = Reason.BUDGET
+        self._halt(str(error), failed=not spent)
 
     async def _work(self, feed: Feed) -> None:
         while not self._retries.halted.is_set() and (work := await feed.next()):
@@ -127,7 +148,11 @@ class Dispatcher:
 
     async def _deliver(self, work: Work) -> Work | None:
         """Take a batch to its end. Returns the rows that the destination wants to see again."""
-        rows = await self._locate(work) if work.operation in self.capabilities.needs_id else work.rows
+        rows = work.rows
+        if self._rules and work.operation is not Operation.INSERT:
+            rows = await self._look_first(work, self._rules)
+        elif work.operation in self.capabilities.needs_id:
+            rows = await self._locate(work)
         if not rows:
             return None
         work = replace(work, rows=rows)
@@ -146,7 +171,7 @@ class Dispatcher:
         except Ambiguous as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error)
         except STOPPING as error:
-            self._halt(str(error), failed=True)
+            self._halt_on(error)
         return None
 
     def _lose_hope(self, error: RequestRejected) -> None:
@@ -154,6 +179,17 @@ class Dispatcher:
         self._refused += 1
         if self._refused == _HOPELESS and not self._accepted and self.capabilities.max_rows > 1:
             self._halt(f"every request was refused, down to {_HOPELESS} single rows: {error}", failed=True)
+
+    def _watch(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Stop when too many of the latest rows failed; what was skipped says nothing of the rows to come."""
+        window = self.report.window
+        if window is None:
+            return
+        for _, outcome in outcomes:
+            if outcome.status is not Status.SKIPPED:
+                window.add(outcome.status is Status.FAILED)
+        if window.tripped:
+            self._halt(f"guard in_flight: {window.finding.message}", failed=True)
 
     async def _bisect(self, work: Work) -> Work | None:
         """Find the bad row of a batch that was refused as a whole, by sending its halves."""
@@ -171,7 +207,7 @@ class Dispatcher:
 
     async def _send(self, work: Work, last: bool) -> Work | None:
         batch = self._batch(work)
-        number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+        number = await self._begin(work)
         try:
             outcomes = self._checked(batch, await self._guarded(self.destination.send(batch)))
         except Ambiguous as error:
@@ -190,7 +226,7 @@ class Dispatcher:
     async def _run_job(self, work: Work, last: bool) -> Work | None:
         assert isinstance(self.destination, RunsJobs)  # noqa: S101 - only then are there job operations
         batch = self._batch(work)
-        number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+        number = await self._begin(work)
         try:
             job = await self._guarded(self.destination.open_job(batch))
         except Ambiguous as error:  # an empty job at worst
@@ -253,13 +289,42 @@ class Dispatcher:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
             return []
         except STOPPING as error:
-            self._halt(str(error), failed=True)
+            self._halt_on(error)
             return []
         rows, outcomes = addressed(work, found)
         if outcomes:
             number = await self.writer.begin(work.operation, [number for number, _ in outcomes])
             await self._answer(number, outcomes)
         return rows
+
+    async def _look_first(self, work: Work, rules: FieldRules) -> list[OutboxRow]:
+        """Read the rows' records and apply the field rules; rows that need no write get their outcome here."""
+        assert isinstance(self.destination, ReadsRecords)  # noqa: S101 - only then are there rules
+        new = [row for row in work.rows if row.note is None]
+        found: dict[str, Sequence[Current]] = {}
+        try:
+            for start in range(0, len(new), self.destination.read_limit):
+                ids = [row.record.external_id for row in new[start : start + self.destination.read_limit]]
+                found.update(await self._retries.call(partial(self._read, ids)))
+        except (RetryLater, RequestRejected, Ambiguous) as error:
+            await self._settle_all(replace(work, rows=new), Reason.UNAVAILABLE, error)
+            return [row for row in work.rows if row.note]
+        except STOPPING as error:
+            self._halt_on(error)
+            return []
+        verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in new]
+        if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
+            number = await self._begin(replace(work, rows=[row for row, _ in settled]))
+            await self._answer(number, [(row.number, outcome) for row, outcome in settled])
+        return [row for row in work.rows if row.note] + [verdict.row for verdict in verdicts if not verdict.outcome]
+
+    async def _read(self, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[Current]]:
+        assert isinstance(self.destination, ReadsRecords)  # noqa: S101 - only then are there rules
+        return await self._guarded(self.destination.read_records(ids))
+
+    async def _begin(self, work: Work) -> int:
+        notes = [row.note for row in work.rows if row.note]
+        return await self.writer.begin(work.operation, [row.number for row in work.rows], notes)
 
     async def _find(self, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[str]]:
         assert isinstance(self.destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
@@ -295,7 +360,9 @@ class Dispatcher:
         again: list[OutboxRow] = []
         for row in work.rows:
             outcome = outcomes.get(row.record.key) or self._unanswered(row.record.key, work.operation)
-            if outcome.retry and not last:
+            if row.full is not None and _met_no_record(outcome):
+                again.append(replace(row, record=replace(row.record, fields=row.full), full=None))
+            elif outcome.retry and not last:
                 again.append(row)
             else:
                 final.append((row.number, outcome.given_up()))
@@ -309,7 +376,7 @@ class Dispatcher:
     async def _settle_all(self, work: Work, reason: Reason, error: DestinationError, number: int | None = None) -> None:
         """The same failure for every row of a batch."""
         if number is None:
-            number = await self.writer.begin(work.operation, [row.number for row in work.rows])
+            number = await self._begin(work)
         said = RowError(str(error), getattr(error, "code", None), getattr(error, "field", None))
         outcomes = [(row.number, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows]
         await self._answer(number, outcomes)
@@ -318,7 +385,13 @@ class Dispatcher:
         answers = [Answer(row, o.status, o.reason, o.destination_id, o.error, o.inferred) for row, o in outcomes]
         await self.writer.answer(number, answers)
         self.report.statuses.update(outcome.status.value for _, outcome in outcomes)
+        self._watch(outcomes)
         self._on_progress(self.report.statuses)
+
+
+def _met_no_record(outcome: Outcome) -> bool:
+    """Changed fields alone were sent for a record that somebody has deleted: it has to be made of all fields."""
+    return outcome.status is Status.CREATED or outcome.reason in (Reason.REJECTED, Reason.NOT_FOUND)
 
 
 def idempotency_key(sync: str, operation: Operation, records: Sequence[Any]) -> str:

@@ -3,9 +3,9 @@
 All functions take a connection on which the sync's state is attached as `state`.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,15 +13,17 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_records import SentBatch
+from reverse_etl_assets.journal_records import Note, SentBatch
 from reverse_etl_assets.records import FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.warehouses.duckdb import field_type
 
-FORMAT = "1"
+FORMAT = "2"
+_FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
 _OPERATIONS = {operation.value: operation for operation in Operation}
 _CHUNK = 5_000  # rows in memory at once while streaming and folding
 
@@ -29,19 +31,29 @@ _CHUNK = 5_000  # rows in memory at once while streaming and folding
 def settled(relation: str) -> str:
     """SQL that is true for an outcome after which destination and row agree."""
     done = f"{relation}.status in ('{Status.CREATED}', '{Status.UPDATED}', '{Status.DELETED}')"
-    there = f"{relation}.reason in ('{Reason.ALREADY_EXISTS}', '{Reason.ALREADY_GONE}')"
+    agreed = (Reason.ALREADY_EXISTS, Reason.ALREADY_GONE, Reason.SAME, Reason.KEPT)
+    reasons = ", ".join(f"'{reason}'" for reason in agreed)
+    there = f"{relation}.reason in ({reasons})"
     return f"coalesce({done} or {there}, false)"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A row to send: its number in the outbox, what to do, and the record."""
+    """A row to send: its number in the outbox, what to do, and the record with the fields that go out."""
 
     number: int
     operation: Operation
     record: Record
     size: int
     """Bytes of the fields as JSON."""
+    full: Mapping[str, Any] | None = None
+    """All mapped fields, where only some go out."""
+    base: Mapping[str, Any] | None = None
+    """What the destination last acknowledged, for rows that are looked at before they are written."""
+    row_time: datetime | None = None
+    """When the row was changed in the warehouse (UTC), by the sync's `updated_at`."""
+    note: Note | None = None
+    """What was read of the record; a row that has one is not read again."""
 
 
 def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
@@ -49,7 +61,7 @@ def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     con.execute(render("state"))
     claim(con, columns)
     keys = [f"{key.name} {key.sql_type}" for key in columns.keys]
-    fixed = ["_retl_key varchar", "_retl_id varchar", "_retl_run varchar", *keys]
+    fixed = [*(f"{name} {sql_type}" for name, sql_type in _FIXED.items()), *keys]
     con.execute(f"create table if not exists state.synced ({', '.join(fixed)})")
     present = {row[0]: row[1] for row in con.execute("describe state.synced").fetchall()}
     if list(present.items())[len(fixed) :] != [(unquoted(f.name), f.sql_type) for f in columns.fields]:
@@ -61,24 +73,35 @@ def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
 def fitted(columns: Columns, present: Mapping[str, str]) -> list[str]:
     """What to select from synced rows of the columns `present` so that they fit the mapping of now.
 
-    A row that the destination was not told as the mapping has it now, because a field is new or its value is another
-    in its new type, has no `_retl_run`: it has to be sent whatever its values.
+    Fields that the destination was not told as the mapping has them now, because they are new or their value is another
+    in its new type, are named in `_retl_untold`: they have to be sent whatever their values.
     """
     stored = {name.lower(): sql_type for name, sql_type in present.items()}
-    told, fields = ["true"], []
+    untold, fields = [], []
     for field in columns.fields:
         before = stored.get(unquoted(field.name).lower())
         value = field.name
         if before != field.sql_type:
             value = f"try_cast({field.name} as {field.sql_type})"
             if before and field_type(before) is field_type(field.sql_type) is not FieldType.JSON:
-                told.append(f"try_cast({value} as {before}) is not distinct from {field.name}")
+                untold.append(
+                    f"case when try_cast({value} as {before}) is distinct from {field.name} then {field.literal} end"
+                )
             else:
                 value = f"null::{field.sql_type}"
-                told.append("false")
+                untold.append(field.literal)
         fields.append(f"{value} as {field.name}")
-    run = f"case when {' and '.join(told)} then _retl_run end as _retl_run"
-    return ["_retl_key", "_retl_id", run, *(key.name for key in columns.keys), *fields]
+    return ["_retl_key", "_retl_id", "_retl_run", _untold(columns, untold), *(k.name for k in columns.keys), *fields]
+
+
+def _untold(columns: Columns, more: Sequence[str]) -> str:
+    """The fields that a row's record was not told: those of before that are still mapped, and more. NULL if none."""
+    mapped = ", ".join(field.literal for field in columns.fields)
+    fields = (
+        f"list_distinct(list_filter(list_concat(coalesce(_retl_untold, []), [{', '.join(more)}]::varchar[]),"
+        f" lambda name: name in ({mapped})))"
+    )
+    return f"case when len({fields}) > 0 then {fields} end as _retl_untold"
 
 
 def unquoted(name: str) -> str:
@@ -127,10 +150,16 @@ def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None])
             con.execute("insert into state.facts values ($name, $value)", {"name": name, "value": value})
 
 
-def outbox_rows(con: duckdb.DuckDBPyConnection, columns: Columns) -> Generator[list[OutboxRow], None, None]:
-    """What is to be sent, in chunks: writes before deletes. Uses the connection until it is done or closed."""
+def outbox_rows(
+    con: duckdb.DuckDBPyConnection, columns: Columns, *, with_base: bool = False
+) -> Generator[list[OutboxRow], None, None]:
+    """What is to be sent, in chunks: writes before deletes. Uses the connection until it is done or closed.
+
+    `with_base` adds what the destination last acknowledged to each row.
+    """
     for deletes in (False, True):
-        yield from _read_outbox(con, columns, f"operation is not null and (operation = 'delete') = {deletes}")
+        which = f"operation is not null and (operation = 'delete') = {deletes}"
+        yield from _read_outbox(con, columns, which, with_base=with_base)
 
 
 def rows_by_number(con: duckdb.DuckDBPyConnection, columns: Columns, numbers: Iterable[int]) -> list[OutboxRow]:
@@ -139,19 +168,28 @@ def rows_by_number(con: duckdb.DuckDBPyConnection, columns: Columns, numbers: It
     return [row for chunk in _read_outbox(con, columns, "rowid in (select number from wanted)") for row in chunk]
 
 
-def _read_outbox(con: duckdb.DuckDBPyConnection, columns: Columns, condition: str) -> Iterator[list[OutboxRow]]:
+def _read_outbox(
+    con: duckdb.DuckDBPyConnection, columns: Columns, condition: str, *, with_base: bool = False
+) -> Iterator[list[OutboxRow]]:
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+    base = f"case when before is not null then {columns.json('before')} end" if with_base else "null"
     reader = con.sql(
         f"select rowid, operation, key, external_id, destination_id,"
-        f" case when after is not null then {columns.json('after')} else '{{}}' end as fields"
+        f" case when sent is not null then sent when after is not null then {columns.json('after')} else '{{}}' end,"
+        f" sent_fields, {base}, row_time"
         f" from state.outbox where {condition}"
     ).to_arrow_reader(_CHUNK)
     for chunk in reader:
         rows = zip(*(column.to_pylist() for column in chunk.columns), strict=True)
-        yield [
-            OutboxRow(number, _OPERATIONS[op], Record(key, external_id, decode(fields), destination_id), len(fields))
-            for number, op, key, external_id, destination_id, fields in rows
-        ]
+        batch = []
+        for number, op, key, external_id, destination_id, text, names, before, row_time in rows:
+            fields, full = decode(text), None
+            if names is not None:
+                fields, full = {name: fields[name] for name in names}, fields
+            record = Record(key, external_id, fields, destination_id)
+            known = decode(before) if before else None
+            batch.append(OutboxRow(number, _OPERATIONS[op], record, len(text), full, known, row_time))
+        yield batch
 
 
 def fold(
@@ -163,22 +201,25 @@ def fold(
     now: float,
     stopped: str,
     hold: frozenset[Operation],
+    unsent: Reason = Reason.STOPPED,
     retention_days: int = 90,
 ) -> None:
     """Bring a run's answers home in one transaction; folding a run again changes nothing.
 
-    `stopped` says why rows that were never sent were not. Ambiguous rows of the operations in `hold` are kept
-    back from later runs until a person says what became of them.
+    `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows of the operations in `hold` are
+    kept back from later runs until a person says what became of them.
     """
     facts = read_facts(con)
     if facts.get("folded_run") == run_id or facts.get("outbox_run") != run_id:
         return
-    _load_answers(con, batches)
-    names = {"run_id": run_id, "now": _timestamp(now)}
+    load_answers(con, batches)
+    names = {"run_id": run_id, "now": as_timestamp(now)}
     con.execute("begin")
     try:
         fields_json = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
-        con.execute(render("fold_outcomes", fields_json=fields_json), {**names, "stopped": stopped})
+        con.execute(
+            render("fold_outcomes", fields_json=fields_json), {**names, "stopped": stopped, "unsent": unsent.value}
+        )
         same_key = " and ".join(f"synced.{key.name} = outbox.{key.name}" for key in columns.keys)
         con.execute(
             "delete from state.synced as synced using state.outbox as outbox, answers"
@@ -186,11 +227,17 @@ def fold(
         )
         insert = render("fold_synced", keys=columns.keys, fields=columns.fields, settled=settled("answers"))
         con.execute(insert, {"run_id": run_id})
+        before = f"case when outbox.before is not null then {columns.json('outbox.before')} end"
+        con.execute(render("fold_images", before_json=before), {"run_id": run_id})
+        con.execute(render("fold_conflicts"), names)
+        con.execute(render("fold_written_over", settled=settled("answers")))
+        con.execute(render("fold_kept", settled=settled("answers")), names)
         _remember_unsettled(con, run_id, hold)
         con.execute(
             f"delete from state.outcomes where answered_at < $now::timestamp - interval {retention_days:d} day",
             {"now": names["now"]},
         )
+        con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
         new_facts: dict[str, str | None] = {"folded_run": run_id}
         if facts.get("outbox_newest"):
             new_facts["newest"] = facts["outbox_newest"]
@@ -217,68 +264,13 @@ def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, hold: froze
     )
 
 
-_ANSWERS = pa.schema(
-    [
-        ("number", pa.int64()),
-        ("priority", pa.int64()),
-        ("answered_at", pa.timestamp("us")),
-        *((name, pa.string()) for name in ("status", "reason", "code", "message", "field", "destination_id")),
-        ("inferred", pa.bool_()),
-    ]
-)
-
-
-def _load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -> None:
-    """The final answer of each row that was sent, as the temporary table `answers`."""
-    con.register("nothing", pa.table([[] for _ in _ANSWERS], schema=_ANSWERS))
-    con.execute("create or replace temp table answers as select * from nothing")
-    waiting: list[tuple[Any, ...]] = []
-    for batch in batches:
-        waiting.extend(_answer_rows(batch))
-        if len(waiting) >= _CHUNK:
-            _insert_answers(con, waiting)
-            waiting = []
-    _insert_answers(con, waiting)
-    row = con.execute("select count(*) - count(distinct number) from answers").fetchone()
-    if row and row[0]:  # rows that were sent more than once: the last answer counts
-        con.execute(
-            "create or replace temp table answers as select * from answers"
-            " qualify row_number() over (partition by number order by priority desc) = 1"
-        )
-
-
-def _answer_rows(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
-    if batch.answered_at is None:  # whatever else is known of these rows comes before this
-        why = "the request was sent, and the process ended before the answer came"
-        for number in batch.rows:
-            yield (number, -1, _timestamp(batch.sent_at), "failed", "ambiguous", None, why, None, None, False)
-        return
-    at = _timestamp(batch.answered_at)
-    for answer in batch.answers:
-        error = answer.error
-        yield (
-            answer.row,
-            batch.number,
-            at,
-            answer.status.value,
-            answer.reason.value if answer.reason else None,
-            error.code if error else None,
-            error.message if error else None,
-            error.field if error else None,
-            answer.destination_id,
-            answer.inferred,
-        )
-
-
-def _insert_answers(con: duckdb.DuckDBPyConnection, rows: list[tuple[Any, ...]]) -> None:
-    if rows:
-        con.register("chunk", pa.table([list(column) for column in zip(*rows, strict=True)], schema=_ANSWERS))
-        con.execute("insert into answers select * from chunk")
-        con.unregister("chunk")
-
-
-def _timestamp(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None)
+def kept_bases(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """Our last write of each field that the destination won, by key and field; None where we never wrote it."""
+    decode = msgspec.json.Decoder(Any, float_hook=Decimal).decode
+    found: dict[str, dict[str, Any]] = {}
+    for key, name, base in con.execute("select key, field, base from state.kept").fetchall():
+        found.setdefault(key, {})[name] = decode(base)
+    return found
 
 
 def counts(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.columns import Column, Columns
+from reverse_etl_assets.field_changes import FieldChange, count_field_changes
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS, SyncMode
 from reverse_etl_assets.sql import render
@@ -32,6 +33,7 @@ class Plan:
     to_send: Mapping[Operation, int]
     removed_known: bool
     newest: datetime | None = None
+    field_changes: tuple[FieldChange, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -79,13 +81,15 @@ def make_plan(
         to_send={Operation(op): n for op, n in _count(con, outbox, "operation").items() if op},
         removed_known=prefilter is None,
         newest=newest,
+        field_changes=count_field_changes(con, columns, outbox) if found.get("changed") else (),
     )
 
 
 def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None) -> dict[str, Any]:
     """What the SQL templates need to know."""
-    pairs = [f"model.{f.name} is distinct from synced.{f.name}" for f in columns.fields]
-    differs = " or ".join(["synced._retl_run is null", *pairs])  # not told as the mapping is now
+    pairs = [_differs(f) for f in columns.fields]
+    untold = " or ".join(_untold(f) for f in columns.fields)
+    differs = " or ".join([f"(synced._retl_untold is not null and ({untold}))", *pairs])
     model_keys = [f"model.{key.name}" for key in columns.keys]
     own_keys = [key.expression for key in columns.keys]
     raw_keys = [quote(name) for name in columns.sync.primary_key]
@@ -107,12 +111,41 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "key_text": columns.key_text(model_keys),
         "key_text_of_row": columns.key_text(own_keys),
         "differs": differs,
+        "changed": lambda field: f"{_differs(field)} or {_untold(field)}",
+        "sent_fields": _sent_fields(columns),
+        "pack_after": columns.pack("model", otherwise="synced"),
+        "row_time": quote(columns.sync.updated_at) if columns.sync.updated_at else None,
         "pack": columns.pack,
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
         "no_key_message": literal(f"the primary key ({key_columns}) is empty"),
         "duplicate_message": literal(" rows of the model share this primary key"),
     }
+
+
+def _differs(field: Column) -> str:
+    differs = f"model.{field.name} is distinct from synced.{field.name}"
+    return f"(model.{field.name} is not null and {differs})" if field.keeps_null else differs
+
+
+def _untold(field: Column) -> str:
+    """The destination was not told the field as the mapping has it now."""
+    untold = f"coalesce(list_contains(synced._retl_untold, {field.literal}), false)"
+    return f"(model.{field.name} is not null and {untold})" if field.keeps_null else untold
+
+
+def _sent_fields(columns: Columns) -> str:
+    """The names of the fields that go out; NULL is all of them."""
+    every = "null::varchar[]"
+    if any(field.keeps_null for field in columns.fields):
+        kept = "case when model.{0} is not null then {1} end"
+        names = [kept.format(f.name, f.literal) if f.keeps_null else f.literal for f in columns.fields]
+        every = f"list_filter([{', '.join(names)}], lambda name: name is not null)"
+    first = f"model.{columns.keys[0].name}"
+    changed = "changed_fields" if columns.partial else every
+    return (
+        f"case when {first} is null then null::varchar[] when synced._retl_key is null then {every} else {changed} end"
+    )
 
 
 def _measure(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns) -> tuple[int, int, Any]:

@@ -20,14 +20,16 @@ import msgspec
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
-from reverse_etl_assets.destinations.base import FindsRecords, RunsJobs
+from reverse_etl_assets.destinations.base import Account, FindsRecords, RunsJobs
 from reverse_etl_assets.guard import Finding, tripped
 from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation
+from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.sync import Account, Environment, exclusive
+from reverse_etl_assets.sync import exclusive
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
 _OUTBOX = "memory.main.outbox"
@@ -46,6 +48,12 @@ class PlannedRow:
     reason: str | None
     message: str | None
     fields: Mapping[str, tuple[Any, Any]]
+
+    def masked(self, mask: Mask) -> "PlannedRow":
+        """As it may be shown."""
+        values = {name: (mask.value(name, old), mask.value(name, new)) for name, (old, new) in self.fields.items()}
+        message = mask.text(self.message or "", {}, self.key) or self.message
+        return replace(self, key=mask.key(self.key), message=message, fields=values)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,13 @@ class Preview:
     @property
     def goes_out(self) -> bool:
         return not tripped(self.findings) and self.stop is None
+
+    def masked(self, mask: Mask) -> "Preview":
+        """As it may be shown."""
+        if not mask.hides:
+            return self
+        rows, refused = ([row.masked(mask) for row in part] for part in (self.rows, self.refused))
+        return replace(self, rows=rows, refused=refused)
 
 
 def preview(

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"  # the run ended before the row's turn
     BUDGET = "budget"  # the day's allowance was used up before the row's turn
     HELD = "held"  # an earlier send is ambiguous; a person has to say what became of it
+    SAME = "same"  # the record holds these values already
     KEPT = "kept"  # every field that would change belongs to the destination, by the sync's field rules
     EDITED = "edited"  # undo: somebody changed the record since
     SUPERSEDED = "superseded"  # another row of the same key is newer

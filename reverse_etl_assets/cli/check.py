@@ -7,8 +7,8 @@ import typer
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.columns import Columns
+    from reverse_etl_assets.destinations.base import Account
     from reverse_etl_assets.spec import Sync
-    from reverse_etl_assets.sync import Account
 
 
 def check(

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Account
 from reverse_etl_assets.yaml_source import did_you_mean
 
 if TYPE_CHECKING:  # it imports Dagster, which the deployment does anyway

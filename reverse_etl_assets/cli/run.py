@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.plan import Plan
+    from reverse_etl_assets.report import Report
     from reverse_etl_assets.spec import Sync
-    from reverse_etl_assets.sync import Progress, Report
+    from reverse_etl_assets.sync import Progress
 
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 
@@ -54,7 +55,7 @@ def _run_one(deployed: "Deployed", sync: "Sync", reports: "list[Report]", errors
         reports.append(report)
         _tell_dagster(deployed, report)
     except ReverseEtlError as error:
-        errors[sync.sync] = str(error)
+        errors[sync.sync] = deployed.project.mask(sync).text(str(error))
 
 
 def problem(report: "Report") -> str | None:
@@ -119,7 +120,8 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
     if not report.counts.get("failed") and not report.counts.get("skipped"):
         return
     with deployed.project.warehouse.open(report.sync.sync) as con:
-        groups = outcomes.error_groups(con, report.run_id)
+        mask = deployed.project.mask(report.sync)
+        groups = [group.masked(mask) for group in outcomes.error_groups(con, report.run_id)]
     for group in groups:
         said = " ".join(filter(None, (group.code, group.message)))
         example = f"  [dim]e.g. {shown(group.example, 40)}[/]" if group.example else ""
@@ -161,7 +163,7 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     from reverse_etl_assets.orchestration.metadata import run_metadata
 
     kind = deployed.destinations[report.sync.destination].destination_type
-    figures = run_metadata(report, deployed.project.warehouse, kind)
+    figures = run_metadata(report, deployed.project, kind)
     try:
         with dg.DagsterInstance.get() as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(report.sync), metadata=figures))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import httpx
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -113,10 +113,19 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    calls: int | None = Field(default=None, gt=0)
+    calls: int | None = None
     """Requests a day."""
     leave: float = Field(default=20, ge=0, lt=100)
     """Percent of the vendor's own allowance that is left for other tools, where the vendor's answers tell its use."""
+
+    @field_validator("calls")
+    @classmethod
+    def _sends_something(cls, value: int | None) -> int | None:
+        if value is not None and value <= 0:
+            raise ValueError(
+                f"a budget of {value} sends nothing; to stop a destination use `reverse-etl stop --destination`."
+            )
+        return value
 
 
 class ConnectionSettings(BaseModel):

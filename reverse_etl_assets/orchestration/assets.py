@@ -8,16 +8,18 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
-from reverse_etl_assets.orchestration.checks import check_results, check_specs, findings_table
+from reverse_etl_assets.orchestration.checks import check_results, check_specs, findings_table, unjudged
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.project import Project
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Report, run_sync
+from reverse_etl_assets.sync import run_sync
 
 _PROGRESS_EVERY = 15.0  # seconds between lines in the log
 _MESSAGE = 4_000  # bytes of an error's text; vendors' own words may be in it
@@ -64,7 +66,11 @@ def build_sync_asset(
 
 
 def _execute(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Results:
-    report = _run(context, sync, project, resource)
+    try:
+        report = _run(context, sync, project, resource)
+    except Exception:
+        yield from unjudged(context.asset_key, "the run broke off")
+        raise
     results = check_results(context.asset_key, report)
     if report.status is RunStatus.GUARDED:
         yield from results
@@ -74,10 +80,11 @@ def _execute(context: dg.AssetExecutionContext, sync: Sync, project: Project, re
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
     # The event comes before the failure: rows did go out, whatever became of the others.
-    figures = metadata.run_metadata(report, project.warehouse, resource.destination_type)
+    figures = metadata.run_metadata(report, project, resource.destination_type)
     yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
-    if problem := _problem(report):
-        raise _failure(problem, metadata.counts(report.counts), allow_retries=report.status is RunStatus.FAILED)
+    if problem := project.mask(sync).text(_problem(report) or ""):
+        again = report.status is RunStatus.FAILED and not tripped(report.findings)
+        raise _failure(problem, metadata.counts(report.counts), allow_retries=again)
 
 
 def _run(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Report:
@@ -86,7 +93,7 @@ def _run(context: dg.AssetExecutionContext, sync: Sync, project: Project, resour
         account = resource.account(sync.destination)
         return run_sync(sync, project.environment, account, run_id=run_id, on_progress=_progress(context))
     except ReverseEtlError as error:
-        raise _failure(str(error), _journaled(project, run_id)) from None
+        raise _failure(project.mask(sync).text(str(error)), _journaled(project, run_id)) from None
     except dg.DagsterExecutionInterruptedError:
         # A retry policy would start the sync again that somebody has just ended.
         message = "terminated; what the destination had acknowledged by then is kept"

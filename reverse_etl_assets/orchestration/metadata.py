@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.description import target
 from reverse_etl_assets.outcomes import (
@@ -20,8 +21,9 @@ from reverse_etl_assets.outcomes import (
     settled_rows,
     unsettled_rows,
 )
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Report
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE = 10, 50, 10
@@ -34,8 +36,12 @@ _GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "examp
 _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change", "destination_id")
 
 
-def run_metadata(report: Report, warehouse: DuckDBWarehouse, destination: type[HttpDestination[Any, Any]]) -> Any:
-    """Of a run that sent. Numbers first, for Dagster plots each of them; tables last, for they are long."""
+def run_metadata(report: Report, project: Project, destination: type[HttpDestination[Any, Any]]) -> Any:
+    """Of a run that sent. Numbers first, for Dagster plots each of them; tables last, for they are long.
+
+    Personal data is masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
+    """
+    mask = project.mask(report.sync)
     figures: dict[str, Any] = {
         "dagster/row_count": report.counts.get("model_rows", 0),
         **counts(report.counts),
@@ -50,8 +56,9 @@ def run_metadata(report: Report, warehouse: DuckDBWarehouse, destination: type[H
     if report.recovered:
         figures["recovered runs"] = clip(", ".join(report.recovered), _LONG)
     if report.detail:
-        figures["ended early"] = clip(report.detail, 2_000)
-    return {**figures, **run_place(report.sync, report.run_id, warehouse), **_tables(report, warehouse)}
+        figures["ended early"] = clip(mask.text(report.detail), 2_000)
+    place = run_place(report.sync, report.run_id, project.warehouse)
+    return {**figures, **place, **_tables(report, project.warehouse, mask)}
 
 
 def counts(found: Mapping[str, int]) -> dict[str, int]:
@@ -80,7 +87,7 @@ def _divide_up(rows: int, size: int) -> int:
     return -(-rows // size)
 
 
-def _tables(report: Report, warehouse: DuckDBWarehouse) -> dict[str, Any]:
+def _tables(report: Report, warehouse: DuckDBWarehouse, mask: Mask) -> dict[str, Any]:
     with warehouse.open(report.sync.sync) as con:
         if not has_outcomes(con):
             return {}
@@ -88,9 +95,9 @@ def _tables(report: Report, warehouse: DuckDBWarehouse) -> dict[str, Any]:
         rows = unsettled_rows(con, report.run_id, MAX_UNSETTLED) + settled_rows(con, report.run_id, MAX_SAMPLE)
     tables: dict[str, Any] = {}
     if groups:
-        tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group) for group in groups])
+        tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group.masked(mask)) for group in groups])
     if rows:
-        tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row) for row in rows])
+        tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row.masked(mask)) for row in rows])
     return tables
 
 

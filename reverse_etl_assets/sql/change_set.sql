@@ -11,6 +11,9 @@ with model as (
         {%- for field in fields %},
         {{ field.expression }} as {{ field.name }}
         {%- endfor %}
+        {%- if row_time %},
+        {{ row_time }}::timestamp as _retl_row_time
+        {%- endif %}
     from {{ relation }}
     where {{ has_key }}
     {%- if prefilter %} and ({{ prefilter }}){% endif %}
@@ -42,13 +45,15 @@ select
         when synced._retl_key is not null and model.{{ keys[0].name }} is not null then
             list_filter([
                 {%- for field in fields %}
-                case when model.{{ field.name }} is distinct from synced.{{ field.name }} then {{ field.literal }} end
+                case when {{ changed(field) }} then {{ field.literal }} end
                 {%- if not loop.last %},{% endif %}
                 {%- endfor %}
             ], lambda name: name is not null)
     end as changed_fields,
     case when synced._retl_key is not null then {{ pack('synced') }} end as before,
-    case when model.{{ keys[0].name }} is not null then {{ pack('model') }} end as after
+    case when model.{{ keys[0].name }} is not null then {{ pack_after }} end as after,
+    {{ sent_fields }} as sent_fields,
+    {{ 'model._retl_row_time' if row_time else 'null::timestamp' }} as row_time
 from model
 {{ 'left' if prefilter else 'full outer' }} join synced
     on {% for key in keys %}model.{{ key.name }} = synced.{{ key.name }}{% if not loop.last %} and {% endif %}{% endfor %}
@@ -67,5 +72,8 @@ select
         {%- for kind, operation in operations.items() %}
         when '{{ kind }}' then '{{ operation }}'
         {%- endfor %}
-    end as operation
+    end as operation,
+    null::varchar as sent,
+    null::varchar[] as untold,
+    kind <> 'removed' as stays_synced
 from compared

@@ -11,7 +11,7 @@ select
         when outbox.reason = 'invalid' then 'failed'
         else 'skipped'
     end as status,
-    coalesce(answers.reason, outbox.reason, case when answers.status is null then 'stopped' end) as reason,
+    coalesce(answers.reason, outbox.reason, case when answers.status is null then $unsent end) as reason,
     answers.code,
     case when answers.status is null then coalesce(outbox.message, $stopped) else answers.message end as message,
     answers.field,

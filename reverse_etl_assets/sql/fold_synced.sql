@@ -4,6 +4,7 @@ select
     outbox.key as _retl_key,
     coalesce(answers.destination_id, outbox.destination_id) as _retl_id,
     $run_id as _retl_run,
+    outbox.untold as _retl_untold,
     {%- for key in keys %}
     outbox.{{ key.name }} as {{ key.name }},
     {%- endfor %}
@@ -12,4 +13,4 @@ select
     {%- endfor %}
 from state.outbox as outbox
 join answers on answers.number = outbox.rowid
-where ({{ settled }}) and outbox.operation <> 'delete'
+where ({{ settled }}) and outbox.stays_synced

@@ -14,7 +14,7 @@ synced as (
     select
         {{ key_names }},
         case
-            when _retl_run is not null
+            when _retl_untold is null
             then hash({% for field in fields %}{{ field.name }}{% if not loop.last %}, {% endif %}{% endfor %})
         end as digest
     from state.synced

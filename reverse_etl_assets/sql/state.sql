@@ -7,3 +7,18 @@ create table if not exists state.outcomes (
     status varchar, reason varchar, code varchar, message varchar, field varchar,
     destination_id varchar, inferred boolean, changed_fields varchar[], fields varchar
 );
+-- What a run overwrote or deleted, as JSON: in the fields it wrote (null: in all of them).
+create table if not exists state.images (
+    run_id varchar, key varchar, external_id varchar, destination_id varchar, status varchar,
+    fields varchar[], before varchar, source varchar
+);
+-- Where a field rule met a record that disagreed: what lost, and why.
+create table if not exists state.conflicts (
+    run_id varchar, noted_at timestamp, key varchar, field varchar, rule varchar,
+    base varchar, ours varchar, theirs varchar, winner varchar, why varchar
+);
+-- The conflicts that the destination won and that nothing has been written over since.
+create table if not exists state.kept (
+    run_id varchar, noted_at timestamp, key varchar, field varchar, rule varchar,
+    base varchar, ours varchar, theirs varchar
+);

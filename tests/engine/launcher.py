@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Account
 from tests.engine.shop import EAGER, Shop, crm, sink
 
 ROOT = Path(__file__).parents[2]

@@ -8,14 +8,17 @@ import duckdb
 from pydantic import SecretStr
 
 from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.hubspot import HubSpot, HubSpotConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.outcomes import RowOutcome
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.retries import Patience
+from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Account, Environment, Report, run_sync
+from reverse_etl_assets.sync import run_sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 FAST = 100_000.0  # requests per second: no pacing that a test could notice

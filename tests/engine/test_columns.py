@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sync import Account
 from reverse_etl_assets.warehouses.duckdb import field_type
 from tests.engine.shop import Shop, sink, sink_sync
 

@@ -10,14 +10,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, ConfigurationError
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Batch, Outcome, Status
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sync import Account, Report
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
 TEN = {**SINK, "batch_size": 10}
@@ -123,7 +124,7 @@ def test_refused_credentials_stop_the_run(shop: Shop, sandbox: Sandbox) -> None:
 
 def test_a_used_up_quota_stops_the_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i || '@shop.example' as id, id as email, 'n' as name from range(1500) r(i)")
-    sandbox.fault("rate_limit", vendor="hubspot", path="batch", skip=3, daily=True)
+    sandbox.fault("rate_limit", vendor="hubspot", path="batch/upsert", skip=3, daily=True)
     report = shop.run(crm_sync(), crm(sandbox.url))
     assert report.status is RunStatus.FAILED
     assert reasons(shop, crm_sync(), report) == {("created", None): 300, ("skipped", "stopped"): 1200}

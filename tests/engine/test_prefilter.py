@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import Report
 from tests.engine.shop import Shop, sink, sink_sync
 
 START = datetime(2026, 1, 1)

@@ -1,0 +1,118 @@
+"""The journal's answers and notes of a run as temporary tables, for the fold."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from reverse_etl_assets.journal_records import SentBatch
+
+_CHUNK = 5_000  # rows in memory at once
+
+_ANSWERS = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("priority", pa.int64()),
+        ("answered_at", pa.timestamp("us")),
+        *((name, pa.string()) for name in ("status", "reason", "code", "message", "field", "destination_id")),
+        ("inferred", pa.bool_()),
+    ]
+)
+_NOTES = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("priority", pa.int64()),
+        ("read", pa.bool_()),
+        ("before", pa.string()),
+        ("sent", pa.list_(pa.string())),
+    ]
+)
+_CONFLICTS = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("priority", pa.int64()),
+        *((name, pa.string()) for name in ("field", "rule", "base", "ours", "theirs", "winner", "why")),
+    ]
+)
+
+
+class _Table:
+    """A temporary table that is filled in chunks; of rows with the same `unique` columns one is kept in the end."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
+        self._con, self._name, self._schema = con, name, schema
+        self._waiting: list[tuple[Any, ...]] = []
+        con.register("nothing", pa.table([[] for _ in schema], schema=schema))
+        con.execute(f"create or replace temp table {name} as select * from nothing")
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._waiting.extend(rows)
+        if len(self._waiting) >= _CHUNK:
+            self._flush()
+
+    def close(self, unique: str, order: str) -> None:
+        """Keep the first of several rows by `order`: rows that were sent more than once."""
+        self._flush()
+        counted = f"select count(*) - count(distinct ({unique})) from {self._name}"
+        ((again,),) = self._con.execute(counted).fetchall()
+        if again:
+            self._con.execute(
+                f"create or replace temp table {self._name} as select * from {self._name}"
+                f" qualify row_number() over (partition by {unique} order by {order}) = 1"
+            )
+
+    def _flush(self) -> None:
+        if self._waiting:
+            columns = [list(column) for column in zip(*self._waiting, strict=True)]
+            self._con.register("chunk", pa.table(columns, schema=self._schema))
+            self._con.execute(f"insert into {self._name} select * from chunk")
+            self._con.unregister("chunk")
+            self._waiting = []
+
+
+def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -> None:
+    """Make `answers` (the final one of each row that was sent), `notes` (what was read before a row was first sent)
+    and `conflicts`."""
+    answers, notes = _Table(con, "answers", _ANSWERS), _Table(con, "notes", _NOTES)
+    conflicts = _Table(con, "conflicts", _CONFLICTS)
+    for batch in batches:
+        answers.add(_answer_rows(batch))
+        notes.add((n.row, batch.number, n.read, n.before, n.sent) for n in batch.notes)
+        conflicts.add(
+            (note.row, batch.number, c.field, c.rule, c.base, c.ours, c.theirs, c.winner, c.why)
+            for note in batch.notes
+            for c in note.conflicts or ()
+        )
+    answers.close("number", "priority desc")
+    notes.close("number", "priority")
+    conflicts.close("number, field", "priority")
+
+
+def _answer_rows(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
+    if batch.answered_at is None:  # whatever else is known of these rows comes before this
+        why = "the request was sent, and the process ended before the answer came"
+        for number in batch.rows:
+            yield (number, -1, as_timestamp(batch.sent_at), "failed", "ambiguous", None, why, None, None, False)
+        return
+    at = as_timestamp(batch.answered_at)
+    for answer in batch.answers:
+        error = answer.error
+        yield (
+            answer.row,
+            batch.number,
+            at,
+            answer.status.value,
+            answer.reason.value if answer.reason else None,
+            error.code if error else None,
+            error.message if error else None,
+            error.field if error else None,
+            answer.destination_id,
+            answer.inferred,
+        )
+
+
+def as_timestamp(epoch: float) -> datetime:
+    """UTC, without a zone, as the state keeps times."""
+    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None)

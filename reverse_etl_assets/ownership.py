@@ -1,0 +1,129 @@
+"""Field rules: what of a row goes out, given what its record holds now. Pure: row and record in, verdict out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from reverse_etl_assets.addressing import not_addressable
+from reverse_etl_assets.destinations.base import ReadsRecords, encode_json
+from reverse_etl_assets.journal_packing import escaped
+from reverse_etl_assets.journal_records import Conflict, Note
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.records import Current, Operation, Outcome, Reason
+from reverse_etl_assets.spec import MappedField, Wins
+
+_DESTINATION, _WAREHOUSE = "destination", "warehouse"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a row once its record has been read: the row to send, or the outcome of one that is not sent."""
+
+    row: OutboxRow
+    outcome: Outcome | None = None
+
+
+class FieldRules:
+    """A sync's rules. `kept` holds our last write of each field that the destination won, by key and field."""
+
+    def __init__(
+        self,
+        mapping: Mapping[str, MappedField],
+        destination: ReadsRecords,
+        *,
+        partial: frozenset[Operation],
+        kept: Mapping[str, Mapping[str, Any]],
+        puts_back: bool = False,
+    ) -> None:
+        self._mapping = mapping
+        self._same = destination.same
+        self._partial = partial
+        self._kept = kept
+        self._puts_back = puts_back
+
+    def judge(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
+        """`puts_back` is undo: then a record is written only if it still holds what the undone run left."""
+        note = Note(row.number, read=True)
+        if len(found) > 1 or (not found and row.operation in (Operation.UPDATE, Operation.DELETE)):
+            return Verdict(replace(row, note=note), not_addressable(row, [each.destination_id for each in found]))
+        if not found:
+            return Verdict(_in_full(row, note))
+        (current,) = found
+        row = replace(row, record=replace(row.record, destination_id=current.destination_id))
+        if self._puts_back and (edited := self._edited(row, current)):
+            return Verdict(replace(row, note=note), self._skipped(row, Reason.EDITED, edited))
+        if row.operation is Operation.DELETE:
+            return Verdict(replace(row, note=Note(row.number, read=True, before=_json(current.fields))))
+        return self._write(row, current)
+
+    def _write(self, row: OutboxRow, current: Current) -> Verdict:
+        differing = {f: v for f, v in row.record.fields.items() if not self._same(f, v, current.fields.get(f))}
+        conflicts = [c for f, ours in differing.items() if (c := self._conflict(row, f, ours, current))]
+        kept = {conflict.field for conflict in conflicts if conflict.winner == _DESTINATION}
+        fields = {field: value for field, value in differing.items() if field not in kept}
+        before = _json({field: current.fields.get(field) for field in fields})
+        note = Note(row.number, read=True, before=before, sent=list(fields), conflicts=conflicts or None)
+        if not fields and kept:
+            why = "; ".join(f"{c.field}: {c.why}" for c in conflicts)
+            return Verdict(replace(row, note=note), self._skipped(row, Reason.KEPT, why))
+        if not fields:
+            message = "the record holds these values already"
+            return Verdict(replace(row, note=note), self._skipped(row, Reason.SAME, message))
+        if row.operation not in self._partial:  # what is not to change goes out as it is
+            fields = {f: current.fields.get(f) if f in kept else v for f, v in (row.full or row.record.fields).items()}
+        return Verdict(replace(row, record=replace(row.record, fields=fields), note=note, full=None))
+
+    def _conflict(self, row: OutboxRow, field: str, ours: Any, current: Current) -> Conflict | None:
+        """The destination's value stands against ours: who wins, by the field's rule."""
+        rule, theirs = self._mapping[field].wins, current.fields.get(field)
+        if rule is Wins.WAREHOUSE or self._puts_back or theirs is None or theirs == "":
+            return None
+        base = self._base(row, field)
+        if rule is not Wins.DESTINATION and base is not None and self._same(field, base, theirs):
+            return None  # nobody touched it since our last write
+        winner, why = _decide(rule, row.row_time, current.changed_at, written=base is not None)
+        return Conflict(field, rule.value, _json(base), _json(ours), _json(theirs), winner, why)
+
+    def _base(self, row: OutboxRow, field: str) -> Any:
+        """Our last write; None if we never wrote the field."""
+        kept = self._kept.get(row.record.key, {})
+        return kept[field] if field in kept else (row.base or {}).get(field)
+
+    def _edited(self, row: OutboxRow, current: Current) -> str:
+        """The fields that somebody changed after the run that is being undone; empty if none."""
+        names = [f for f, left in (row.base or {}).items() if not self._same(f, left, current.fields.get(f))]
+        return f"somebody changed {', '.join(f'`{name}`' for name in names)} since" if names else ""
+
+    def _skipped(self, row: OutboxRow, reason: Reason, message: str) -> Outcome:
+        return Outcome.skipped(row.record.key, reason, message, row.record.destination_id)
+
+
+def _decide(rule: Wins, ours_at: datetime | None, theirs_at: datetime | None, *, written: bool) -> tuple[str, str]:
+    if rule is Wins.DESTINATION:
+        return _DESTINATION, "the destination has a value, and only empty fields are filled"
+    if rule is Wins.UNLESS_EDITED:
+        since = "somebody changed it since our last write" if written else "it was there before our first write"
+        return _DESTINATION, since
+    if ours_at is None or theirs_at is None:
+        side = "the row" if ours_at is None else "the record"
+        return _DESTINATION, f"{side} does not say when it was changed"
+    ours_at = ours_at.replace(tzinfo=UTC) if ours_at.tzinfo is None else ours_at
+    newer, older = ("row", "record") if ours_at > theirs_at else ("record", "row")
+    times = {"row": ours_at, "record": theirs_at}
+    why = f"the {newer} was changed later ({_said(times[newer])}) than the {older} ({_said(times[older])})"
+    return (_WAREHOUSE if newer == "row" else _DESTINATION), why
+
+
+def _in_full(row: OutboxRow, note: Note) -> OutboxRow:
+    """There is no record: it is made of all fields, not of the changed ones."""
+    fields = row.record.fields if row.full is None else row.full
+    return replace(row, record=replace(row.record, fields=fields), full=None, note=note)
+
+
+def _said(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _json(value: Any) -> str:
+    return escaped(encode_json(value).decode())

@@ -1,0 +1,57 @@
+"""What a run has to say of itself, in figures. The rows are in the sync's state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reverse_etl_assets.budget import price
+from reverse_etl_assets.guard import Finding, beyond
+from reverse_etl_assets.journal_records import RunKind, RunStatus
+from reverse_etl_assets.spec import Sync
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run. `counts` holds the plan's and the outcomes' numbers."""
+
+    run_id: str
+    sync: Sync
+    status: RunStatus
+    findings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+    detail: str | None = None
+    plan_id: str | None = None
+    kind: RunKind = RunKind.SYNC
+    calls: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    recovered: tuple[str, ...] = ()
+
+    @property
+    def change_set(self) -> int:
+        return sum(self.counts.get(name, 0) for name in ("created", "updated", "deleted", "skipped", "failed"))
+
+    @property
+    def too_many_failed(self) -> bool:
+        """Rows that were never sent are a share of the model, refused ones of what was sent: bad rows that come
+        back in every run must not redden it, nor unchanged rows hide that all that was sent was refused."""
+        failed, rejected = self.counts.get("failed", 0), self.counts.get("failed_invalid", 0)
+        sent = self.change_set - rejected - sum(self.counts.get(f"skipped_{reason}", 0) for reason in _NEVER_SENT)
+        percent = self.sync.max_failed.model_copy(update={"rows": None})
+        return (
+            beyond(self.sync.max_failed.model_copy(update={"percent": None}), failed, 0)
+            or beyond(percent, rejected, self.counts.get("model_rows", 0))
+            or beyond(percent, failed - rejected, sent)
+        )
+
+    @property
+    def written(self) -> int:
+        """Rows."""
+        return sum(self.counts.get(name, 0) for name in ("created", "updated", "deleted"))
+
+    @property
+    def cost(self) -> float:
+        return price(self.sync.cost, calls=self.calls, rows=self.written)
+
+
+_NEVER_SENT = ("stopped", "budget", "held", "quarantined", "superseded")

@@ -1,0 +1,128 @@
+"""An open destination for the time of a run: its client, the account's pace, retries, and what all of it used."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from reverse_etl_assets.budget import Meter
+from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.destinations.base import Account, HttpDestination, ReadsRecords, RunsJobs
+from reverse_etl_assets.dispatch import Dispatcher
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.ownership import FieldRules
+from reverse_etl_assets.pacing import Pacer
+from reverse_etl_assets.policies import InFlight
+from reverse_etl_assets.records import Current, Operation, Target
+from reverse_etl_assets.retries import Patience, Retries
+from reverse_etl_assets.traffic import Traffic, open_client
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What all syncs of a project share."""
+
+    journal: Journal
+    warehouse: DuckDBWarehouse
+    models: Mapping[str, Model]
+    patience: Patience = field(default_factory=Patience)
+    clock: Callable[[], float] = time.time
+
+
+class Session:
+    """What can be asked of an open destination. Everything goes at the account's pace and is asked again in vain."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        account: Account,
+        destination: HttpDestination[Any, Any],
+        pacer: Pacer,
+        sync: str,
+    ) -> None:
+        self.destination = destination
+        self.pacer = pacer
+        self._environment, self._account, self._sync = environment, account, sync
+        self._retries = Retries(pacer, environment.patience)
+
+    async def check(self) -> None:
+        """The destination's own check. Raises CheckFailed or a DestinationError."""
+        await self._retries.call(lambda last: self.destination.check())
+
+    async def read(self, external_ids: Sequence[str]) -> dict[str, Sequence[Current]]:
+        """The records that carry these external ids, however many. Raises a DestinationError."""
+        reader = self.destination
+        assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
+        found: dict[str, Sequence[Current]] = {}
+        turns = asyncio.Semaphore(self.destination.capabilities.concurrency)
+
+        async def read(ids: Sequence[str]) -> None:
+            async with turns:
+                found.update(await self._retries.call(partial(_read, reader, ids)))
+
+        size = reader.read_limit
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, len(external_ids), size):
+                tasks.create_task(read(external_ids[start : start + size]))
+        return found
+
+    def writer(self, run_id: str, *, obeys_sync_stop: bool = True) -> JournalWriter:
+        return JournalWriter(
+            self._environment.journal, run_id, self._account.name, self._sync, obeys_sync_stop=obeys_sync_stop
+        )
+
+    def dispatcher(
+        self,
+        writer: JournalWriter,
+        *,
+        to_send: Mapping[Operation, int] | None = None,
+        rules: FieldRules | None = None,
+        in_flight: InFlight | None = None,
+        on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
+    ) -> Dispatcher:
+        """`to_send` decides which operations go out as jobs."""
+        reader = self.destination
+        jobs = frozenset(
+            operation
+            for operation, rows in (to_send or {}).items()
+            if isinstance(reader, RunsJobs) and rows >= reader.job_threshold
+        )
+        return Dispatcher(
+            self.destination,
+            writer,
+            self.pacer,
+            sync=self._sync,
+            job_operations=jobs,
+            rules=rules,
+            in_flight=in_flight,
+            patience=self._environment.patience,
+            on_progress=on_progress,
+        )
+
+
+async def _read(reader: ReadsRecords, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[Current]]:
+    return await reader.read_records(ids)
+
+
+@asynccontextmanager
+async def open_session(
+    environment: Environment, account: Account, target: Target, options: Mapping[str, Any], sync: str, traffic: Traffic
+) -> AsyncIterator[Session]:
+    """Opens the account for one target; `traffic` counts what is used."""
+    parsed = account.type.Options.model_validate(options)
+    capabilities = account.type.capabilities_for(target, parsed)
+    concurrency = account.connection.concurrency or capabilities.concurrency
+    meter = Meter(environment.journal, account.name, sync, account.connection.budget)
+    async with open_client(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota) as client:
+        destination = account.type(account.connection, target, parsed, client)
+        pacer = Pacer(environment.journal, account.name, destination.capabilities.requests_per_second)
+        try:
+            yield Session(environment, account, destination, pacer, sync)
+        finally:
+            traffic.waited += pacer.waited
+            await meter.settle()
