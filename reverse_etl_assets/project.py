@@ -15,6 +15,7 @@ from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.stop_signals import StopSignals
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"
@@ -67,6 +68,11 @@ class Project:
     def journal(self) -> Journal:
         url = os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}"
         return Journal.open(url, stop_folder=self.home)
+
+    @property
+    def stop_signals(self) -> StopSignals:
+        """Stops that hold without the journal."""
+        return StopSignals(self.home)
 
     @cached_property
     def environment(self) -> Environment:

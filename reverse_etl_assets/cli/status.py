@@ -1,4 +1,4 @@
-"""`reverse-etl status`: what ran when, how it went, what is stopped, what was used today."""
+"""`reverse-etl status`: what ran when and how it went, what is stopped, what waits, what was used today."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.journal_records import Run
+    from reverse_etl_assets.journal import Journal
+    from reverse_etl_assets.journal_records import Run, WaitingPlan
     from reverse_etl_assets.spec import Sync
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
@@ -18,20 +19,39 @@ _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
 def status(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show each sync's last run, the kill switch and its log, and what was used today."""
+    """Show each sync's last run, what is stopped or waits for approval, the log of both, and what was used today."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, iso, print_json
 
     deployed = Deployed()
-    journal = deployed.project.journal
+    journal = _journal(deployed)
     latest = {run.sync: run for run in journal.latest_runs()}
-    syncs = [_sync_status(deployed, sync, latest.get(name)) for name, sync in deployed.project.syncs.items()]
-    log = [{**vars(entry), "at": iso(entry.at)} for entry in journal.control_log(10)]
-    usage = [vars(used) for used in journal.usage(days=1)]
+    usage = _usage(deployed)
+    found: dict[str, Any] = {
+        "syncs": [_sync_status(deployed, sync, latest.get(name)) for name, sync in deployed.project.syncs.items()],
+        "stops": [{**vars(stop), "at": iso(stop.at)} for stop in journal.stops()],
+        "files_that_stop_nothing": [str(path) for path in journal.signals.misnamed()],
+        "waiting_plans": [_plan_status(plan) for plan in journal.waiting_plans()],
+        "kill_switch_log": [{**vars(entry), "at": iso(entry.at)} for entry in journal.control_log(10)],
+        "usage_today": usage,
+        "destinations": [_destination_status(deployed, name, usage) for name in deployed.destinations],
+    }
     if json:
-        print_json({"syncs": syncs, "kill_switch_log": log, "usage_today": usage})
+        print_json(found)
     else:
-        _show(console(), syncs, log, usage)
+        _show(console(), found)
+
+
+def _journal(deployed: "Deployed") -> "Journal":
+    """Without it nothing is known of runs, but stops by file still hold, and whoever asks should know."""
+    from reverse_etl_assets.errors import StateError
+
+    try:
+        return deployed.project.journal
+    except StateError:
+        for stop in deployed.project.stop_signals.all():
+            typer.echo(f"stopped ({stop.scope}) by {stop.who} in {stop.given_in}: {stop.why}", err=True)
+        raise
 
 
 def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[str, Any]:
@@ -42,6 +62,7 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "sync": sync.sync,
         "destination": sync.destination,
         "status": run.status.value if run else None,
+        "kind": run.kind.value if run else None,
         "run": run.run_id if run else None,
         "started_at": iso(run.started_at) if run else None,
         "counts": dict(run.counts) if run else {},
@@ -65,28 +86,101 @@ def _next_full_compare(deployed: "Deployed", sync: "Sync") -> str | None:
     return (datetime.fromtimestamp(float(compared), UTC) + how.full_compare_every).isoformat()
 
 
-def _show(out: "Console", syncs: list[dict[str, Any]], log: list[dict[str, Any]], usage: list[dict[str, Any]]) -> None:
+def _plan_status(plan: "WaitingPlan") -> dict[str, Any]:
+    from reverse_etl_assets.cli.output import iso
+
+    return {
+        "plan": plan.plan_id,
+        "sync": plan.sync,
+        "status": plan.status.value,
+        "made_at": iso(plan.made_at),
+        "findings": [finding.message for finding in plan.findings],
+        "approved_by": plan.who,
+    }
+
+
+def _usage(deployed: "Deployed") -> list[dict[str, Any]]:
+    """What each sync used today and what that cost; also of those whose seats cost without a run."""
+    from reverse_etl_assets.budget import price, seats_a_day
+    from reverse_etl_assets.journal_records import Usage
+    from reverse_etl_assets.policies import Cost
+
+    syncs = deployed.project.syncs
+    used = deployed.project.journal.usage(days=1)
+    idle = {name for name, sync in syncs.items() if seats_a_day(sync.cost)} - {each.sync for each in used}
+    today = datetime.now(UTC).date().isoformat()
+    used += [Usage(today, syncs[name].destination, name, 0, 0, 0) for name in sorted(idle)]
+
+    def cost(each: Usage) -> float:
+        prices = syncs[each.sync].cost if each.sync in syncs else Cost()
+        return price(prices, calls=each.calls, rows=each.rows) + seats_a_day(prices)
+
+    return [{**vars(each), "cost": cost(each)} for each in used]
+
+
+def _destination_status(deployed: "Deployed", name: str, usage: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all syncs took of the account today, what they may take, and what the vendor itself counts."""
+    from reverse_etl_assets.budget import spent
+    from reverse_etl_assets.cli.output import iso
+    from reverse_etl_assets.journal_usage import Allowance
+
+    journal, budget = deployed.project.journal, deployed.destinations[name].budget(name)
+    room = journal.room(name, Allowance(budget.calls, budget.leave))
+    mine = [used for used in usage if used["destination"] == name]
+    vendor = room.vendor
+    return {
+        "destination": name,
+        "calls": room.calls,
+        "budget": budget.calls,
+        "calls_left": room.left,
+        "vendor_used": vendor.used if vendor else None,
+        "vendor_limit": vendor.limit if vendor else None,
+        "vendor_counted_at": iso(vendor.at) if vendor else None,
+        "left_for_others_percent": budget.leave,
+        "spent": spent(journal, name, budget),
+        "rows": sum(used["rows"] for used in mine),
+        "bytes": sum(used["bytes"] for used in mine),
+        "cost": sum(used["cost"] for used in mine),
+    }
+
+
+def _show(out: "Console", found: dict[str, Any]) -> None:
+    from reverse_etl_assets.cli.output import escape
+
+    for stop in found["stops"]:
+        given = f" in {stop['given_in']}" if stop["given_in"] else ""
+        said = (
+            f"stopped ({stop['scope']}) by {stop['who']}{given} at {stop['at'][:16].replace('T', ' ')}: {stop['why']}"
+        )
+        out.print(f"[red]{escape(said)}[/]")
+    for path in found["files_that_stop_nothing"]:
+        out.print(f"[yellow]{escape(path)} stops nothing: name it STOP, STOP.destination.NAME or STOP.sync.NAME[/]")
+    _show_syncs(out, found["syncs"])
+    for plan in found["waiting_plans"]:
+        decided = f"approved by {plan['approved_by']}" if plan["approved_by"] else "waits for approval"
+        said = f"{plan['sync']}: plan {plan['plan']} {decided}: {'; '.join(plan['findings'])}"
+        out.print(f"[yellow]{escape(said)}[/]")
+    _show_log(out, found["kill_switch_log"])
+    _show_usage(out, found["usage_today"], found["destinations"])
+
+
+def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
     from reverse_etl_assets.cli.output import ago, coloured, escape, number, table
 
     rows = table("sync", "last run", "status", *_COUNTS, right=_COUNTS)
     for sync in syncs:
         at = ago(sync["started_at"]) if sync["started_at"] else "never"
-        rows.add_row(
-            sync["sync"], at, coloured(sync["status"] or ""), *(number(sync["counts"].get(name)) for name in _COUNTS)
-        )
+        kind = "" if sync["kind"] in (None, "sync") else f" ({sync['kind']})"
+        counts = (number(sync["counts"].get(name)) for name in _COUNTS)
+        rows.add_row(sync["sync"], at, coloured(sync["status"] or "") + kind, *counts)
     out.print(rows)
     for sync in syncs:
         if sync["stopped"]:
-            stop = sync["stopped"]
-            out.print(
-                f"[red]{sync['sync']}: stopped ({stop['scope']}) by {escape(stop['who'])}: {escape(stop['why'])}[/]"
-            )
+            out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
         if sync["next_full_compare"]:
             out.print(f"[dim]{sync['sync']}: next full compare at {sync['next_full_compare'][:19]} UTC[/]")
-    _show_log(out, log)
-    _show_usage(out, usage)
 
 
 def _show_log(out: "Console", log: list[dict[str, Any]]) -> None:
@@ -94,7 +188,7 @@ def _show_log(out: "Console", log: list[dict[str, Any]]) -> None:
 
     if not log:
         return
-    rows = table("kill switch", "scope", "who", "when (UTC)", "why")
+    rows = table("decided", "scope", "who", "when (UTC)", "why")
     for entry in log:
         at = entry["at"][:16].replace("T", " ")
         rows.add_row(
@@ -103,12 +197,27 @@ def _show_log(out: "Console", log: list[dict[str, Any]]) -> None:
     out.print(rows)
 
 
-def _show_usage(out: "Console", usage: list[dict[str, Any]]) -> None:
-    from reverse_etl_assets.cli.output import number, table
+def _show_usage(out: "Console", usage: list[dict[str, Any]], destinations: list[dict[str, Any]]) -> None:
+    from reverse_etl_assets.cli.output import escape, number, table
 
-    if not usage:
-        return
-    rows = table("used today", "destination", "calls", "rows", "bytes", right=("calls", "rows", "bytes"))
-    for used in usage:
-        rows.add_row(used["sync"], used["destination"], *(number(used[name]) for name in ("calls", "rows", "bytes")))
-    out.print(rows)
+    costs = ("cost",) if any(used["cost"] for used in usage) else ()
+    if usage:
+        figures = ("calls", "rows", "bytes")
+        rows = table("used today", "destination", *figures, *costs, right=(*figures, *costs))
+        for used in usage:
+            priced = [f"{used['cost']:,.2f}" for _ in costs]
+            rows.add_row(used["sync"], used["destination"], *(number(used[name]) for name in figures), *priced)
+        out.print(rows)
+    accounts = [each for each in destinations if each["calls"] or each["budget"] or each["vendor_limit"]]
+    if accounts:
+        columns = ("calls today", "budget", "vendor's count", "of", "rows", "bytes", *costs)
+        rows = table("account", *columns, right=columns)
+        for each in accounts:
+            names = ("calls", "budget", "vendor_used", "vendor_limit", "rows", "bytes")
+            rows.add_row(
+                each["destination"], *(number(each[name]) for name in names), *(f"{each['cost']:,.2f}" for _ in costs)
+            )
+        out.print(rows)
+    for each in destinations:
+        if each["spent"]:
+            out.print(f"[yellow]{escape(each['spent'])}[/]")

@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.journal_records import Stop
 
 All = Annotated[bool, typer.Option("--all", help="Every sync.")]
 Destination = Annotated[str | None, typer.Option(help="Every sync to this destination.")]
@@ -17,30 +18,43 @@ Who = Annotated[str, typer.Option(default_factory=getpass.getuser, show_default=
 
 def stop(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
     """Send nothing more, from now on and in running syncs too. Requests already sent still get their answers."""
+    from reverse_etl_assets import kill_switch
     from reverse_etl_assets.cli.deployed import Deployed
 
     deployed = Deployed()
     scope = _scope(deployed, all_, destination, sync)
     if not why:
         raise typer.BadParameter("say why: whoever finds a sync stopped will ask.", param_hint="--why")
-    deployed.project.journal.stop(scope, who, why)
+    problem = kill_switch.stop(deployed.project, scope, who, why)
+    if problem:
+        typer.echo(problem, err=True)
     typer.echo(f"Stopped: {scope}. `reverse-etl resume {_option(scope)}` lifts it.")
+    if problem:
+        raise typer.Exit(1)
 
 
 def resume(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
     """Lift the stop of this very scope; stops of other scopes stay."""
+    from reverse_etl_assets import kill_switch
     from reverse_etl_assets.cli.deployed import Deployed
 
     deployed = Deployed()
-    journal = deployed.project.journal
     scope = _scope(deployed, all_, destination, sync)
-    if scope not in {stop.scope for stop in journal.stops()}:
+    resumed = kill_switch.resume(deployed.project, scope, who, why)
+    for lifted in resumed.lifted:
+        typer.echo(f"Resumed: {lifted.scope}{_given_in(lifted)}.")
+    if not resumed.lifted:
         typer.echo(f"{scope} was not stopped.")
+    for left in resumed.left:
+        typer.echo(f"Still stopped: {left.scope}{_given_in(left)}, by {left.who}: {left.why}")
+    if resumed.problem:
+        typer.echo(resumed.problem, err=True)
+    if resumed.problem or not resumed.lifted:
         raise typer.Exit(1)
-    journal.resume(scope, who, why)
-    typer.echo(f"Resumed: {scope}.")
-    for left in journal.stops():
-        typer.echo(f"Still stopped: {left.scope}, by {left.who}: {left.why}")
+
+
+def _given_in(stop: "Stop") -> str:
+    return f" (given in {stop.given_in})" if stop.given_in else ""
 
 
 def _scope(deployed: "Deployed", all_: bool, destination: str | None, sync: str | None) -> str:

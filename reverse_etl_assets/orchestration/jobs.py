@@ -1,14 +1,16 @@
 """The kill switch as two jobs: launch one as it is, and every sync stops before its next batch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from reverse_etl_assets import kill_switch
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
-from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_records import ControlEntry, Stop
 from reverse_etl_assets.project import Project
 
 
@@ -21,11 +23,11 @@ class KillSwitch(dg.Config):
 def build_jobs(project: Project) -> list[dg.JobDefinition]:
     @dg.op(description="No batch of the scope begins after this; batches already sent still get their answers.")
     def stop(context: dg.OpExecutionContext, config: KillSwitch) -> dg.Output[None]:
-        return _switch(context, config, project, project.journal.stop)
+        return _switch(context, config, project, kill_switch.stop)
 
     @dg.op(description="Lifts the stop of this very scope; stops of other scopes stay.")
     def resume(context: dg.OpExecutionContext, config: KillSwitch) -> dg.Output[None]:
-        return _switch(context, config, project, project.journal.resume)
+        return _switch(context, config, project, lambda *given: kill_switch.resume(*given).problem)
 
     @dg.job(description="Stops syncs at once: all of them, or those of the scope in the launchpad.")
     def stop_syncs() -> None:
@@ -38,20 +40,30 @@ def build_jobs(project: Project) -> list[dg.JobDefinition]:
     return [stop_syncs, resume_syncs]
 
 
-def _switch(context: dg.OpExecutionContext, config: KillSwitch, project: Project, act: Any) -> dg.Output[None]:
+def _switch(
+    context: dg.OpExecutionContext,
+    config: KillSwitch,
+    project: Project,
+    act: Callable[[Project, str, str, str], str | None],
+) -> dg.Output[None]:
     who = config.who or f"Dagster run {context.run.run_id[:8]}"
     try:
         _check_scope(config.scope, project)
-        act(config.scope, who, config.why)
-        figures = {"did": f"{context.op.name} {config.scope}", "who": who, **_in_force(project.journal)}
+        problem = act(project, config.scope, who, config.why)
     except ReverseEtlError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+    figures = {"did": f"{context.op.name} {config.scope}", "who": who, **_in_force(project)}
     context.log.info(f"{figures['did']} by {who}: {config.why}")
+    if problem:
+        context.log.warning(problem)
+        figures["problem"] = problem
     return dg.Output(None, metadata=figures)
 
 
 def _check_scope(scope: str, project: Project) -> None:
     """A stop with a misspelt name would stop nothing, and nobody would notice."""
+    if scope == "all":
+        return
     right = ["all", *_named("destination", project.destinations), *_named("sync", project.syncs)]
     if scope not in right:
         near = get_close_matches(scope, right, n=1)
@@ -63,8 +75,24 @@ def _named(kind: str, names: Iterable[str]) -> list[str]:
     return [f"{kind}:{name}" for name in names]
 
 
-def _in_force(journal: Journal) -> dict[str, Any]:
-    stops = journal.stops()
-    rows = [dg.TableRecord({"scope": stop.scope, "who": stop.who, "why": stop.why}) for stop in stops]
+def _in_force(project: Project) -> dict[str, Any]:
+    """What is stopped now, and the latest that people did with the switch; without the journal, what files say."""
+    try:
+        stops, log = project.journal.stops(), project.journal.control_log(10)
+    except ReverseEtlError:
+        stops, log = project.stop_signals.all(), []
     figures: dict[str, Any] = {"stops in force": len(stops)}
-    return {**figures, "stops": dg.MetadataValue.table(rows)} if rows else figures
+    if stops:
+        figures["stops"] = _table({**_told(stop), "given in": stop.given_in or "journal"} for stop in stops)
+    if log:
+        figures["log"] = _table({"action": entry.action, **_told(entry)} for entry in log)
+    return figures
+
+
+def _told(entry: Stop | ControlEntry) -> dict[str, str]:
+    when = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
+    return {"scope": entry.scope, "who": entry.who, "when (UTC)": when, "why": entry.why}
+
+
+def _table(rows: Iterable[dict[str, str]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])

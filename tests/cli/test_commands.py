@@ -212,7 +212,7 @@ def test_status(two: Office) -> None:
     assert [(used["sync"], used["rows"]) for used in found["usage_today"]] == [("people_to_crm", 2)]
     said = two.ok("status")
     assert "never" in said
-    assert "stopped (sync:events) by Kim: Too many" in said
+    assert "stopped (sync:events) by Kim at 20" in said
 
 
 def test_release_of_a_sync_that_never_ran(two: Office) -> None:

@@ -1,5 +1,6 @@
 """The kill switch as jobs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -43,11 +44,32 @@ def test_one_click_stops_everything_and_another_lets_it_run(small: SmallProject,
 def test_scopes(small: SmallProject) -> None:
     file = small.write_sync("contacts")
     told = figures(launch(small, "stop_syncs", scope=f"sync:{file.stem}", why="wrong names", who="ada"))
-    assert [row.data for row in told["stops"].records] == [
-        {"scope": "sync:contacts", "who": "ada", "why": "wrong names"}
-    ]
+    (stop,) = [row.data for row in told["stops"].records]
+    when = stop.pop("when (UTC)")
+    assert datetime.now(UTC) - datetime.fromisoformat(when) < timedelta(minutes=5)
+    assert stop == {"scope": "sync:contacts", "who": "ada", "why": "wrong names", "given in": "journal"}
     still = figures(launch(small, "resume_syncs", scope="destination:crm"))
     assert still["stops in force"] == 1
+    assert [row.data["who"] for row in still["log"].records] == ["ada"], "nothing was resumed"
+
+
+def test_a_stop_that_the_journal_cannot_keep_is_given_by_a_file(
+    small: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVERSE_ETL_JOURNAL", "postgresql://nobody@127.0.0.1:1/none")
+    told = figures(launch(small, "stop_syncs", why="wrong names", who="ada"))
+    assert "So the file" in told["problem"]
+    assert "STOP was written instead" in told["problem"]
+    (stop,) = [row.data for row in told["stops"].records]
+    assert (stop["scope"], stop["who"]) == ("all", "ada")
+    monkeypatch.delenv("REVERSE_ETL_JOURNAL")
+    assert "kill_switch: stopped (all) by ada: wrong names" in small.run(small.asset()).failure.description
+    told = figures(launch(small, "resume_syncs", who="bob"))
+    assert (told["stops in force"], "problem" in told) == (0, False)
+    assert [(row.data["action"], row.data["who"]) for row in told["log"].records] == [
+        ("resume", "bob"),
+        ("stop", "ada"),
+    ]
 
 
 @pytest.mark.parametrize("job", ["stop_syncs", "resume_syncs"])

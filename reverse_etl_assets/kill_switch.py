@@ -1,0 +1,62 @@
+"""Stops and resumes syncs for a person, also while the journal is out of reach."""
+
+from dataclasses import dataclass
+
+from reverse_etl_assets.errors import ConfigurationError, StateError
+from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.stop_signals import VARIABLE, check_scope
+
+
+@dataclass(frozen=True)
+class Resumed:
+    lifted: tuple[Stop, ...]
+    left: tuple[Stop, ...]
+    """Stops still in force, of this scope (the environment) or another."""
+    problem: str | None = None
+    """What has to be said if the journal could not be asked."""
+
+
+def stop(project: Project, scope: str, who: str, why: str) -> str | None:
+    """Puts the kill switch on. Returns what has to be said if a file had to do it, because the journal could not.
+
+    Raises ConfigurationError for a scope that is none, StateError if there is no way to stop anything.
+    """
+    check_scope(scope)
+    try:
+        project.journal.stop(scope, who, why)
+        return None
+    except (StateError, ConfigurationError) as error:
+        problem = f"The stop could not be written to the journal: {error}"
+    try:
+        path = project.stop_signals.write(scope, who, why)
+    except StateError as error:
+        instead = f"Set {VARIABLE} to the reason where runs start, or end the runs."
+        raise StateError(f"NOTHING IS STOPPED. {problem}\nNor to a file: {error}\n{instead}") from None
+    reach = "it stops every run that uses this folder, and none on another machine"
+    return f"{problem}\nSo the file {path} was written instead: {reach}."
+
+
+def resume(project: Project, scope: str, who: str, why: str) -> Resumed:
+    """Lifts the stops of this very scope, those in the journal and those given by a file.
+
+    Raises StateError if a file cannot be removed, or if there is none and the journal is out of reach.
+    """
+    check_scope(scope)
+    signals = project.stop_signals
+    by_file = [given for given in signals.all() if given.scope == scope and given.given_in != VARIABLE]
+    try:
+        journal = project.journal
+        in_journal = [given for given in journal.stops() if given.scope == scope and given.given_in is None]
+    except (StateError, ConfigurationError) as error:
+        if not by_file:
+            raise
+        signals.remove(scope)
+        said = f"The journal could not be asked: {error}\nWhat it stops is still stopped."
+        return Resumed(tuple(by_file), tuple(signals.all()), said)
+    for given in by_file:
+        signals.remove(scope)
+        journal.log_stop(given)  # its file is gone: now the log alone knows who gave it, when and why
+    if by_file or in_journal:
+        journal.resume(scope, who, why)
+    return Resumed((*in_journal, *by_file), tuple(journal.stops()))

@@ -1,0 +1,89 @@
+"""`status`: what is stopped, what waits, what was used and what it costs."""
+
+import pytest
+
+from reverse_etl_assets.journal_records import Tripped, WaitingPlan
+from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.orchestration.resources import HubSpotResource
+from reverse_etl_assets.records import Quota
+from tests.cli.office import CONTACTS, EVENTS, Office
+
+
+@pytest.fixture
+def two(office: Office, monkeypatch: pytest.MonkeyPatch) -> Office:
+    monkeypatch.delenv("REVERSE_ETL_STOP", raising=False)
+    office.sync("events", {**EVENTS, "cost": {"per_seat": 30, "seats": 3}})
+    office.sync("people_to_crm", {**CONTACTS, "cost": {"per_call": 0.5, "per_row": 2}})
+    office.build(("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"))
+    return office
+
+
+def test_stops_in_force_and_who_gave_them(two: Office) -> None:
+    two.ok("stop", "--destination", "crm", "--why", "Wrong [prices]", "--who", "Kim")
+    (two.home / "STOP.sync.events").write_text("Noise")
+    (two.home / "STOP.txt").write_text("Everything!")
+    found = two.json("status")
+    assert [(stop["scope"], stop["why"]) for stop in found["stops"]] == [
+        ("destination:crm", "Wrong [prices]"),
+        ("sync:events", "Noise"),
+    ]
+    assert found["stops"][1]["given_in"] == str(two.home / "STOP.sync.events")
+    assert found["files_that_stop_nothing"] == [str(two.home / "STOP.txt")]
+    said = " ".join(two.ok("status").split())
+    assert "stopped (destination:crm) by Kim at 20" in said
+    assert "Wrong [prices]" in said
+    assert "STOP.txt stops nothing: name it STOP," in said
+    assert "people_to_crm: stopped (destination:crm)" in said
+
+
+def test_without_the_journal_it_still_tells_what_files_stop(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    (two.home / "STOP").write_text("Noise\nwho: Kim")
+    monkeypatch.setenv("REVERSE_ETL_JOURNAL", "postgresql://nobody@127.0.0.1:1/none")
+    result = two.run("status")
+    assert result.exit_code == 2
+    assert "stopped (all) by Kim in" in result.stderr
+    assert "unreachable" in result.stderr
+
+
+def test_plans_that_wait_and_who_approved_them(two: Office) -> None:
+    journal = two.project.journal
+    findings = (Tripped("max_removed", "30 removed; the limit is 25 %"),)
+    journal.keep_plan(WaitingPlan("p1", "people_to_crm", "r1", 1_750_000_000, {}, findings, {}))
+    (plan,) = two.json("status")["waiting_plans"]
+    assert (plan["plan"], plan["sync"], plan["status"]) == ("p1", "people_to_crm", "waiting")
+    assert plan["findings"] == ["30 removed; the limit is 25 %"]
+    assert "people_to_crm: plan p1 waits for approval: 30 removed" in two.ok("status")
+    journal.approve("p1", "Kim", "Seen with sales")
+    found = two.json("status")
+    assert found["waiting_plans"][0]["approved_by"] == "Kim"
+    assert [(entry["action"], entry["scope"]) for entry in found["kill_switch_log"]] == [("approve", "plan:p1")]
+    assert "plan p1 approved by Kim" in two.ok("status")
+
+
+def test_what_was_used_and_what_it_costs(two: Office) -> None:
+    two.ok("run", "people_to_crm")
+    found = two.json("status")
+    calls = next(sync for sync in found["syncs"] if sync["sync"] == "people_to_crm")["counts"]["calls"]
+    used = {each["sync"]: each for each in found["usage_today"]}
+    assert (used["people_to_crm"]["calls"], used["people_to_crm"]["rows"]) == (calls, 2)
+    assert used["people_to_crm"]["cost"] == pytest.approx(0.5 * calls + 2 * 2)
+    assert (used["events"]["calls"], used["events"]["cost"]) == (0, pytest.approx(3)), "seats cost without a run"
+    crm, hook = found["destinations"]
+    assert (crm["destination"], crm["calls"], crm["rows"]) == ("crm", calls, 2)
+    assert crm["cost"] == pytest.approx(used["people_to_crm"]["cost"])
+    assert crm["bytes"] == used["people_to_crm"]["bytes"] > 0
+    assert hook["cost"] == pytest.approx(3)
+    said = two.ok("status")
+    assert f"{used['people_to_crm']['cost']:,.2f}" in said
+
+
+def test_budgets_and_the_vendors_own_counter(two: Office) -> None:
+    two.destinations["crm"] = HubSpotResource(access_token="x", daily_calls=5, leave_percent=10)
+    journal = two.project.journal
+    journal.take_calls("crm", "people_to_crm", 1, Allowance(), Quota(800, 1000))
+    found = two.json("status")["destinations"][0]
+    assert (found["calls"], found["budget"], found["calls_left"], found["spent"]) == (1, 5, 4, None)
+    assert (found["vendor_used"], found["vendor_limit"], found["left_for_others_percent"]) == (800, 1000, 10)
+    for _ in range(4):
+        journal.take_calls("crm", "people_to_crm", 1, Allowance())
+    assert "the day's budget of 5 requests to crm is used up" in " ".join(two.ok("status").split())
