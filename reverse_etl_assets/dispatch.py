@@ -21,6 +21,7 @@ from reverse_etl_assets.errors import (
     QuotaExhausted,
     RequestRejected,
     RetryLater,
+    StateError,
 )
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.feed import Feed, Work
@@ -28,6 +29,7 @@ from reverse_etl_assets.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.journal_records import Answer, Stopped
 from reverse_etl_assets.journal_writer import JournalWriter
 from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.policies import InFlight
@@ -72,6 +74,7 @@ class Dispatcher:
         job_operations: frozenset[Operation] = frozenset(),
         rules: FieldRules | None = None,
         in_flight: InFlight | None = None,
+        mask: Mask | None = None,
         patience: Patience | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> None:
@@ -84,6 +87,7 @@ class Dispatcher:
         self.report = Dispatched(window=FailureWindow(in_flight) if in_flight else None)
         self._job_operations = job_operations
         self._rules = rules
+        self._mask = mask or Mask()
         self._on_progress = on_progress
         self._retries = Retries(pacer, self.patience)
         self._in_flight: set[asyncio.Task[Any]] = set()
@@ -165,7 +169,7 @@ class Dispatcher:
             if len(rows) > 1:
                 return await self._bisect(work)
             await self._settle_all(work, Reason.REJECTED, error)
-            self._lose_hope(error)
+            self._lose_hope(self._said(work, error))
         except RetryLater as error:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
         except Ambiguous as error:
@@ -174,13 +178,13 @@ class Dispatcher:
             self._halt_on(error)
         return None
 
-    def _lose_hope(self, error: RequestRejected) -> None:
+    def _lose_hope(self, error: str) -> None:
         """Stop bisecting when the destination refuses whatever it is sent, and spare the account the requests."""
         self._refused += 1
         if self._refused == _HOPELESS and not self._accepted and self.capabilities.max_rows > 1:
             self._halt(f"every request was refused, down to {_HOPELESS} single rows: {error}", failed=True)
 
-    def _watch(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+    def _watch(self, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         """Stop when too many of the latest rows failed; what was skipped says nothing of the rows to come."""
         window = self.report.window
         if window is None:
@@ -293,7 +297,7 @@ class Dispatcher:
             return []
         rows, outcomes = addressed(work, found)
         if outcomes:
-            number = await self.writer.begin(work.operation, [number for number, _ in outcomes])
+            number = await self.writer.begin(work.operation, [row.number for row, _ in outcomes])
             await self._answer(number, outcomes)
         return rows
 
@@ -315,7 +319,7 @@ class Dispatcher:
         verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in new]
         if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
             number = await self._begin(replace(work, rows=[row for row, _ in settled]))
-            await self._answer(number, [(row.number, outcome) for row, outcome in settled])
+            await self._answer(number, settled)
         return [row for row in work.rows if row.note] + [verdict.row for verdict in verdicts if not verdict.outcome]
 
     async def _read(self, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[Current]]:
@@ -338,8 +342,8 @@ class Dispatcher:
         """An error that a destination must not raise is a broken contract, not the end of the process."""
         try:
             return await call
-        except (DestinationError, CheckFailed, ConfigurationError, asyncio.CancelledError):
-            raise
+        except (DestinationError, CheckFailed, ConfigurationError, StateError, asyncio.CancelledError):
+            raise  # a StateError: the journal did not count the call
         except Exception as error:
             name = type(self.destination).__name__
             raise ContractViolation(f"{name} failed with {type(error).__name__}") from error
@@ -356,7 +360,7 @@ class Dispatcher:
     async def _record(self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool) -> Work | None:
         """Journal what is final. Returns the rows that the destination asks for again."""
         self._accepted = True
-        final: list[tuple[int, Outcome]] = []
+        final: list[tuple[OutboxRow, Outcome]] = []
         again: list[OutboxRow] = []
         for row in work.rows:
             outcome = outcomes.get(row.record.key) or self._unanswered(row.record.key, work.operation)
@@ -365,7 +369,7 @@ class Dispatcher:
             elif outcome.retry and not last:
                 again.append(row)
             else:
-                final.append((row.number, outcome.given_up()))
+                final.append((row, outcome.given_up()))
         await self._answer(number, final)
         return Work(work.operation, again, work.attempt + 1) if again else None
 
@@ -377,12 +381,18 @@ class Dispatcher:
         """The same failure for every row of a batch."""
         if number is None:
             number = await self._begin(work)
-        said = RowError(str(error), getattr(error, "code", None), getattr(error, "field", None))
-        outcomes = [(row.number, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows]
-        await self._answer(number, outcomes)
+        said = RowError(self._said(work, error), getattr(error, "code", None), getattr(error, "field", None))
+        await self._answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
 
-    async def _answer(self, number: int, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        answers = [Answer(row, o.status, o.reason, o.destination_id, o.error, o.inferred) for row, o in outcomes]
+    def _said(self, work: Work, error: DestinationError) -> str:
+        """A vendor's words about a whole request, without personal data of its rows."""
+        return self._mask.said((row.record for row in work.rows), str(error))
+
+    async def _answer(self, number: int, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+        answers = [
+            Answer(r.number, o.status, o.reason, o.destination_id, self._mask.error(r.record, o.error), o.inferred)
+            for r, o in outcomes
+        ]
         await self.writer.answer(number, answers)
         self.report.statuses.update(outcome.status.value for _, outcome in outcomes)
         self._watch(outcomes)

@@ -6,7 +6,7 @@ from itertools import count
 from typing import TypeVar
 
 from reverse_etl_assets.destinations.base import JobState, RunsJobs
-from reverse_etl_assets.errors import Ambiguous, RetryLater
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, QuotaExhausted, RetryLater
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Batch, Outcome
 
@@ -59,6 +59,8 @@ class JobFollower:
                 if attempt >= self._attempts:
                     raise JobUnreadable(f"the job's state could not be read: {error}") from error
                 await asyncio.sleep(error.after if error.after is not None else self._pause(attempt))
+            except (AuthenticationFailed, QuotaExhausted) as error:
+                raise JobUnreadable(f"the job's state could not be read: {error}") from error
         raise AssertionError("unreachable")
 
     def _pause(self, look: int) -> float:

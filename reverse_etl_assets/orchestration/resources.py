@@ -14,16 +14,21 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import Account, Budget, HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.sync import Account
+
+_IntEnvVar: Any = type(dg.EnvVar.int(""))  # Dagster has no public name for it
+_BUDGET = {"daily_calls": "calls", "leave_percent": "leave"}
 
 
 class DestinationResource(dg.ConfigurableResource[Any]):
-    """One account of a destination. Its fields are fields of the destination type's `Connection`."""
+    """One account of a destination. Its fields are fields of the destination type's `Connection`, but for its budget:
+    all syncs together make at most `daily_calls` requests a day (UTC), and leave `leave_percent` of the vendor's own
+    allowance to other tools.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -32,11 +37,13 @@ class DestinationResource(dg.ConfigurableResource[Any]):
     base_url: str
     requests_per_second: float | None = None
     concurrency: int | None = None
+    daily_calls: int | None = None
+    leave_percent: float | None = None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields):
+        if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields) - set(_BUDGET):
             known = ", ".join(cls.destination_type.Connection.model_fields)
             raise ConfigurationError(
                 f"{cls.__name__}: {', '.join(sorted(foreign))} is no field of its Connection, which has {known}."
@@ -47,13 +54,25 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
         Raises ConfigurationError if a variable is not set or a value does not fit; no message holds a value.
         """
-        settings = {field: _read(value, f"destination {name}: {field}") for field, value in self._given()}
+        settings = {"budget": self.budget(name)}
+        for field, value in self._given():
+            if field not in _BUDGET:
+                settings[field] = _read(value, f"destination {name}: {field}")
         try:
             connection = self.destination_type.Connection.model_validate(settings)
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-            raise ConfigurationError("\n".join(f"destination {name}: {problem}" for problem in problems)) from None
+            raise ConfigurationError(_problems(name, error)) from None
         return Account(name, self.destination_type, connection)
+
+    def budget(self, name: str) -> Budget:
+        """What the account may use. Needs no credentials. Raises ConfigurationError if a value does not fit."""
+        given = {field: value for field, value in self._given() if field in _BUDGET}
+        try:
+            return Budget.model_validate(
+                {_BUDGET[field]: _read(value, f"destination {name}: {field}") for field, value in given.items()}
+            )
+        except ValidationError as error:
+            raise ConfigurationError(_problems(name, error)) from None
 
     def refuse_literal_secrets(self, name: str) -> None:
         """Raises ConfigurationError if a secret stands in the code.
@@ -81,7 +100,7 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
     @classmethod
     def _is_secret(cls, field: str) -> bool:
-        return _holds_secret(cls.destination_type.Connection.model_fields[field].annotation)
+        return field not in _BUDGET and _holds_secret(cls.destination_type.Connection.model_fields[field].annotation)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """A resource that Dagster has resolved holds secrets."""
@@ -123,13 +142,26 @@ class WebhookResource(DestinationResource):
 def _read(value: Any, where: str) -> Any:
     """The value, with variables replaced by what the environment holds."""
     match value:
-        case dg.EnvVar():
-            if not (found := value.get_value()):
+        case dg.EnvVar() | _IntEnvVar():
+            try:
+                found = value.get_value()
+            except ValueError:
+                raise ConfigurationError(
+                    f"{where} needs a whole number in the environment variable {value.env_var_name}."
+                ) from None
+            if found in (None, ""):
                 raise ConfigurationError(f"{where} needs the environment variable {value.env_var_name}; it is not set.")
             return found
         case Mapping():
             return {key: _read(inner, f"{where}.{key}") for key, inner in value.items()}
     return value
+
+
+def _problems(name: str, error: ValidationError) -> str:
+    """A line for each problem, under the resource's own name of the field."""
+    own = {theirs: field for field, theirs in _BUDGET.items()}
+    found = [(".".join(own.get(str(part), str(part)) for part in each["loc"]), each["msg"]) for each in error.errors()]
+    return "\n".join(f"destination {name}: {field}: {said.removeprefix('Value error, ')}" for field, said in found)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

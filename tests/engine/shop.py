@@ -93,7 +93,7 @@ class Shop:
         self.file = home / "warehouse.duckdb"
         self.warehouse = DuckDBWarehouse(self.file, home / "state", threads=2, lock_wait=lock_wait)
         self.journal_url = journal_url or f"sqlite:///{home}/journal.sqlite"
-        self.journal = Journal.open(self.journal_url)
+        self.journal = Journal.open(self.journal_url, stop_folder=home)
         self.models: dict[str, Model] = {}
         self._patience = patience
         self._clock = clock
