@@ -15,16 +15,18 @@ def to_look_up(work: Work, limit: int) -> Iterator[list[str]]:
         yield ids[start : start + limit]
 
 
-def addressed(work: Work, found: Mapping[str, Sequence[str]]) -> tuple[list[OutboxRow], list[tuple[int, Outcome]]]:
-    """Rows with exactly one record each, and the outcome (by row number) of those that have none or several."""
+def addressed(
+    work: Work, found: Mapping[str, Sequence[str]]
+) -> tuple[list[OutboxRow], list[tuple[OutboxRow, Outcome]]]:
+    """Rows with exactly one record each, and the outcome of those that have none or several."""
     rows: list[OutboxRow] = []
-    outcomes: list[tuple[int, Outcome]] = []
+    outcomes: list[tuple[OutboxRow, Outcome]] = []
     for row in work.rows:
         ids = found.get(row.record.external_id, ()) if _unknown(row) else (row.record.destination_id,)
         if len(ids) == 1:
             rows.append(replace(row, record=replace(row.record, destination_id=ids[0])))
         else:
-            outcomes.append((row.number, not_addressable(row, [str(i) for i in ids])))
+            outcomes.append((row, not_addressable(row, [str(i) for i in ids])))
     return rows, outcomes
 
 

@@ -20,6 +20,7 @@ from reverse_etl_assets.journal_records import Note, SentBatch
 from reverse_etl_assets.records import FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.transforms import transformed
 from reverse_etl_assets.warehouses.duckdb import field_type
 
 FORMAT = "2"
@@ -188,6 +189,8 @@ def _read_outbox(
                 fields, full = {name: fields[name] for name in names}, fields
             record = Record(key, external_id, fields, destination_id)
             known = decode(before) if before else None
+            if known and columns.sync.transforms:
+                known = transformed(columns.sync, known)  # it was sent, so it can be
             batch.append(OutboxRow(number, _OPERATIONS[op], record, len(text), full, known, row_time))
         yield batch
 

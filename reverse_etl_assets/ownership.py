@@ -10,6 +10,7 @@ from reverse_etl_assets.destinations.base import ReadsRecords, encode_json
 from reverse_etl_assets.journal_packing import escaped
 from reverse_etl_assets.journal_records import Conflict, Note
 from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Current, Operation, Outcome, Reason
 from reverse_etl_assets.spec import MappedField, Wins
 
@@ -34,12 +35,14 @@ class FieldRules:
         *,
         partial: frozenset[Operation],
         kept: Mapping[str, Mapping[str, Any]],
+        mask: Mask | None = None,
         puts_back: bool = False,
     ) -> None:
         self._mapping = mapping
         self._same = destination.same
         self._partial = partial
         self._kept = kept
+        self._mask = mask or Mask()
         self._puts_back = puts_back
 
     def judge(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
@@ -65,7 +68,7 @@ class FieldRules:
         before = _json({field: current.fields.get(field) for field in fields})
         note = Note(row.number, read=True, before=before, sent=list(fields), conflicts=conflicts or None)
         if not fields and kept:
-            why = "; ".join(f"{c.field}: {c.why}" for c in conflicts)
+            why = "; ".join(f"`{c.field}` stays {self._shown(c.field, current)}: {c.why}" for c in conflicts)
             return Verdict(replace(row, note=note), self._skipped(row, Reason.KEPT, why))
         if not fields:
             message = "the record holds these values already"
@@ -93,7 +96,11 @@ class FieldRules:
     def _edited(self, row: OutboxRow, current: Current) -> str:
         """The fields that somebody changed after the run that is being undone; empty if none."""
         names = [f for f, left in (row.base or {}).items() if not self._same(f, left, current.fields.get(f))]
-        return f"somebody changed {', '.join(f'`{name}`' for name in names)} since" if names else ""
+        said = [f"`{name}` (now {self._shown(name, current)})" for name in names]
+        return f"somebody changed {', '.join(said)} since" if names else ""
+
+    def _shown(self, field: str, current: Current) -> str:
+        return repr(self._mask.value(field, current.fields.get(field)))
 
     def _skipped(self, row: OutboxRow, reason: Reason, message: str) -> Outcome:
         return Outcome.skipped(row.record.key, reason, message, row.record.destination_id)

@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import duckdb
+import msgspec
+import pyarrow as pa
 
 from reverse_etl_assets.columns import Column, Columns
+from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS, SyncMode
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.transforms import Unfit, transformed
 from reverse_etl_assets.warehouses.duckdb import literal, quote
 
 
@@ -65,6 +70,8 @@ def make_plan(
     con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
     scope = "changes" if prefilter else _duplicate_scope(_count(con, outbox, "kind"), keyed_rows, synced_rows)
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
+    if columns.sync.transforms:
+        _transform(con, outbox, columns)
     found = _count(con, outbox, "kind")
     held = _hold(con, outbox)
     con.execute(f"delete from {outbox} where operation is null and reason is null")
@@ -190,6 +197,28 @@ def _reject(
             f" message = case {' '.join(messages)} end"
             f" where kind <> 'rejected' and not ({' and '.join(test for _, test in sendable)})"
         )
+
+
+def _transform(con: duckdb.DuckDBPyConnection, outbox: str, columns: Columns) -> None:
+    """Write down what goes out of each row, and refuse rows with a value that cannot be transformed."""
+    decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+    where = "where operation is not null and after is not null"
+    rows = con.execute(f"select rowid, {columns.json('after')}::varchar from {outbox} {where}").fetchall()
+    going: list[tuple[int, str | None, str | None]] = []
+    for number, after in rows:
+        try:
+            going.append((number, encode_json(transformed(columns.sync, decode(after))).decode(), None))
+        except Unfit as error:
+            going.append((number, None, str(error)))
+    numbers, texts, problems = ([row[i] for row in going] for i in range(3))
+    arrays = {"number": pa.array(numbers, pa.int64()), "sent": pa.array(texts, pa.string())}
+    con.register("going", pa.table({**arrays, "problem": pa.array(problems, pa.string())}))
+    con.execute(f"update {outbox} as o set sent = going.sent from going where going.number = o.rowid")
+    con.execute(
+        f"update {outbox} as o set kind = 'rejected', operation = null, reason = 'invalid', message = going.problem"
+        " from going where going.number = o.rowid and going.problem is not null"
+    )
+    con.unregister("going")
 
 
 def _duplicate_scope(found: Mapping[str, int], keyed_rows: int, synced_rows: int) -> str:

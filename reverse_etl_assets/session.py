@@ -14,6 +14,7 @@ from reverse_etl_assets.destinations.base import Account, HttpDestination, Reads
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.policies import InFlight
@@ -83,6 +84,7 @@ class Session:
         to_send: Mapping[Operation, int] | None = None,
         rules: FieldRules | None = None,
         in_flight: InFlight | None = None,
+        mask: Mask | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> Dispatcher:
         """`to_send` decides which operations go out as jobs."""
@@ -100,6 +102,7 @@ class Session:
             job_operations=jobs,
             rules=rules,
             in_flight=in_flight,
+            mask=mask,
             patience=self._environment.patience,
             on_progress=on_progress,
         )

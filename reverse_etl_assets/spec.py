@@ -208,6 +208,11 @@ class Sync(Strict):
         return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others))))
 
     @property
+    def transforms(self) -> bool:
+        """A field goes out in another form than the model has it."""
+        return any(source.transform for source in self.mapping.values())
+
+    @property
     def reads_current_values(self) -> bool:
         """A field's rule depends on what the destination holds."""
         return any(source.wins is not Wins.WAREHOUSE for source in self.mapping.values())

@@ -28,6 +28,7 @@ from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.guard import Finding, tripped
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Tripped, WaitingPlan
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Operation
@@ -120,6 +121,7 @@ class SyncRun:
         self.journal, self.warehouse = environment.journal, environment.warehouse
         self.on_progress = on_progress
         self.options = account.type.Options.model_validate(sync.options)
+        self.mask = Mask.of(sync, environment.models[sync.model])
         self.traffic = Traffic()
         self.started = time.monotonic()
         self.recovered: tuple[str, ...] = ()
@@ -164,7 +166,7 @@ class SyncRun:
     async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
         """Fetch the results of jobs that a killed run had handed over."""
         async with self._session(columns) as session, session.writer(run_id) as writer:
-            dispatcher = session.dispatcher(writer)
+            dispatcher = session.dispatcher(writer, mask=self.mask)
             for batch in self.journal.batches(run_id):
                 if batch.job and batch.answered_at is None:
                     with self.warehouse.open(self.sync.sync) as con:
@@ -247,6 +249,7 @@ class SyncRun:
                         to_send=plan.to_send,
                         rules=rules,
                         in_flight=self.sync.guards.in_flight,
+                        mask=self.mask,
                         on_progress=lambda statuses: self.on_progress(plan, statuses),
                     )
                     rows = ledger.outbox_rows(con, columns, with_base=rules is not None)
@@ -261,7 +264,8 @@ class SyncRun:
             return None
         reader: Any = session.destination
         partial = session.destination.capabilities.partial
-        return FieldRules(self.sync.mapping, reader, partial=partial, kept=ledger.kept_bases(con), puts_back=undo)
+        kept = ledger.kept_bases(con)
+        return FieldRules(self.sync.mapping, reader, partial=partial, kept=kept, mask=self.mask, puts_back=undo)
 
     @property
     def _obeys_sync_stop(self) -> bool:
