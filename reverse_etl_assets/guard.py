@@ -48,6 +48,7 @@ def judge(
     plan: Plan, policy: Guards, *, history: Iterable[EarlierRun], now: float, model_results: Mapping[str, str]
 ) -> list[Finding]:
     """The findings of every guard that looks at a plan, in a fixed order. `history` are the sync's successful runs."""
+    fields = (policy.every_field, *policy.fields.values())
     return [
         _model_tests(policy, model_results),
         _empty_model(plan, policy),
@@ -56,8 +57,8 @@ def judge(
         _change("max_changed", plan.changed, plan, policy.max_changed, policy.percent_from),
         # Rows to delete: where a mode leaves removed rows alone, they stay synced, and would add up for good.
         _change("max_removed", plan.to_send.get(Operation.DELETE, 0), plan, policy.max_removed, policy.percent_from),
-        *_telling("field_changes", list(_field_changes(plan, policy))),
-        *_telling("emptied_fields", list(_emptied_fields(plan, policy))),
+        *_telling("field_changes", _field_changes(plan, policy), [guards.max_changed for guards in fields]),
+        *_telling("emptied_fields", _emptied_fields(plan, policy), [guards.max_emptied for guards in fields]),
     ]
 
 
@@ -82,9 +83,12 @@ def _model_tests(policy: Guards, results: Mapping[str, str]) -> Finding:
 
 
 def _empty_model(plan: Plan, policy: Guards) -> Finding:
+    figures = {"model rows": plan.model_rows}
     if plan.model_rows or policy.allow_empty_model:
-        return Finding("empty_model", True, f"the model has {plan.model_rows} rows", plan.model_rows)
-    return Finding("empty_model", False, "the model has no rows; set `allow_empty_model` if that can be", 0)
+        said = f"the model has {plan.model_rows} rows" + (f"; {UNLIMITED}" if policy.allow_empty_model else "")
+        return Finding("empty_model", True, said, plan.model_rows, figures=figures)
+    said = "the model has no rows; set `allow_empty_model` if that can be"
+    return Finding("empty_model", False, said, 0, figures=figures)
 
 
 def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: float) -> Finding:
@@ -130,13 +134,13 @@ def _guard_of(policy: Guards, name: str) -> FieldGuard:
     return policy.fields.get(name, policy.every_field)
 
 
-def _telling(guard: str, findings: Sequence[Finding]) -> list[Finding]:
+def _telling(guard: str, findings: Iterable[Finding], limits: Iterable[Limit]) -> list[Finding]:
     """Each field that trips, or else the one that comes nearest to it."""
-    if bad := tripped(findings):
-        return bad
-    if not findings:
-        return [Finding(guard, True, "no field changes", 0, figures={"rows": 0, "percent": 0})]
-    return [max(findings, key=_nearness)]
+    of_fields = list(findings)
+    if of_fields:
+        return tripped(of_fields) or [max(of_fields, key=_nearness)]
+    said = "no field changes" if any(limit.is_set for limit in limits) else f"no field changes; {UNLIMITED}"
+    return [Finding(guard, True, said, 0, figures={"rows": 0, "percent": 0})]
 
 
 def _nearness(finding: Finding) -> tuple[float, float]:

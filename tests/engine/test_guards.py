@@ -194,6 +194,7 @@ def test_fields_within_their_limits_are_told_by_the_worst() -> None:
     (finding,) = [finding for finding in findings_of(plan, limits) if finding.guard == "field_changes"]
     assert finding.message == "Email changes in 40 rows (4.00 % of 1000 synced rows); no limit is set"
     assert message("emptied_fields", planned(), limits) == "no field changes"
+    assert message("field_changes", planned(), limits) == "no field changes; no limit is set"
 
 
 def test_a_fifth_of_a_field_may_be_emptied_by_default() -> None:
