@@ -105,7 +105,7 @@ def test_a_link_to_the_object_where_the_destination_has_one(
 
 def test_schedules_and_freshness(shop: Shop) -> None:
     shop.write_sync("by_clock", schedule="15 6 * * *")
-    shop.write_sync("by_age", schedule={"fresh_within": "6 hours", "warn_after": "4 hours"})
+    shop.write_sync("by_age", object="companies", schedule={"fresh_within": "6 hours", "warn_after": "4 hours"})
     definitions = shop.definitions()
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def("by_clock_schedule")
