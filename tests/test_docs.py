@@ -215,7 +215,8 @@ def module_from(name: str) -> types.ModuleType:
 
 
 PEOPLE_API, PEOPLE_RESOURCE, PEOPLE_TESTS = map(module_from, ("people_api", "people_resource", "test_people_api"))
-TestPeopleApi = PEOPLE_TESTS.TestPeopleApi
+READABLE_API, READABLE_TESTS = map(module_from, ("readable_people_api", "test_readable_people_api"))
+TestReadablePeopleApi = READABLE_TESTS.TestReadablePeopleApi  # which has all the tests of TestPeopleApi, too
 test_the_request_of_an_upsert = PEOPLE_TESTS.test_the_request_of_an_upsert
 
 
