@@ -169,6 +169,7 @@ def _show_state(con: duckdb.DuckDBPyConnection, columns: Columns, key: str | Non
 def _empty(columns: Columns) -> Iterator[str]:
     """The columns of synced rows, of which there are none yet."""
     yield from ("null::varchar as _retl_key", "null::varchar as _retl_id", "null::varchar as _retl_run")
+    yield "null::varchar[] as _retl_untold"
     for column in (*columns.keys, *columns.fields):
         yield f"null::{column.sql_type} as {column.name}"
 
