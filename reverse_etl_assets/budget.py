@@ -42,7 +42,7 @@ class Meter:
         """Has to be called before each request. Raises BudgetSpent, StateError if the journal fails."""
         while not self._spare or self._overdrawn or self._journal.clock() >= self._ends_at:
             room = await self._lease()
-            if why := _refusal(self._destination, self._budget, room):
+            if why := refusal(self._destination, self._budget, room):
                 raise BudgetSpent(why)
         self._spare -= 1
 
@@ -101,7 +101,19 @@ class Meter:
 def spent(journal: Journal, destination: str, budget: Budget) -> str | None:
     """Why no call may be made to the destination now, if so. Raises StateError."""
     room = journal.room(destination, Allowance(budget.calls, budget.leave))
-    return _refusal(destination, budget, room)
+    return refusal(destination, budget, room)
+
+
+def refusal(destination: str, budget: Budget, room: Room) -> str | None:
+    """Why no call may be made to an account that stands like this, if so."""
+    match room.refused:
+        case Refusal.BUDGET:
+            used = f"the day's budget of {budget.calls:,} requests to {destination} is used up"
+            return f"{used}; what is left goes out on the next UTC day"
+        case Refusal.VENDOR if vendor := room.vendor:
+            used = f"{destination} counts {vendor.used + vendor.since:,} of {vendor.limit:,} requests as used"
+            return f"{used}, and {budget.leave:g} % are left for other tools; a later run asks again"
+    return None
 
 
 def price(cost: Cost, *, calls: int, rows: int) -> float:
@@ -112,17 +124,6 @@ def price(cost: Cost, *, calls: int, rows: int) -> float:
 def seats_a_day(cost: Cost) -> float:
     """A thirtieth of what the seats cost a month."""
     return cost.seats * cost.per_seat / _MONTH
-
-
-def _refusal(destination: str, budget: Budget, room: Room) -> str | None:
-    match room.refused:
-        case Refusal.BUDGET:
-            used = f"the day's budget of {budget.calls:,} requests to {destination} is used up"
-            return f"{used}; what is left goes out on the next UTC day"
-        case Refusal.VENDOR if vendor := room.vendor:
-            used = f"{destination} counts {vendor.used + vendor.since:,} of {vendor.limit:,} requests as used"
-            return f"{used}, and {budget.leave:g} % are left for other tools; a later run asks again"
-    return None
 
 
 def _end_of(day: str) -> float:

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from reverse_etl_assets import ledger, row_history
+from reverse_etl_assets.budget import refusal
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import Account, HttpDestination
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_usage import Allowance
 from reverse_etl_assets.plan import Plan, Prefilter
 from reverse_etl_assets.policies import BeforeImages
 from reverse_etl_assets.records import Operation
@@ -44,6 +46,15 @@ def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | N
     if now - float(facts["full_compared_at"]) >= how.full_compare_every.total_seconds():
         return None
     return Prefilter(how.last_modified_at, datetime.fromisoformat(facts["newest"]) - how.lookback)
+
+
+def budget_finding(journal: Journal, account: Account) -> Finding:
+    """Whether the account has requests left today."""
+    budget = account.connection.budget
+    room = journal.room(account.name, Allowance(budget.calls, budget.leave))
+    why = refusal(account.name, budget, room)
+    used = f"{room.calls:,} requests today" + (f" of {budget.calls:,}" if budget.calls else "")
+    return Finding("budget", why is None, why or used, room.calls, budget.calls)
 
 
 def guard_findings(sync: Sync, journal: Journal, plan: Plan) -> list[Finding]:

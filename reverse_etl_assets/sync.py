@@ -20,7 +20,7 @@ import filelock
 from reverse_etl_assets import ledger
 from reverse_etl_assets.approvals import Identity, decide, identify
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter, reads_back
+from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.dispatch import Dispatched
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
@@ -131,8 +131,11 @@ class SyncRun:
         if stop := self.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=self._obeys_sync_stop):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
+        runs_at_all = [Finding("kill_switch", True, "off"), budget_finding(self.journal, self.account)]
+        if tripped(runs_at_all):
+            return self._guarded(runs_at_all, None)
         planned = self._plan()
-        findings = self._judge(planned)
+        findings = self._judge(planned, runs_at_all)
         if tripped(findings):
             return self._guarded(findings, planned)
         self._start(planned)
@@ -184,8 +187,8 @@ class SyncRun:
             due = self.environment.clock() - _RECHECK
             return _Planned(columns, plan, identity, ledger.last_check(con, columns, self.sync.options, due))
 
-    def _judge(self, planned: _Planned) -> list[Finding]:
-        findings = [Finding("kill_switch", True, "off")]
+    def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
+        findings = [*runs_at_all]
         if self.changes.kind is RunKind.SYNC:
             findings += guard_findings(self.sync, self.journal, planned.plan)
         approval = self.journal.approval_of(self.sync.sync)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.columns import Columns
     from reverse_etl_assets.destinations.base import Account
+    from reverse_etl_assets.journal import Journal
     from reverse_etl_assets.spec import Sync
 
 
@@ -50,7 +51,7 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
         model = deployed.project.models[sync.model]
         with deployed.project.warehouse.open(sync.sync, models=True) as con:
             columns = columns_of(sync, account.type, deployed.project.warehouse.column_types(con, model))
-        asyncio.run(_ask(sync, account, columns))
+        asyncio.run(_ask(deployed.project.journal, sync, account, columns))
     except CheckFailed as error:
         return list(error.problems)
     except ReverseEtlError as error:
@@ -58,10 +59,15 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
     return []
 
 
-async def _ask(sync: "Sync", account: "Account", columns: "Columns") -> None:
+async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> None:
     """Let the destination compare credentials, object and fields. Raises CheckFailed or another ReverseEtlError."""
+    from reverse_etl_assets.budget import Meter
     from reverse_etl_assets.traffic import Traffic, open_client
 
     options = account.type.Options.model_validate(sync.options)
-    async with open_client(Traffic(), concurrency=1) as client:
-        await account.type(account.connection, columns.target, options, client).check()
+    meter = Meter(journal, account.name, sync.sync, account.connection.budget)
+    async with open_client(Traffic(), concurrency=1, meter=meter, quota=account.type.quota) as client:
+        try:
+            await account.type(account.connection, columns.target, options, client).check()
+        finally:
+            await meter.settle()

@@ -140,6 +140,7 @@ class ConnectionSettings(BaseModel):
     concurrency: int | None = None
     """Requests in flight at once, if it should differ from the destination's usual number."""
     budget: Budget = Budget()
+    """What all syncs together may use of it in a day."""
 
 
 class SyncOptions(BaseModel):

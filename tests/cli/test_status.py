@@ -77,6 +77,11 @@ def test_what_was_used_and_what_it_costs(two: Office) -> None:
     assert f"{used['people_to_crm']['cost']:,.2f}" in said
 
 
+def test_the_requests_of_check_count_too(two: Office) -> None:
+    two.ok("check")
+    assert two.json("status")["destinations"][0]["calls"] == 1
+
+
 def test_budgets_and_the_vendors_own_counter(two: Office) -> None:
     two.destinations["crm"] = HubSpotResource(access_token="x", daily_calls=5, leave_percent=10)
     journal = two.project.journal

@@ -11,6 +11,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Budget
 from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal import Journal, RunStatus
 from reverse_etl_assets.journal_schema import usage
@@ -115,8 +116,12 @@ def test_a_spent_budget_ends_the_run_and_the_next_day_goes_on(shop: Shop, sandbo
     written = 15 * BATCH  # the sink's check asks nothing
     assert told(shop, report) == {"written": written, "budget": ROWS - written}
 
+    refused = shop.run(SYNC, account)
+    assert (refused.status, refused.calls, refused.plan_id) == (RunStatus.GUARDED, 0, None)
+    assert [finding.guard for finding in tripped(refused.findings)] == ["budget"]
     calendar.days = 1
     again = shop.run(SYNC, sink(sandbox.url, budget=Budget(calls=1_000)))
+    assert next(f for f in again.findings if f.guard == "budget").message == "0 requests today of 1,000"
     assert (again.status, again.written) == (RunStatus.DONE, ROWS - written)
     assert sum(used.rows for used in shop.journal.usage()) == ROWS
     assert [used.calls for used in shop.journal.usage()] == [again.calls, 15]
