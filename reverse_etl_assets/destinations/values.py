@@ -13,6 +13,7 @@ from reverse_etl_assets.records import FieldType
 
 NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})
 _FINER = re.compile(r"T\d\d:\d\d:\d\d\.\d{4,}(?:Z|[+-]\d\d:?\d\d)$")
+_IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z", re.ASCII)
 _FLAGS = {"true": True, "false": False}
 # Some vendors tell dates and times in milliseconds since 1970, as text.
 _EPOCH = re.compile(r"-?\d{9,15}")
@@ -140,6 +141,8 @@ def _moment(value: Any) -> str | None:
     text = _text(value)
     if text is None:
         return None
+    if _IN_UTC.fullmatch(text):  # as the engine and most vendors write it
+        return text[:23]
     try:
         moment = datetime.fromtimestamp(int(text) / 1000, UTC) if _EPOCH.fullmatch(text) else _parsed(text)
     except (ValueError, OverflowError, OSError):
