@@ -1,11 +1,11 @@
 """How a sync's keys and fields look in SQL, once the types of the model's columns are known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.spec import IfNull, Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
@@ -34,6 +34,7 @@ class Columns:
     types: Mapping[str, str]  # of the model's columns, by lower-cased name
     fold_case: bool
     partial: bool = False  # a changed row goes out with its changed fields alone
+    operations: frozenset[Operation] | None = None  # None: those of the sync's mode
 
     @classmethod
     def of(cls, sync: Sync, model_types: Mapping[str, str], *, fold_case: bool, partial: bool = False) -> "Columns":
@@ -52,7 +53,8 @@ class Columns:
 
     @cached_property
     def target(self) -> Target:
-        return self.sync.target({name: field_type(self.types[name.lower()]) for name in self.sync.columns})
+        target = self.sync.target({name: field_type(self.types[name.lower()]) for name in self.sync.columns})
+        return target if self.operations is None else replace(target, operations=self.operations)
 
     @cached_property
     def keys(self) -> Sequence[Column]:

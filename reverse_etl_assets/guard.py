@@ -53,12 +53,19 @@ def judge(
         _model_tests(policy, model_results),
         _empty_model(plan, policy),
         _row_count(plan, policy, history, now),
+        *judge_changes(plan, policy),
+        *_telling("field_changes", _field_changes(plan, policy), [guards.max_changed for guards in fields]),
+        *_telling("emptied_fields", _emptied_fields(plan, policy), [guards.max_emptied for guards in fields]),
+    ]
+
+
+def judge_changes(plan: Plan, policy: Guards) -> list[Finding]:
+    """How many rows a plan adds, changes and removes; all there is to judge where it is not made from the model."""
+    return [
         _change("max_added", plan.added, plan, policy.max_added, policy.percent_from),
         _change("max_changed", plan.changed, plan, policy.max_changed, policy.percent_from),
         # Rows to delete: where a mode leaves removed rows alone, they stay synced, and would add up for good.
         _change("max_removed", plan.to_send.get(Operation.DELETE, 0), plan, policy.max_removed, policy.percent_from),
-        *_telling("field_changes", _field_changes(plan, policy), [guards.max_changed for guards in fields]),
-        *_telling("emptied_fields", _emptied_fields(plan, policy), [guards.max_emptied for guards in fields]),
     ]
 
 

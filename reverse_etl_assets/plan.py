@@ -1,7 +1,7 @@
 """The plan: what a run would send, found by one comparison inside the warehouse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -39,11 +39,13 @@ class Plan:
     removed_known: bool
     newest: datetime | None = None
     field_changes: tuple[FieldChange, ...] = ()
+    more: Mapping[str, int] = field(default_factory=dict)
+    """Further counts."""
 
     @property
     def counts(self) -> dict[str, int]:
         names = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
-        return {name: getattr(self, name) for name in names}
+        return {**{name: getattr(self, name) for name in names}, **self.more}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def make_plan(
     scope = "changes" if prefilter else _duplicate_scope(_count(con, outbox, "kind"), keyed_rows, synced_rows)
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
     if columns.sync.transforms:
-        _transform(con, outbox, columns)
+        transform(con, outbox, columns)
     found = _count(con, outbox, "kind")
     held = _hold(con, outbox)
     con.execute(f"delete from {outbox} where operation is null and reason is null")
@@ -199,11 +201,12 @@ def _reject(
         )
 
 
-def _transform(con: duckdb.DuckDBPyConnection, outbox: str, columns: Columns) -> None:
+def transform(con: duckdb.DuckDBPyConnection, outbox: str, columns: Columns, which: str = "true") -> None:
     """Write down what goes out of each row, and refuse rows with a value that cannot be transformed."""
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
-    where = "where operation is not null and after is not null"
-    rows = con.execute(f"select rowid, {columns.json('after')}::varchar from {outbox} {where}").fetchall()
+    where = f"where operation is not null and after is not null and ({which})"
+    going_out = f"coalesce(sent, {columns.json('after')}::varchar)"
+    rows = con.execute(f"select rowid, {going_out} from {outbox} {where}").fetchall()
     going: list[tuple[int, str | None, str | None]] = []
     for number, after in rows:
         try:
