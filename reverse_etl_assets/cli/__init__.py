@@ -6,6 +6,7 @@ Importing this imports no engine, so that help and completion are quick; the com
 import typer
 
 from reverse_etl_assets.cli.check import check
+from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.release import release
@@ -22,5 +23,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
-for command in (check, plan, run, why, status, stop, resume, release, schema):
+for command in (check, plan, run, why, conflicts, status, stop, resume, release, schema):
     app.command()(command)

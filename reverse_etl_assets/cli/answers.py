@@ -9,6 +9,7 @@ import msgspec
 from reverse_etl_assets import outcomes
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
+from reverse_etl_assets.conflicts import ConflictEntry, conflict_log
 from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
 from reverse_etl_assets.journal_records import Run, RunStatus, Stop
 from reverse_etl_assets.masking import Mask
@@ -67,6 +68,7 @@ class _Facts:
     look: Preview | None
     obstacle: str | None
     """Why the model cannot be looked at."""
+    conflicts: Sequence[ConflictEntry] = ()
 
     @property
     def last(self) -> RowOutcome | None:
@@ -95,7 +97,7 @@ def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False
         primary_key="|".join(sync.primary_key),
         in_model=facts.in_model,
         next_operation=facts.planned.operation if facts.planned else None,
-        sentences=[*_past(facts), *_future(facts)],
+        sentences=[*_past(facts), *_kept(facts), *_future(facts)],
         outcomes=facts.why.outcomes,
         sent=sent,
         sent_title=title,
@@ -107,6 +109,7 @@ def _gather(deployed: Deployed, sync: Sync, key: str, mask: Mask) -> _Facts:
     project = deployed.project
     with project.warehouse.open(sync.sync) as con:
         found = _masked(outcomes.why(con, key), mask, key)
+        conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, None
     try:
         look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key).masked(mask)
@@ -115,7 +118,8 @@ def _gather(deployed: Deployed, sync: Sync, key: str, mask: Mask) -> _Facts:
     except ReverseEtlError as error:
         obstacle = f"The model cannot be looked at: {mask.text(str(error), {}, key)}"
     last_run = next(iter(project.journal.history(sync.sync, 1)), None)
-    return _Facts(sync, found, last_run, project.journal.stopped(sync.destination, sync.sync), look, obstacle)
+    stop = project.journal.stopped(sync.destination, sync.sync)
+    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts)
 
 
 def _masked(found: Why, mask: Mask, key: str) -> Why:
@@ -133,6 +137,15 @@ def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
         values = {name: value for name, value in facts.why.synced.items() if not name.startswith("_retl_")}
         return values, f"values that {facts.sync.destination} has from us:"
     return {}, ""
+
+
+def _kept(facts: _Facts) -> Iterator[str]:
+    """The newest word on each field that a rule decided."""
+    newest = {entry.field: entry for entry in reversed(facts.conflicts)}
+    for entry in newest.values():
+        if entry.winner == "destination":
+            values = f"{entry.theirs!r} stays, the warehouse has {entry.ours!r}"
+            yield f"Field `{entry.field}` ({entry.rule}): {values}; {entry.why}."
 
 
 def _past(facts: _Facts) -> Iterator[str]:
