@@ -21,9 +21,10 @@ Kind = Literal[
     "refuse_rows",
     "lock_rows",
     "omit_rows",
+    "lose_writes",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
-ROW_KINDS = frozenset({"refuse_rows", "lock_rows", "omit_rows"})
+ROW_KINDS = frozenset({"refuse_rows", "lock_rows", "omit_rows", "lose_writes"})
 
 
 def row_is_hit(key: object, seed: int, percent: float) -> bool:
@@ -50,7 +51,9 @@ class Fault:
     - ``refuse_rows``: refuses ``percent`` of the rows with a validation error of the vendor, chosen by
       ``row_is_hit``;
     - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row;
-    - ``omit_rows``: writes ``percent`` of the rows of a batch but leaves them out of the answer.
+    - ``omit_rows``: writes ``percent`` of the rows of a batch but leaves them out of the answer;
+    - ``lose_writes``: answers that ``percent`` of the rows of a batch are written (or deleted), and keeps nothing
+      of it.
 
     The key of a row is the id or external id that the request gives.
 
@@ -132,6 +135,11 @@ class Fault:
 def omitted(faults: list[Fault], key: object) -> bool:
     """Whether the answer leaves out the row with this key."""
     return any(fault.kind == "omit_rows" and fault.hits_row(key) for fault in faults)
+
+
+def lost(faults: list[Fault], key: object) -> bool:
+    """Whether the answer says that the row with this key is written, though it is not."""
+    return any(fault.kind == "lose_writes" and fault.hits_row(key) for fault in faults)
 
 
 class FaultBook:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reverse_etl_assets.sandbox.faults import omitted
+from reverse_etl_assets.sandbox.faults import Fault, lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown, taken
 from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure, object_of, refusal
@@ -98,9 +98,10 @@ class Batches:
         kind = object_of(self._records, call)
         inputs = _inputs(call, "id")
         call.note("delete", kind.name, len(inputs))
+        faults = self._context.faults.for_rows("hubspot", call.method, call.path)
         for row in inputs:
             entry = self._records.find(kind, "", row["id"])
-            if entry is not None:
+            if entry is not None and not lost(faults, row["id"]):
                 self._records.archive(kind, entry)
         return Answer(204)
 
@@ -140,7 +141,9 @@ class Batches:
                 told.append(refused.error(row["objectWriteTraceId"]))
             else:
                 checked.append((row, entry, values))
-        written = [(row, self._written(kind, row, entry, values, bool(upsert_by))) for row, entry, values in checked]
+        written = [
+            (row, self._written(kind, row, entry, values, faults, bool(upsert_by))) for row, entry, values in checked
+        ]
         results = [result for row, result in written if not omitted(faults, _row_key(row))]
         self._random.shuffle(results)
         return self._reply(status, results, told)
@@ -156,8 +159,15 @@ class Batches:
                 raise taken(kind, name, "another input")
             claimed.add(pair)
 
-    def _written(self, kind: ObjectType, row: Input, entry: Entry | None, values: Values, say_new: bool) -> Row:
-        told = shown(kind, self._records.write(kind, entry, values))
+    def _written(
+        self, kind: ObjectType, row: Input, entry: Entry | None, values: Values, faults: list[Fault], say_new: bool
+    ) -> Row:
+        table = self._records.tables[kind.name]
+        undo = table.undo_update(entry) if entry else None
+        written = self._records.write(kind, entry, values)
+        told = shown(kind, written)
+        if lost(faults, _row_key(row)):
+            (undo or table.undo_insert(written))()
         if say_new:
             told["new"] = entry is None
         if row.get("objectWriteTraceId") is not None:

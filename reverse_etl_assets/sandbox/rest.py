@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from reverse_etl_assets.sandbox.faults import Fault, omitted
+from reverse_etl_assets.sandbox.faults import Fault, lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.replays import Replays
@@ -214,11 +214,14 @@ class Rest:
         for fault in faults:
             if fault.kind == "refuse_rows" and fault.hits_row(key):
                 return "error", {"code": "refused", "message": "Refused by a rule of the sandbox"}
+        if not delete and lost(faults, key):
+            return ("created" if table.get(key) is None else "updated"), None
         if not delete:
             return ("created" if self._put(table, key, row) else "updated"), None
         if table.get(key) is None:
             return "error", {"code": "not_found", "message": f"There is no record with this {name}"}
-        self._remove(table, key)
+        if not lost(faults, key):
+            self._remove(table, key)
         return "deleted", None
 
     def _put(self, table: Table, key: str, row: Row, who: str = "integration") -> bool:

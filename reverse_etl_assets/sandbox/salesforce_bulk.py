@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from reverse_etl_assets.sandbox.faults import omitted
+from reverse_etl_assets.sandbox.faults import lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.salesforce_describe import relationship
 from reverse_etl_assets.sandbox.salesforce_ids import record_id
@@ -237,6 +237,8 @@ class BulkJobs:
                 known = value if key == "id" else ""
                 job.failed.append([known, told, *row])
                 continue
+            if lost(faults, value):
+                saved.undo()
             if not omitted(faults, value):
                 job.successful.append([saved.entry.id, "true" if saved.created else "false", *row])
 

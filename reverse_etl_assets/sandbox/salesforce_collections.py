@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reverse_etl_assets.sandbox.faults import omitted
+from reverse_etl_assets.sandbox.faults import lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.salesforce_ids import normal_id
 from reverse_etl_assets.sandbox.salesforce_records import Records, Saved, shown
@@ -163,7 +163,10 @@ class Collections:
                 refused += 1
                 results.append({"success": False, "errors": [error.as_row()]})
                 continue
-            undos.append(saved.undo)
+            if lost(faults, key):
+                saved.undo()
+            else:
+                undos.append(saved.undo)
             if omitted(faults, key):
                 continue
             results.append({"id": saved.entry.id, "success": True, "errors": []})

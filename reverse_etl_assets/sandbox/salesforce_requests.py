@@ -77,7 +77,7 @@ def refuse_by_fault(faults: Sequence[Fault], key: object) -> None:
         RowError: UNABLE_TO_LOCK_ROW, or a validation rule's error.
     """
     for fault in faults:
-        if fault.kind == "omit_rows" or not fault.hits_row(key):
+        if fault.kind in ("omit_rows", "lose_writes") or not fault.hits_row(key):
             continue
         if fault.kind == "lock_rows":
             raise RowError("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -208,3 +209,41 @@ def test_rows_that_are_written_but_not_answered(
     assert upsert_contacts({"External_Id__c": "k", "LastName": "X"}).json() == []
     tables = (sandbox.rest.table("orders"), sandbox.hubspot.tables["contacts"], sandbox.salesforce.tables["Contact"])
     assert [len(table.entries) for table in tables] == [1, 1, 1]
+
+
+def test_a_success_that_was_not(
+    rest_http: httpx.Client, hs_upsert: Upsert, upsert_contacts: Upsert, sandbox: Sandbox
+) -> None:
+    """The answer is that of a write, and nothing is kept: neither a new record, nor a change, nor a delete."""
+
+    def go_to(base: str, token: str) -> None:
+        rest_http.base_url = httpx.URL(f"{sandbox.url}{base}")
+        rest_http.headers["Authorization"] = f"Bearer {token}"
+
+    def write(name: str) -> list[Any]:
+        rest_http.base_url = httpx.URL(f"{sandbox.url}/rest")
+        told = [rest_http.post("/orders", json=[{"id": "k", "name": name}]).json()["results"][0]["status"]]
+        go_to("/hubspot", "pat-sandbox")
+        told.append(hs_upsert({"k": {"city": name}}).json()["results"][0]["new"])
+        go_to("/salesforce/services/data/v60.0", sandbox.salesforce.issue_token())
+        told.append(upsert_contacts({"External_Id__c": "k", "LastName": name}).json()[0]["created"])
+        return told
+
+    tables = (sandbox.rest.table("orders"), sandbox.hubspot.tables["contacts"], sandbox.salesforce.tables["Contact"])
+    fields = ("name", "city", "LastName")
+
+    sandbox.fault("lose_writes", percent=100)
+    assert write("Ann") == ["created", True, True]
+    assert [table.entries for table in tables] == [{}, {}, {}]
+
+    sandbox.faults.clear()
+    write("Ann")
+    fault = sandbox.fault("lose_writes", percent=100)
+    assert write("Bob") == ["updated", False, False]
+    [record_id] = tables[1].entries
+    go_to("/hubspot", "pat-sandbox")
+    answer = rest_http.post(f"{CONTACTS}/batch/archive", json={"inputs": [{"id": record_id}]})
+    assert answer.status_code == 204
+    assert [t.live()[0].values[name] for t, name in zip(tables, fields, strict=True)] == ["Ann", "Ann", "Ann"]
+    assert fault.hits == 4
+    assert [table.counters.updated for table in tables] == [0, 0, 0]
