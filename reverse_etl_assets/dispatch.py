@@ -364,7 +364,7 @@ class Dispatcher:
         again: list[OutboxRow] = []
         for row in work.rows:
             outcome = outcomes.get(row.record.key) or self._unanswered(row.record.key, work.operation)
-            if row.full is not None and _met_no_record(outcome):
+            if row.full is not None and work.operation is not Operation.UPDATE and _met_no_record(outcome):
                 again.append(replace(row, record=replace(row.record, fields=row.full), full=None))
             elif outcome.retry and not last:
                 again.append(row)

@@ -12,7 +12,7 @@ from reverse_etl_assets.journal_records import Conflict, Note
 from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Current, Operation, Outcome, Reason
-from reverse_etl_assets.spec import MappedField, Wins
+from reverse_etl_assets.spec import IfNull, MappedField, Wins
 
 _DESTINATION, _WAREHOUSE = "destination", "warehouse"
 
@@ -53,9 +53,9 @@ class FieldRules:
         if not found:
             return Verdict(_in_full(row, note))
         (current,) = found
-        row = replace(row, record=replace(row.record, destination_id=current.destination_id))
         if self._puts_back and (edited := self._edited(row, current)):
             return Verdict(replace(row, note=note), self._skipped(row, Reason.EDITED, edited))
+        row = replace(row, record=replace(row.record, destination_id=current.destination_id))
         if row.operation is Operation.DELETE:
             return Verdict(replace(row, note=Note(row.number, read=True, before=_json(current.fields))))
         return self._write(row, current)
@@ -74,13 +74,14 @@ class FieldRules:
             message = "the record holds these values already"
             return Verdict(replace(row, note=note), self._skipped(row, Reason.SAME, message))
         if row.operation not in self._partial:  # what is not to change goes out as it is
-            fields = {f: current.fields.get(f) if f in kept else v for f, v in (row.full or row.record.fields).items()}
+            full = {**current.fields, **fields} if self._puts_back else row.full or row.record.fields
+            fields = {f: current.fields.get(f) if f in kept else v for f, v in full.items()}
         return Verdict(replace(row, record=replace(row.record, fields=fields), note=note, full=None))
 
     def _conflict(self, row: OutboxRow, field: str, ours: Any, current: Current) -> Conflict | None:
         """The destination's value stands against ours: who wins, by the field's rule."""
         rule, theirs = self._mapping[field].wins, current.fields.get(field)
-        if rule is Wins.WAREHOUSE or self._puts_back or theirs is None or theirs == "":
+        if self._puts_back or rule is Wins.WAREHOUSE or theirs is None or theirs == "":
             return None
         base = self._base(row, field)
         if rule is not Wins.DESTINATION and base is not None and self._same(field, base, theirs):
@@ -94,10 +95,27 @@ class FieldRules:
         return kept[field] if field in kept else (row.base or {}).get(field)
 
     def _edited(self, row: OutboxRow, current: Current) -> str:
-        """The fields that somebody changed after the run that is being undone; empty if none."""
-        names = [f for f, left in (row.base or {}).items() if not self._same(f, left, current.fields.get(f))]
+        """What somebody did to the record after the run that is being undone; empty if nothing.
+
+        A field that holds already what is to be put back was not changed: an earlier undo got that far.
+        """
+        if row.record.destination_id not in (None, current.destination_id):
+            return f"another record ({current.destination_id}) carries this key since"
+        names = [f for f, left in self._left(row).items() if not self._same(f, left, current.fields.get(f))]
+        wanted = row.record.fields
+        names = [f for f in names if f not in wanted or not self._same(f, wanted[f], current.fields.get(f))]
+        if names and row.base is None:
+            return "somebody made a record with this key since"
         said = [f"`{name}` (now {self._shown(name, current)})" for name in names]
         return f"somebody changed {', '.join(said)} since" if names else ""
+
+    def _left(self, row: OutboxRow) -> Mapping[str, Any]:
+        """What the undone run left in the fields that it wrote."""
+        base = row.base or {}
+        if row.operation is not Operation.DELETE:
+            return {field: base.get(field) for field in row.record.fields}
+        keeps = {field for field, source in self._mapping.items() if source.null is IfNull.KEEP}
+        return {field: left for field, left in base.items() if left is not None or field not in keeps}
 
     def _shown(self, field: str, current: Current) -> str:
         return repr(self._mask.value(field, current.fields.get(field)))

@@ -17,17 +17,18 @@ from typing import Any, Protocol
 import duckdb
 import filelock
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import cutover, ledger, versions
+from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.dispatch import Dispatched
-from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
+from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.failure_window import FailureWindow
-from reverse_etl_assets.guard import Finding, tripped
+from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
-from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Tripped, WaitingPlan
+from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
@@ -76,6 +77,9 @@ class Changes(Protocol):
     def plan(self, run: "SyncRun", con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
         """Write the change set to the outbox, and seal it."""
 
+    def before_sending(self, run: "SyncRun") -> None:
+        """Every guard has passed, and the first request is about to go out."""
+
 
 class ModelChanges:
     """What differs between the model and the synced rows."""
@@ -86,12 +90,19 @@ class ModelChanges:
     def plan(self, run: "SyncRun", con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         columns = columns_of(run.sync, run.account.type, run.warehouse.column_types(con, model))
-        ledger.prepare(con, columns)
+        ledger.claim(con, run.sync)
+        entry = versions.decide(columns, model.version, versions.history(con), ledger.read_facts(con))
+        relation = run.warehouse.relation(model)
+        run.begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
         recent = prefilter(run.sync, ledger.read_facts(con), now)
         ledger.write_facts(con, {"outbox_run": None})
-        plan = make_plan(con, run.warehouse.relation(model), columns, prefilter=recent)
-        ledger.seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=None if recent else now)
+        plan = make_plan(con, relation, columns, prefilter=recent)
+        full_at, means = None if recent else now, entry.definition.as_text
+        ledger.seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, definition=means)
         return columns, plan
+
+    def before_sending(self, run: "SyncRun") -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ class _Planned:
     identity: Identity
     learned: ledger.Learned | None
     """What the destination's last check learned; None if a check is due."""
+    counts: Mapping[str, int]
 
 
 class SyncRun:
@@ -125,6 +137,7 @@ class SyncRun:
         self.traffic = Traffic()
         self.started = time.monotonic()
         self.recovered: tuple[str, ...] = ()
+        self.begun: cutover.Begun | None = None
 
     def go(self) -> Report:
         self._recover()
@@ -132,6 +145,7 @@ class SyncRun:
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
         runs_at_all = [Finding("kill_switch", True, "off"), budget_finding(self.journal, self.account)]
+        runs_at_all += [] if tripped(runs_at_all) else self._adopt()
         if tripped(runs_at_all):
             return self._guarded(runs_at_all, None)
         planned = self._plan()
@@ -178,6 +192,19 @@ class SyncRun:
 
     # plan and guard
 
+    def _adopt(self) -> list[Finding]:
+        """Read the records that a version takes over, if one begins so. Returns what ended that before its time."""
+        if self.changes.kind is not RunKind.SYNC:
+            return []
+        due = self.environment.clock() - _RECHECK
+        try:
+            adopt(self.sync, self.environment, self.account, self.traffic, check_since=due)
+        except Stopped as stopped:
+            return [Finding("kill_switch", False, str(stopped))]
+        except BudgetSpent as spent:
+            return [Finding("budget", False, str(spent))]
+        return []
+
     def _plan(self) -> _Planned:
         """Write the change set to the outbox; the model's file is open only for this."""
         of_model = self.changes.kind is RunKind.SYNC
@@ -185,18 +212,22 @@ class SyncRun:
             columns, plan = self.changes.plan(self, con)
             identity = identify(con, columns, self.account, plan)
             due = self.environment.clock() - _RECHECK
-            return _Planned(columns, plan, identity, ledger.last_check(con, columns, self.sync.options, due))
+            learned = ledger.last_check(con, columns, self.sync.options, due)
+            counts = {**plan.counts, **(self.begun.counts if self.begun else {})}
+            return _Planned(columns, plan, identity, learned, counts)
 
     def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
         findings = [*runs_at_all]
         if self.changes.kind is RunKind.SYNC:
             findings += guard_findings(self.sync, self.journal, planned.plan)
+        elif self.changes.kind is RunKind.UNDO:
+            findings += judge_changes(planned.plan, self.sync.guards)
         approval = self.journal.approval_of(self.sync.sync)
         return decide(findings, planned.identity, planned.plan, approval, self.sync.approval)
 
     def _guarded(self, findings: list[Finding], planned: _Planned | None) -> Report:
         """Nothing goes out; the plan waits under its id."""
-        counts = planned.plan.counts if planned else {}
+        counts = planned.counts if planned else {}
         bad = tripped(findings)
         detail = "; ".join(f"{finding.guard}: {finding.message}" for finding in bad)
         self._start(planned)
@@ -215,7 +246,7 @@ class SyncRun:
             self.sync.sync,
             self.account.name,
             model_rows=planned.plan.model_rows if planned else None,
-            counts=planned.plan.counts if planned else {},
+            counts=planned.counts if planned else {},
             kind=self.changes.kind,
             plan_id=planned.identity.plan_id if planned else None,
             version=self.sync.version,
@@ -229,6 +260,7 @@ class SyncRun:
         if not planned.plan.to_send:
             return Dispatched()
         try:
+            self.changes.before_sending(self)
             return run_interruptible(self._send(planned))
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             why = str(error) if isinstance(error, ReverseEtlError) else type(error).__name__
@@ -245,7 +277,7 @@ class SyncRun:
             else:
                 session.destination.recall(planned.learned)
             with self.warehouse.open(self.sync.sync) as con:
-                rules = self._rules(con, session)
+                rules = self._rules(con, columns, session)
                 async with session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer:
                     dispatcher = session.dispatcher(
                         writer,
@@ -261,14 +293,15 @@ class SyncRun:
                     finally:
                         await _let_go(rows)
 
-    def _rules(self, con: duckdb.DuckDBPyConnection, session: Session) -> FieldRules | None:
+    def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
         undo = self.changes.kind is RunKind.UNDO and hasattr(self.account.type, "read_records")
         if not undo and not reads_back(self.sync, self.account.type):
             return None
         reader: Any = session.destination
         partial = session.destination.capabilities.partial
         kept = ledger.kept_bases(con)
-        return FieldRules(self.sync.mapping, reader, partial=partial, kept=kept, mask=self.mask, puts_back=undo)
+        mapping = columns.sync.mapping  # for an undo that of the last run
+        return FieldRules(mapping, reader, partial=partial, kept=kept, mask=self.mask, puts_back=undo)
 
     @property
     def _obeys_sync_stop(self) -> bool:
@@ -310,8 +343,8 @@ class SyncRun:
         findings = [*findings, window.finding]
         if self._job_is_open(self.run_id):
             detail = "a job is still running at the destination; the next run collects its results"
-            return self._report(RunStatus.OPEN, findings, planned.plan.counts, detail, planned)
-        counts = {**planned.plan.counts, **self._fold(self.run_id, planned.columns, dispatched)}
+            return self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
+        counts = {**planned.counts, **self._fold(self.run_id, planned.columns, dispatched)}
         status = RunStatus.DONE
         if dispatched.stopped:
             status = RunStatus.FAILED if dispatched.failed else RunStatus.STOPPED
@@ -351,6 +384,7 @@ class SyncRun:
             seconds=time.monotonic() - self.started,
             waited=self.traffic.waited,
             recovered=self.recovered,
+            begun=self.begun,
         )
 
 

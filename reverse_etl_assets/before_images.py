@@ -1,0 +1,78 @@
+"""Before-images in SQL: a field's value out of their JSON, in the model's type, and whether that type can hold it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reverse_etl_assets.columns import Column, Columns
+from reverse_etl_assets.records import FieldType
+from reverse_etl_assets.warehouses.duckdb import field_type, literal
+
+_DIGITS = 15  # of a number in JSON that survive on the way through a double
+
+
+@dataclass(frozen=True)
+class ImageField:
+    """A field of a row that has the columns `image` (JSON as text) and `source`.
+
+    `value` is what the image holds, in the field's own type, NULL if it does not fit; `exact` is true if it is the
+    same there.
+    """
+
+    name: str
+    literal: str
+    pointer: str
+    value: str
+    exact: str
+
+
+def image_fields(columns: Columns) -> Iterator[ImageField]:
+    for field, column in zip(columns.sync.mapping, columns.fields, strict=True):
+        pointer = literal("/" + field.replace("~", "~0").replace("/", "~1"))
+        text, there = f"(image ->> {pointer})", f"json_type(image, {pointer})"
+        value, exact = _typed(column, text, there, pointer)
+        if columns.sync.mapping[field].transform:  # what was read is a hash, and the model's value is not known
+            value, exact = f"case when source = 'synced' then {value} end", f"source = 'synced' and {exact}"
+        known = f"({there} is not null and ({text} is null or coalesce({exact}, false)))"
+        yield ImageField(column.name, column.literal, pointer, f"case when {text} is not null then {value} end", known)
+
+
+def _typed(column: Column, text: str, there: str, pointer: str) -> tuple[str, str]:
+    """A value that is not NULL, and whether nothing is lost with it."""
+    sql_type = column.sql_type
+    value = f"try_cast({text} as {sql_type})"
+    match field_type(sql_type):
+        case FieldType.TEXT:
+            value = f"case when {there} not in ('OBJECT', 'ARRAY') then {value} end"
+            return value, f"({value})::varchar = {text}"
+        case FieldType.INTEGER | FieldType.DECIMAL:
+            return value, f"{_plain(f'{value}::varchar')} = {_plain(text)} and ({there} <> 'DOUBLE' or {_short(text)})"
+        case FieldType.FLOAT:
+            return value, f"{value}::double = try_cast({text} as double)"
+        case FieldType.DATE:
+            return value, f"{value}::timestamp = {_moment(text)}"
+        case FieldType.TIMESTAMP:
+            zoned = sql_type.endswith("TIME ZONE")
+            value = f"try_cast({text if zoned else _moment(text)} as {sql_type})"
+            return value, f"{value} is not null" if zoned else f"{value}::timestamp = {_moment(text)}"
+        case FieldType.TIME:
+            value = f"try_cast(rtrim({text}, 'Z') as {sql_type})"
+        case FieldType.JSON:
+            document = f"case when {there} = 'VARCHAR' then try_cast({text} as json) else image -> {pointer} end"
+            value = document if sql_type == "JSON" else f"try_cast({document} as {sql_type})"
+            return value, f"to_json({value})::varchar = ({document})::varchar"
+    return value, f"{value} is not null"
+
+
+def _moment(text: str) -> str:
+    """A time without a zone is UTC, as everywhere."""
+    return f"(try_cast({text} as timestamptz) at time zone 'UTC')"
+
+
+def _plain(number: str) -> str:
+    """Decimal notation without the zeros at its end."""
+    return f"case when contains({number}, '.') then rtrim(rtrim({number}, '0'), '.') else {number} end"
+
+
+def _short(number: str) -> str:
+    digits = f"regexp_replace({number}, '[^0-9]', '', 'g')"
+    return f"length(trim({digits}, '0')) <= {_DIGITS}"

@@ -1,0 +1,111 @@
+-- The change set of an undo: what the run wrote, with what was there before. Rows that somebody else has written since,
+-- and rows of which nobody knows what was there, have no operation and say why.
+create or replace table {{ outbox }} as
+with written as (
+    select key, kind as was, status, destination_id, answered_at
+    from state.outcomes
+    where run_id = $run and status in ('created', 'updated', 'deleted')
+),
+later as (
+    select later.key, arg_max(later.run_id, later.answered_at) as run_id
+    from state.outcomes as later
+    join written using (key)
+    where later.run_id <> $run and later.answered_at >= written.answered_at and ({{ settled }})
+    group by later.key
+),
+found as (
+    select
+        written.*,
+        {{ pack_synced }} as left_there,
+        synced._retl_key is not null as is_synced,
+        synced._retl_untold,
+        {%- for key in keys %}
+        coalesce(synced.{{ key.name }}, try_cast({{ key_parts[loop.index0] }} as {{ key.sql_type }})) as {{ key.name }},
+        {%- endfor %}
+        held.before as image,
+        held.source,
+        held.external_id as image_external_id,
+        held.fields as image_fields,
+        coalesce(held.fields, json_keys(held.before)) as fields,
+        case
+            when written.status = 'deleted' then synced._retl_key is not null
+            else synced._retl_run is distinct from $run
+        end as is_newer,
+        coalesce(case when synced._retl_run <> $run then synced._retl_run end, later.run_id) as newer_run
+    from written
+    left join state.images as held on held.run_id = $run and held.key = written.key
+    left join state.synced as synced on synced._retl_key = written.key
+    left join later on later.key = written.key
+),
+judged as (
+    select
+        *,
+        list_filter(fields, lambda name: name not in ({{ mapped }})) as unmapped,
+        case
+            when is_newer and list_contains($undos::varchar[], newer_run) then 'same'
+            when is_newer then 'edited'
+            when {{ no_key }} then 'invalid'
+            when status <> 'created' and image is null then 'invalid'
+            when len(unmapped) > 0 then 'invalid'
+            when status = 'updated' and source = 'synced' and image = ({{ json_left }})::varchar then 'same'
+        end as reason
+    from found
+)
+select
+    case
+        when reason = 'invalid' then 'rejected'
+        when status = 'updated' then 'changed'
+        when status = 'created' then 'removed'
+        else 'added'
+    end as kind,
+    {%- for key in keys %}
+    {{ key.name }},
+    {%- endfor %}
+    key,
+    coalesce(case when lower({{ external_id }}) = lower(key) then {{ external_id }} end, image_external_id, key)
+        as external_id,
+    case when status <> 'deleted' then destination_id end as destination_id,
+    reason,
+    case
+        when reason is null then null
+        when is_newer and reason = 'same' then 'it was put back already, by run ' || newer_run
+        when is_newer then coalesce('run ' || newer_run, 'a later run') || ' has written it since'
+        when reason = 'same' then 'the run wrote the values that were there'
+        when {{ no_key }} then 'the columns of its key cannot be told from its key'
+        when image is null then {{ no_image_message }}
+        else 'no longer mapped, so not to be put back: ' || list_aggregate(unmapped, 'string_agg', ', ')
+    end as message,
+    case when status = 'updated' then list_filter([{{ mapped }}], lambda name: list_contains(fields, name)) end
+        as changed_fields,
+    case when is_synced then left_there end as before,
+    case when status <> 'created' and image is not null then {
+        {%- for field in fields %}
+        {{ field.literal }}: case
+            when status = 'deleted' or list_contains(fields, {{ field.literal }}) then {{ field.value }}
+            else left_there.{{ field.name }}
+        end{% if not loop.last %},{% endif %}
+        {%- endfor %}
+    } end as after,
+    image_fields as sent_fields,
+    null::timestamp as row_time,
+    case
+        when reason is not null then null
+        {%- for status, operation in operations.items() %}
+        when status = '{{ status }}' then '{{ operation }}'
+        {%- endfor %}
+    end as operation,
+    image as sent,
+    nullif(list_distinct(list_concat(
+        case when status = 'updated' then coalesce(_retl_untold, []) else [] end,
+        list_filter([
+            {%- for field in fields %}
+            case
+                when (status = 'deleted' or list_contains(fields, {{ field.literal }})) and not {{ field.exact }}
+                then {{ field.literal }}
+            end{% if not loop.last %},{% endif %}
+            {%- endfor %}
+        ], lambda name: name is not null)
+    )), []) as untold,
+    status = 'deleted' or (status = 'updated' and was <> 'added') as stays_synced,
+    source
+from judged

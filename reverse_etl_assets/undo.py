@@ -1,0 +1,146 @@
+"""Undo: puts back what a run wrote, as a run of its own, through the same guards, batches, journal and fold."""
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.errors import ReverseEtlError, StateError
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_records import Run, RunKind, RunStatus
+from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.report import Report
+from reverse_etl_assets.session import Environment
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sync import SyncRun, exclusive
+from reverse_etl_assets.undo_plan import plan_undo
+
+_WRITTEN = ("created", "updated", "deleted")
+_MANY = 10_000  # undos of one sync
+
+
+def undo_run(
+    undone: str, sync: Sync, environment: Environment, account: Account, *, who: str, why: str, **options: Any
+) -> Report:
+    """Put back what a run of the sync wrote, and stop the sync, so that no run sends it again meanwhile.
+
+    Options are those of `run_sync`. Raises StateError, before anything is sent, if the run is not to be undone.
+    """
+    undoable(environment.journal, undone, sync, account)
+    with exclusive(sync, environment.warehouse):
+        changes = UndoChanges(undone, who=who, why=why)
+        run = SyncRun(sync, environment, account, changes, **options)
+        try:
+            return run.go()
+        finally:
+            changes.resume_if_idle(run)
+
+
+class UndoChanges:
+    """What a run wrote, to be put back where nobody has written since."""
+
+    kind = RunKind.UNDO
+
+    def __init__(self, undone: str, *, who: str, why: str) -> None:
+        self.undoes: str | None = undone
+        self._undone, self._who, self._why = undone, who, why
+        self._stopped = False
+
+    def plan(self, run: SyncRun, con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
+        """Raises StateError if there is nothing to put back, or no way to do so."""
+        undone = undoable(run.journal, self._undone, run.sync, run.account)
+        columns, plan = planned(run.journal, con, run.sync, run.account, undone)
+        ledger.seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
+        # Rows that were put back differ from the model, however long ago they were modified.
+        ledger.write_facts(con, {"full_compared_at": None})
+        return columns, plan
+
+    def before_sending(self, run: SyncRun) -> None:
+        """A stop that is there already is somebody's own, and stays theirs."""
+        if all(stop.scope != self._scope(run) for stop in run.journal.stops()):
+            run.journal.stop(self._scope(run), self._who, f"run {self._undone} was undone: {self._why}")
+            self._stopped = True
+
+    def resume_if_idle(self, run: SyncRun) -> None:
+        """Nothing was put back, so there is nothing that a run of the sync could spoil."""
+        if not self._stopped:
+            return
+        with contextlib.suppress(ReverseEtlError):  # then it stays stopped, which does no harm
+            found = run.journal.run(run.run_id)
+            doubt = found is None or found.status is RunStatus.OPEN or found.counts.get("failed_ambiguous", 0)
+            if found and not doubt and not written(found):
+                why = f"the undo of run {self._undone} put nothing back"
+                run.journal.resume(self._scope(run), self._who, why)
+
+    def _scope(self, run: SyncRun) -> str:
+        return f"sync:{run.sync.sync}"
+
+
+def planned(
+    journal: Journal, con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, undone: Run
+) -> tuple[Columns, Plan]:
+    """The change set of an undo, written to the outbox. Raises StateError if nothing is known of the run any more."""
+    undos = [run.run_id for run in journal.history(sync.sync, _MANY, kind=RunKind.UNDO) if run.undoes == undone.run_id]
+    columns, plan = plan_undo(con, sync, account, undone.run_id, undos=undos)
+    if not plan.model_rows:
+        at = f"{datetime.fromtimestamp(undone.started_at, UTC):%Y-%m-%d}"
+        raise StateError(
+            f"the state of sync {sync.sync} knows no row that run {undone.run_id} of {at} wrote: outcomes are kept for"
+            " 90 days, and go with the state's file."
+        )
+    return columns, plan
+
+
+def undoable(journal: Journal, run_id: str, sync: Sync, account: Account) -> Run:
+    """The run. Raises StateError if it is not to be undone; of a killed one that is known once it is recovered."""
+    run = find_run(journal, run_id)
+    if why := _why_not(run, sync, account) or _undone_already(journal, run):
+        raise StateError(f"run {run_id} {why}")
+    return run
+
+
+def find_run(journal: Journal, run_id: str) -> Run:
+    run = journal.run(run_id)
+    if run is None:
+        raise StateError(
+            f"there is no run {run_id} in the journal; `reverse-etl status` shows the last one of each sync."
+        )
+    return run
+
+
+def written(run: Run) -> int:
+    """Rows."""
+    return sum(run.counts.get(name, 0) for name in _WRITTEN)
+
+
+def _why_not(run: Run, sync: Sync, account: Account) -> str | None:
+    if run.kind is RunKind.UNDO:
+        again = f"`reverse-etl resume --sync {run.sync}` lets the sync send the model again"
+        return f"is an undo itself, of run {run.undoes}. An undo cannot be undone: {again}."
+    if run.kind is not RunKind.SYNC:
+        return f"is no run of the model (kind {run.kind}); what it did is not to be put back."
+    if run.status is RunStatus.GUARDED:
+        return f"was guarded and sent nothing, so there is nothing to put back: {run.detail}"
+    if run.status is not RunStatus.OPEN and not written(run):
+        return "wrote nothing, so there is nothing to put back."
+    if (run.sync, run.destination) != (sync.sync, account.name):
+        return f"is of sync {run.sync} to `{run.destination}`, not of {sync.sync} to `{account.name}`."
+    if run.version != sync.version:
+        now = f"which is at version {sync.version} now"
+        return f"is of version {run.version} of sync {sync.sync}, {now}. An undo does not reach across a cutover."
+    return None
+
+
+def _undone_already(journal: Journal, run: Run) -> str | None:
+    """An undo that broke off, or of which rows failed, may be repeated for the rest."""
+    undo = journal.undone_by(run.run_id)
+    if undo is None or undo.status is not RunStatus.DONE or not written(undo):
+        return None
+    if undo.counts.get("failed", 0) > undo.counts.get("failed_invalid", 0):
+        return None
+    at = f"{datetime.fromtimestamp(undo.started_at, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"was undone already, by run {undo.run_id} at {at}: {written(undo):,} rows were put back."
