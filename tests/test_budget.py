@@ -223,8 +223,8 @@ class TestVendorsCounter:
             assert await take_all(shared) == 0
             clock.now += 3_600
             await shared.take()
-            shared.learn(Quota(10, 1000))
-            assert await take_all(shared) == 790 + 4, "four calls of the asking are left"
+            shared.learn(Quota(900, 1200))
+            assert await take_all(shared) == 60 + 4, "four calls of the asking are left"
 
         asyncio.run(main())
 

@@ -21,7 +21,7 @@ from reverse_etl_assets.sync import Report
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 
-ROWS, BATCH, IN_FLIGHT = 400, 10, 2
+ROWS, BATCH, IN_FLIGHT = 240, 10, 2
 FILES = {"all": "STOP", "destination:sink": "STOP.destination.sink", "sync:people_to_sink": "STOP.sync.people_to_sink"}
 SYNC = sink_sync(options={**SINK, "batch_size": BATCH})
 EVERYWHERE = [("journal", scope, database) for scope in FILES for database in ("sqlite", "postgresql")]
