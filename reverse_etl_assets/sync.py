@@ -19,7 +19,7 @@ import filelock
 
 from reverse_etl_assets import cutover, ledger, versions
 from reverse_etl_assets.adoption import adopt
-from reverse_etl_assets.approvals import Identity, decide, identify
+from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
@@ -50,12 +50,19 @@ def run_sync(
     environment: Environment,
     account: Account,
     *,
+    plan_id: str | None = None,
     run_id: str | None = None,
     on_progress: Progress = lambda plan, statuses: None,
 ) -> Report:
-    """Run a sync once. Raises SyncBusy if another process does, StateError and CheckFailed before anything is sent."""
+    """Run a sync once; with a `plan_id` nothing is sent but this approved plan.
+
+    Raises SyncBusy if another process runs it, StateError and CheckFailed before anything is sent.
+    """
     with exclusive(sync, environment.warehouse):
-        return SyncRun(sync, environment, account, ModelChanges(), run_id=run_id, on_progress=on_progress).go()
+        run = SyncRun(
+            sync, environment, account, ModelChanges(), plan_id=plan_id, run_id=run_id, on_progress=on_progress
+        )
+        return run.go()
 
 
 def exclusive(sync: Sync, warehouse: DuckDBWarehouse) -> AbstractContextManager[Any]:
@@ -125,11 +132,12 @@ class SyncRun:
         account: Account,
         changes: Changes,
         *,
+        plan_id: str | None = None,
         run_id: str | None = None,
         on_progress: Progress = lambda plan, statuses: None,
     ) -> None:
         self.sync, self.environment, self.account, self.changes = sync, environment, account, changes
-        self.run_id = run_id or uuid.uuid4().hex
+        self.plan_id, self.run_id = plan_id, run_id or uuid.uuid4().hex
         self.journal, self.warehouse = environment.journal, environment.warehouse
         self.on_progress = on_progress
         self.options = account.type.Options.model_validate(sync.options)
@@ -223,16 +231,16 @@ class SyncRun:
         elif self.changes.kind is RunKind.UNDO:
             findings += judge_changes(planned.plan, self.sync.guards)
         approval = self.journal.approval_of(self.sync.sync)
-        return decide(findings, planned.identity, planned.plan, approval, self.sync.approval)
+        return decide(findings, planned.identity, planned.plan, approval, self.sync.approval, asked=self.plan_id)
 
     def _guarded(self, findings: list[Finding], planned: _Planned | None) -> Report:
-        """Nothing goes out; the plan waits under its id."""
+        """Nothing goes out; a plan that would send something waits under its id, if it can be approved."""
         counts = planned.counts if planned else {}
         bad = tripped(findings)
         detail = "; ".join(f"{finding.guard}: {finding.message}" for finding in bad)
         self._start(planned)
-        if planned:
-            shown = [Tripped(f.guard, f.message, f.value, f.limit) for f in bad]
+        if planned and planned.plan.to_send and to_decide(findings):
+            shown = [Tripped(f.guard, f.message, f.value, f.limit, f.field) for f in to_decide(findings)]
             now, identity = self.environment.clock(), planned.identity
             self.journal.keep_plan(
                 WaitingPlan(identity.plan_id, self.sync.sync, self.run_id, now, counts, shown, identity.basis)
