@@ -21,7 +21,7 @@ from reverse_etl_assets.records import FieldType, Operation, Reason, Record, Sta
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.transforms import transformed
-from reverse_etl_assets.warehouses.duckdb import field_type
+from reverse_etl_assets.warehouses.duckdb import field_type, literal
 
 FORMAT = "2"
 _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
@@ -59,23 +59,32 @@ class OutboxRow:
 
 def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     """Create the state's tables, or fit them to the mapping. Raises StateError if they belong to another sync."""
-    con.execute(render("state"))
-    claim(con, columns)
+    claim(con, columns.sync)
+    fit(con, columns)
+
+
+def fit(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
+    """Make the synced rows, or give them the fields of the mapping."""
     keys = [f"{key.name} {key.sql_type}" for key in columns.keys]
     fixed = [*(f"{name} {sql_type}" for name, sql_type in _FIXED.items()), *keys]
     con.execute(f"create table if not exists state.synced ({', '.join(fixed)})")
-    present = {row[0]: row[1] for row in con.execute("describe state.synced").fetchall()}
+    present = columns_of_table(con, "state.synced")
     if list(present.items())[len(fixed) :] != [(unquoted(f.name), f.sql_type) for f in columns.fields]:
         shown = ", ".join(fitted(columns, present))
         con.execute(f"create or replace table state.synced as select {shown} from state.synced")
         write_facts(con, {"full_compared_at": None})  # rows that were not modified differ, too
 
 
-def fitted(columns: Columns, present: Mapping[str, str]) -> list[str]:
+def columns_of_table(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """The columns of synced rows, and their types."""
+    return {row[0]: row[1] for row in con.execute(f"describe {table}").fetchall()}
+
+
+def fitted(columns: Columns, present: Mapping[str, str], *, nothing_told: bool = False) -> list[str]:
     """What to select from synced rows of the columns `present` so that they fit the mapping of now.
 
     Fields that the destination was not told as the mapping has them now, because they are new or their value is another
-    in its new type, are named in `_retl_untold`: they have to be sent whatever their values.
+    in its new type, are named in `_retl_untold`: they have to be sent whatever their values. All are if `nothing_told`.
     """
     stored = {name.lower(): sql_type for name, sql_type in present.items()}
     untold, fields = [], []
@@ -91,17 +100,17 @@ def fitted(columns: Columns, present: Mapping[str, str]) -> list[str]:
             else:
                 value = f"null::{field.sql_type}"
                 untold.append(field.literal)
+        if nothing_told:
+            untold.append(field.literal)
         fields.append(f"{value} as {field.name}")
     return ["_retl_key", "_retl_id", "_retl_run", _untold(columns, untold), *(k.name for k in columns.keys), *fields]
 
 
 def _untold(columns: Columns, more: Sequence[str]) -> str:
     """The fields that a row's record was not told: those of before that are still mapped, and more. NULL if none."""
-    mapped = ", ".join(field.literal for field in columns.fields)
-    fields = (
-        f"list_distinct(list_filter(list_concat(coalesce(_retl_untold, []), [{', '.join(more)}]::varchar[]),"
-        f" lambda name: name in ({mapped})))"
-    )
+    now = " ".join(f"when {literal(unquoted(f.name).lower())} then {f.literal}" for f in columns.fields)  # or its case
+    before = f"list_transform(coalesce(_retl_untold, []), lambda name: case lower(name) {now} end)"
+    fields = f"list_distinct(list_concat({before}, [{', '.join(more)}]::varchar[]))"  # which leaves NULLs out
     return f"case when len({fields}) > 0 then {fields} end as _retl_untold"
 
 
@@ -109,23 +118,10 @@ def unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"')
 
 
-def claim(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
-    """Make sure that the state is this sync's, written to the same place and matched by the same key.
-
-    Raises StateError if it is not.
-    """
-    sync = columns.sync
-    ours = {
-        "format": FORMAT,
-        "sync": sync.sync,
-        "destination": sync.destination,
-        "object": sync.object,
-        "primary_key": ", ".join(
-            f"{k.name[5:]}:{n}:{k.sql_type}" for k, n in zip(columns.keys, sync.primary_key, strict=True)
-        ),
-        "external_id": sync.external_id,
-    }
-    theirs = read_facts(con)
+def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
+    """Create the state's tables, or make sure that they are this sync's. Raises StateError if they are not."""
+    con.execute(render("state"))
+    ours, theirs = {"format": FORMAT, "sync": sync.sync}, read_facts(con)
     for name, value in ours.items():
         if name in theirs and theirs[name] != value:
             raise StateError(
@@ -247,6 +243,10 @@ def fold(
         if facts.get("outbox_full"):
             new_facts["full_compared_at"] = facts["outbox_full"]
             new_facts["full_compared_as"] = facts["outbox_sync"]
+        if facts.get("outbox_definition"):  # what was sent is what later files are compared with
+            latest = "version = (select max(version) from state.versions)"
+            definition = {"definition": facts["outbox_definition"]}
+            con.execute(f"update state.versions set definition = $definition where {latest}", definition)
         write_facts(con, new_facts)
         con.execute("commit")
     except BaseException:
@@ -290,15 +290,25 @@ def counts(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:
 
 
 def seal_outbox(
-    con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, *, newest: datetime | None, full_at: float | None
+    con: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    run_id: str,
+    *,
+    newest: datetime | None,
+    full_at: float | None,
+    definition: str | None = None,
 ) -> None:
-    """The outbox is complete and belongs to this run; with it goes all that its fold will need, even after a crash."""
+    """The outbox is complete and belongs to this run; with it goes all that its fold will need, even after a crash.
+
+    `definition` is what the sync's version means once this was sent.
+    """
     write_facts(
         con,
         {
             "outbox_sync": written(columns.sync),
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
+            "outbox_definition": definition,
             "outbox_newest": newest.isoformat() if newest else None,
             "outbox_full": repr(full_at) if full_at is not None else None,
             "outbox_run": run_id,
@@ -351,4 +361,5 @@ def remember_check(
 
 def _fingerprint(columns: Columns, options: Mapping[str, Any]) -> str:
     target = columns.target
-    return repr((target.object, target.external_id, sorted(target.fields.items()), sorted(target.operations), options))
+    place = (columns.sync.destination, target.object, target.external_id)
+    return repr((*place, sorted(target.fields.items()), sorted(target.operations), options))

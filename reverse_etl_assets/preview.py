@@ -17,8 +17,9 @@ import duckdb
 import httpx
 import msgspec
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import cutover, ledger, versions
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.cutover import Begun
 from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
 from reverse_etl_assets.destinations.base import Account, FindsRecords, RunsJobs
 from reverse_etl_assets.guard import Finding, tripped
@@ -30,6 +31,7 @@ from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.sync import exclusive
+from reverse_etl_assets.versions import Entry
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
 _OUTBOX = "memory.main.outbox"
@@ -72,6 +74,8 @@ class Preview:
     """Runs that were killed; their answers are counted as if they were home already."""
     stop: Stop | None = None
     """The kill switch, if it is on: then a run does not even plan."""
+    begun: Begun | None = None
+    """How the sync's version begins, or began, as long as nothing of it was sent. A preview reads no records."""
 
     @property
     def goes_out(self) -> bool:
@@ -92,14 +96,14 @@ def preview(
 
     Raises StateError if the model is not built or the state belongs to another sync, SyncBusy if a run is going on.
     """
-    with _recovered(sync, environment, account) as (warehouse, unfinished):
+    with recovered(sync, environment, account) as (warehouse, unfinished):
         model = environment.models[sync.model]
         with warehouse.open(sync.sync, models=True, state_as="stored") as con:
             columns = columns_of(sync, account.type, warehouse.column_types(con, model))
-            _show_state(con, columns, key)
             relation = warehouse.relation(model)
             if key is not None:
                 relation = _only(con, relation, columns, key)
+            begun = _show_state(con, columns, model.version, relation, key)
             recent = prefilter(sync, ledger.read_facts(con), environment.clock())
             plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent)
             return Preview(
@@ -111,18 +115,20 @@ def preview(
                 _requests(con, columns, plan, account),
                 unfinished,
                 environment.journal.stopped(account.name, sync.sync),
+                begun,
             )
 
 
 @contextmanager
-def _recovered(
-    sync: Sync, environment: Environment, account: Account
+def recovered(
+    sync: Sync, environment: Environment, account: Account, *, to_write: bool = False
 ) -> Iterator[tuple[DuckDBWarehouse, tuple[str, ...]]]:
-    """The state with the answers of killed runs brought home, as the next run begins; if there are any, in a copy."""
+    """The state with the answers of killed runs brought home, as the next run begins; if there are any, or if it is to
+    be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
     warehouse, journal = environment.warehouse, environment.journal
     runs = tuple(run.run_id for run in journal.open_runs(sync.sync))
     state = warehouse.state_file(sync.sync)
-    if not runs or not state.exists():
+    if not (runs or to_write) or not state.exists():
         yield warehouse, runs
         return
     with exclusive(sync, warehouse), tempfile.TemporaryDirectory() as folder:
@@ -145,33 +151,42 @@ def _capabilities(columns: Columns, account: Account) -> Capabilities:
     return account.type.capabilities_for(columns.target, options)
 
 
-def _show_state(con: duckdb.DuckDBPyConnection, columns: Columns, key: str | None) -> None:
+def _show_state(
+    con: duckdb.DuckDBPyConnection, columns: Columns, model_version: object, relation: str, key: str | None
+) -> Begun | None:
     """`state`, in memory, with all that a plan reads of the stored one, which is attached read-only as `stored`."""
     con.execute("attach ':memory:' as state")
     con.execute(render("state"))
     found = con.execute("select table_name from duckdb_tables() where database_name = 'stored'").fetchall()
     tables = {name for (name,) in found}
-    for part in tables.intersection(("facts", "pending", "held")):
+    for part in tables.intersection(("facts", "pending", "versions")):
         con.execute(f"insert into state.{part} select * from stored.{part}")
-    ledger.claim(con, columns)
-    present: dict[str, str] = {}
-    if "synced" in tables:
-        present = {row[0]: row[1] for row in con.execute("describe stored.synced").fetchall()}
-    shown = ", ".join(ledger.fitted(columns, present) if present else _empty(columns))
-    source = "from stored.synced" if present else "where false"
-    if key is None or not present:
-        con.execute(f"create view state.synced as select {shown} {source}")
+    ledger.claim(con, columns.sync)
+    entry = versions.decide(columns, model_version, versions.history(con), ledger.read_facts(con))
+    if entry.begins or entry.takes_back:
+        ledger.write_facts(con, {"full_compared_at": None})
+    if entry.same_place and (held := entry.kept_as("held")) in tables:
+        con.execute(f"insert into state.held select * from stored.{held}")
+    rows = entry.kept_as("synced")
+    if rows not in tables:
+        ledger.fit(con, columns)
+        return cutover.foreseen(con, columns, entry, None, relation)
+    _show_rows(con, columns, entry, f"stored.{rows}", relation, key)
+    return cutover.foreseen(con, columns, entry, f"stored.{rows}", relation)
+
+
+def _show_rows(
+    con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, rows: str, relation: str, key: str | None
+) -> None:
+    if not entry.keeps_rows:
+        ledger.fit(con, columns)
+        return
+    query = cutover.rows_to_follow(columns, entry, rows, ledger.columns_of_table(con, rows), relation)
+    if key is None:
+        con.execute(f"create view state.synced as {query}")
     else:
-        query = f"create table state.synced as select {shown} {source} where lower(_retl_key) = lower($key)"
-        con.execute(query, {"key": key})
-
-
-def _empty(columns: Columns) -> Iterator[str]:
-    """The columns of synced rows, of which there are none yet."""
-    yield from ("null::varchar as _retl_key", "null::varchar as _retl_id", "null::varchar as _retl_run")
-    yield "null::varchar[] as _retl_untold"
-    for column in (*columns.keys, *columns.fields):
-        yield f"null::{column.sql_type} as {column.name}"
+        only = f"create table state.synced as select * from ({query}) where lower(_retl_key) = lower($key)"
+        con.execute(only, {"key": key})
 
 
 def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:

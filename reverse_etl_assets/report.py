@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reverse_etl_assets.budget import price
+from reverse_etl_assets.cutover import Begun
 from reverse_etl_assets.guard import Finding, beyond
 from reverse_etl_assets.journal_records import RunKind, RunStatus
 from reverse_etl_assets.spec import Sync
@@ -26,6 +27,8 @@ class Report:
     seconds: float = 0.0
     waited: float = 0.0
     recovered: tuple[str, ...] = ()
+    begun: Begun | None = None
+    """How the sync's version began, as long as nothing of it was sent before."""
 
     @property
     def change_set(self) -> int:

@@ -67,9 +67,12 @@ class Session:
                 found.update(await self._retries.call(partial(_read, reader, ids)))
 
         size = reader.read_limit
-        async with asyncio.TaskGroup() as tasks:
-            for start in range(0, len(external_ids), size):
-                tasks.create_task(read(external_ids[start : start + size]))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for start in range(0, len(external_ids), size):
+                    tasks.create_task(read(external_ids[start : start + size]))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
         return found
 
     def writer(self, run_id: str, *, obeys_sync_stop: bool = True) -> JournalWriter:

@@ -22,3 +22,9 @@ create table if not exists state.kept (
     run_id varchar, noted_at timestamp, key varchar, field varchar, rule varchar,
     base varchar, ours varchar, theirs varchar
 );
+-- The versions that were begun, each with the definition that its rows were sent by. Of a version that is left all rows
+-- stay, in synced_v1 and so on; set_aside counts those that the next one does not follow.
+create table if not exists state.versions (
+    version integer, began_at timestamp, run_id varchar, cutover varchar, folded_before varchar,
+    definition varchar, set_aside bigint, adopted bigint
+);
