@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
 """Errors that no later batch would escape."""
-_READ_BEFORE_JOB = 10_000
+READ_BEFORE_JOB = 10_000
 """Rows of one job where each record is read first: a job must not begin hours after its first record was read."""
 _HOPELESS = 25
 """Rows refused one by one, out of batches, with no request accepted yet: then the fault is not the rows'."""
@@ -123,7 +123,7 @@ class Dispatcher:
     def _limits(self, operation: Operation) -> tuple[int, int]:
         if operation in self._job_operations and isinstance(self.destination, RunsJobs):
             rows = self.destination.job_max_rows
-            return min(rows, _READ_BEFORE_JOB) if self._rules else rows, self.destination.job_max_bytes
+            return min(rows, READ_BEFORE_JOB) if self._rules else rows, self.destination.job_max_bytes
         return self.capabilities.max_rows, self.capabilities.max_bytes
 
     def _halt(self, why: str, *, failed: bool = False) -> None:

@@ -9,7 +9,7 @@ from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.records import Operation
 
 # What an envelope, the key and trace ids add to a row's fields, at most, in bytes.
-_ENVELOPE = 300
+ENVELOPE = 300
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Feed:
         rows: list[OutboxRow] = []
         size = 0
         while waiting and len(rows) < most_rows and waiting[0].operation is operation:
-            size += waiting[0].size + _ENVELOPE
+            size += waiting[0].size + ENVELOPE
             if rows and size > most_bytes:
                 break
             rows.append(waiting.popleft())
