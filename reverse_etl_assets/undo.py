@@ -1,6 +1,7 @@
 """Undo: puts back what a run wrote, as a run of its own, through the same guards, batches, journal and fold."""
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import duckdb
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.base import Account, HttpDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus
@@ -19,7 +20,8 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import SyncRun, exclusive
 from reverse_etl_assets.undo_plan import plan_undo
 
-_WRITTEN = ("created", "updated", "deleted")
+_WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"}
+_THERE = ("skipped_same", "skipped_already_gone")  # reasons of rows that need no write
 _MANY = 10_000  # undos of one sync
 
 
@@ -86,13 +88,14 @@ def planned(
     """The change set of an undo, written to the outbox. Raises StateError if nothing is known of the run any more."""
     undos = [run.run_id for run in journal.history(sync.sync, _MANY, kind=RunKind.UNDO) if run.undoes == undone.run_id]
     columns, plan = plan_undo(con, sync, account, undone.run_id, undos=undos)
+    forgotten = written(undone) - plan.model_rows if undone.status is not RunStatus.OPEN else 0
     if not plan.model_rows:
         at = f"{datetime.fromtimestamp(undone.started_at, UTC):%Y-%m-%d}"
         raise StateError(
             f"the state of sync {sync.sync} knows no row that run {undone.run_id} of {at} wrote: outcomes are kept for"
             " 90 days, and go with the state's file."
         )
-    return columns, plan
+    return columns, replace(plan, more={**plan.more, **({"forgotten": forgotten} if forgotten > 0 else {})})
 
 
 def undoable(journal: Journal, run_id: str, sync: Sync, account: Account) -> Run:
@@ -115,6 +118,33 @@ def find_run(journal: Journal, run_id: str) -> Run:
 def written(run: Run) -> int:
     """Rows."""
     return sum(run.counts.get(name, 0) for name in _WRITTEN)
+
+
+def is_whole(report: Report) -> bool:
+    """Whether every row that the undone run wrote is as it was before."""
+    done = report.written + sum(report.counts.get(reason, 0) for reason in _THERE)
+    return report.status is RunStatus.DONE and done >= report.counts.get("model_rows", 0)
+
+
+def summary(journal: Journal, report: Report, account: type[HttpDestination[Any, Any]]) -> list[str]:
+    """What came of an undo, in sentences."""
+    counts, sync = report.counts, report.sync
+    ways = ", ".join(f"{counts[name]:,} {word}" for name, word in _WRITTEN.items() if counts.get(name))
+    said = [f"{report.written:,} of {counts.get('model_rows', 0):,} rows were put back{f': {ways}' if ways else ''}."]
+    if counts.get("from_destination") or counts.get("from_synced"):
+        read, ours = counts.get("from_destination", 0), counts.get("from_synced", 0)
+        said.append(
+            f"Values: {read:,} rows as they were read just before the run, {ours:,} by our last write before it."
+        )
+    if counts.get("forgotten"):
+        said.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")
+    if not hasattr(account, "read_records"):
+        said.append(f"{sync.destination} cannot be read, so what people edited there since is written over.")
+    if stop := journal.stopped(sync.destination, sync.sync):
+        again = "so that no run sends the same again" if report.written else "as before"
+        lift = f"`reverse-etl resume --sync {sync.sync}`" if stop.scope.startswith("sync:") else "`reverse-etl resume`"
+        said.append(f"The sync is stopped ({stop.scope}) by {stop.who}, {again}: {stop.why}. {lift} lets it run.")
+    return said
 
 
 def _why_not(run: Run, sync: Sync, account: Account) -> str | None:

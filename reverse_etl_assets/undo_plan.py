@@ -67,7 +67,7 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     if "outbox_sync" not in ledger.read_facts(con):
         raise StateError(f"the state of sync {sync.sync} knows of no run; its file was moved away or is another one.")
     columns = ledger.outbox_columns(con)
-    for name in ("destination", "object", "primary_key", "external_id"):
+    for name in ("version", "destination", "object", "primary_key", "external_id"):
         then, now = getattr(columns.sync, name), getattr(sync, name)
         if then != now:
             raise StateError(

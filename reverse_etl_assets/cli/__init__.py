@@ -14,6 +14,7 @@ from reverse_etl_assets.cli.run import run
 from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
+from reverse_etl_assets.cli.undo import undo
 from reverse_etl_assets.cli.why import why
 
 app = typer.Typer(
@@ -23,5 +24,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
-for command in (check, plan, run, why, conflicts, status, stop, resume, release, schema):
+for command in (check, plan, run, why, conflicts, status, undo, stop, resume, release, schema):
     app.command()(command)
