@@ -1,4 +1,5 @@
 # make demo    the whole way of a row, twice, against a sandbox on this machine
+# make story   one bad day: a broken model, a guard, a kill switch, an undo
 # make dev     the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
 # make test    all tests
 # make lint    style, types, direction of imports
@@ -14,10 +15,13 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: demo dev test lint bench lock manifest schema
+.PHONY: demo story dev test lint bench lock manifest schema
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo
+
+story: $(INSTALLED)
+	@$(BIN)/python -m reverse_etl_assets.demo.story
 
 dev: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo.serve

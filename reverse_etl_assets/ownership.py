@@ -86,11 +86,14 @@ class FieldRules:
         base = self._base(row, field)
         if rule is not Wins.DESTINATION and base is not None and self._same(field, base, theirs):
             return None  # nobody touched it since our last write
-        winner, why = _decide(rule, row.row_time, current.changed_at, written=base is not None)
+        winner, why = _decide(rule, row.row_time, current.changed_at, written=self._written(row, field))
         return Conflict(field, rule.value, _json(base), _json(ours), _json(theirs), winner, why)
 
+    def _written(self, row: OutboxRow, field: str) -> bool:
+        return field in (row.base or {}) or field in self._kept.get(row.record.key, {})
+
     def _base(self, row: OutboxRow, field: str) -> Any:
-        """Our last write; None if we never wrote the field."""
+        """Our last write; None if we never wrote the field, or cleared it."""
         kept = self._kept.get(row.record.key, {})
         return kept[field] if field in kept else (row.base or {}).get(field)
 
