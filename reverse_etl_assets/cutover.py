@@ -32,13 +32,13 @@ class Begun:
         return {"set_aside": self.set_aside, "adopted": self.adopted or 0}
 
     def __str__(self) -> str:
-        said = [f"version {self.version} began with `cutover: {self.cutover}`"]
+        said = [f"version {self.version} begins with `cutover: {self.cutover}`"]
         if self.left is not None:
-            said.append(f"{self.set_aside:,} rows of version {self.left} are set aside")
+            said.append(f"rows of version {self.left} that it does not follow: {self.set_aside:,}")
         if self.cutover is Cutover.ADOPT:
-            records = "the records are not read yet" if self.adopted is None else f"{self.adopted:,} records adopted"
-            said.append(records)
-        return ", ".join(said)
+            records = "not read yet" if self.adopted is None else f"{self.adopted:,}"
+            said.append(f"records that were there: {records}")
+        return "; ".join(said)
 
 
 def begun(con: duckdb.DuckDBPyConnection) -> Begun | None:

@@ -35,6 +35,10 @@ class Mask:
         fields = frozenset(field for field, column in columns.items() if column and column.lower() in model.pii)
         return cls(fields, tuple(column.lower() in model.pii for column in sync.primary_key))
 
+    def also(self, fields: Iterable[str]) -> "Mask":
+        """With more fields that are personal data, or were."""
+        return replace(self, fields=self.fields | set(fields))
+
     @cached_property
     def hides(self) -> bool:
         """Whether there is anything to hide."""

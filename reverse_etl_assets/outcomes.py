@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from reverse_etl_assets.cutover import LeftRow, destination_of, left_rows
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
@@ -111,6 +112,9 @@ class Why:
     synced: Mapping[str, Any] | None
     held: str | None
     """Why the row is kept back, if an earlier send of it is ambiguous."""
+    destination: str | None = None
+    """Where the latest outcome is of; an earlier version may have had another one than the sync has now."""
+    left: Sequence[LeftRow] = ()
 
 
 def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
@@ -125,7 +129,8 @@ def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
     row = result.fetchone()
     held = con.execute("select message from state.held where lower(key) = lower($key)", {"key": key}).fetchone()
     synced = dict(zip(names, row, strict=True)) if row else None
-    return Why(outcomes, synced, held[0] if held else None)
+    destination = destination_of(con, outcomes[0].answered_at) if outcomes else None
+    return Why(outcomes, synced, held[0] if held else None, destination, left_rows(con, key))
 
 
 def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:

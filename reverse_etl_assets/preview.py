@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import msgspec
 
 from reverse_etl_assets import cutover, ledger, versions
+from reverse_etl_assets.approvals import Identity, decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.cutover import Begun
-from reverse_etl_assets.decisions import columns_of, guard_findings, prefilter
-from reverse_etl_assets.destinations.base import Account, FindsRecords, RunsJobs
+from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, room_of
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, tripped
-from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_records import Room, Stop, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation
@@ -67,19 +70,35 @@ class Preview:
     findings: Sequence[Finding]
     rows: Sequence[PlannedRow]
     refused: Sequence[PlannedRow]
-    requests: int | None
-    """Requests that the change set needs, by rows and bytes; retries, checks and sign-in come on top. None if the
-    account has no connection."""
+    identity: Identity | None = None
+    """None if it is not known: without credentials, or if records are to be read before the plan can be made."""
+    forecast: Forecast | None = None
+    """None without credentials."""
+    room: Room | None = None
+    """What of the account's calls is left today. None without credentials."""
+    waiting: WaitingPlan | None = None
+    """The sync's plan that waits or is approved, this one or another."""
     unfinished: Sequence[str] = ()
     """Runs that were killed; their answers are counted as if they were home already."""
     stop: Stop | None = None
     """The kill switch, if it is on: then a run does not even plan."""
     begun: Begun | None = None
     """How the sync's version begins, or began, as long as nothing of it was sent. A preview reads no records."""
+    once_personal: frozenset[str] = frozenset()
+    """Fields that held personal data in an earlier version; values of then may be among those that are shown."""
 
     @property
     def goes_out(self) -> bool:
         return not tripped(self.findings) and self.stop is None
+
+    @property
+    def plan_id(self) -> str | None:
+        return self.identity.plan_id if self.identity else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether this very plan is in the journal, for a person to decide on."""
+        return self.waiting is not None and self.waiting.plan_id == self.plan_id
 
     def masked(self, mask: Mask) -> "Preview":
         """As it may be shown."""
@@ -103,20 +122,41 @@ def preview(
             relation = warehouse.relation(model)
             if key is not None:
                 relation = _only(con, relation, columns, key)
-            begun = _show_state(con, columns, model.version, relation, key)
+            begun = _show_state(con, columns, model, relation, key)
             recent = prefilter(sync, ledger.read_facts(con), environment.clock())
             plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent)
-            return Preview(
+            found = Preview(
                 sync,
                 plan,
                 guard_findings(sync, environment.journal, plan),
-                _rows(con, columns, "operation is not null", limit),
-                _rows(con, columns, "operation is null", limit),
-                _requests(con, columns, plan, account),
-                unfinished,
-                environment.journal.stopped(account.name, sync.sync),
-                begun,
+                rows_of(con, columns, _OUTBOX, "operation is not null", limit),
+                rows_of(con, columns, _OUTBOX, "operation is null", limit),
+                unfinished=unfinished,
+                stop=environment.journal.stopped(account.name, sync.sync),
+                begun=begun,
+                once_personal=versions.once_personal(versions.history(con)),
             )
+            return found if key is not None else _judged(con, columns, found, environment.journal, account)
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection, columns: Columns, found: Preview, journal: Journal, account: Account
+) -> Preview:
+    """With all that is said of a whole plan: its id, what a run would decide, and what it would take."""
+    sync, plan, identity = found.sync, found.plan, None
+    findings, connected = found.findings, account.connection is not None
+    if connected:
+        findings = [budget_finding(journal, account), *findings]
+    if connected and not (found.begun and found.begun.adopted is None):
+        identity = identify(con, columns, account, plan, _OUTBOX)
+    return replace(
+        found,
+        identity=identity,
+        findings=decide(findings, identity, plan, journal.approval_of(sync.sync), sync.approval),
+        forecast=forecast(con, columns, plan, account, _OUTBOX) if connected else None,
+        room=room_of(journal, account) if connected else None,
+        waiting=next(iter(journal.waiting_plans(sync.sync)), None),
+    )
 
 
 @contextmanager
@@ -152,7 +192,7 @@ def _capabilities(columns: Columns, account: Account) -> Capabilities:
 
 
 def _show_state(
-    con: duckdb.DuckDBPyConnection, columns: Columns, model_version: object, relation: str, key: str | None
+    con: duckdb.DuckDBPyConnection, columns: Columns, model: Model, relation: str, key: str | None
 ) -> Begun | None:
     """`state`, in memory, with all that a plan reads of the stored one, which is attached read-only as `stored`."""
     con.execute("attach ':memory:' as state")
@@ -162,7 +202,7 @@ def _show_state(
     for part in tables.intersection(("facts", "pending", "versions")):
         con.execute(f"insert into state.{part} select * from stored.{part}")
     ledger.claim(con, columns.sync)
-    entry = versions.decide(columns, model_version, versions.history(con), ledger.read_facts(con))
+    entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
     if entry.begins or entry.takes_back:
         ledger.write_facts(con, {"full_compared_at": None})
     if entry.same_place and (held := entry.kept_as("held")) in tables:
@@ -197,21 +237,43 @@ def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: 
     return "memory.main.subject"
 
 
-def _rows(con: duckdb.DuckDBPyConnection, columns: Columns, which: str, limit: int | None) -> list[PlannedRow]:
-    """Rows of the outbox in order of kind and key. A rejected row's values may be none that JSON knows."""
+def rows_of(
+    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, which: str, limit: int | None
+) -> list[PlannedRow]:
+    """Rows of the outbox in order of kind and key; if the limit cuts them, some of each kind."""
+    kinds = con.execute(f"select distinct kind from {outbox} where {which} order by kind").fetchall()
+    found = [row for (kind,) in kinds for row in _rows(con, columns, outbox, kind, which, limit)]
+    return found if limit is None else some_of_each(found, limit)
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, kind: str, which: str, limit: int | None
+) -> Iterator[PlannedRow]:
+    """A rejected row's values may be none that JSON knows."""
     before, after = (
         f"case when {side} is not null and kind <> 'rejected' then {columns.json(side)} else '{{}}' end"
         for side in ("before", "after")
     )
     query = (
-        f"select key, kind, operation, reason, message, changed_fields, {before}, {after} from {_OUTBOX} where {which}"
-        f" order by kind, key{'' if limit is None else f' limit {limit:d}'}"
+        f"select key, operation, reason, message, changed_fields, {before}, {after} from"
+        f" (select * from {outbox} where kind = $kind and ({which})"
+        f" order by key{'' if limit is None else f' limit {limit:d}'}) order by key"
     )
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
-    return [
-        PlannedRow(key, kind, operation, reason, message, _difference(changed, decode(old), decode(new)))
-        for key, kind, operation, reason, message, changed, old, new in con.execute(query).fetchall()
-    ]
+    for key, operation, reason, message, changed, old, new in con.execute(query, {"kind": kind}).fetchall():
+        yield PlannedRow(key, kind, operation, reason, message, _difference(changed, decode(old), decode(new)))
+
+
+def some_of_each(rows: Sequence[PlannedRow], most: int) -> list[PlannedRow]:
+    """At most so many rows, as many of each kind as of any other if there are enough."""
+    kinds: dict[str, list[PlannedRow]] = {}
+    for row in rows:
+        kinds.setdefault(row.kind, []).append(row)
+    shares, left = {}, most
+    for place, kind in enumerate(sorted(kinds, key=lambda kind: len(kinds[kind]))):
+        shares[kind] = min(len(kinds[kind]), left // (len(kinds) - place))
+        left -= shares[kind]
+    return [row for kind, part in kinds.items() for row in part[: shares[kind]]]
 
 
 def _difference(
@@ -220,31 +282,3 @@ def _difference(
     """The changed fields, or all of them if the row was added or removed."""
     names = dict.fromkeys((*after, *before)) if changed is None else changed
     return {name: (before.get(name), after.get(name)) for name in names}
-
-
-def _requests(con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account) -> int | None:
-    if account.connection is None:
-        return None
-    options = account.type.Options.model_validate(columns.sync.options)
-    destination = account.type(account.connection, columns.target, options, httpx.AsyncClient())
-    limits = destination.capabilities
-    measured = con.execute(
-        f"select operation, count(*) filter (where operation = 'update' or destination_id is null),"
-        f" sum(coalesce(strlen(case when after is not null then ({columns.json('after')})::varchar end), 0))"
-        f" from {_OUTBOX} where operation is not null group by operation"
-    ).fetchall()
-    total = 0
-    for name, to_find, size in measured:
-        operation = Operation(name)
-        rows = plan.to_send[operation]
-        if isinstance(destination, RunsJobs) and rows >= destination.job_threshold:
-            total += 5 * _divide_up(rows, destination.job_max_rows)  # create, upload, close, poll, collect
-        else:
-            total += max(_divide_up(rows, limits.max_rows), _divide_up(int(size), limits.max_bytes))
-        if operation in limits.needs_id and isinstance(destination, FindsRecords):
-            total += _divide_up(to_find, destination.find_limit)
-    return total
-
-
-def _divide_up(rows: int, size: int) -> int:
-    return -(-rows // size)

@@ -4,7 +4,7 @@ The state knows the definition that it was written with. A change that only adds
 was sent another meaning needs a new version, and a word on what becomes of the old one's records.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,9 @@ import duckdb
 import msgspec
 
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.spec import MappedField, Sync, SyncMode
 
@@ -26,26 +28,31 @@ _WAYS: Mapping[Cutover, str] = {
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """What a synced row means: a text for each part of the sync, and one for the source of each field."""
+    """What a synced row means: a text for each part of the sync, and one for the source of each field.
+
+    `personal` are the fields that held personal data, by dbt's marks.
+    """
 
     parts: dict[str, str]
     mapping: dict[str, str]
+    personal: list[str] = []
 
     @classmethod
-    def of(cls, columns: Columns, model_version: object) -> "Definition":
-        """`model_version` is dbt's; a model without versions counts as its version 1, which it is once it has any."""
+    def of(cls, columns: Columns, model: Model) -> "Definition":
+        """A dbt model without versions counts as its version 1, which it is once it has any."""
         sync = columns.sync
         keys = ", ".join(f"{name} ({key.sql_type})" for name, key in zip(sync.primary_key, columns.keys, strict=True))
         parts = {
             "model": sync.model.partition(".")[0],
-            "model_version": str(1 if model_version is None else model_version),
+            "model_version": str(1 if model.version is None else model.version),
             "destination": sync.destination,
             "object": sync.object,
             "primary_key": f"{keys}, in any case" if columns.fold_case else keys,
             "external_id": sync.external_id,
             "sync_mode": sync.sync_mode.value,
         }
-        return cls(parts, {field: _source(mapped) for field, mapped in sync.mapping.items()})
+        sources = {field: _source(mapped) for field, mapped in sync.mapping.items()}
+        return cls(parts, sources, sorted(Mask.of(sync, model).fields))
 
     @property
     def place(self) -> list[str]:
@@ -127,6 +134,11 @@ def history(con: duckdb.DuckDBPyConnection, state: str = "state") -> list[Versio
     ]
 
 
+def once_personal(known: Iterable[Version]) -> frozenset[str]:
+    """Fields that held personal data in any version, for the state may still have such values of them."""
+    return frozenset(field for version in known for field in version.definition.personal)
+
+
 @dataclass(frozen=True)
 class Entry:
     """How a run enters the version that its file names: as the next run of it, or by beginning it.
@@ -163,9 +175,9 @@ class Entry:
         return f"{table}_v{self.rows_of.number}" if self.rows_of else None
 
 
-def decide(columns: Columns, model_version: object, known: list[Version], facts: Mapping[str, str]) -> Entry:
+def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[str, str]) -> Entry:
     """What a run of this file means to a state. Raises StateError if that takes a new version, or a word on how."""
-    sync, definition = columns.sync, Definition.of(columns, model_version)
+    sync, definition = columns.sync, Definition.of(columns, model)
     current = known[-1] if known else None
     takes_back = None
     if current and is_unsent(current, facts) and not _goes_on(current, sync, definition):

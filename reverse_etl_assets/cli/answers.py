@@ -17,6 +17,7 @@ from reverse_etl_assets.outcomes import RowOutcome, Why
 from reverse_etl_assets.preview import PlannedRow, Preview, preview
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.versions import history, once_personal
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class _Facts:
 
 def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False) -> RowAnswer:
     """Personal data is masked unless it is to be revealed; the key is no secret to who asks by it."""
-    facts = _gather(deployed, sync, key, Mask() if reveal else deployed.project.mask(sync))
+    facts = _gather(deployed, sync, key, None if reveal else deployed.project.mask(sync))
     sent, title = _sent(facts)
     return RowAnswer(
         sync=sync.sync,
@@ -97,17 +98,18 @@ def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False
         primary_key="|".join(sync.primary_key),
         in_model=facts.in_model,
         next_operation=facts.planned.operation if facts.planned else None,
-        sentences=[*_past(facts), *_kept(facts), *_future(facts)],
+        sentences=[*_past(facts), *_left(facts), *_kept(facts), *_future(facts)],
         outcomes=facts.why.outcomes,
         sent=sent,
         sent_title=title,
-        was_synced=facts.why.synced is not None,
+        was_synced=facts.why.synced is not None or bool(facts.why.left),
     )
 
 
-def _gather(deployed: Deployed, sync: Sync, key: str, mask: Mask) -> _Facts:
+def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _Facts:
     project = deployed.project
     with project.warehouse.open(sync.sync) as con:
+        mask = hidden.also(once_personal(history(con))) if hidden else Mask()
         found = _masked(outcomes.why(con, key), mask, key)
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, None
@@ -126,7 +128,8 @@ def _masked(found: Why, mask: Mask, key: str) -> Why:
     rows = [replace(outcome.masked(mask), key=key) for outcome in found.outcomes]
     synced = None if found.synced is None else mask.row(found.synced)
     held = None if found.held is None else mask.text(found.held, {}, key)
-    return replace(found, outcomes=rows, synced=synced, held=held)
+    left = [replace(row, destination_id=mask.text(row.destination_id or "", {}, key) or None) for row in found.left]
+    return replace(found, outcomes=rows, synced=synced, held=held, left=left)
 
 
 def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
@@ -149,7 +152,7 @@ def _kept(facts: _Facts) -> Iterator[str]:
 
 
 def _past(facts: _Facts) -> Iterator[str]:
-    last, where = facts.last, facts.sync.destination
+    last, where = facts.last, facts.why.destination or facts.sync.destination
     if last is None:
         yield from _never(facts)
         return
@@ -191,7 +194,9 @@ def _said(outcome: RowOutcome) -> str:
 
 def _never(facts: _Facts) -> Iterator[str]:
     run = facts.last_run
-    if facts.why.synced is not None:
+    if facts.why.synced is not None and facts.why.synced.get("_retl_run") is None:
+        yield f"It was in {facts.sync.destination} already when this version of the sync began; we never wrote it."
+    elif facts.why.synced is not None:
         yield f"It was sent longer ago than outcomes are kept, last in run {facts.why.synced.get('_retl_run')}."
     elif run is None:
         yield "This sync has not run yet."
@@ -201,6 +206,18 @@ def _never(facts: _Facts) -> Iterator[str]:
         yield "It was never sent."
     if run and run.status is RunStatus.GUARDED and facts.in_model:
         yield f"The last run, at {moment(run.started_at)}, sent nothing at all: {run.detail}"
+
+
+def _left(facts: _Facts) -> Iterator[str]:
+    for row in facts.why.left:
+        name = f" as {row.destination_id}" if row.destination_id else ""
+        by = (
+            f" by version {row.version}, last in run {row.run_id}"
+            if row.run_id
+            else f" when version {row.version} began"
+        )
+        said = "written" if row.run_id else "there"
+        yield f"It was {said} in {row.destination} {row.object}{name}{by}, and is not followed any more."
 
 
 def _future(facts: _Facts) -> Iterator[str]:

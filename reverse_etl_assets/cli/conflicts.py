@@ -15,11 +15,12 @@ def conflicts(
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, moment, print_json, shown, table
     from reverse_etl_assets.conflicts import conflict_log
+    from reverse_etl_assets.versions import history, once_personal
 
     deployed = Deployed()
     chosen = deployed.sync(sync)
-    mask = deployed.project.mask(chosen)
     with deployed.project.warehouse.open(chosen.sync) as con:
+        mask = deployed.project.mask(chosen).also(once_personal(history(con)))
         found = [entry.masked(mask) for entry in conflict_log(con, limit=limit, key=key)]
     if json:
         print_json([vars(entry) for entry in found])

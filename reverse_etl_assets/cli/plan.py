@@ -7,47 +7,79 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.preview import PlannedRow, Preview
+    from reverse_etl_assets.spec import Sync
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _HEAD = ("added", "changed", "removed", "unchanged", "rejected", "held")
+_MOST_FIELDS = 15
 
 
 def plan(
     sync: Annotated[str, typer.Argument(help="The sync to look at.")],
+    show: Annotated[
+        str | None, typer.Option(metavar="PLAN|waiting", help="Show a plan that waits, as it was kept.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most rows to list; 0 lists all.")] = 20,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary for a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what the next run would send: rows, fields, guards, requests. Sends nothing, writes nothing."""
+    """Show what the next run would send: rows, fields, guards, requests, the plan's id. Sends nothing, writes nothing."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.errors import ConfigurationError
-    from reverse_etl_assets.preview import preview
+    from reverse_etl_assets.plan_summary import markdown as in_markdown
 
+    if markdown and json:
+        raise typer.BadParameter("give one of --markdown, --json.", param_hint="--markdown")
     deployed = Deployed()
     chosen = deployed.sync(sync)
-    try:
-        account = deployed.account(chosen)
-    except ConfigurationError:  # then it cannot be sent, but planned
-        account = deployed.account_without_credentials(chosen)
-    found = preview(chosen, deployed.project.environment, account, limit=limit or None)
+    found = _look(deployed, chosen, show, limit or None)
     found = found if reveal else found.masked(deployed.project.mask(chosen))
     if json:
         print_json(_as_json(found))
+    elif markdown:
+        typer.echo(in_markdown(found), nl=False)
     else:
-        _show(console(), found, limit)
+        _show(console(), found)
+
+
+def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None) -> "Preview":
+    from reverse_etl_assets.errors import ConfigurationError
+    from reverse_etl_assets.kept_plan import kept_plan
+    from reverse_etl_assets.preview import preview
+
+    try:
+        account = deployed.account(sync)
+    except ConfigurationError:  # then it cannot be sent, but planned
+        account = deployed.account_without_credentials(sync)
+    environment = deployed.project.environment
+    if show is None:
+        return preview(sync, environment, account, limit=limit)
+    return kept_plan(sync, environment, account, None if show == "waiting" else show, limit=limit)
 
 
 def _as_json(found: "Preview") -> dict[str, Any]:
+    from reverse_etl_assets.cli.status import plan_status
+
+    forecast, room = found.forecast, found.room
     return {
         "sync": found.sync.sync,
+        "plan": found.plan_id,
         "goes_out": found.goes_out,
         "counts": found.plan.counts,
         "to_send": {operation.value: rows for operation, rows in sorted(found.plan.to_send.items())},
-        "requests": found.requests,
+        "fields": [vars(change) for change in found.plan.field_changes],
+        "forecast": {**vars(forecast), "calls": forecast.calls, "saved": forecast.saved} if forecast else None,
+        "calls_today": room.calls if room else None,
+        "calls_left": room.left if room else None,
+        "vendor_used": room.vendor.used if room and room.vendor else None,
+        "vendor_limit": room.vendor.limit if room and room.vendor else None,
         "guards": [vars(finding) for finding in found.findings],
+        "waiting": plan_status(found.waiting) if found.waiting else None,
         "stopped": vars(found.stop) if found.stop else None,
+        "begun": str(found.begun) if found.begun else None,
         "unfinished_runs": list(found.unfinished),
         "rows": [_row_as_json(row) for row in found.rows],
         "refused": [_row_as_json(row) for row in found.refused],
@@ -59,26 +91,32 @@ def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
     return {**vars(row), "fields": fields}
 
 
-def _show(out: "Console", found: "Preview", limit: int) -> None:
+def _show(out: "Console", found: "Preview") -> None:
+    from reverse_etl_assets.cli.output import escape
+    from reverse_etl_assets.plan_summary import sends
+
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  {sync.model} -> {sync.destination} {sync.object}, {sync.sync_mode}")
     out.print(f"{plan.model_rows:,} rows in the model, {plan.synced_rows:,} synced\n")
     out.print("  ".join(f"{name} [bold]{getattr(plan, name):,}[/]" for name in _HEAD))
     if not plan.removed_known:
         out.print("[dim]Only rows modified lately are compared; removed rows are found by the next full compare.[/]")
-    sends = ", ".join(f"{rows:,} {operation}" for operation, rows in sorted(plan.to_send.items()))
-    calls = "" if found.requests is None else f" in {found.requests:,} request{'s' * (found.requests != 1)}"
-    out.print(f"Would send {sends}{calls}." if sends else "Nothing to send.")
+    if found.begun:
+        out.print(f"[yellow]{escape(str(found.begun))}[/]")
+    out.print(f"Would send {sends(found)}." if plan.to_send else "Nothing to send.")
     for run in found.unfinished:
         out.print(
             f"[yellow]Run {run} was killed; its answers are counted as if they were home, as the next run does.[/]"
         )
-    _show_rows(out, found, limit)
-    _show_refused(out, found, limit)
+    _show_rows(out, found)
+    _show_refused(out, found)
+    _show_fields(out, found)
+    _show_forecast(out, found)
     _show_guards(out, found)
+    _show_approval(out, found)
 
 
-def _show_rows(out: "Console", found: "Preview", limit: int) -> None:
+def _show_rows(out: "Console", found: "Preview") -> None:
     """Like a diff: a line for each row, and below it a line for each field that changes."""
     from rich.padding import Padding
 
@@ -90,7 +128,7 @@ def _show_rows(out: "Console", found: "Preview", limit: int) -> None:
         if row.kind == "changed" and not row.fields:
             said = "[dim]no value differs, but the mapping has changed since it was sent[/]"
         elif row.kind == "changed":
-            said = "\n".join(f"{shown(n)}: {shown(old)} -> {shown(new)}" for n, (old, new) in row.fields.items())
+            said = "\n".join(_change(name, old, new) for name, (old, new) in row.fields.items())
         else:
             values = ((n, old if row.kind == "removed" else new) for n, (old, new) in row.fields.items())
             said = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
@@ -103,7 +141,15 @@ def _show_rows(out: "Console", found: "Preview", limit: int) -> None:
         out.print()
 
 
-def _show_refused(out: "Console", found: "Preview", limit: int) -> None:
+def _change(name: str, old: Any, new: Any) -> str:
+    from reverse_etl_assets.cli.output import shown
+
+    if old == new:
+        return f"{shown(name)}: {shown(new)} [dim](not sent yet as the mapping has it now)[/]"
+    return f"{shown(name)}: {shown(old)} -> {shown(new)}"
+
+
+def _show_refused(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import shown, table
 
     if not found.refused:
@@ -115,6 +161,29 @@ def _show_refused(out: "Console", found: "Preview", limit: int) -> None:
     total = found.plan.rejected + found.plan.held
     if len(found.refused) < total:
         out.print(f"[dim]{len(found.refused):,} of {total:,} rows; --limit 0 lists all[/]\n")
+
+
+def _show_fields(out: "Console", found: "Preview") -> None:
+    """In how many rows each field changes, and in how many it loses its value."""
+    from reverse_etl_assets.cli.output import number, shown, table
+
+    changes = sorted(found.plan.field_changes, key=lambda change: -change.changed)
+    if not changes:
+        return
+    rows = table("field that changes", "rows", "emptied", right=("rows", "emptied"))
+    for change in changes[:_MOST_FIELDS]:
+        rows.add_row(shown(change.field), number(change.changed), number(change.emptied))
+    out.print(rows)
+    if len(changes) > _MOST_FIELDS:
+        out.print(f"[dim]and {len(changes) - _MOST_FIELDS:,} more fields in fewer rows; --json names all[/]\n")
+
+
+def _show_forecast(out: "Console", found: "Preview") -> None:
+    from reverse_etl_assets.cli.output import escape
+    from reverse_etl_assets.plan_summary import forecast_lines
+
+    for line in forecast_lines(found):
+        out.print(f"[dim]{escape(line)}[/]")
 
 
 def _show_guards(out: "Console", found: "Preview") -> None:
@@ -130,3 +199,21 @@ def _show_guards(out: "Console", found: "Preview") -> None:
         out.print("[green]All guards pass.[/]")
     else:
         out.print("[red]A run now would send nothing.[/]")
+
+
+def _show_approval(out: "Console", found: "Preview") -> None:
+    """The plan's id, and how it is let out if it is kept back."""
+    from reverse_etl_assets.approvals import to_decide
+    from reverse_etl_assets.cli.output import escape, moment
+
+    if found.plan_id is None:
+        return
+    out.print(f"Plan {found.plan_id}.")
+    kept = found.waiting
+    if kept and found.waits:
+        out.print(f"[dim]Kept by run {escape(kept.run_id)} at {moment(kept.made_at)}.[/]")
+    if kept and found.waits and kept.who is not None:
+        out.print(f"[green]Approved by {escape(kept.who)}: {escape(kept.why or '')}[/]")
+    elif found.plan.to_send and to_decide(found.findings):
+        first = "" if found.waits else "A run keeps it and sends nothing. "
+        out.print(f'{first}To send exactly this: reverse-etl approve {found.plan_id} --why "..." --run')

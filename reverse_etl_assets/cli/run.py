@@ -83,6 +83,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
         "waited_seconds": round(report.waited, 3),
         "cost": report.cost,
         "recovered_runs": list(report.recovered),
+        "cutover": vars(report.begun) if report.begun else None,
     }
 
 
@@ -103,6 +104,8 @@ def show_reports(
     for report in reports:
         for run_id in report.recovered:
             out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which was killed.[/]")
+        if report.begun:
+            out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
         show_reasons(out, deployed, report)

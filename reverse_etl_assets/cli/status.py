@@ -31,7 +31,7 @@ def status(
         "syncs": [_sync_status(deployed, sync, latest.get(name)) for name, sync in deployed.project.syncs.items()],
         "stops": [{**vars(stop), "at": iso(stop.at)} for stop in journal.stops()],
         "files_that_stop_nothing": [str(path) for path in journal.signals.misnamed()],
-        "waiting_plans": [_plan_status(plan) for plan in journal.waiting_plans()],
+        "waiting_plans": [plan_status(plan) for plan in journal.waiting_plans()],
         "kill_switch_log": [{**vars(entry), "at": iso(entry.at)} for entry in journal.control_log(10)],
         "usage_today": usage,
         "destinations": [_destination_status(deployed, name, usage) for name in deployed.destinations],
@@ -69,6 +69,7 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "detail": run.detail if run else None,
         "stopped": {**vars(stop), "at": iso(stop.at)} if stop else None,
         "next_full_compare": _next_full_compare(deployed, sync),
+        "versions": _versions(deployed, sync),
     }
 
 
@@ -86,7 +87,29 @@ def _next_full_compare(deployed: "Deployed", sync: "Sync") -> str | None:
     return (datetime.fromtimestamp(float(compared), UTC) + how.full_compare_every).isoformat()
 
 
-def _plan_status(plan: "WaitingPlan") -> dict[str, Any]:
+def _versions(deployed: "Deployed", sync: "Sync") -> list[dict[str, Any]]:
+    """Those that were begun, and what each left of the one before; nothing for a sync that never had another."""
+    from reverse_etl_assets.cli.output import iso
+    from reverse_etl_assets.versions import history
+
+    if sync.version == 1 and sync.cutover is None:
+        return []
+    with deployed.project.warehouse.open(sync.sync) as con:
+        known = history(con)
+    return [
+        {
+            "version": version.number,
+            "cutover": version.cutover,
+            "began_at": iso(version.began_at.replace(tzinfo=UTC).timestamp()),
+            "leaves": before.number if before else None,
+            "set_aside": version.set_aside,
+            "adopted": version.adopted,
+        }
+        for before, version in zip([None, *known], known, strict=False)
+    ]
+
+
+def plan_status(plan: "WaitingPlan") -> dict[str, Any]:
     from reverse_etl_assets.cli.output import iso
 
     return {
@@ -94,8 +117,11 @@ def _plan_status(plan: "WaitingPlan") -> dict[str, Any]:
         "sync": plan.sync,
         "status": plan.status.value,
         "made_at": iso(plan.made_at),
+        "run": plan.run_id,
         "findings": [finding.message for finding in plan.findings],
         "approved_by": plan.who,
+        "approved_at": iso(plan.decided_at),
+        "why": plan.why,
     }
 
 
@@ -179,6 +205,12 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
+        for version in sync["versions"]:
+            if version["set_aside"]:
+                said = (
+                    f"{version['set_aside']:,} rows were written by version {version['leaves']}, not followed any more"
+                )
+                out.print(f"[dim]{sync['sync']}: {said} since {version['began_at'][:16].replace('T', ' ')}[/]")
         if sync["next_full_compare"]:
             out.print(f"[dim]{sync['sync']}: next full compare at {sync['next_full_compare'][:19]} UTC[/]")
 

@@ -74,7 +74,8 @@ def _execute(context: dg.AssetExecutionContext, sync: Sync, project: Project, re
     results = check_results(context.asset_key, report)
     if report.status is RunStatus.GUARDED:
         yield from results
-        figures = {**metadata.counts(report.counts), "guards": findings_table(report.findings)}
+        guards = {"guards": findings_table(report.findings)}
+        figures = {**metadata.counts(report.counts), **metadata.cutover(report), **guards}
         raise _failure(f"nothing was sent: {report.detail}", figures, allow_retries=False)
     if report.status is RunStatus.OPEN:
         yield from results

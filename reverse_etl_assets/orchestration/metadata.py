@@ -53,6 +53,7 @@ def run_metadata(report: Report, project: Project, destination: type[HttpDestina
     }
     if report.sync.cost.per_call or report.sync.cost.per_row:
         figures["cost"] = round(report.cost, 6)
+    figures |= cutover(report)
     if report.recovered:
         figures["recovered runs"] = clip(", ".join(report.recovered), _LONG)
     if report.detail:
@@ -64,6 +65,11 @@ def run_metadata(report: Report, project: Project, destination: type[HttpDestina
 def counts(found: Mapping[str, int]) -> dict[str, int]:
     """The change set and the outcomes; a count that is missing is zero, so that plots have no holes."""
     return {name: found.get(name, 0) for name in (*_CHANGES, *_OUTCOMES)}
+
+
+def cutover(report: Report) -> dict[str, str]:
+    """How the sync's version began, of the first runs of it."""
+    return {"cutover": str(report.begun)} if report.begun else {}
 
 
 def run_place(sync: Sync, run_id: str, warehouse: DuckDBWarehouse) -> dict[str, Any]:
