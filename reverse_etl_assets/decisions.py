@@ -13,6 +13,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, HttpDestination
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_records import Room
 from reverse_etl_assets.journal_usage import Allowance
 from reverse_etl_assets.plan import Plan, Prefilter
 from reverse_etl_assets.policies import BeforeImages
@@ -50,11 +51,16 @@ def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | N
 
 def budget_finding(journal: Journal, account: Account) -> Finding:
     """Whether the account has requests left today."""
-    budget = account.connection.budget
-    room = journal.room(account.name, Allowance(budget.calls, budget.leave))
+    budget, room = account.connection.budget, room_of(journal, account)
     why = refusal(account.name, budget, room)
     used = f"{room.calls:,} requests today" + (f" of {budget.calls:,}" if budget.calls else "")
     return Finding("budget", why is None, why or used, room.calls, budget.calls)
+
+
+def room_of(journal: Journal, account: Account) -> Room:
+    """How the account stands now."""
+    budget = account.connection.budget
+    return journal.room(account.name, Allowance(budget.calls, budget.leave))
 
 
 def guard_findings(sync: Sync, journal: Journal, plan: Plan) -> list[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reverse_etl_assets.budget import price
 from reverse_etl_assets.cutover import Begun
+from reverse_etl_assets.forecast import Forecast
 from reverse_etl_assets.guard import Finding, beyond
 from reverse_etl_assets.journal_records import RunKind, RunStatus
 from reverse_etl_assets.spec import Sync
@@ -21,6 +22,10 @@ class Report:
     counts: Mapping[str, int]
     detail: str | None = None
     plan_id: str | None = None
+    waits: bool = False
+    """The plan is kept for a person's decision."""
+    forecast: Forecast | None = None
+    """What the plan was to take; None if nothing was planned."""
     kind: RunKind = RunKind.SYNC
     calls: int = 0
     bytes: int = 0

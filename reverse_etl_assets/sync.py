@@ -11,13 +11,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import duckdb
 import filelock
-
-from reverse_etl_assets import cutover, ledger, versions
 from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
 from reverse_etl_assets.columns import Columns
@@ -26,6 +24,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.dispatch import Dispatched
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.failure_window import FailureWindow
+from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
@@ -33,11 +32,13 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+from reverse_etl_assets import cutover, ledger, versions
+from reverse_etl_assets.report import Report
 
 _RECHECK = 86_400.0  # seconds after which a destination's fields are looked at again
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
@@ -117,6 +118,7 @@ class _Planned:
     columns: Columns
     plan: Plan
     identity: Identity
+    forecast: Forecast
     learned: ledger.Learned | None
     """What the destination's last check learned; None if a check is due."""
     counts: Mapping[str, int]
@@ -219,10 +221,11 @@ class SyncRun:
         with self.warehouse.open(self.sync.sync, write=True, models=of_model) as con:
             columns, plan = self.changes.plan(self, con)
             identity = identify(con, columns, self.account, plan)
+            foreseen = forecast(con, columns, plan, self.account)
             due = self.environment.clock() - _RECHECK
             learned = ledger.last_check(con, columns, self.sync.options, due)
             counts = {**plan.counts, **(self.begun.counts if self.begun else {})}
-            return _Planned(columns, plan, identity, learned, counts)
+            return _Planned(columns, plan, identity, foreseen, learned, counts)
 
     def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
         findings = [*runs_at_all]
@@ -239,14 +242,15 @@ class SyncRun:
         bad = tripped(findings)
         detail = "; ".join(f"{finding.guard}: {finding.message}" for finding in bad)
         self._start(planned)
-        if planned and planned.plan.to_send and to_decide(findings):
+        waits = planned is not None and bool(planned.plan.to_send) and bool(to_decide(findings))
+        if planned and waits:
             shown = [Tripped(f.guard, f.message, f.value, f.limit, f.field) for f in to_decide(findings)]
             now, identity = self.environment.clock(), planned.identity
             self.journal.keep_plan(
                 WaitingPlan(identity.plan_id, self.sync.sync, self.run_id, now, counts, shown, identity.basis)
             )
         self.journal.end_run(self.run_id, RunStatus.GUARDED, counts=counts, detail=detail)
-        return self._report(RunStatus.GUARDED, findings, counts, detail, planned)
+        return replace(self._report(RunStatus.GUARDED, findings, counts, detail, planned), waits=waits)
 
     def _start(self, planned: _Planned | None) -> None:
         self.journal.start_run(
@@ -386,6 +390,7 @@ class SyncRun:
             counts=counts,
             detail=detail,
             plan_id=planned.identity.plan_id if planned else None,
+            forecast=planned.forecast if planned else None,
             kind=self.changes.kind,
             calls=self.traffic.calls,
             bytes=self.traffic.bytes,

@@ -26,7 +26,7 @@ def plan(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary for a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what the next run would send: rows, fields, guards, requests, the plan's id. Sends nothing, writes nothing."""
+    """Show what the next run would send: rows, fields, guards, requests. Sends nothing, writes nothing."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
     from reverse_etl_assets.plan_summary import markdown as in_markdown
@@ -79,7 +79,7 @@ def _as_json(found: "Preview") -> dict[str, Any]:
         "guards": [vars(finding) for finding in found.findings],
         "waiting": plan_status(found.waiting) if found.waiting else None,
         "stopped": vars(found.stop) if found.stop else None,
-        "begun": str(found.begun) if found.begun else None,
+        "cutover": vars(found.begun) if found.begun else None,
         "unfinished_runs": list(found.unfinished),
         "rows": [_row_as_json(row) for row in found.rows],
         "refused": [_row_as_json(row) for row in found.refused],

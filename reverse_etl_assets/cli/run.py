@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.plan import Plan
-    from reverse_etl_assets.report import Report
     from reverse_etl_assets.spec import Sync
+    from rich.console import Console
+
+    from reverse_etl_assets.report import Report
     from reverse_etl_assets.sync import Progress
 
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
@@ -25,7 +25,6 @@ def run(
 ) -> None:
     """Run syncs, one after the other. Exit code 1 if one sent nothing, broke off, or too many of its rows failed."""
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.cli.output import console, print_json
 
     if bool(syncs) == all_:
         raise typer.BadParameter("name syncs, or give --all.", param_hint="SYNC")
@@ -34,7 +33,14 @@ def run(
     reports: list[Report] = []
     errors: dict[str, str] = {}
     for sync in chosen:
-        _run_one(deployed, sync, reports, errors)
+        run_one(deployed, sync, reports, errors)
+    finish(deployed, reports, errors, json=json)
+
+
+def finish(deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str], *, json: bool) -> None:
+    """Print what became of the runs, and end with their exit code."""
+    from reverse_etl_assets.cli.output import console, print_json
+
     if json:
         print_json({"runs": [report_as_json(report) for report in reports], "errors": errors})
     else:
@@ -43,15 +49,18 @@ def run(
         raise typer.Exit(1)
 
 
-def _run_one(deployed: "Deployed", sync: "Sync", reports: "list[Report]", errors: dict[str, str]) -> None:
+def run_one(
+    deployed: "Deployed", sync: "Sync", reports: "list[Report]", errors: dict[str, str], *, plan_id: str | None = None
+) -> None:
     """An error of one sync is no reason to leave the others."""
     from reverse_etl_assets.errors import ReverseEtlError
+
     from reverse_etl_assets.sync import run_sync
 
     try:
         with _progress(sync.sync) as on_progress:
             account = deployed.account(sync)
-            report = run_sync(sync, deployed.project.environment, account, on_progress=on_progress)
+            report = run_sync(sync, deployed.project.environment, account, plan_id=plan_id, on_progress=on_progress)
         reports.append(report)
         _tell_dagster(deployed, report)
     except ReverseEtlError as error:
@@ -74,6 +83,8 @@ def report_as_json(report: "Report") -> dict[str, Any]:
         "sync": report.sync.sync,
         "run": report.run_id,
         "status": report.status.value,
+        "plan": report.plan_id,
+        "waits": report.waits,
         "problem": problem(report),
         "counts": dict(report.counts),
         "guards": [vars(finding) for finding in report.findings],
@@ -108,6 +119,9 @@ def show_reports(
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
+        if report.waits:
+            out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
+            out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run')
         show_reasons(out, deployed, report)
     for name, message in (errors or {}).items():
         out.print(f"[red]{name}: {escape(message)}[/]")
@@ -115,10 +129,10 @@ def show_reports(
 
 def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None:
     """Why rows failed or were skipped, a line for each reason."""
+    from reverse_etl_assets.cli.output import coloured, shown
     from rich.padding import Padding
 
     from reverse_etl_assets import outcomes
-    from reverse_etl_assets.cli.output import coloured, shown
 
     if not report.counts.get("failed") and not report.counts.get("skipped"):
         return
@@ -135,9 +149,8 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
 @contextmanager
 def _progress(name: str) -> "Iterator[Progress]":
     """A bar on the terminal: rows settled of rows to send, by status. Nothing where nobody looks."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     from reverse_etl_assets.cli.output import console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(
@@ -161,7 +174,6 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     if not os.environ.get("DAGSTER_HOME") or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
         return
     import dagster as dg
-
     from reverse_etl_assets.orchestration.assets import asset_key
     from reverse_etl_assets.orchestration.metadata import run_metadata
 
