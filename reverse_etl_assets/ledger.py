@@ -13,6 +13,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from reverse_etl_assets import quarantine
 from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
@@ -232,6 +233,8 @@ def fold(
         con.execute(render("fold_written_over", settled=settled("answers")))
         con.execute(render("fold_kept", settled=settled("answers")), names)
         _remember_unsettled(con, run_id, hold)
+        if facts.get("outbox_of_model"):
+            quarantine.remember(con, columns, run_id, settled=settled("answers"))
         con.execute(
             f"delete from state.outcomes where answered_at < $now::timestamp - interval {retention_days:d} day",
             {"now": names["now"]},
@@ -258,13 +261,34 @@ def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, hold: froze
     mine = "from state.outcomes as o where run_id = $run_id"
     con.execute("delete from state.pending")
     con.execute(
-        f"insert into state.pending select key {mine} and key is not null and not {settled('o')}", {"run_id": run_id}
+        f"insert into state.pending select key {mine} and key is not null and not {settled('o')}"
+        " and reason is distinct from $superseded",
+        {"run_id": run_id, "superseded": Reason.SUPERSEDED.value},
     )
     con.execute(
         f"insert into state.held select key, run_id, message {mine}"
         " and reason = $ambiguous and list_contains($hold, operation)",
         {"run_id": run_id, "ambiguous": Reason.AMBIGUOUS.value, "hold": [operation.value for operation in hold]},
     )
+
+
+def untell(con: duckdb.DuckDBPyConnection, fields: Mapping[str, Sequence[str]], gone: Sequence[str]) -> None:
+    """Make the next run send these fields by key, and rows whose records are gone as if they were new."""
+    con.register("untold", pa.table({"key": list(fields), "names": pa.array(fields.values(), pa.list_(pa.string()))}))
+    con.register("gone", pa.table({"key": pa.array(gone, pa.string())}))
+    con.execute("begin")
+    try:
+        con.execute(
+            "update state.synced set _retl_untold = list_distinct(list_concat(coalesce(_retl_untold, []), names))"
+            " from untold where key = _retl_key"
+        )
+        con.execute("delete from state.synced where _retl_key in (select key from gone)")
+        # A timestamp must not hide them.
+        con.execute("insert into state.pending select key from untold union all select key from gone")
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
 
 
 def kept_bases(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
@@ -296,11 +320,13 @@ def seal_outbox(
     *,
     newest: datetime | None,
     full_at: float | None,
+    of_model: bool = False,
     definition: str | None = None,
 ) -> None:
     """The outbox is complete and belongs to this run; with it goes all that its fold will need, even after a crash.
 
-    `definition` is what the sync's version means once this was sent.
+    `of_model` says that it was made by comparing the model, so that its refusals count. `definition` is what the sync's
+    version means once this was sent.
     """
     write_facts(
         con,
@@ -308,6 +334,7 @@ def seal_outbox(
             "outbox_sync": written(columns.sync),
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
+            "outbox_of_model": "yes" if of_model else None,
             "outbox_definition": definition,
             "outbox_newest": newest.isoformat() if newest else None,
             "outbox_full": repr(full_at) if full_at is not None else None,

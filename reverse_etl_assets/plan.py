@@ -13,9 +13,11 @@ import pyarrow as pa
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
+from reverse_etl_assets.quarantine import keep_back
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec import OPERATIONS, SyncMode
+from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.superseded import latest_rows, name_superseded
 from reverse_etl_assets.transforms import Unfit, transformed
 from reverse_etl_assets.warehouses.duckdb import literal, quote
 
@@ -24,7 +26,8 @@ from reverse_etl_assets.warehouses.duckdb import literal, quote
 class Plan:
     """Counts of a change set. The rows stand in the outbox that the plan was written to.
 
-    `removed_known` is false if only recently modified rows were compared.
+    `removed_known` is false if only recently modified rows were compared. Rows in quarantine are counted as such and as
+    nothing else; so are superseded ones, which are those of the whole model.
     """
 
     model_rows: int
@@ -39,13 +42,16 @@ class Plan:
     removed_known: bool
     newest: datetime | None = None
     field_changes: tuple[FieldChange, ...] = ()
+    quarantined: int = 0
+    superseded: int = 0
     more: Mapping[str, int] = field(default_factory=dict)
     """Further counts."""
 
     @property
     def counts(self) -> dict[str, int]:
         names = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
-        return {**{name: getattr(self, name) for name in names}, **self.more}
+        left_out = ("quarantined", "superseded")
+        return {**{name: getattr(self, name) for name in (*names, *left_out)}, **self.more}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ def make_plan(
     prefilter: Prefilter | None = None,
 ) -> Plan:
     """Compare the model with the synced rows and write the change set to the outbox."""
+    model = relation
+    relation, superseded = latest_rows(con, model, columns)
     names = _names(relation, columns, outbox, prefilter)
     model_rows, keyed_rows, newest = _measure(con, names, columns)
     synced_rows = _number(con, "select count(*) from state.synced")
@@ -74,23 +82,29 @@ def make_plan(
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
     if columns.sync.transforms:
         transform(con, outbox, columns)
-    found = _count(con, outbox, "kind")
     held = _hold(con, outbox)
+    kept_back = keep_back(con, columns, outbox)
+    found = {kind: rows - kept_back.get(kind, 0) for kind, rows in _count(con, outbox, "kind").items()}
     con.execute(f"delete from {outbox} where operation is null and reason is null")
+    if superseded:
+        name_superseded(con, model, columns, names)
+    quarantined = sum(kept_back.values())
     changes = sum(found.get(kind, 0) for kind in ("added", "changed", "rejected"))
     return Plan(
-        model_rows=model_rows,
+        model_rows=model_rows + superseded,
         synced_rows=synced_rows,
         added=found.get("added", 0),
         changed=found.get("changed", 0),
         removed=found.get("removed", 0),
-        unchanged=model_rows - changes,
+        unchanged=model_rows - changes - (quarantined - kept_back.get("removed", 0)),
         rejected=found.get("rejected", 0),
         held=held,
         to_send={Operation(op): n for op, n in _count(con, outbox, "operation").items() if op},
         removed_known=prefilter is None,
         newest=newest,
         field_changes=count_field_changes(con, columns, outbox) if found.get("changed") else (),
+        quarantined=quarantined,
+        superseded=superseded,
     )
 
 
@@ -128,8 +142,14 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
         "no_key_message": literal(f"the primary key ({key_columns}) is empty"),
-        "duplicate_message": literal(" rows of the model share this primary key"),
+        "duplicate_message": literal(_duplicate_message(columns.sync)),
     }
+
+
+def _duplicate_message(sync: Sync) -> str:
+    shared = " rows of the model share this primary key"
+    latest_by = sync.on_duplicate_key.latest_by
+    return f"{shared}, and none of them alone has the greatest `{latest_by}`" if latest_by else shared
 
 
 def _differs(field: Column) -> str:

@@ -1,6 +1,6 @@
 -- Keys that the model holds more than once, looked for no wider than they can be.
 create or replace temp table duplicate_keys as
-select {{ key_names }}, count(*) as copies
+select {{ key_names }}, count(*) as _retl_copies
 from (
     {%- if scope in ('added', 'none') %}
     select {{ key_names }} from {{ outbox }} where {{ "kind = 'added'" if scope == 'added' else 'false' }}

@@ -12,9 +12,9 @@ select
         else 'skipped'
     end as status,
     coalesce(answers.reason, outbox.reason, case when answers.status is null then $unsent end) as reason,
-    answers.code,
+    coalesce(answers.code, refusals.code) as code,
     case when answers.status is null then coalesce(outbox.message, $stopped) else answers.message end as message,
-    answers.field,
+    coalesce(answers.field, refusals.field) as field,
     coalesce(answers.destination_id, outbox.destination_id) as destination_id,
     coalesce(answers.inferred, false) as inferred,
     outbox.changed_fields,
@@ -24,3 +24,4 @@ select
     end as fields
 from state.outbox as outbox
 left join answers on answers.number = outbox.rowid
+left join state.refusals as refusals on outbox.reason = 'quarantined' and refusals.key = outbox.key

@@ -10,10 +10,10 @@ select
     'invalid' as reason,
     case
         when not ({{ has_key }}) then {{ no_key_message }}
-        else duplicate_keys.copies || {{ duplicate_message }}
+        else duplicate_keys._retl_copies || {{ duplicate_message }}
     end as message,
     {{ pack_expressions }} as after
 from {{ relation }}
 left join duplicate_keys
     on {% for key in keys %}{{ key.expression }} = duplicate_keys.{{ key.name }}{% if not loop.last %} and {% endif %}{% endfor %}
-where not ({{ has_key }}) or duplicate_keys.copies is not null
+where not ({{ has_key }}) or duplicate_keys._retl_copies is not null

@@ -28,3 +28,8 @@ create table if not exists state.versions (
     version integer, began_at timestamp, run_id varchar, cutover varchar, folded_before varchar,
     definition varchar, set_aside bigint, adopted bigint
 );
+-- Rows that the destination refused, how often with the values of digest. Freed: a person lets it be sent once more.
+create table if not exists state.refusals (
+    key varchar, digest varchar, times integer, first_at timestamp, last_at timestamp,
+    run_id varchar, code varchar, message varchar, field varchar, freed boolean
+);
