@@ -1,5 +1,7 @@
 """On random tables, run after run: a preview counts what the run then does, and names the rows that it sends."""
 
+from typing import Any
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -16,11 +18,21 @@ UNGUARDED = {"allow_empty_model": True, "max_removed": {}, "row_count": {}}
 
 
 @settings(max_examples=15, deadline=None)
-@given(table=tables(), mode=st.sampled_from(sorted(SyncMode)), fields=st.lists(st.integers(1, 3), min_size=4))
+@given(
+    table=tables(),
+    mode=st.sampled_from(sorted(SyncMode)),
+    fields=st.lists(st.integers(1, 3), min_size=4),
+    resend=st.booleans(),
+)
 def test_a_run_does_what_the_preview_says(
-    tmp_path_factory: pytest.TempPathFactory, running_sandbox: Sandbox, table: Table, mode: SyncMode, fields: list[int]
+    tmp_path_factory: pytest.TempPathFactory,
+    running_sandbox: Sandbox,
+    table: Table,
+    mode: SyncMode,
+    fields: list[int],
+    resend: bool,
 ) -> None:
-    """The mapping has one to three of the fields, and another choice in each run."""
+    """The mapping has one to three of the fields, and another choice in each run, which is a version of its own."""
     home = tmp_path_factory.mktemp("random")
     shop = Shop(home)
     running_sandbox.reset()
@@ -29,12 +41,20 @@ def test_a_run_does_what_the_preview_says(
     types = dict(zip([*keys, *names], [*table.keys, *table.fields], strict=True))
     account = sink(running_sandbox.url)
     try:
-        for version, most in zip(table.versions, fields, strict=False):
-            write(shop, types, version)
-            mapping = {name: name for name in names[:most]}
-            sync = sink_sync(primary_key=keys, mapping=mapping, external_id="id", sync_mode=mode, guards=UNGUARDED)
+        cutover = "resend" if resend and mode not in (SyncMode.INSERT_ONLY, SyncMode.APPEND) else "restart"
+        same: dict[str, Any] = {
+            "primary_key": keys,
+            "external_id": "id",
+            "sync_mode": mode,
+            "guards": UNGUARDED,
+            "cutover": cutover,
+        }
+        for number, (rows, most) in enumerate(zip(table.versions, fields, strict=False), 1):
+            write(shop, types, rows)
+            sync = sink_sync(**same, mapping={name: name for name in names[:most]}, version=number)
             found = preview(sync, shop.environment, account)
             report = shop.run(sync, account)
+            assert found.begun == report.begun
             assert found.plan.counts == {name: report.counts[name] for name in found.plan.counts}
             sent = {(row.key, row.kind) for row in (*found.rows, *found.refused)}
             told = {(outcome.key, outcome.kind) for outcome in shop.outcomes(sync, report.run_id)}

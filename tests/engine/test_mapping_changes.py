@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
@@ -33,6 +35,10 @@ def mapped(**fields: Any) -> Any:
     return sink_sync(mapping={"id": "id", **fields}, guards={"row_count": {}})
 
 
+def anew(version: int, cutover: str = "resend", **fields: Any) -> Any:
+    return mapped(**fields).model_copy(update={"version": version, "cutover": Cutover(cutover)})
+
+
 def test_a_new_field_is_told_to_every_row_also_where_it_is_null(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'y')", "('2', 'x', null)")
     shop.run(mapped(f="a"), sink(sandbox.url))
@@ -47,31 +53,38 @@ def test_a_field_that_was_away_is_told_anew(shop: Shop, sandbox: Sandbox) -> Non
     build(shop, "('1', 'x', 'y')")
     shop.run(mapped(f="a", g="b"), sink(sandbox.url))
     build(shop, "('1', 'z', null)")
-    shop.run(mapped(f="a"), sink(sandbox.url))
+    shop.run(anew(2, f="a"), sink(sandbox.url))
     assert shown(sandbox, "f", "g") == {"1": ("z", "y")}
-    shop.run(mapped(f="a", g="b"), sink(sandbox.url))
+    shop.run(anew(2, f="a", g="b"), sink(sandbox.url))
     assert shown(sandbox, "f", "g") == {"1": ("z", None)}
 
 
-def test_a_removed_field_sends_nothing(shop: Shop, sandbox: Sandbox) -> None:
+def test_a_removed_field_stays_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'y')")
     shop.run(mapped(f="a", g="b"), sink(sandbox.url))
-    assert shop.run(mapped(f="a"), sink(sandbox.url)).change_set == 0
+    with pytest.raises(StateError, match=r"- mapping\.g: column b before, not mapped now"):
+        shop.run(mapped(f="a"), sink(sandbox.url))
+    shop.run(anew(2, f="a"), sink(sandbox.url))
+    assert shown(sandbox, "f", "g") == {"1": ("x", "y")}
 
 
-def test_a_field_from_another_column_sends_what_differs(shop: Shop, sandbox: Sandbox) -> None:
+def test_a_field_from_another_column_is_told_to_every_row(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'x')", "('2', 'x', 'y')")
     shop.run(mapped(f="a"), sink(sandbox.url))
-    assert shop.run(mapped(f="b"), sink(sandbox.url)).counts["updated"] == 1
+    with pytest.raises(StateError, match=r"- mapping\.f: column a before, column b now"):
+        shop.run(mapped(f="b"), sink(sandbox.url))
+    assert shop.run(anew(2, f="b"), sink(sandbox.url)).counts["updated"] == 2
     assert shown(sandbox, "f") == {"1": ("x",), "2": ("y",)}
 
 
 def test_another_constant_is_told_to_every_row(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'y')", "('2', 'x', 'y')")
     shop.run(mapped(f={"constant": "warm"}), sink(sandbox.url))
-    shop.run(mapped(f={"constant": 7}), sink(sandbox.url))
+    with pytest.raises(StateError, match=r'- mapping\.f: constant "warm" before, constant 7 now'):
+        shop.run(mapped(f={"constant": 7}), sink(sandbox.url))
+    shop.run(anew(2, f={"constant": 7}), sink(sandbox.url))
     assert shown(sandbox, "f") == {"1": (7,), "2": (7,)}
-    shop.run(mapped(f={"constant": None}), sink(sandbox.url))
+    shop.run(anew(3, f={"constant": None}), sink(sandbox.url))
     assert shown(sandbox, "f") == {"1": (None,), "2": (None,)}
 
 
@@ -137,11 +150,12 @@ VALUES = [None, "x", "y"]
 
 @dataclass(frozen=True)
 class Step:
-    """A table of (id, a, b, n) and a mapping of fields f, g, h."""
+    """A table of (id, a, b, n) and a mapping of fields f, g, h, which begins a version."""
 
     rows: dict[str, tuple[Any, Any, Any]]
     mapping: dict[str, Any]
     refuse: bool
+    cutover: str
 
 
 @st.composite
@@ -150,7 +164,7 @@ def steps(draw: st.DrawFn) -> Step:
     row = st.tuples(value, value, st.sampled_from([None, 1, 2]))
     rows = draw(st.dictionaries(st.sampled_from("1234"), row, min_size=1))
     mapping = draw(st.dictionaries(st.sampled_from("fgh"), st.sampled_from(SOURCES), min_size=1))
-    return Step(rows, mapping, draw(st.integers(0, 3)) == 0)
+    return Step(rows, mapping, draw(st.integers(0, 3)) == 0, draw(st.sampled_from(["resend", "restart"])))
 
 
 @settings(max_examples=5)
@@ -160,28 +174,29 @@ def test_any_history_of_mappings(
 ) -> None:
     sandbox.reset()
     shop = Shop(tmp_path_factory.mktemp("shop"))
-    for step in history:
-        tell(shop, sandbox, step, seed)
+    for version, step in enumerate(history, 1):
+        tell(shop, sandbox, step, version, seed)
     last = history[-1]
+    sync = anew(len(history), last.cutover, **last.mapping)
     sandbox.faults.clear()
-    shop.run(mapped(**last.mapping), sink(sandbox.url))
+    shop.run(sync, sink(sandbox.url))
     fields = sorted(last.mapping)
     held = shown(sandbox, *fields)
     for key, values in last.rows.items():
         named = dict(zip("abn", values, strict=True))
         sources = (last.mapping[field] for field in fields)
         assert held[key] == tuple(named[s] if isinstance(s, str) else s["constant"] for s in sources)
-    assert shop.run(mapped(**last.mapping), sink(sandbox.url)).change_set == 0
+    assert shop.run(sync, sink(sandbox.url)).change_set == 0
     shop.close()
 
 
-def tell(shop: Shop, sandbox: Sandbox, step: Step, seed: int) -> None:
+def tell(shop: Shop, sandbox: Sandbox, step: Step, version: int, seed: int) -> None:
     sandbox.faults.clear()
     if step.refuse:
         sandbox.fault("refuse_rows", percent=50, seed=seed)
     shop.build("select ''::varchar id, ''::varchar a, ''::varchar b, 0::integer n where false")
     shop.sql(*(f"insert into marts.people values ({', '.join(map(sql, (k, *v)))})" for k, v in step.rows.items()))
-    shop.run(mapped(**step.mapping), sink(sandbox.url))
+    shop.run(anew(version, step.cutover, **step.mapping), sink(sandbox.url))
 
 
 def sql(value: str | int | Decimal | None) -> str:

@@ -176,9 +176,9 @@ class TestNothingIsSent:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"object": "others"}, "its object is 'people', not 'others'"),
-        ({"primary_key": "email", "external_id": "id"}, "its primary_key"),
-        ({"external_id": "other_id"}, "its external_id"),
+        ({"object": "others"}, "- object: people before, others now"),
+        ({"primary_key": "email", "external_id": "id"}, r"- primary_key: id \(VARCHAR\) before, email \(VARCHAR\) now"),
+        ({"external_id": "other_id"}, "- external_id: id before, other_id now"),
     ],
 )
 def test_the_state_of_another_sync_is_not_used(

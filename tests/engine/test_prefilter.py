@@ -101,15 +101,22 @@ def test_a_row_that_was_rejected_is_sent_once_it_is_right(diary: Diary) -> None:
     assert diary.told() == {"a": "only", "b": "first"}
 
 
+ANEW = {"version": 2, "cutover": "resend"}
+
+
 @pytest.mark.parametrize(
-    "mapping", [{"name": "name", "also": "name"}, {"name": {"constant": "x"}}, {"name": "id"}], ids=repr
+    ("mapping", "changes"),
+    [({"name": "name", "also": "name"}, {}), ({"name": {"constant": "x"}}, ANEW), ({"name": "id"}, ANEW)],
+    ids=repr,
 )
-def test_another_mapping_is_told_to_old_rows_too(diary: Diary, mapping: dict[str, Any]) -> None:
+def test_another_mapping_is_told_to_old_rows_too(
+    diary: Diary, mapping: dict[str, Any], changes: dict[str, Any]
+) -> None:
     diary.write("a", "first", 0)
     diary.write("b", "first", 10)
     diary.run(lately())
-    assert diary.run(lately(mapping={"id": "id", **mapping})).counts["updated"] == 2
-    assert diary.run(lately(mapping={"id": "id", **mapping})).change_set == 0
+    assert diary.run(lately(mapping={"id": "id", **mapping}, **changes)).counts["updated"] == 2
+    assert diary.run(lately(mapping={"id": "id", **mapping}, **changes)).change_set == 0
 
 
 def test_rows_removed_are_found_at_the_next_full_compare(diary: Diary) -> None:
