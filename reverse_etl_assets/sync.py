@@ -106,7 +106,9 @@ class ModelChanges:
         ledger.write_facts(con, {"outbox_run": None})
         plan = make_plan(con, relation, columns, prefilter=recent)
         full_at, means = None if recent else now, entry.definition.as_text
-        ledger.seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, definition=means)
+        ledger.seal_outbox(
+            con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means
+        )
         return columns, plan
 
     def before_sending(self, run: "SyncRun") -> None:
