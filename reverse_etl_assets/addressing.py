@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.ledger import OutboxRow
-from reverse_etl_assets.records import Operation, Outcome, Reason, RowError
+from reverse_etl_assets.records import AMBIGUOUS_KEY, Operation, Outcome, Reason, RowError
 
 
 def to_look_up(work: Work, limit: int) -> Iterator[list[str]]:
@@ -40,7 +40,7 @@ def not_addressable(row: OutboxRow, ids: Sequence[str]) -> Outcome:
     key = row.record.key
     if ids:
         message = f"{len(ids)} records carry this key: {', '.join(ids[:5])}"
-        return Outcome.rejected(key, RowError(message, "AMBIGUOUS_KEY"))
+        return Outcome.rejected(key, RowError(message, AMBIGUOUS_KEY))
     if row.operation is Operation.DELETE:
         return Outcome.skipped(key, Reason.ALREADY_GONE, "there is no record with this key any more")
     return Outcome.skipped(key, Reason.NOT_FOUND, "there is no record with this key")

@@ -18,7 +18,7 @@ from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal_records import Note, SentBatch
-from reverse_etl_assets.records import FieldType, Operation, Reason, Record, Status
+from reverse_etl_assets.records import AMBIGUOUS_KEY, FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.transforms import transformed
@@ -300,8 +300,13 @@ def kept_bases(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
     return found
 
 
-def counts(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:
-    """How many rows of a run ended how: by status, and failed and skipped also by reason."""
+def counts(
+    con: duckdb.DuckDBPyConnection, run_id: str, several_records: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """How many rows of a run ended how: by status, and failed and skipped also by reason.
+
+    `possible_duplicates` are rows whose key several records carry, as we found or as one of these codes says.
+    """
     rows = con.execute(
         "select status, reason, count(*) from state.outcomes where run_id = $run_id group by all", {"run_id": run_id}
     ).fetchall()
@@ -310,6 +315,9 @@ def counts(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, int]:
         found[status] += number
         if reason:
             found[f"{status}_{reason}"] = found.get(f"{status}_{reason}", 0) + number
+    codes = [AMBIGUOUS_KEY, *several_records]
+    duplicates = "select count(*) from state.outcomes where run_id = $run_id and list_contains($codes, code)"
+    ((found["possible_duplicates"],),) = con.execute(duplicates, {"run_id": run_id, "codes": codes}).fetchall()
     return found
 
 

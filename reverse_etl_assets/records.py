@@ -45,6 +45,10 @@ class Reason(StrEnum):
     QUARANTINED = "quarantined"  # refused too often with these values
 
 
+AMBIGUOUS_KEY = "AMBIGUOUS_KEY"
+"""Our own code of a row that was not sent because several records carry its key."""
+
+
 class FieldType(StrEnum):
     """What a model's column holds, as far as a destination's field cares."""
 
@@ -160,6 +164,7 @@ class Capabilities:
     `fold_case` says that the destination takes external ids that differ only in case for one record.
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
+    `several_records` names the codes that refuse a row because more than one record carries its key.
     """
 
     operations: frozenset[Operation]
@@ -172,6 +177,7 @@ class Capabilities:
     confirms: bool = True
     needs_id: frozenset[Operation] = frozenset()
     partial: frozenset[Operation] = frozenset()
+    several_records: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

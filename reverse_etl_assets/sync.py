@@ -37,7 +37,7 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
-from reverse_etl_assets import cutover, ledger, versions
+from reverse_etl_assets import cutover, ledger, quarantine, versions
 from reverse_etl_assets.report import Report
 
 _RECHECK = 86_400.0  # seconds after which a destination's fields are looked at again
@@ -347,7 +347,8 @@ class SyncRun:
                 unsent=dispatched.unsent,
                 hold=frozenset(Operation) - capabilities.idempotent,
             )
-            return ledger.counts(con, run_id)
+            found = ledger.counts(con, run_id, capabilities.several_records)
+            return {**found, "in_quarantine": quarantine.count(con, columns.sync)}
 
     def _job_is_open(self, run_id: str) -> bool:
         return any(batch.job and batch.answered_at is None for batch in self.journal.batches(run_id))

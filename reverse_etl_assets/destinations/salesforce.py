@@ -108,6 +108,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             fold_case=not options.case_sensitive_key and target.external_id != "Id",
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset({Operation.UPSERT, Operation.UPDATE}),
+            several_records=frozenset({"DUPLICATE_EXTERNAL_ID"}),
         )
 
     @classmethod
