@@ -24,6 +24,7 @@ from reverse_etl_assets.spec import Sync
 
 _OUTBOX = "state.outbox"
 _COUNTS = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
+_LEFT_OUT = ("quarantined", "superseded")
 
 
 def kept_plan(
@@ -77,7 +78,7 @@ def find_plan(journal: Journal, sync: Sync, plan_id: str | None) -> WaitingPlan:
 
 
 def _plan(con: duckdb.DuckDBPyConnection, columns: Columns, waiting: WaitingPlan, *, removed_known: bool) -> Plan:
-    counts: dict[str, Any] = {name: waiting.counts.get(name, 0) for name in _COUNTS}
+    counts: dict[str, Any] = {name: waiting.counts.get(name, 0) for name in (*_COUNTS, *_LEFT_OUT)}
     query = f"select operation, count(*) from {_OUTBOX} where operation is not null group by operation"
     to_send = {Operation(operation): rows for operation, rows in con.execute(query).fetchall()}
     changes = count_field_changes(con, columns, _OUTBOX) if counts["changed"] else ()

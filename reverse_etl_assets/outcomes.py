@@ -97,7 +97,8 @@ def error_groups(con: duckdb.DuckDBPyConnection, run_id: str, limit: int = 10) -
     rows = con.execute(
         "select status, reason, code, field, count(*), min(message), min(key) from state.outcomes"
         " where run_id = $run_id and status in ('failed', 'skipped')"
-        " group by status, reason, code, field, case when code is null then message end"
+        " group by status, reason, code, field,"
+        " case when code is null and reason is distinct from 'quarantined' then message end"
         " order by count(*) desc, status, reason limit $limit",
         {"run_id": run_id, "limit": limit},
     ).fetchall()
@@ -122,7 +123,10 @@ def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
     if not has_outcomes(con):
         return Why((), None, None)
     outcomes = _read(
-        con, "lower(key) = lower($key) order by answered_at desc limit $limit", {"key": key, "limit": limit}
+        con,
+        "lower(key) = lower($key) order by max(answered_at) over (partition by run_id) desc,"
+        " reason is not distinct from 'superseded', answered_at desc limit $limit",
+        {"key": key, "limit": limit},
     )
     result = con.execute("select * from state.synced where lower(_retl_key) = lower($key)", {"key": key})
     names = [column[0] for column in result.description or ()]

@@ -10,6 +10,7 @@ from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.preview import PlannedRow, Preview, some_of_each
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
+_IF_ANY = ("quarantined", "superseded")
 _GUARDS, _FIELDS, _OF_A_ROW = 20, 15, 8
 _LONG, _SHORT = 300, 80  # characters
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
@@ -78,7 +79,8 @@ def _heading(found: Preview) -> str:
 
 
 def _counts(found: Preview) -> str:
-    return _table(_COUNTS, [[f"{getattr(found.plan, name):,}" for name in _COUNTS]])
+    names = [*_COUNTS, *(name for name in _IF_ANY if getattr(found.plan, name))]
+    return _table(names, [[f"{getattr(found.plan, name):,}" for name in names]])
 
 
 def _guards(found: Preview) -> str:

@@ -199,7 +199,7 @@ def _show_state(
     con.execute(render("state"))
     found = con.execute("select table_name from duckdb_tables() where database_name = 'stored'").fetchall()
     tables = {name for (name,) in found}
-    for part in tables.intersection(("facts", "pending", "versions")):
+    for part in tables.intersection(("facts", "pending", "refusals", "versions")):
         con.execute(f"insert into state.{part} select * from stored.{part}")
     ledger.claim(con, columns.sync)
     entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
@@ -249,9 +249,10 @@ def rows_of(
 def _rows(
     con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, kind: str, which: str, limit: int | None
 ) -> Iterator[PlannedRow]:
-    """A rejected row's values may be none that JSON knows."""
+    """Values of rows that are not fit to be sent may be none that JSON knows."""
     before, after = (
-        f"case when {side} is not null and kind <> 'rejected' then {columns.json(side)} else '{{}}' end"
+        f"case when {side} is not null and $kind not in ('rejected', 'superseded')"
+        f" then {columns.json(side)} else '{{}}' end"
         for side in ("before", "after")
     )
     query = (

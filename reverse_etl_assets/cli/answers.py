@@ -85,7 +85,8 @@ class _Facts:
 
     @property
     def refused(self) -> PlannedRow | None:
-        return next(iter(self.look.refused), None) if self.look else None
+        refused = self.look.refused if self.look else ()
+        return next((row for row in refused if row.reason != Reason.SUPERSEDED), None)
 
 
 def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False) -> RowAnswer:
@@ -184,6 +185,10 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"There is no such record in {where}, and this sync only updates: {said} ({at})."
         case (_, Reason.HELD):
             yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {said}"
+        case (_, Reason.QUARANTINED):
+            yield f"It was in quarantine at {at}, and not sent: {last.message}."
+        case (_, Reason.SUPERSEDED):
+            yield f"It was not sent at {at}: {last.message}."
 
 
 def _said(outcome: RowOutcome) -> str:
@@ -242,6 +247,11 @@ def _next(facts: _Facts) -> Iterator[str]:
             f"It is kept back until somebody has looked in {facts.sync.destination} whether it arrived;"
             f" `reverse-etl release` then lets it be sent again."
         )
+    elif refused is not None and refused.reason == Reason.QUARANTINED:
+        known = facts.last and facts.last.reason == Reason.QUARANTINED
+        why = "It stays in quarantine" if known else f"It goes into quarantine ({refused.message})"
+        frees = f"`reverse-etl retry KEY --sync {facts.sync.sync}` lets it be sent once more"
+        yield f"{why}: it is not sent until its values or the mapping change; {frees}."
     elif refused is not None:
         yield f"It cannot be sent as it stands in the model now: {refused.message}."
     elif planned is not None:
@@ -253,6 +263,9 @@ def _next(facts: _Facts) -> Iterator[str]:
         yield "It was modified too long ago for the next run to look at it; the next full compare will find it."
     elif facts.why.synced is not None:
         yield "It has not changed since, so there is nothing to send."
+    if facts.look and (older := facts.look.plan.superseded):
+        latest_by = facts.sync.on_duplicate_key.latest_by
+        yield f"Rows of this key that are left out, because their `{latest_by}` is not the greatest: {older:,}."
 
 
 def _next_send(facts: _Facts, planned: PlannedRow) -> str:

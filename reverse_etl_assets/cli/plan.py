@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _HEAD = ("added", "changed", "removed", "unchanged", "rejected", "held")
+_IF_ANY = ("quarantined", "superseded")
 _MOST_FIELDS = 15
 
 
@@ -98,7 +99,8 @@ def _show(out: "Console", found: "Preview") -> None:
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  {sync.model} -> {sync.destination} {sync.object}, {sync.sync_mode}")
     out.print(f"{plan.model_rows:,} rows in the model, {plan.synced_rows:,} synced\n")
-    out.print("  ".join(f"{name} [bold]{getattr(plan, name):,}[/]" for name in _HEAD))
+    head = [*_HEAD, *(name for name in _IF_ANY if getattr(plan, name))]
+    out.print("  ".join(f"{name} [bold]{getattr(plan, name):,}[/]" for name in head))
     if not plan.removed_known:
         out.print("[dim]Only rows modified lately are compared; removed rows are found by the next full compare.[/]")
     if found.begun:
@@ -152,15 +154,16 @@ def _change(name: str, old: Any, new: Any) -> str:
 def _show_refused(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import shown, table
 
-    if not found.refused:
+    refused = [row for row in found.refused if row.kind != "superseded"]  # a later row of their key is sent
+    if not refused:
         return
     rows = table("key", "reason", "why it would not be sent", title="Not sent")
-    for row in found.refused:
+    for row in refused:
         rows.add_row(shown(row.key, 40), row.reason or "", shown(row.message, 200))
     out.print(rows)
-    total = found.plan.rejected + found.plan.held
-    if len(found.refused) < total:
-        out.print(f"[dim]{len(found.refused):,} of {total:,} rows; --limit 0 lists all[/]\n")
+    total = found.plan.rejected + found.plan.held + found.plan.quarantined
+    if len(refused) < total:
+        out.print(f"[dim]{len(refused):,} of {total:,} rows; --limit 0 lists all[/]\n")
 
 
 def _show_fields(out: "Console", found: "Preview") -> None:
