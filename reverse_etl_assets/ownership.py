@@ -75,7 +75,8 @@ class FieldRules:
             return Verdict(replace(row, note=note), self._skipped(row, Reason.SAME, message))
         if row.operation not in self._partial:  # what is not to change goes out as it is
             full = {**current.fields, **fields} if self._puts_back else row.full or row.record.fields
-            fields = {f: current.fields.get(f) if f in kept else v for f, v in full.items()}
+            ours = row.record.fields.keys() - kept
+            fields = {f: v if f in ours else current.fields.get(f) for f, v in full.items()}
         return Verdict(replace(row, record=replace(row.record, fields=fields), note=note, full=None))
 
     def _conflict(self, row: OutboxRow, field: str, ours: Any, current: Current) -> Conflict | None:

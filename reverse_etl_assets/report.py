@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reverse_etl_assets.budget import price
 from reverse_etl_assets.cutover import Begun
+from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.forecast import Forecast
 from reverse_etl_assets.guard import Finding, beyond
 from reverse_etl_assets.journal_records import RunKind, RunStatus
@@ -32,6 +33,8 @@ class Report:
     seconds: float = 0.0
     waited: float = 0.0
     recovered: tuple[str, ...] = ()
+    verified: Verified | None = None
+    """What reading records back found; None if the run did not get that far."""
     begun: Begun | None = None
     """How the sync's version began, as long as nothing of it was sent before."""
 

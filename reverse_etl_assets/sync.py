@@ -1,4 +1,4 @@
-"""READ THIS FIRST. One run of a sync: recover, plan, guard, dispatch, fold, report; nothing else.
+"""READ THIS FIRST. One run of a sync: recover, plan, guard, dispatch, fold, verify, report; nothing else.
 
 Only the change set leaves the warehouse, every row of it gets one outcome, and killing the process at any line of
 this file loses nothing: the next run starts by folding what this one had been told.
@@ -10,19 +10,21 @@ import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import duckdb
-import filelock
+
+from reverse_etl_assets import cutover, ledger, quarantine, versions
 from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.dispatch import Dispatched
-from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError, SyncBusy
+from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
@@ -31,14 +33,13 @@ from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped,
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
-from reverse_etl_assets.records import Operation
+from reverse_etl_assets.records import Operation, Status
+from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sync_lock import exclusive as exclusive
 from reverse_etl_assets.traffic import Traffic
-from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
-
-from reverse_etl_assets import cutover, ledger, quarantine, versions
-from reverse_etl_assets.report import Report
+from reverse_etl_assets.verification import verify_run
 
 _RECHECK = 86_400.0  # seconds after which a destination's fields are looked at again
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
@@ -66,15 +67,6 @@ def run_sync(
         return run.go()
 
 
-def exclusive(sync: Sync, warehouse: DuckDBWarehouse) -> AbstractContextManager[Any]:
-    """Only one process at a time runs a sync; the lock goes with the process, however it ends. Raises SyncBusy."""
-    warehouse.state_folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return filelock.FileLock(warehouse.lock_file(sync.sync), timeout=0).acquire()
-    except filelock.Timeout:
-        raise SyncBusy(f"sync {sync.sync} is being run by another process; wait for it or stop it.") from None
-
-
 class Changes(Protocol):
     """Where a run's change set comes from."""
 
@@ -99,7 +91,7 @@ class ModelChanges:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         columns = columns_of(run.sync, run.account.type, run.warehouse.column_types(con, model))
         ledger.claim(con, run.sync)
-        entry = versions.decide(columns, model.version, versions.history(con), ledger.read_facts(con))
+        entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
         relation = run.warehouse.relation(model)
         run.begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
         recent = prefilter(run.sync, ledger.read_facts(con), now)
@@ -332,7 +324,7 @@ class SyncRun:
         with self.warehouse.open(self.sync.sync, write=True) as con:
             ledger.remember_check(con, columns, self.sync.options, learned, self.environment.clock())
 
-    # fold and report
+    # fold, verify and report
 
     def _fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]:
         capabilities = self.account.type.capabilities_for(columns.target, self.options)
@@ -360,10 +352,36 @@ class SyncRun:
             detail = "a job is still running at the destination; the next run collects its results"
             return self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
         counts = {**planned.counts, **self._fold(self.run_id, planned.columns, dispatched)}
+        verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
+        try:
+            verified = self._verify(planned.columns, counts, dispatched)
+        finally:  # however the look ends: all of the run is home
+            report = self._end(planned, findings, {**counts, **verified.counts}, dispatched, verified)
+        return report
+
+    def _verify(self, columns: Columns, counts: Mapping[str, int], dispatched: Dispatched) -> Verified:
+        if dispatched.stopped:
+            return Verified(not_judged="the run ended early")
+        if not any(counts[status] for status in (Status.CREATED, Status.UPDATED, Status.DELETED)):
+            return Verified(not_asked="the run wrote nothing")
+        obeys = self._obeys_sync_stop
+        found = verify_run(
+            self.sync, columns, self.run_id, self.environment, self.account, self.traffic, obeys_sync_stop=obeys
+        )
+        return found.masked(self.mask)
+
+    def _end(
+        self,
+        planned: _Planned,
+        findings: list[Finding],
+        counts: Mapping[str, int],
+        dispatched: Dispatched,
+        verified: Verified,
+    ) -> Report:
         status = RunStatus.DONE
         if dispatched.stopped:
             status = RunStatus.FAILED if dispatched.failed else RunStatus.STOPPED
-        report = self._report(status, findings, counts, dispatched.stopped, planned)
+        report = replace(self._report(status, findings, counts, dispatched.stopped, planned), verified=verified)
         self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=dispatched.stopped)
         self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
         self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.traffic.bytes)

@@ -1,0 +1,100 @@
+"""Reads the records of rows back and compares each with what it should hold. Only reads."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import msgspec
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.destinations.base import Account, ReadsRecords
+from reverse_etl_assets.differences import Difference, Wanted, compare
+from reverse_etl_assets.errors import ContractViolation, ReverseEtlError
+from reverse_etl_assets.journal_records import Stopped
+from reverse_etl_assets.session import Environment, Session, open_session
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.traffic import Traffic
+
+CHUNK = 1_000
+"""Rows between two looks at the kill switch."""
+
+
+def reads(account: Account) -> bool:
+    """Whether the destination can be read back."""
+    return hasattr(account.type, "read_records")
+
+
+def fields_decoder() -> Callable[[str], dict[str, Any]]:
+    """Reads a row's fields from the state's JSON, as they are sent."""
+    return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+class Look:
+    """A look at a sync's records, as they were sent with `columns`; `traffic` counts what it uses."""
+
+    def __init__(
+        self,
+        sync: Sync,
+        columns: Columns,
+        environment: Environment,
+        account: Account,
+        traffic: Traffic,
+        *,
+        obeys_sync_stop: bool = True,
+    ) -> None:
+        self.sync, self.columns, self.environment, self.account = sync, columns, environment, account
+        self._traffic = traffic
+        self._obeys_sync_stop = obeys_sync_stop
+
+    def last_check(self, con: duckdb.DuckDBPyConnection) -> ledger.Learned | None:
+        """What the destination's last check learned, however old."""
+        return ledger.last_check(con, self.columns, self.sync.options, since=0.0)
+
+    async def compare(
+        self,
+        chunks: Iterable[Sequence[Wanted]],
+        learned: ledger.Learned | None,
+        add: Callable[[Wanted, Sequence[Difference]], None],
+    ) -> None:
+        """Tell `add` what differs of each row. Raises Stopped, CheckFailed (if one was due) or a DestinationError."""
+        async with self._readable(learned) as session:
+            for chunk in chunks:
+                self.refuse_if_stopped()
+                for wanted, differences in await _judged(session, chunk):
+                    add(wanted, differences)
+
+    def refuse_if_stopped(self) -> None:
+        """What is stopped is not asked either. Raises Stopped."""
+        obeys = self._obeys_sync_stop
+        if stop := self.environment.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=obeys):
+            raise Stopped(stop)
+
+    @asynccontextmanager
+    async def _readable(self, learned: ledger.Learned | None) -> AsyncIterator[Session]:
+        sync, target = self.sync, self.columns.target
+        async with open_session(
+            self.environment, self.account, target, sync.options, sync.sync, self._traffic
+        ) as session:
+            if learned is None:
+                self.refuse_if_stopped()
+                await session.check()
+            else:
+                session.destination.recall(learned)
+            yield session
+
+
+async def _judged(session: Session, chunk: Sequence[Wanted]) -> list[tuple[Wanted, list[Difference]]]:
+    reader: Any = session.destination
+    assert isinstance(reader, ReadsRecords)  # noqa: S101 - the callers have asked
+    try:
+        found = await session.read([wanted.external_id for wanted in chunk])
+        return [(each, compare(each, found.get(each.external_id, ()), reader.same)) for each in chunk]
+    except ReverseEtlError:
+        raise
+    except Exception as error:  # the destination's code; it must not end a run that has done its work
+        raise ContractViolation(
+            f"{type(reader).__name__} failed with {type(error).__name__} when it was read"
+        ) from error
