@@ -85,6 +85,18 @@ def withdraw_intents(connection: Connection, run_id: str, numbers: Sequence[int]
         connection.execute(delete(batches).where(batches.c.run_id == run_id, unsent))
 
 
+def drop_notes(database: Database, run_id: str) -> bool:
+    """Deletes what was read of records, a few transactions one after the other. False if there was nothing."""
+    noted = (batches.c.run_id == run_id) & batches.c.notes.is_not(None)
+    with database.reading() as connection:
+        last = connection.scalar(select(func.max(batches.c.number)).where(noted))
+    for start in range(0, last or 0, PAGE):
+        these = noted & batches.c.number.between(start + 1, start + PAGE)
+        with database.writing() as connection:
+            connection.execute(update(batches).where(these).values(notes=None))
+    return last is not None
+
+
 def read_batches(database: Database, run_id: str) -> Iterator[SentBatch]:
     """A page at a time, so that neither memory nor a read transaction grows with the run."""
     last = 0

@@ -35,7 +35,7 @@ class Control(JournalPart):
             return journal_batches.read_stop(connection, scopes)
 
     def control_log(self, limit: int = 50) -> list[ControlEntry]:
-        """Every stop, resumption and approval, newest first."""
+        """Every stop, resumption, approval and forgetting, newest first."""
         t = _control.c
         log = select(t.action, t.scope, t.who, t.why, t.at).order_by(t.number.desc()).limit(limit)
         return [ControlEntry(*row) for row in self._read(log)]
@@ -44,6 +44,13 @@ class Control(JournalPart):
         """Keeps, for the log alone, a stop that was not given in the journal."""
         with self.database.writing() as connection:
             self._log(connection, "stop", stop.scope, stop.who, f"{stop.why} (given in {stop.given_in})", stop.at)
+
+    def log_forgotten(self, sync: str, key_digest: str, who: str, why: str) -> None:
+        """Keeps that a person was forgotten, with a digest of the key and not the key."""
+        with self.database.writing() as connection:
+            self._log(
+                connection, "forget", f"sync:{sync}", who, f"{why} (SHA-256 of the key: {key_digest})", self.clock()
+            )
 
     def _switch(self, action: str, scope: str, who: str, why: str) -> None:
         check_scope(scope)

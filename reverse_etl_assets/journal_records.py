@@ -163,7 +163,7 @@ def scopes_of(destination: str, sync: str, *, obeys_sync_stop: bool = True) -> t
 
 @dataclass(frozen=True)
 class ControlEntry:
-    """What a person decided: `stop` or `resume` of a scope, `approve` of a `plan:<id>`."""
+    """What a person decided: `stop` or `resume` of a scope, `approve` of a `plan:<id>`, `forget` in a `sync:<name>`."""
 
     action: str
     scope: str

@@ -1,6 +1,6 @@
 """Runs and their batches in the journal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,10 @@ class Runs(JournalPart):
                 raise StateError(f"run {run_id} is in the journal already") from None
 
     def end_run(self, run_id: str, status: RunStatus, *, counts: Mapping[str, int], detail: str | None = None) -> None:
-        """Raises StateError if there is no such run."""
+        """The run's outcomes are folded, so what it noted of records is deleted. Raises StateError if there is no such
+        run."""
+        if journal_batches.drop_notes(self.database, run_id):
+            self.database.empty_log()
         end = update(_runs).values(status=status, ended_at=self.clock(), counts=to_json(counts), detail=to_text(detail))
         with self.database.writing() as connection:
             if connection.execute(end.where(_runs.c.run_id == run_id)).rowcount != 1:
@@ -130,6 +133,22 @@ class Runs(JournalPart):
         folded = select(_runs.c.run_id).where(_runs.c.status != RunStatus.OPEN, _runs.c.ended_at < before)
         with self.database.writing() as connection:
             return connection.execute(delete(_batches).where(_batches.c.run_id.in_(folded))).rowcount
+
+    def ended_with_batches(self, sync: str) -> list[str]:
+        """The sync's ended runs whose batches are still kept."""
+        kept = select(_batches.c.run_id).distinct()
+        ended = select(_runs.c.run_id).where(_runs.c.sync == sync, _runs.c.status != RunStatus.OPEN)
+        return [row.run_id for row in self._read(ended.where(_runs.c.run_id.in_(kept)))]
+
+    def forget_runs(self, sync: str, run_ids: Sequence[str], hide: Callable[[str], str]) -> None:
+        """Deletes the batches of these runs; of what runs of the sync say of themselves `hide` is kept."""
+        details = select(_runs.c.run_id, _runs.c.detail).where(_runs.c.sync == sync, _runs.c.detail.is_not(None))
+        with self.database.writing() as connection:
+            for run_id in run_ids:
+                connection.execute(delete(_batches).where(_batches.c.run_id == run_id))
+            for run_id, said in connection.execute(details).all():
+                if (hidden := hide(said)) != said:
+                    connection.execute(update(_runs).where(_runs.c.run_id == run_id).values(detail=hidden))
 
     def _read_runs(self, query: Select[Any]) -> list[Run]:
         fields = ("run_id", "sync", "destination", "started_at", "ended_at", "model_rows", "detail")

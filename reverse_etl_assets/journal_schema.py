@@ -191,6 +191,38 @@ class Database:
         if not self.is_sqlite:
             connection.execute(text(f"LOCK TABLE {table.name} IN {mode} MODE"))
 
+    def empty_log(self, wait: float = 0.0) -> bool:
+        """Empties SQLite's log, which still has what was deleted. False if others were at work for `wait` seconds."""
+        if not self.is_sqlite:
+            return True
+        with self._turn, self._bare() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
+            try:
+                (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT * 1000)}")
+
+    def compact(self) -> None:
+        """Writes a SQLite file anew, without what was ever deleted from it. Raises StateError if it stays in use."""
+        if self.is_sqlite:
+            with self._turn, self._bare() as cursor:
+                cursor.execute("VACUUM")
+            if not self.empty_log(BUSY_TIMEOUT):
+                raise StateError(f"journal {self.shown} is in use, so what was deleted still stands in its log.")
+
+    @contextmanager
+    def _bare(self) -> Iterator[Any]:
+        """A cursor outside of any transaction."""
+        try:
+            connection = self._engine.raw_connection()
+            try:
+                yield connection.cursor()
+            finally:
+                connection.close()
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            self._fail("cannot be written", error)
+
     def _prepare(self) -> None:
         if self.is_sqlite:
             self._use_wal()
@@ -265,6 +297,7 @@ def _engine(url: URL, is_sqlite: bool) -> Engine:
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten: it may be personal data
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
