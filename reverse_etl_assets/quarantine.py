@@ -4,7 +4,7 @@ Refusals are counted when a run is folded. A row that settled, left the model or
 left is what still stands in the model as it was refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, literal
 
 _REFUSED = f"answers.status = '{Status.FAILED}' and answers.reason = '{Reason.REJECTED}'"
 
@@ -74,8 +75,7 @@ def _digest(columns: Columns) -> str:
     place = (sync.destination, sync.object, sync.external_id, sync.sync_mode, sync.version, sync.options)
     made = msgspec.json.encode([mapping, place], order="sorted").decode()
     values = f"case when outbox.after is not null then {columns.json('outbox.after')}::varchar end"
-    text = made.replace("'", "''")
-    return f"md5(to_json(['{text}', coalesce(outbox.sent, {values}), outbox.sent_fields::varchar])::varchar)"
+    return f"md5(to_json([{literal(made)}, coalesce(outbox.sent, {values}), outbox.sent_fields::varchar])::varchar)"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,20 @@ def quarantined(
 def count(con: duckdb.DuckDBPyConnection, sync: Sync) -> int:
     """How many rows of the sync are in quarantine."""
     return next((int(rows) for (rows,) in _held(con, sync, "select count(*)")), 0)
+
+
+def look(
+    warehouse: DuckDBWarehouse, syncs: Iterable[tuple[Sync, str | None]], limit: int | None = None
+) -> tuple[dict[str, int], list[QuarantinedRow]]:
+    """How many rows each sync has in quarantine, and the worst of all of them; each sync comes with its link."""
+    counts: dict[str, int] = {}
+    rows: list[QuarantinedRow] = []
+    for sync, link in syncs:
+        with warehouse.open(sync.sync) as con:
+            counts[sync.sync] = count(con, sync)
+            rows += quarantined(con, sync, link=link, limit=limit)
+    rows.sort(key=lambda row: (-row.times, row.first_at, row.sync, row.key))
+    return counts, rows if limit is None else rows[:limit]
 
 
 def _held(con: duckdb.DuckDBPyConnection, sync: Sync, select: str, order: str = "") -> list[tuple[Any, ...]]:

@@ -15,6 +15,7 @@ from reverse_etl_assets.cli.undo import undo
 from reverse_etl_assets.cli.why import why
 
 from reverse_etl_assets.cli.plan import plan
+from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.run import run
 from reverse_etl_assets.cli.status import status
 
@@ -25,5 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
-for command in (check, plan, approve, run, why, conflicts, status, undo, stop, resume, release, schema):
+for command in (
+    *(check, plan, approve, run, why, conflicts, status, undo),
+    *(quarantine, retry, stop, resume, release, schema),
+):
     app.command()(command)

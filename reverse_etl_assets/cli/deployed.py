@@ -50,6 +50,12 @@ class Deployed:
         """Where the sync goes, with credentials. Raises ConfigurationError if they are missing."""
         return self.destinations[sync.destination].account(sync.destination)
 
+    def link(self, sync: Sync) -> str | None:
+        """Where people see what the sync writes, if the destination has such a page."""
+        from reverse_etl_assets.orchestration.description import target
+
+        return self.destinations[sync.destination].link(target(sync))
+
     def account_without_credentials(self, sync: Sync) -> Account:
         """Enough to plan: nothing can be sent with it."""
         return Account(sync.destination, self.destinations[sync.destination].destination_type, None)

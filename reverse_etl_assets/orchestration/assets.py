@@ -41,8 +41,7 @@ def build_sync_asset(
     start, so one that is missing would fail the syncs of every destination, with an error that names none.
     """
     key = asset_key(sync)
-    base_url = resource.known_base_url()
-    link = resource.destination_type.link(base_url, description.target(sync)) if base_url else None
+    link = resource.link(description.target(sync))
 
     @dg.asset(
         key=key,

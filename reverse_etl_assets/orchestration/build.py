@@ -11,11 +11,12 @@ from reverse_etl_assets.orchestration.assets import asset_key, build_sync_asset
 from reverse_etl_assets.orchestration.automation import build_schedules, build_sensors
 from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, model_keys, prepare_manifest
 from reverse_etl_assets.orchestration.jobs import build_jobs
+from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
 from reverse_etl_assets.project import Project
 
-_TAKEN = ("dbt", "warehouse")  # names of our own resources
+_TAKEN = ("dbt", "warehouse", "operations")  # names of our own resources and assets
 
 
 def build_definitions(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.Definitions:
@@ -33,10 +34,11 @@ def build_definitions(project: Project, destinations: Mapping[str, DestinationRe
         for sync in syncs
     ]
     scheduled = [(sync, asset_key(sync)) for sync in syncs]
+    quarantine = build_quarantine_asset(project, destinations)
     return dg.Definitions(
-        assets=[build_dbt_assets(project), *assets],
+        assets=[build_dbt_assets(project), *assets, *([quarantine] if quarantine else [])],
         schedules=build_schedules(scheduled),
-        sensors=build_sensors(scheduled),
+        sensors=[*build_sensors(scheduled), *([quarantine_sensor()] if quarantine else [])],
         jobs=build_jobs(project),
         resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
         # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.

@@ -28,6 +28,7 @@ _GUARDS = {
 _OUTCOMES = {
     "failed_rows": "No row failed. Red: more rows failed than `max_failed` allows, yellow: fewer.",
     "unanswered_rows": "The destination said of every row what became of it.",
+    "quarantined_rows": "No row is kept back because the destination refused it too often.",
 }
 _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
 
@@ -43,6 +44,7 @@ def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]
         **{_check_of(guard): _guard(guard, report) for guard in GUARDS},
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
+        "quarantined_rows": _quarantined_rows(report),
     }
     return [_result(key, name, result) for name, result in results.items()]
 
@@ -129,6 +131,15 @@ def _unanswered_rows(report: Report) -> _Result:
     severity = dg.AssetCheckSeverity.ERROR if ambiguous or held else dg.AssetCheckSeverity.WARN
     metadata = {"unanswered": unanswered, "ambiguous": ambiguous, "held": held}
     return not unanswered + ambiguous + held, severity, said, metadata
+
+
+def _quarantined_rows(report: Report) -> _Result:
+    """After the run; of one that sent nothing, as it was planned."""
+    rows = report.counts.get("in_quarantine", report.counts.get("quarantined"))
+    if rows is None:
+        return _not_judged("the run ended before")
+    said = f"{rows:,} row{'s' * (rows != 1)} in quarantine"
+    return rows == 0, dg.AssetCheckSeverity.WARN, said, {"quarantined": rows}
 
 
 def _said(limit: Limit) -> str:

@@ -28,7 +28,7 @@ from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE = 10, 50, 10
 _LONG, _SHORT = 400, 120  # bytes of a cell
-_CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held")
+_CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "quarantined", "superseded")
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 _CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
 
@@ -64,7 +64,8 @@ def run_metadata(report: Report, project: Project, destination: type[HttpDestina
 
 def counts(found: Mapping[str, int]) -> dict[str, int]:
     """The change set and the outcomes; a count that is missing is zero, so that plots have no holes."""
-    return {name: found.get(name, 0) for name in (*_CHANGES, *_OUTCOMES)}
+    named = {name: found.get(name, 0) for name in (*_CHANGES, *_OUTCOMES)}
+    return {**named, "possible duplicates": found.get("possible_duplicates", 0)}
 
 
 def cutover(report: Report) -> dict[str, str]:

@@ -19,6 +19,7 @@ from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.records import Target
 
 _IntEnvVar: Any = type(dg.EnvVar.int(""))  # Dagster has no public name for it
 _BUDGET = {"daily_calls": "calls", "leave_percent": "leave"}
@@ -92,6 +93,11 @@ class DestinationResource(dg.ConfigurableResource[Any]):
     def known_base_url(self) -> str | None:
         """The address, if it is known while definitions are loaded."""
         return self.base_url.get_value() if isinstance(self.base_url, dg.EnvVar) else self.base_url
+
+    def link(self, target: Target) -> str | None:
+        """Where people see the object, if the destination has such a page and its address is known."""
+        base_url = self.known_base_url()
+        return self.destination_type.link(base_url, target) if base_url else None
 
     def _given(self) -> Iterator[tuple[str, Any]]:
         for field in type(self).model_fields:

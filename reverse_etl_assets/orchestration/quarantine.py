@@ -1,0 +1,80 @@
+"""The quarantine of all syncs as one asset: a page to look at after each run, and figures to plot."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.orchestration.assets import asset_key
+from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.description import target
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.quarantine import QuarantinedRow, look
+
+KEY = dg.AssetKey(["operations", "quarantine"])
+_MOST = 100  # rows; `reverse-etl quarantine` lists all
+_LONG, _SHORT = 400, 120  # bytes of a cell
+_COLUMNS = ("sync", "key", "refused", "since", "code", "message", "owner", "hint", "link")
+
+
+def build_quarantine_asset(
+    project: Project, destinations: Mapping[str, DestinationResource]
+) -> dg.AssetsDefinition | None:
+    """Downstream of every sync; None if there is none."""
+    syncs = list(project.syncs.values())
+    if not syncs:
+        return None
+    has: Any = dg.AutomationCondition  # its own types tell conditions of assets from those of checks
+
+    @dg.asset(
+        key=KEY,
+        deps=[asset_key(sync) for sync in syncs],
+        group_name="operations",
+        kinds={"reverse_etl"},
+        description="Rows that their destination refused too often, of all syncs. They are not sent as they are.",
+        automation_condition=has.any_deps_updated().since_last_handled() & ~has.in_progress(),
+    )
+    def quarantine(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        places = [(sync, destinations[sync.destination].link(target(sync))) for sync in syncs]
+        try:
+            counts, rows = look(project.warehouse, places, _MOST)
+        except ReverseEtlError as error:
+            raise dg.Failure(str(error)) from None
+        by_asset = {asset_key(sync).to_user_string(): counts[sync.sync] for sync in syncs}
+        shown = [row.masked(project.mask(project.syncs[row.sync])) for row in rows]
+        total = sum(counts.values())
+        return dg.MaterializeResult(metadata={"in quarantine": total, **by_asset, "rows": _table(shown)})
+
+    return quarantine
+
+
+def quarantine_sensor() -> dg.SensorDefinition:
+    """Looks again after each run of a sync."""
+    return dg.AutomationConditionSensorDefinition(
+        "quarantine_sensor",
+        target=dg.AssetSelection.assets(KEY),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Brings operations/quarantine up to date when a sync has run.",
+    )
+
+
+def _table(rows: Iterable[QuarantinedRow]) -> dg.TableMetadataValue:
+    types = {"refused": "int"}
+    schema = dg.TableSchema([dg.TableColumn(name, types.get(name, "string")) for name in _COLUMNS])
+    return dg.MetadataValue.table([dg.TableRecord(_record(row)) for row in rows], schema)
+
+
+def _record(row: QuarantinedRow) -> dict[str, str | int]:
+    return {
+        "sync": row.sync,
+        "key": clip(row.key, _SHORT),
+        "refused": row.times,
+        "since": f"{row.first_at:%Y-%m-%d %H:%M} UTC",
+        "code": clip(row.code, _SHORT),
+        "message": clip(row.message, _LONG),
+        "owner": ", ".join(row.owners),
+        "hint": clip(row.hint, _LONG),
+        "link": row.link or "",
+    }
