@@ -92,7 +92,8 @@ def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("OFFICE_CRM_TOKEN")
     ran.build(ADA, BOB, EVE)
     found = ran.json("plan", "people_to_crm")
-    assert (found["counts"]["added"], found["requests"]) == (1, None)
+    assert (found["counts"]["added"], found["forecast"], found["plan"]) == (1, None, None)
+    assert "Without credentials neither the plan's id nor its requests are known." in ran.ok("plan", "people_to_crm")
 
 
 def test_guard_and_kill_switch(ran: Office) -> None:
@@ -106,11 +107,12 @@ def test_guard_and_kill_switch(ran: Office) -> None:
     assert ran.json("plan", "people_to_crm")["goes_out"] is False
 
 
-def test_state_of_another_sync(ran: Office) -> None:
+def test_a_file_that_means_something_else(ran: Office) -> None:
     ran.sync("people_to_crm", {**CONTACTS, "object": "companies", "external_id": "domain"})
     result = ran.run("plan", "people_to_crm")
     assert result.exit_code == 2
-    assert "the state of sync people_to_crm belongs to another one" in result.stderr
+    assert "- object: contacts before, companies now" in result.stderr
+    assert "raise `version` to 2" in result.stderr
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -135,7 +137,11 @@ MODELS = [
 def test_a_run_does_what_the_plan_says(office: Office, sandbox: Sandbox, change: str) -> None:
     """Over tables that lose, gain, change and spoil rows, and with a mapping or a mode that changes on the way."""
     for number, rows in enumerate(MODELS):
-        office.sync("people_to_crm", **(CHANGES[change] if number % 2 else {}))
+        cutover = "restart" if change == "insert_only" else "resend"
+        again = (
+            {} if change in ("nothing", "a new field") and number < 2 else {"version": number + 1, "cutover": cutover}
+        )
+        office.sync("people_to_crm", **(CHANGES[change] if number % 2 else {}), **again)
         office.build(*rows)
         planned = office.json("plan", "people_to_crm", "--limit", "0")
         written = sandbox.counts()["hubspot"]["rows"]
@@ -145,11 +151,30 @@ def test_a_run_does_what_the_plan_says(office: Office, sandbox: Sandbox, change:
         assert len(planned["rows"]) == sum(planned["to_send"].values())
         sent = sum(counts[name] for name in ("created", "updated", "deleted", "skipped", "failed"))
         assert len(planned["rows"]) + len(planned["refused"]) == sent
-        assert planned["requests"] <= run["calls"] or planned["requests"] == run["calls"] == 0
+        assert planned["plan"] == run["plan"]
+        assert (planned["forecast"]["calls"] == 0) is (run["calls"] == 0)
         judged = {each["guard"] for each in planned["guards"]}
         assert judged >= {"row_count", "max_removed", "emptied_fields"}
         assert planned["guards"] == [each for each in run["guards"] if each["guard"] in judged]
         assert sandbox.counts()["hubspot"]["rows"] != written or not planned["rows"]
+
+
+def test_some_of_each_kind_are_listed(ran: Office) -> None:
+    """Of many added rows and a few removed ones, the removed are those to look at."""
+    ran.build(*((f"p{n}@shop.example", "P", "Rome") for n in range(30)), (ADA[0], "Ada", "Rome"))
+    kinds = [row["kind"] for row in ran.json("plan", "people_to_crm", "--limit", "6")["rows"]]
+    assert kinds == ["added", "added", "added", "added", "changed", "removed"]
+
+
+def test_fields_that_change_and_that_are_emptied(ran: Office) -> None:
+    ran.build((ADA[0], "Ada", "Rome"), (BOB[0], None, "Linz"))
+    found = ran.json("plan", "people_to_crm")
+    assert found["fields"] == [
+        {"field": "firstname", "changed": 1, "emptied": 1, "filled": 2},
+        {"field": "city", "changed": 2, "emptied": 0, "filled": 0},
+    ]
+    said = " ".join(ran.ok("plan", "people_to_crm").split())
+    assert "city 2 - firstname 1 1" in said
 
 
 def test_held_rows(office: Office, sandbox: Sandbox) -> None:
@@ -166,11 +191,12 @@ def test_a_field_that_was_never_told(ran: Office) -> None:
     """HubSpot may hold anything there, so an empty value goes out too."""
     ran.sync("people_to_crm", mapping={**CONTACTS["mapping"], "jobtitle": {"constant": None}})
     assert ran.json("plan", "people_to_crm")["to_send"] == {"upsert": 2}
-    assert "no value differs, but the mapping has changed since it was sent" in ran.ok("plan", "people_to_crm")
-    assert "The mapping has changed since it was sent" in ran.answer(ADA[0], "people_to_crm")
+    assert "jobtitle: empty (not sent yet as the mapping has it now)" in ran.ok("plan", "people_to_crm")
+    assert "crm does not have the model's jobtitle yet" in ran.answer(ADA[0], "people_to_crm")
 
 
 def test_a_sync_that_sends_every_row(ran: Office) -> None:
-    ran.sync("people_to_crm", sync_mode="full_refresh")
+    ran.sync("people_to_crm", sync_mode="full_refresh", version=2, cutover="resend")
+    ran.ok("run", "people_to_crm")
     assert "= ada@shop.example  unchanged, upsert" in ran.ok("plan", "people_to_crm")
     assert "this sync always sends every row" in ran.answer(ADA[0], "people_to_crm")
