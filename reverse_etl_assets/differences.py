@@ -86,15 +86,17 @@ class Verified:
     def __str__(self) -> str:
         if self.not_asked:
             return self.not_asked
+        if not self.looked_at:
+            return f"nothing was looked at: {self.not_judged or 'there is no row'}"
         counts = {
-            "differ": self.differing,
-            "are missing": self.missing,
-            "have several records (possible duplicates)": self.duplicates,
+            "differing": self.differing,
+            "missing": self.missing,
+            "with several records (possible duplicates)": self.duplicates,
         }
         found = ", ".join(f"{rows:,} {what}" for what, rows in counts.items() if rows) or "each is as it should be"
-        allowed = f"; {self.allowed:,} fields are edited and may be" if self.allowed else ""
-        said = f"{self.looked_at:,} rows looked at: {found}{allowed}" if self.looked_at else "nothing was looked at"
-        return f"{said}; {self.not_judged}" if self.not_judged else said
+        allowed = f"; fields edited, as they may be: {self.allowed:,}" if self.allowed else ""
+        rest = f"; the others could not be looked at: {self.not_judged}" if self.not_judged else ""
+        return f"{self.looked_at:,} rows looked at: {found}{allowed}{rest}"
 
 
 Same = Callable[[str, Any, Any], bool]

@@ -110,9 +110,9 @@ class Drifted(Verified):
     """Rows that count as new for the next run, because their records are gone."""
 
     def __str__(self) -> str:
-        repairs = {"are sent again": self.resent, "are made again": self.made_again}
-        said = "".join(f"; {rows:,} {what} by the next run" for what, rows in repairs.items() if rows)
-        return super().__str__() + said
+        if not self.resent and not self.made_again:
+            return super().__str__()
+        return f"{super().__str__()}; the next run mends {self.resent:,} and makes {self.made_again:,} anew"
 
 
 def look_for_drift(
