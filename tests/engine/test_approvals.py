@@ -179,7 +179,7 @@ def test_an_approval_of_another_version_says_so(many: tuple[Shop, Sync, Account]
     shop, sync, account = many
     approved(shop, sync, account)
     mapping = {"id": "id", "name": "company"}
-    other = people(guards=sync.guards.model_dump(), mapping=mapping, version=2, cutover="resend")
+    other = people(approval="always", mapping=mapping, version=2, cutover="resend")
     said = why_not(held_back(shop, other, account))
     assert "the mapping of `name` changed, `version` changed, the data changed" in said
 
