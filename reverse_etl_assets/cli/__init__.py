@@ -4,20 +4,20 @@ Importing this imports no engine, so that help and completion are quick; the com
 """
 
 import typer
+
 from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
 from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.errors import Commands
+from reverse_etl_assets.cli.plan import plan
+from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.release import release
+from reverse_etl_assets.cli.run import run
 from reverse_etl_assets.cli.schema import schema
+from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
 from reverse_etl_assets.cli.undo import undo
 from reverse_etl_assets.cli.why import why
-
-from reverse_etl_assets.cli.plan import plan
-from reverse_etl_assets.cli.quarantine import quarantine, retry
-from reverse_etl_assets.cli.run import run
-from reverse_etl_assets.cli.status import status
 
 app = typer.Typer(
     cls=Commands,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.plan import Plan
-    from reverse_etl_assets.spec import Sync
     from rich.console import Console
 
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.plan import Plan
     from reverse_etl_assets.report import Report
+    from reverse_etl_assets.spec import Sync
     from reverse_etl_assets.sync import Progress
 
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
@@ -54,7 +54,6 @@ def run_one(
 ) -> None:
     """An error of one sync is no reason to leave the others."""
     from reverse_etl_assets.errors import ReverseEtlError
-
     from reverse_etl_assets.sync import run_sync
 
     try:
@@ -129,10 +128,10 @@ def show_reports(
 
 def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None:
     """Why rows failed or were skipped, a line for each reason."""
-    from reverse_etl_assets.cli.output import coloured, shown
     from rich.padding import Padding
 
     from reverse_etl_assets import outcomes
+    from reverse_etl_assets.cli.output import coloured, shown
 
     if not report.counts.get("failed") and not report.counts.get("skipped"):
         return
@@ -149,8 +148,9 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
 @contextmanager
 def _progress(name: str) -> "Iterator[Progress]":
     """A bar on the terminal: rows settled of rows to send, by status. Nothing where nobody looks."""
-    from reverse_etl_assets.cli.output import console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from reverse_etl_assets.cli.output import console
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(
@@ -174,6 +174,7 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     if not os.environ.get("DAGSTER_HOME") or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
         return
     import dagster as dg
+
     from reverse_etl_assets.orchestration.assets import asset_key
     from reverse_etl_assets.orchestration.metadata import run_metadata
 

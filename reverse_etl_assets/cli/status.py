@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal import Journal
     from reverse_etl_assets.journal_records import Run, WaitingPlan
     from reverse_etl_assets.spec import Sync
-    from rich.console import Console
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
 
@@ -117,11 +118,8 @@ def plan_status(plan: "WaitingPlan") -> dict[str, Any]:
         "status": plan.status.value,
         "made_at": iso(plan.made_at),
         "run": plan.run_id,
-        "run": plan.run_id,
         "findings": [finding.message for finding in plan.findings],
         "approved_by": plan.who,
-        "approved_at": iso(plan.decided_at),
-        "why": plan.why,
         "approved_at": iso(plan.decided_at),
         "why": plan.why,
     }
