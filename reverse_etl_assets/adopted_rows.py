@@ -12,11 +12,13 @@ from reverse_etl_assets.answers import as_timestamp
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.spec import MappedField, Wins
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.superseded import latest_rows
 from reverse_etl_assets.warehouses.duckdb import literal, quote
 
 
 def note_model(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str) -> int:
     """Keep the model's rows to compare with; returns how many. Rows that a plan would refuse are not among them."""
+    relation, _ = latest_rows(con, relation, columns)
     own_keys = [key.expression for key in columns.keys]
     names = {
         "relation": relation,
