@@ -186,6 +186,7 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
         decided = f"approved by {plan['approved_by']}" if plan["approved_by"] else "waits for approval"
         said = f"{plan['sync']}: plan {plan['plan']} {decided}: {'; '.join(plan['findings'])}"
         out.print(f"[yellow]{escape(said)}[/]")
+        out.print(f"[dim]reverse-etl plan {plan['sync']} --show waiting[/]")
     _show_log(out, found["kill_switch_log"])
     _show_usage(out, found["usage_today"], found["destinations"])
 
