@@ -91,14 +91,14 @@ def _begin(
     adopted = adopted_rows.take(con, columns, run_id, now) if entry.reads else 0
     old = f"state.synced_v{entry.leaves.number}" if entry.leaves else None
     con.execute(
-        "insert into state.versions values ($version, $now::timestamp, $run_id, $cutover, $folded, $definition,"
+        "insert into state.versions values ($version, $now::timestamp, $run_id, $cutover, $sent, $definition,"
         " $set_aside, $adopted)",
         {
             "version": columns.sync.version,
             "now": as_timestamp(now),
             "run_id": run_id,
             "cutover": entry.cutover.value if entry.cutover else None,
-            "folded": ledger.read_facts(con).get("folded_run") if entry.leaves else None,
+            "sent": ledger.read_facts(con).get("sent_run"),
             "definition": entry.definition.as_text,
             "set_aside": _count_set_aside(con, columns, entry, old, "state.synced"),
             "adopted": adopted,

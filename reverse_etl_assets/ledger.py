@@ -250,6 +250,7 @@ def fold(
             latest = "version = (select max(version) from state.versions)"
             definition = {"definition": facts["outbox_definition"]}
             con.execute(f"update state.versions set definition = $definition where {latest}", definition)
+            new_facts["sent_run"] = run_id
         write_facts(con, new_facts)
         con.execute("commit")
     except BaseException:

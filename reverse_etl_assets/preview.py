@@ -101,7 +101,8 @@ class Preview:
         return self.waiting is not None and self.waiting.plan_id == self.plan_id
 
     def masked(self, mask: Mask) -> "Preview":
-        """As it may be shown."""
+        """As it may be shown, also where values of an earlier version stand."""
+        mask = mask.also(self.once_personal)
         if not mask.hides:
             return self
         rows, refused = ([row.masked(mask) for row in part] for part in (self.rows, self.refused))

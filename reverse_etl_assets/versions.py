@@ -112,25 +112,23 @@ class Version:
     began_at: datetime
     run_id: str
     cutover: Cutover | None
-    folded_before: str | None
+    sent_before: str | None
     definition: Definition
     set_aside: int
     adopted: int
 
 
-def history(con: duckdb.DuckDBPyConnection, state: str = "state") -> list[Version]:
+def history(con: duckdb.DuckDBPyConnection) -> list[Version]:
     """All versions of a sync, the first one first."""
-    known = con.execute(
-        "select 1 from duckdb_tables() where database_name = $state and table_name = 'versions'", {"state": state}
-    )
+    known = con.execute("select 1 from duckdb_tables() where database_name = 'state' and table_name = 'versions'")
     if known.fetchone() is None:
         return []
-    columns = "version, began_at, run_id, cutover, folded_before, definition, set_aside, adopted"
-    rows = con.execute(f"select {columns} from {state}.versions order by version").fetchall()
+    columns = "version, began_at, run_id, cutover, sent_before, definition, set_aside, adopted"
+    rows = con.execute(f"select {columns} from state.versions order by version").fetchall()
     decode = msgspec.json.Decoder(Definition).decode
     return [
-        Version(number, began_at, run_id, Cutover(how) if how else None, folded, decode(definition), aside, adopted)
-        for number, began_at, run_id, how, folded, definition, aside, adopted in rows
+        Version(number, began_at, run_id, Cutover(how) if how else None, sent, decode(definition), aside, adopted)
+        for number, began_at, run_id, how, sent, definition, aside, adopted in rows
     ]
 
 
@@ -193,7 +191,7 @@ def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[
 
 def is_unsent(version: Version, facts: Mapping[str, str]) -> bool:
     """Whether nothing that is in the state was sent by this version."""
-    return facts.get("folded_run") == version.folded_before
+    return facts.get("sent_run") == version.sent_before
 
 
 def _goes_on(current: Version, sync: Sync, definition: Definition) -> bool:

@@ -115,7 +115,8 @@ def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _F
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, None
     try:
-        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key).masked(mask)
+        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key)
+        look = look.masked(mask) if hidden else look
     except SyncBusy:
         obstacle = "A run is going on just now."
     except ReverseEtlError as error:

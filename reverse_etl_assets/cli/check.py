@@ -41,22 +41,29 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
     import asyncio
 
     from reverse_etl_assets.decisions import columns_of
-    from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
+    from reverse_etl_assets.errors import CheckFailed, ReverseEtlError, StateError
+    from reverse_etl_assets.ledger import read_facts
+    from reverse_etl_assets.versions import decide, history
 
     try:
         account = deployed.account(sync)
     except ReverseEtlError as error:
         return str(error).splitlines()
+    problems: list[str] = []
     try:
         model = deployed.project.models[sync.model]
         with deployed.project.warehouse.open(sync.sync, models=True) as con:
             columns = columns_of(sync, account.type, deployed.project.warehouse.column_types(con, model))
+            try:
+                decide(columns, model, history(con), read_facts(con))
+            except StateError as error:
+                problems += str(error).splitlines()
         asyncio.run(_ask(deployed.project.journal, sync, account, columns))
     except CheckFailed as error:
-        return list(error.problems)
+        problems += error.problems
     except ReverseEtlError as error:
-        return str(error).splitlines()
-    return []
+        problems += str(error).splitlines()
+    return problems
 
 
 async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> None:

@@ -208,10 +208,10 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
         for version in sync["versions"]:
             if version["set_aside"]:
-                said = (
-                    f"{version['set_aside']:,} rows were written by version {version['leaves']}, not followed any more"
+                left = (
+                    f"rows written by version {version['leaves']} and not followed any more: {version['set_aside']:,}"
                 )
-                out.print(f"[dim]{sync['sync']}: {said} since {version['began_at'][:16].replace('T', ' ')}[/]")
+                out.print(f"[dim]{sync['sync']}: {left}, since {version['began_at'][:16].replace('T', ' ')}[/]")
         if sync["next_full_compare"]:
             out.print(f"[dim]{sync['sync']}: next full compare at {sync['next_full_compare'][:19]} UTC[/]")
 

@@ -25,7 +25,7 @@ create table if not exists state.kept (
 -- The versions that were begun, each with the definition that its rows were sent by. Of a version that is left all rows
 -- stay, in synced_v1 and so on; set_aside counts those that the next one does not follow.
 create table if not exists state.versions (
-    version integer, began_at timestamp, run_id varchar, cutover varchar, folded_before varchar,
+    version integer, began_at timestamp, run_id varchar, cutover varchar, sent_before varchar,
     definition varchar, set_aside bigint, adopted bigint
 );
 -- Rows that the destination refused, how often with the values of digest. Freed: a person lets it be sent once more.
