@@ -126,7 +126,7 @@ def _without(text: str, hidden: Iterable[str]) -> str:
     digits = re.sub(r"\D", "", text)
     spans = [match.span() for match in _ADDRESS.finditer(text)]
     for value in {value.strip() for value in hidden} - {""}:
-        for form in _forms(value):
+        for form in written_forms(value):
             spans += ((places[start], places[end - 1] + 1) for start, end in _found(form.casefold(), folded))
         number = re.sub(r"\D", "", value)
         if _NUMBER.fullmatch(value) and number in digits:  # however it is spaced
@@ -142,7 +142,7 @@ def _fold(text: str) -> tuple[str, Sequence[int]]:
     return "".join(folded), [place for place, each in enumerate(folded) for _ in each]
 
 
-def _forms(value: str) -> set[str]:
+def written_forms(value: str) -> set[str]:
     """How a value may be written in a message."""
     if value.isascii() and value.isalnum():
         return {value}

@@ -144,7 +144,7 @@ class SyncRun:
         self.begun: cutover.Begun | None = None
 
     def go(self) -> Report:
-        self._recover()
+        self.recover()
         if stop := self.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=self._obeys_sync_stop):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
@@ -162,7 +162,7 @@ class SyncRun:
 
     # recover
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Bring home what earlier, killed runs had been told."""
         runs = self.journal.open_runs(self.sync.sync)
         for run in runs:
@@ -223,6 +223,8 @@ class SyncRun:
 
     def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
         findings = [*runs_at_all]
+        if self.changes.kind is RunKind.FORGET:  # a person has asked for this one record
+            return findings
         if self.changes.kind is RunKind.SYNC:
             findings += guard_findings(self.sync, self.journal, planned.plan)
         elif self.changes.kind is RunKind.UNDO:
@@ -269,7 +271,7 @@ class SyncRun:
             self.changes.before_sending(self)
             return run_interruptible(self._send(planned))
         except BaseException as error:  # also termination: what was acknowledged must not be lost
-            why = str(error) if isinstance(error, ReverseEtlError) else type(error).__name__
+            why = self.mask.text(str(error)) if isinstance(error, ReverseEtlError) else type(error).__name__
             with contextlib.suppress(StateError):  # then the run stays open, and the next one brings it home
                 self._finish(planned, [], Dispatched(stopped=f"the run broke off: {why}", failed=True))
             raise
@@ -301,7 +303,7 @@ class SyncRun:
 
     def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
         undo = self.changes.kind is RunKind.UNDO and hasattr(self.account.type, "read_records")
-        if not undo and not reads_back(self.sync, self.account.type):
+        if self.changes.kind is RunKind.FORGET or not (undo or reads_back(self.sync, self.account.type)):
             return None
         reader: Any = session.destination
         partial = session.destination.capabilities.partial

@@ -1,6 +1,8 @@
 """DuckDB as the warehouse: dbt's file is attached read-only for the moment a plan takes, state lives beside it."""
 
+import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +54,21 @@ def quote(identifier: str) -> str:
 def literal(text: str) -> str:
     """An SQL string literal, for the statements that take no bound values."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _put_in_place(fresh: Path, old: Path) -> None:
+    """On disk when it returns."""
+    _flush(fresh)
+    fresh.replace(old)
+    _flush(old.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True)
@@ -106,6 +123,30 @@ class DuckDBWarehouse:
             yield con
         finally:
             con.close()
+
+    @contextmanager
+    def rewriting(self, sync: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection with the sync's state as `state` and an empty file as `fresh`, which takes its place at the end:
+        all of it or, after an error, nothing. DuckDB would leave deleted rows in the file.
+
+        For the holder of the sync's lock. Raises StateError if the state stays locked.
+        """
+        state = self.state_file(sync)
+        fresh, log = state.with_suffix(".fresh"), state.with_name(f"{state.name}.wal")
+        try:
+            fresh.unlink(missing_ok=True)
+            with self.open(sync, write=True) as con:
+                con.execute("CHECKPOINT state")
+                if log.exists():  # it would be taken for the new file's own
+                    raise StateError(f"{log} does not go away; close whatever has {state.name} open.")
+                self._attach(con, fresh, "fresh", "")
+                yield con
+                con.execute("DETACH fresh")
+                shutil.copymode(state, fresh)
+                _put_in_place(fresh, state)  # while nobody else can open the old one
+        finally:
+            for left in (fresh, fresh.with_name(f"{fresh.name}.wal")):
+                left.unlink(missing_ok=True)
 
     def _create(self, state: Path) -> None:
         """Make the file whole or not at all: DuckDB cannot open one that a killed process was creating."""

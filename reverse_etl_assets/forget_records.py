@@ -1,0 +1,124 @@
+"""Deletes a person's records at the destination of a sync, as a run of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.errors import ReverseEtlError, StateError
+from reverse_etl_assets.forget_state import Trace, hidden
+from reverse_etl_assets.journal_records import RunKind, RunStatus
+from reverse_etl_assets.outcomes import RowOutcome, settled_rows, unsettled_rows
+from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.records import Operation, Reason, Status
+from reverse_etl_assets.session import Environment
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.sql import render
+from reverse_etl_assets.sync import SyncRun
+
+_DELETE = frozenset({Operation.DELETE})
+_MOST = 100  # spellings of a key
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What became of a person's records; `problem` says why one may still be there."""
+
+    outcomes: Sequence[RowOutcome] = ()
+    problem: str | None = None
+
+
+class ForgetChanges:
+    """The records of one key, to be deleted."""
+
+    kind = RunKind.FORGET
+    undoes: str | None = None
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def plan(self, run: SyncRun, con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
+        columns = _columns(con, run.sync)
+        ledger.prepare(con, columns)
+        ledger.write_facts(con, {"outbox_run": None})
+        keys = Trace(con, self._key).spellings
+        keys = keys[:1] if columns.fold_case else keys
+        names = {"outbox": "state.outbox", "keys": columns.keys, "struct_type": columns.struct_type}
+        con.execute(render("forget", **names), {"keys": keys})
+        ledger.seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
+        # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
+        ledger.write_facts(con, {"full_compared_at": None})
+        return replace(columns, operations=_DELETE), _plan(len(keys))
+
+    def before_sending(self, run: SyncRun) -> None:
+        pass
+
+
+def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account) -> str | None:
+    """Why the sync's records cannot be deleted from here."""
+    if "outbox_sync" not in ledger.read_facts(con):
+        return None  # nothing was ever sent
+    try:
+        columns = replace(_columns(con, sync), operations=_DELETE)
+    except StateError as error:
+        return str(error)
+    options = account.type.Options.model_validate(sync.options)
+    if Operation.DELETE not in account.type.capabilities_for(columns.target, options).operations:
+        return f"sync {sync.sync}: `{account.name}` cannot delete records as it is set up."
+    return None
+
+
+def delete_records(sync: Sync, environment: Environment, account: Account, key: str) -> Deletion:
+    """Of a sync that is locked for it. Never raises an error that a person can mend: the others go on."""
+    with environment.warehouse.open(sync.sync) as con:
+        if "outbox_sync" not in ledger.read_facts(con):
+            return Deletion()
+    run = SyncRun(sync, environment, account, ForgetChanges(key))
+    try:
+        report = run.go()
+    except ReverseEtlError as error:
+        return Deletion(problem=hidden(run.mask.text(str(error)), key))
+    if report.status is RunStatus.GUARDED:
+        return Deletion(problem=report.detail)
+    with environment.warehouse.open(sync.sync) as con:
+        outcomes = unsettled_rows(con, report.run_id, _MOST) + settled_rows(con, report.run_id, _MOST)
+    problems = [f"{o.reason}: {o.message or 'without a message'}" for o in outcomes if not _is_gone(o)]
+    if report.verified and report.verified.wrong:
+        problems.append("a record with this key is still there")
+    if report.status is not RunStatus.DONE and not problems:
+        problems.append(report.detail or report.status.value)
+    return Deletion(outcomes, hidden("; ".join(problems), key) or None)
+
+
+def _is_gone(outcome: RowOutcome) -> bool:
+    return outcome.status == Status.DELETED or outcome.reason == Reason.ALREADY_GONE
+
+
+def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
+    """The columns of the synced rows as they are. Raises StateError if the records are at another place than the file
+    says."""
+    columns = ledger.outbox_columns(con)
+    for name in ("destination", "object", "primary_key", "external_id"):
+        then, now = getattr(columns.sync, name), getattr(sync, name)
+        if then != now:
+            said = f"wrote with `{name}: {then}`, and has `{now}` now. Change it back first"
+            raise StateError(f"sync {sync.sync} {said}.")
+    return columns
+
+
+def _plan(rows: int) -> Plan:
+    return Plan(
+        model_rows=rows,
+        synced_rows=0,
+        added=0,
+        changed=0,
+        removed=rows,
+        unchanged=0,
+        rejected=0,
+        held=0,
+        to_send={Operation.DELETE: rows} if rows else {},
+        removed_known=True,
+    )
