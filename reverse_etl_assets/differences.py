@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Current
@@ -78,7 +78,7 @@ class Verified:
         """As the journal keeps them."""
         return {"verified": self.looked_at, "verified_differing": self.wrong} if self.looked_at else {}
 
-    def masked(self, mask: Mask) -> "Verified":
+    def masked(self, mask: Mask) -> Self:
         """As it may be shown."""
         shown = tuple(example.masked(mask) for example in self.examples)
         return replace(self, examples=shown, not_judged=mask.text(self.not_judged))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.policies import BeforeImages, Cutover
+from reverse_etl_assets.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec import OPERATIONS, IfNull, Sync, SyncMode, Wins
 from reverse_etl_assets.yaml_source import Location, YamlSource, did_you_mean
@@ -87,6 +87,10 @@ def field_problems(source: YamlSource, sync: Sync) -> list[str]:
         if mapped.region and mapped.region not in phonenumbers.SUPPORTED_REGIONS:
             message = f"`{mapped.region}` is no country of ISO 3166-1 with telephone numbers; Britain is `GB`."
             problems.append(source.say((*where, "region"), message))
+    drift = sync.verify.drift
+    if drift and drift.repair is Repair.RESEND and sync.sync_mode is SyncMode.APPEND:
+        message = "`append` sends each row once, and nothing again; use `repair: report`."
+        problems.append(source.say(("verify", "drift", "repair"), message))
     for field in sync.guards.fields:
         if field not in sync.mapping:
             message = f"the sync does not map `{field}`{did_you_mean(field, sync.mapping)}"

@@ -17,6 +17,7 @@ from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
 from reverse_etl_assets.cli.undo import undo
+from reverse_etl_assets.cli.verify import verify
 from reverse_etl_assets.cli.why import why
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
 for command in (
-    *(check, plan, approve, run, why, conflicts, status, undo),
+    *(check, plan, approve, run, why, conflicts, verify, status, undo),
     *(quarantine, retry, stop, resume, release, schema),
 ):
     app.command()(command)

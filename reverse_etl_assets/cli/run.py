@@ -74,10 +74,14 @@ def problem(report: "Report") -> str | None:
         return report.detail or report.status.value
     if report.too_many_failed:
         return f"{report.counts['failed']:,} of {report.change_set:,} rows failed, more than max_failed allows"
+    if report.verified and report.verified.wrong:
+        return f"not every row arrived as it was sent. {report.verified}"
     return None
 
 
 def report_as_json(report: "Report") -> dict[str, Any]:
+    from reverse_etl_assets.cli.verify import verified_as_json
+
     return {
         "sync": report.sync.sync,
         "run": report.run_id,
@@ -93,6 +97,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
         "waited_seconds": round(report.waited, 3),
         "cost": report.cost,
         "recovered_runs": list(report.recovered),
+        "verified": verified_as_json(report.verified) if report.verified else None,
         "cutover": vars(report.begun) if report.begun else None,
     }
 
@@ -122,8 +127,22 @@ def show_reports(
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
             out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run')
         show_reasons(out, deployed, report)
+        show_verified(out, report)
     for name, message in (errors or {}).items():
         out.print(f"[red]{name}: {escape(message)}[/]")
+
+
+def show_verified(out: "Console", report: "Report") -> None:
+    """What reading back found, if it is not as it should be."""
+    from reverse_etl_assets.cli.output import escape
+    from reverse_etl_assets.cli.verify import show_differences
+    from reverse_etl_assets.journal_records import RunStatus
+
+    found = report.verified if report.status is RunStatus.DONE else None
+    if found and (found.duplicates or found.not_judged) and not found.wrong:
+        out.print(f"[yellow]{report.sync.sync}: read back: {escape(str(found))}[/]")
+    if found:
+        show_differences(out, found)
 
 
 def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None:
@@ -178,8 +197,7 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     from reverse_etl_assets.orchestration.assets import asset_key
     from reverse_etl_assets.orchestration.metadata import run_metadata
 
-    kind = deployed.destinations[report.sync.destination].destination_type
-    figures = run_metadata(report, deployed.project, kind)
+    figures = run_metadata(report, deployed.project)
     try:
         with dg.DagsterInstance.get() as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(report.sync), metadata=figures))

@@ -10,6 +10,7 @@ from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.assets import asset_key, build_sync_asset
 from reverse_etl_assets.orchestration.automation import build_schedules, build_sensors
 from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, model_keys, prepare_manifest
+from reverse_etl_assets.orchestration.drift import build_drift_check, build_drift_job
 from reverse_etl_assets.orchestration.jobs import build_jobs
 from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
 from reverse_etl_assets.orchestration.resources import DestinationResource
@@ -35,11 +36,14 @@ def build_definitions(project: Project, destinations: Mapping[str, DestinationRe
     ]
     scheduled = [(sync, asset_key(sync)) for sync in syncs]
     quarantine = build_quarantine_asset(project, destinations)
+    looked_at = [(sync, sync.verify.drift, key) for sync, key in scheduled if sync.verify.drift]
+    drift = [build_drift_job(*each) for each in looked_at]
     return dg.Definitions(
         assets=[build_dbt_assets(project), *assets, *([quarantine] if quarantine else [])],
-        schedules=build_schedules(scheduled),
+        asset_checks=[build_drift_check(s, project, destinations[s.destination], key) for s, _, key in looked_at],
+        schedules=[*build_schedules(scheduled), *(schedule for _, schedule in drift)],
         sensors=[*build_sensors(scheduled), *([quarantine_sensor()] if quarantine else [])],
-        jobs=build_jobs(project),
+        jobs=[*build_jobs(project), *(job for job, _ in drift)],
         resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
         # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
         executor=dg.in_process_executor,

@@ -8,6 +8,7 @@ import dagster as dg
 from reverse_etl_assets.guard import GUARDS, UNLIMITED, Finding
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.drift import difference_metadata, severity
 from reverse_etl_assets.policies import Limit
 from reverse_etl_assets.report import Report
 
@@ -29,6 +30,7 @@ _OUTCOMES = {
     "failed_rows": "No row failed. Red: more rows failed than `max_failed` allows, yellow: fewer.",
     "unanswered_rows": "The destination said of every row what became of it.",
     "quarantined_rows": "No row is kept back because the destination refused it too often.",
+    "verified_delivery": "Records of a sample of the rows that the run wrote were read back, and hold what was sent.",
 }
 _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
 
@@ -45,6 +47,7 @@ def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
         "quarantined_rows": _quarantined_rows(report),
+        "verified_delivery": _verified_delivery(report),
     }
     return [_result(key, name, result) for name, result in results.items()]
 
@@ -140,6 +143,17 @@ def _quarantined_rows(report: Report) -> _Result:
         return _not_judged("the run ended before")
     said = f"{rows:,} row{'s' * (rows != 1)} in quarantine"
     return rows == 0, dg.AssetCheckSeverity.WARN, said, {"quarantined": rows}
+
+
+def _verified_delivery(report: Report) -> _Result:
+    """Green without a look where none was asked for, as a guard without a limit is."""
+    found = report.verified
+    if found is None:
+        return _not_judged("nothing was sent" if report.status is RunStatus.GUARDED else "the run has not ended yet")
+    if found.not_judged and not found.wrong:
+        return _not_judged(found.not_judged if not found.looked_at else str(found))
+    good = not found.wrong and not found.duplicates
+    return good, severity(found), clip(str(found), 2_000), difference_metadata(found)
 
 
 def _said(limit: Limit) -> str:

@@ -41,10 +41,13 @@ def _problems(sync: Sync) -> Iterable[tuple[Location, str]]:
     for name, value in sync.tags.items():
         if _refused(lambda: dg.AssetSpec("sync", tags={name: value})):  # noqa: B023 - called at once
             yield ("tags", name), f"{name!r}: {value!r} is no tag; both may have {_TAG}."
-    cron = sync.schedule.cron if sync.schedule else None
-    if cron and _refused(lambda: dg.ScheduleDefinition("sync", cron_schedule=cron, target="sync")):
-        place = ("schedule", "cron")
-        yield place, f"{cron!r} is no cron line; write five fields, such as `0 6 * * *` for 6:00 UTC every day."
+    lines: list[tuple[Location, str | None]] = [
+        (("schedule", "cron"), sync.schedule.cron if sync.schedule else None),
+        (("verify", "drift", "cron"), sync.verify.drift.cron if sync.verify.drift else None),
+    ]
+    for place, cron in lines:
+        if cron is not None and _refused(lambda: dg.ScheduleDefinition("sync", cron_schedule=cron, target="sync")):  # noqa: B023
+            yield place, f"{cron!r} is no cron line; write five fields, such as `0 6 * * *` for 6:00 UTC every day."
 
 
 def _refused(build: Callable[[], Any]) -> bool:

@@ -21,7 +21,7 @@ from reverse_etl_assets.orchestration.resources import (
 )
 from reverse_etl_assets.project import Project
 from tests.orchestration.shop import Shop
-from tests.orchestration.small_project import TOKEN
+from tests.orchestration.small_project import TOKEN, Ran
 
 
 def spec(shop: Shop, key: str) -> dg.AssetSpec:
@@ -205,3 +205,23 @@ def test_the_settings_of_the_instance_are_taken(tmp_path: Path) -> None:
         assert instance.run_monitoring_enabled
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
+
+
+def test_drift_has_a_schedule_and_a_job_of_its_own(shop: Shop) -> None:
+    shop.write_sync("people_to_crm", verify={"drift": {"cron": "0 4 * * *"}})
+    shop.write_sync("others_to_crm", mapping={"email": "email", "lastname": "name"})
+    definitions = shop.definitions()
+    repository = definitions.get_repository_def()
+    (schedule,) = [each for each in repository.schedule_defs if "drift" in each.name]
+    assert (schedule.name, schedule.job_name) == ("people_to_crm_drift_schedule", "people_to_crm_drift")
+    assert (schedule.cron_schedule, schedule.default_status.value) == ("0 4 * * *", "RUNNING")
+    job = definitions.resolve_job_def("people_to_crm_drift").execute_in_process(instance=shop.instance)
+    (check,) = Ran(job.success, job.all_events, job.run_id).checks.values()
+    assert (check.check_name, check.asset_key) == ("drift", dg.AssetKey(["crm", "people_to_crm"]))
+    assert check.description == "not judged: sync people_to_crm has not run yet, so there is nothing to look at."
+
+
+def test_a_wrong_cron_line_of_drift_is_named_with_its_place(shop: Shop) -> None:
+    file = shop.write_sync("people_to_crm", verify={"drift": {"cron": "at four"}})
+    with pytest.raises(SpecError, match=rf"{file}:\d+: verify\.drift\.cron: 'at four' is no cron line"):
+        shop.definitions()

@@ -14,6 +14,8 @@ CHECKS = {
     "row_count_anomaly",
     "failed_rows",
     "unanswered_rows",
+    "quarantined_rows",
+    "verified_delivery",
 }
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -32,7 +34,7 @@ def test_a_run_is_recorded_with_its_figures(small: SmallProject, sandbox: Sandbo
     assert len(sandbox.hubspot.tables["contacts"].live()) == 100
     figures = ran.metadata
     assert figures["dagster/row_count"] == figures["added"] == figures["created"] == 100
-    assert figures["calls"] == 3  # one looks at the properties, one reads the records, one writes
+    assert figures["calls"] == 4  # properties, the records before they are written, the write, and a look at what it left
     assert figures["bytes"] > 1_000
     assert "cost" not in figures
     assert {name: check.passed for name, check in ran.checks.items()} == dict.fromkeys(CHECKS, True)
@@ -40,7 +42,7 @@ def test_a_run_is_recorded_with_its_figures(small: SmallProject, sandbox: Sandbo
 
 def test_a_second_run_sends_nothing_and_says_what_that_saved(small: SmallProject, sandbox: Sandbox) -> None:
     asset = small.asset(cost={"per_call": 2, "per_row": 0.5})
-    assert small.run(asset).metadata["cost"] == 3 * 2 + 100 * 0.5
+    assert small.run(asset).metadata["cost"] == 4 * 2 + 100 * 0.5
     before = len(sandbox.log.lines())
     figures = small.run(asset).metadata
     assert len(sandbox.log.lines()) == before
