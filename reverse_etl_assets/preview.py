@@ -33,7 +33,7 @@ from reverse_etl_assets.records import Capabilities, Operation
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.sync import exclusive
+from reverse_etl_assets.sync import exclusive, refuse_elsewhere
 from reverse_etl_assets.versions import Entry
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
@@ -167,7 +167,8 @@ def recovered(
     """The state with the answers of killed runs brought home, as the next run begins; if there are any, or if it is to
     be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
     warehouse, journal = environment.warehouse, environment.journal
-    runs = tuple(run.run_id for run in journal.open_runs(sync.sync))
+    unfinished = journal.open_runs(sync.sync)
+    runs = tuple(run.run_id for run in unfinished)
     state = warehouse.state_file(sync.sync)
     if not (runs or to_write) or not state.exists():
         yield warehouse, runs
@@ -180,6 +181,7 @@ def recovered(
         with copy.open(sync.sync, write=True) as con:
             run_id = ledger.read_facts(con).get("outbox_run")
             if run_id in runs:
+                refuse_elsewhere(unfinished[runs.index(run_id)], account)
                 columns = ledger.outbox_columns(con)
                 hold = frozenset(Operation) - _capabilities(columns, account).idempotent
                 answers = journal.batches(run_id)

@@ -67,6 +67,15 @@ def run_sync(
         return run.go()
 
 
+def refuse_elsewhere(run: Run, account: Account) -> None:
+    """Raises StateError if a killed run was to another destination: what became of it can only be asked there."""
+    if run.destination != account.name:
+        raise StateError(
+            f"run {run.run_id} of sync {run.sync} to `{run.destination}` was killed, and what became of it has to be"
+            f" brought home first: run the sync once with `destination: {run.destination}`. Nothing was sent."
+        )
+
+
 class Changes(Protocol):
     """Where a run's change set comes from."""
 
@@ -178,6 +187,7 @@ class SyncRun:
             detail = "the process ended before anything was sent, or its state file was moved away"
             self.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
             return
+        refuse_elsewhere(run, self.account)
         if self._job_is_open(run.run_id):
             run_interruptible(self._collect_jobs(run.run_id, columns))
         counts = self._fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))

@@ -13,7 +13,7 @@ from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.launcher import Launcher
-from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import footprint, until
 
 TEN = "select i::varchar as id, 'n' || i as name, 'o' || i as other, i::integer as number from range(10) r(i)"
@@ -398,6 +398,24 @@ def test_a_beginning_that_fails_leaves_the_old_version_whole(ran: Shop, sandbox:
     ran.sql("drop view marts.people")
     ran.build(TEN)
     assert ran.run(people(), sink(sandbox.url)).change_set == 0
+
+
+def test_a_run_that_was_killed_elsewhere_is_brought_home_first(
+    shop: Shop, sandbox: Sandbox, launcher: Launcher
+) -> None:
+    shop.build(TEN)
+    stuck = sandbox.fault("slow", vendor="rest", delay_ms=2_000)
+    launcher.start(shop, people(), "sink", sandbox.url)
+    until(lambda: stuck.hits > 0)
+    launcher.kill()
+    sandbox.faults.clear()
+    fields = {"primary_key": "id", "external_id": "external_id", "mapping": {"firstname": "name"}}
+    moved = crm_sync(sync="people_to_sink", version=2, cutover="restart", **fields)
+    for look in (lambda: preview(moved, shop.environment, crm(sandbox.url)), lambda: shop.run(moved, crm(sandbox.url))):
+        with pytest.raises(StateError, match="run the sync once with `destination: sink`"):
+            look()
+    assert shop.run(people(), sink(sandbox.url)).change_set == 10
+    assert shop.run(moved, crm(sandbox.url)).counts["added"] == 10
 
 
 @pytest.fixture(scope="module")
