@@ -9,6 +9,7 @@ from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
 from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.errors import Commands
+from reverse_etl_assets.cli.forget import forget
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.release import release
@@ -29,6 +30,6 @@ app = typer.Typer(
 )
 for command in (
     *(check, plan, approve, run, why, conflicts, verify, status, undo),
-    *(quarantine, retry, stop, resume, release, schema),
+    *(quarantine, retry, stop, resume, release, forget, schema),
 ):
     app.command()(command)

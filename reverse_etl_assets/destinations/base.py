@@ -161,6 +161,8 @@ class HttpDestination(ABC, Generic[C, O]):
 
     Connection: ClassVar[type[ConnectionSettings]]
     Options: ClassVar[type[SyncOptions]] = SyncOptions
+    after_deletion: ClassVar[str] = ""
+    """A sentence on what the vendor keeps of a record that was deleted."""
 
     def __init__(self, connection: C, target: Target, options: O, client: httpx.AsyncClient) -> None:
         self.connection = connection

@@ -67,6 +67,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     Connection = SalesforceConnection
     Options = SalesforceOptions
+    after_deletion = "Salesforce keeps a deleted record in its Recycle Bin for 15 days: empty it there."
 
     find_limit = 200
     read_limit = 200

@@ -1,0 +1,172 @@
+"""`reverse-etl forget`: take what is known of a person out of the states of all syncs and out of the journal."""
+
+import getpass
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.destinations.base import Account
+    from reverse_etl_assets.forget import Forgotten, Known, Subject
+    from reverse_etl_assets.spec import Sync
+
+
+def forget(
+    key: Annotated[str, typer.Argument(help="The row's primary key; case does not matter. Two columns: `a|b`.")],
+    who: Annotated[str, typer.Option(default_factory=getpass.getuser, show_default="you", help="Who does it.")],
+    sync: Annotated[list[str] | None, typer.Option(help="Only this sync; may be given again. Else all.")] = None,
+    at_destinations: Annotated[
+        bool, typer.Option("--at-destinations", help="Delete the records at the destinations first.")
+    ] = False,
+    even_if_in_model: Annotated[
+        bool, typer.Option("--even-if-in-model", help="Although the next run would send the row again.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="The reason, for the log; without the key.")] = "a person is to be forgotten",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; without --yes of what would be purged.")] = False,
+) -> None:
+    """Purge a person from the states of the syncs and from the journal, for good. Lists what there is, and asks first.
+
+    Exit code 1 if no sync knows the key, if a model still holds it, or if a record could not be deleted.
+    """
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.forget import Forgetting, still_sent
+
+    if key.lower() in why.lower():
+        raise typer.BadParameter("the log keeps the reason, so it must not hold the key.", param_hint="--why")
+    deployed = Deployed()
+    environment = deployed.project.environment
+    subjects = _subjects(deployed, sync or ())
+    found = [known for known in Forgetting(key, subjects, environment).look() if known.rows or known.in_model]
+    refused = [] if even_if_in_model else [said for known in found if (said := still_sent(known))]
+    if not (found and yes and not refused):
+        _show_known(found, refused, json=json)
+        if not found or refused or json:
+            raise typer.Exit(1)
+        typer.confirm(_question(at_destinations), abort=True)
+    if at_destinations:
+        _need_credentials(deployed, subjects, found)
+    forgotten = Forgetting(key, subjects, environment).go(
+        who=who, why=why, at_destinations=at_destinations, even_if_in_model=even_if_in_model
+    )
+    _show_forgotten(deployed, forgotten, json=json)
+    if not all(each.purged and not (at_destinations and each.known.left) for each in forgotten):
+        raise typer.Exit(1)
+
+
+def _subjects(deployed: "Deployed", names: Sequence[str]) -> "list[Subject]":
+    """The named syncs; else all, with those that were removed and left their state."""
+    from reverse_etl_assets.forget import Subject
+
+    project = deployed.project
+    states = {file.stem for file in project.warehouse.state_folder.glob("*.duckdb")}
+    removed = sorted(states - project.syncs.keys())
+    present = [name for name in names if name not in removed]
+    chosen = deployed.chosen(present) if present or not names else []
+    subjects = [Subject(sync.sync, sync, _account(deployed, sync)) for sync in chosen]
+    return subjects + [Subject(name) for name in removed if not names or name in names]
+
+
+def _account(deployed: "Deployed", sync: "Sync") -> "Account":
+    from reverse_etl_assets.errors import ConfigurationError
+
+    try:
+        return deployed.account(sync)
+    except ConfigurationError:  # only a deletion needs them
+        return deployed.account_without_credentials(sync)
+
+
+def _need_credentials(deployed: "Deployed", subjects: "Sequence[Subject]", found: "Sequence[Known]") -> None:
+    """Raises ConfigurationError if those of a sync that knows the key are missing."""
+    known = {each.sync for each in found}
+    for subject in subjects:
+        if subject.sync and subject.name in known:
+            deployed.account(subject.sync)
+
+
+def _question(at_destinations: bool) -> str:
+    records = "Delete the records at the destinations, and purge" if at_destinations else "Purge"
+    return f"{records} all of this for good?"
+
+
+def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool) -> None:
+    from reverse_etl_assets.cli.output import console, number, print_json, table
+
+    if json:
+        print_json({"syncs": [_known_as_json(known) for known in found], "refused": refused})
+        return
+    if not found:
+        typer.echo("No sync knows the key: it is in no state, and in no model.")
+        return
+    rows = table("sync", "table", "rows", right=("rows",))
+    for known in found:
+        for name, count in known.rows.items():
+            rows.add_row(known.sync, name, number(count))
+        rows.add_row(known.sync, "runs in the journal", number(len(known.runs)))
+    console().print(rows)
+    for said in refused:
+        typer.secho(f"Nothing was purged: {said}", fg="red", err=True)
+
+
+def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, json: bool) -> None:
+    from reverse_etl_assets.cli.output import print_json
+
+    if json:
+        print_json({"syncs": [_forgotten_as_json(deployed, each) for each in forgotten]})
+        return
+    for each in forgotten:
+        for sentence in _sentences(deployed, each):
+            typer.echo(f"{each.known.sync}: {sentence}")
+    if any(each.purged for each in forgotten) and not deployed.project.journal.database.is_sqlite:
+        typer.echo("PostgreSQL frees what was deleted from the journal at its next vacuum.")
+
+
+def _sentences(deployed: "Deployed", each: "Forgotten") -> list[str]:
+    known, sync = each.known, deployed.project.syncs.get(each.known.sync)
+    said = []
+    for outcome in each.deletion.outcomes:
+        name = f" ({outcome.destination_id})" if outcome.destination_id else ""
+        said.append(f"the record{name} {'was gone already' if outcome.reason == 'already_gone' else outcome.status}.")
+    deleted = any(outcome.status == "deleted" for outcome in each.deletion.outcomes)
+    if sync and deleted and (more := deployed.destinations[sync.destination].destination_type.after_deletion):
+        said.append(more)
+    for row in known.left:
+        name = f" {row.destination_id}" if row.destination_id else ""
+        said.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
+    if not each.purged:
+        said.append(f"NOT purged, for the record is needed to try again: {each.deletion.problem}")
+        return said
+    said.append(f"purged {sum(known.rows.values()):,} rows of its state, and what its runs kept in the journal.")
+    if known.in_model:
+        said.append("its model still holds the key, and the next run sends the person again.")
+    return [*said, *_in_dagster(deployed, known, sync)]
+
+
+def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> list[str]:
+    """What is left there, for a key that is not masked."""
+    runs = sorted({run.partition("/")[0] for run in known.runs if run.partition("/")[2].startswith(known.sync)})
+    if (sync and any(deployed.project.mask(sync).key_parts)) or not (runs or os.environ.get("DAGSTER_HOME")):
+        return []
+    asset = f"{sync.destination}/{sync.sync}" if sync else f"<destination>/{known.sync}"
+    said = "Dagster's events show some keys of each run, and this one is not marked as personal data. To purge them:"
+    return [said, *(f"  dagster run delete {run}" for run in runs), f"  dagster asset wipe {asset}"]
+
+
+def _known_as_json(known: "Known") -> dict[str, Any]:
+    return {**vars(known), "left": [vars(row) for row in known.left]}
+
+
+def _forgotten_as_json(deployed: "Deployed", each: "Forgotten") -> dict[str, Any]:
+    records = [
+        {"status": o.status, "reason": o.reason, "destination_id": o.destination_id} for o in each.deletion.outcomes
+    ]
+    return {
+        **_known_as_json(each.known),
+        "purged": each.purged,
+        "records": records,
+        "problem": each.deletion.problem,
+        "said": _sentences(deployed, each),
+    }
