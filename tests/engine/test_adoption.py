@@ -141,15 +141,15 @@ def test_values_of_every_type_agree(shop: Shop, sandbox: Sandbox) -> None:
 def test_values_that_do_not_fit_the_columns_type_are_sent(shop: Shop, sandbox: Sandbox) -> None:
     """`Title` is a text there and a number here; a number too fine for the column is another number."""
     lead = replace(a_crm("salesforce", sandbox), object="Contact")
-    lead.add(External_Id__c="k1", LastName="Ada", Title="Dr", Churn_Risk__c=0.5, Orders__c=8)
+    lead.add(External_Id__c="k1", LastName="Ada", Title="Dr", Churn_Risk__c=0.50004, Orders__c=8)
     shop.build(TYPES)
     sync = contact(mapping={"LastName": "name", "Title": "shown", "Churn_Risk__c": "risk", "Orders__c": "orders"})
     sync = sync.model_copy(update={"external_id": "External_Id__c"})
     report = shop.run(sync, lead.account)
     (outcome,) = shop.outcomes(sync, report.run_id)
-    assert outcome.changed_fields == ["Title", "Orders__c"]
+    assert outcome.changed_fields == ["Title", "Churn_Risk__c", "Orders__c"]
     (record,) = lead.records.values()
-    assert (record.values["Title"], record.values["Orders__c"]) == ("12", 7)
+    assert [record.values[name] for name in outcome.changed_fields] == ["12", 0.5, 7]
 
 
 def test_hashes_agree(shop: Shop, sandbox: Sandbox) -> None:
