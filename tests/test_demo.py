@@ -11,7 +11,7 @@ import pytest
 from reverse_etl_assets.demo.place import fresh_folder
 from reverse_etl_assets.errors import ConfigurationError
 
-CHECKS = 5
+CHECKS = 6
 
 
 def demo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -156,6 +156,10 @@ WRONG = {
         GOOD.replace("town: city", "town: {column: city, transform: sha256_email, region: CH}"),
         ["a.yml:7: mapping.town: `region` is for `transform: sha256_phone`."],
     ),
+    "a repair that would append a second time": (
+        GOOD.replace("mirror", "append") + "verify:\n  drift: {cron: 0 5 * * *, repair: resend}\n",
+        ["a.yml:12: verify.drift.repair: `append` sends each row once, and nothing again; use `repair: report`."],
+    ),
     "a rule that needs to read": (
         MUTE.replace("town: city", "town: {column: city, wins: unless_edited}"),
         [f"a.yml:7: mapping.town.wins: `wins: unless_edited` needs to read records back, and `{RULE}"],

@@ -24,6 +24,7 @@ def verify(
         "Dagster materialised every asset in both rounds": _failures(rounds),
         "every row of every change set has exactly one outcome": _one_outcome_each(project, rounds),
         "the sandbox made, changed and removed as many records as the outcomes say": _records(project, rounds, counts),
+        "what was read back holds what was sent": _verified(rounds),
         "every spoiled row ended as it should": "; ".join(
             f"{fate.defect} in {fate.sync}: {fate.status} {fate.reason}" for fate in fates if not fate.as_expected
         ),
@@ -33,6 +34,12 @@ def verify(
 
 def _failures(rounds: Sequence[Round]) -> str:
     return "; ".join(f"{name}: {why}" for found in rounds for name, why in found.failures.items())
+
+
+def _verified(rounds: Sequence[Round]) -> str:
+    runs = [(name, run.counts) for found in rounds for name, run in found.runs.items() if run.counts.get("verified")]
+    wrong = [f"{name}: {counts['verified_differing']} rows" for name, counts in runs if counts["verified_differing"]]
+    return "; ".join(wrong) if runs else "nothing was read back"
 
 
 def _one_outcome_each(project: Project, rounds: Sequence[Round]) -> str:

@@ -103,17 +103,17 @@ def test_a_repaired_field_goes_out_alone(shop: Shop, force: Crm) -> None:
     )
 
 
-def test_edits_that_a_field_rule_allows_are_counted_and_stay(shop: Shop, vendor: Crm) -> None:
-    sync = vendor.sync(mapping={vendor.phone: {"column": "phone", "wins": "unless_edited"}})
-    synced(shop, vendor, sync)
-    vendor.edit(ANN, **{vendor.phone: "+41 44 1"})
-    vendor.edit(BOB, **{vendor.phone: "+41 44 2", vendor.company: "Edited"})
-    found = look(shop, vendor, sync, repair=True)
+def test_edits_that_a_field_rule_allows_are_counted_and_stay(shop: Shop, force: Crm) -> None:
+    sync = force.sync(mapping={force.phone: {"column": "phone", "wins": "unless_edited"}})
+    synced(shop, force, sync)
+    force.edit(ANN, **{force.phone: "+41 44 1"})
+    force.edit(BOB, **{force.phone: "+41 44 2", force.company: "Edited"})
+    found = look(shop, force, sync, repair=True)
     assert numbers(found) == (3, 1, 0, 2)
-    assert named(found) == {(BOB, "differs", vendor.company, "C1", "Edited")}
-    shop.run(sync, vendor.account)
-    assert list(vendor.values(vendor.phone).values()) == ["+41 44 1", "+41 44 2", "+1 555 1002"]
-    assert list(vendor.values(vendor.company).values()) == ["C0", "C1", "C2"]
+    assert named(found) == {(BOB, "differs", force.company, "C1", "Edited")}
+    shop.run(sync, force.account)
+    assert list(force.values(force.phone).values()) == ["+41 44 1", "+41 44 2", "+1 555 1002"]
+    assert list(force.values(force.company).values()) == ["C0", "C1", "C2"]
 
 
 def test_a_record_that_is_written_once_may_be_edited(shop: Shop, hub: Crm) -> None:
@@ -133,19 +133,19 @@ def test_a_row_is_compared_with_what_was_sent_last_and_not_with_the_model(shop: 
     assert numbers(look(shop, hub, sync)) == (3, 0, 0, 0)
 
 
-def test_hashes_and_kept_values_are_no_drift(shop: Shop, vendor: Crm) -> None:
+def test_hashes_and_kept_values_are_no_drift(shop: Shop, hub: Crm) -> None:
     mapping = {
-        vendor.name: {"column": "email", "transform": "sha256_email"},
-        vendor.phone: {"column": "phone", "null": "keep"},
+        hub.name: {"column": "email", "transform": "sha256_email"},
+        hub.phone: {"column": "phone", "null": "keep"},
     }
-    sync = vendor.sync(mapping=mapping)
+    sync = hub.sync(mapping=mapping)
     shop.build(PEOPLE.format(3))
     shop.sql(f"update marts.people set phone = null where email = '{ANN}'")
-    shop.run(sync, vendor.account)
-    vendor.edit(ANN, **{vendor.phone: "+41 44 1"})
-    assert numbers(look(shop, vendor, sync)) == (3, 0, 0, 0)
-    vendor.edit(ANN, **{vendor.name: "Ann"})
-    assert numbers(look(shop, vendor, sync)) == (3, 1, 0, 0)
+    shop.run(sync, hub.account)
+    hub.edit(ANN, **{hub.phone: "+41 44 1"})
+    assert numbers(look(shop, hub, sync)) == (3, 0, 0, 0)
+    hub.edit(ANN, **{hub.name: "Ann"})
+    assert numbers(look(shop, hub, sync)) == (3, 1, 0, 0)
 
 
 def test_rows_that_the_last_run_did_not_settle_are_not_looked_at(shop: Shop, hub: Crm) -> None:
