@@ -47,5 +47,11 @@ def conflict_log(
     return [ConflictEntry(*row[:5], *map(_value, row[5:8]), *row[8:]) for row in rows]
 
 
+def conflict_count(con: duckdb.DuckDBPyConnection, run_id: str) -> int:
+    """How many a run met."""
+    row = con.execute("select count(*) from state.conflicts where run_id = $run_id", {"run_id": run_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def _value(text: str) -> Any:
     return msgspec.json.decode(text)

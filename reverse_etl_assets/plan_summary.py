@@ -11,7 +11,8 @@ from reverse_etl_assets.preview import PlannedRow, Preview, some_of_each
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
 _IF_ANY = ("quarantined", "superseded")
-_GUARDS, _FIELDS, _OF_A_ROW = 20, 15, 8
+_GUARDS, _FIELDS = 20, 15
+_OF_A_CHANGED_ROW, _OF_A_ROW = 8, 4  # fields
 _LONG, _SHORT = 300, 80  # characters
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
@@ -30,11 +31,12 @@ def approve_with(found: Preview) -> str:
     if plan_id is None or not to_decide(found.findings) or not found.plan.to_send:
         return ""
     command = f'reverse-etl approve {plan_id} --why "..." --run'
-    config = f"approve: {plan_id}\nwhy: ..."
+    asset = f"{found.sync.destination}__{found.sync.sync}"
+    config = f'ops:\n  {asset}:\n    config:\n      approve: "{plan_id}"\n      why: "..."'
     first = "" if found.waits else "A run now would send nothing and keep this plan for a decision. "
     return (
         f"{first}To send exactly this plan:\n\n```bash\n{command}\n```\n\n"
-        f"or in Dagster, *Materialize* with this config:\n\n```yaml\n{config}\n```"
+        f"or in Dagster, *Materialize* › *Open launchpad*, with this config:\n\n```yaml\n{config}\n```"
     )
 
 
@@ -118,13 +120,13 @@ def _rows(found: Preview, examples: int) -> str:
 
 def _row(row: PlannedRow) -> Iterator[tuple[str, str, str, str]]:
     key = f"{_SIGNS.get(row.kind, '=')} {_code(row.key)} {row.operation or ''}"
-    fields = list(row.fields.items())
-    for place, (name, (before, after)) in enumerate(fields[:_OF_A_ROW]):
+    fields, most = list(row.fields.items()), _OF_A_CHANGED_ROW if row.kind == "changed" else _OF_A_ROW
+    for place, (name, (before, after)) in enumerate(fields[:most]):
         yield "" if place else key, _code(name), _code(before), _code(after)
     if not fields:
         yield key, "", "", ""
-    elif len(fields) > _OF_A_ROW:
-        yield "", f"{len(fields) - _OF_A_ROW:,} more", "", ""
+    elif len(fields) > most:
+        yield "", f"{len(fields) - most:,} more", "", ""
 
 
 def _forecast(found: Preview) -> str:

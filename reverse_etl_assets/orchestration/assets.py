@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.guard import tripped
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal_records import PlanStatus, RunStatus
+from reverse_etl_assets.kept_plan import find_plan
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
-from reverse_etl_assets.orchestration.checks import check_results, check_specs, findings_table, unjudged
+from reverse_etl_assets.orchestration.checks import check_results, check_specs, unjudged
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.plan import Plan
@@ -24,7 +26,15 @@ from reverse_etl_assets.sync import run_sync
 _PROGRESS_EVERY = 15.0  # seconds between lines in the log
 _MESSAGE = 4_000  # bytes of an error's text; vendors' own words may be in it
 
-Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult | dg.AssetObservation]
+
+
+class SyncConfig(dg.Config):
+    """A run needs none of it. With `approve` it sends exactly that plan, or nothing."""
+
+    approve: str = Field("", description="Id of a plan that waits: approve it, and send exactly it.")
+    why: str = Field("", description="Why it is approved; for the log, and for whoever asks.")
+    who: str = Field("", description="Your name. Left out: the Dagster run.")
 
 
 def asset_key(sync: Sync) -> dg.AssetKey:
@@ -58,46 +68,67 @@ def build_sync_asset(
         automation_condition=automation_condition(sync),
         freshness_policy=freshness_policy(sync),
     )
-    def run(context: dg.AssetExecutionContext) -> Results:
-        yield from _execute(context, sync, project, resource)
+    def run(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
+        yield from _execute(context, config, sync, project, resource)
 
     return run
 
 
-def _execute(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Results:
+def _execute(
+    context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project, resource: DestinationResource
+) -> Results:
     try:
-        report = _run(context, sync, project, resource)
+        report = _run(context, config, sync, project, resource)
     except Exception:
         yield from unjudged(context.asset_key, "the run broke off")
         raise
     results = check_results(context.asset_key, report)
     if report.status is RunStatus.GUARDED:
+        figures = metadata.guarded_metadata(report, project, resource)
         yield from results
-        guards = {"guards": findings_table(report.findings)}
-        figures = {**metadata.counts(report.counts), **metadata.cutover(report), **guards}
-        raise _failure(f"nothing was sent: {report.detail}", figures, allow_retries=False)
+        yield dg.AssetObservation(context.asset_key, metadata=figures)
+        waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
+        raise _failure(f"nothing was sent{waits}: {report.detail}", figures, allow_retries=False)
     if report.status is RunStatus.OPEN:
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
     # The event comes before the failure: rows did go out, whatever became of the others.
-    figures = metadata.run_metadata(report, project, resource.destination_type)
+    figures = metadata.run_metadata(report, project)
     yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
     if problem := project.mask(sync).text(_problem(report) or ""):
         again = report.status is RunStatus.FAILED and not tripped(report.findings)
         raise _failure(problem, metadata.counts(report.counts), allow_retries=again)
 
 
-def _run(context: dg.AssetExecutionContext, sync: Sync, project: Project, resource: DestinationResource) -> Report:
+def _run(
+    context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project, resource: DestinationResource
+) -> Report:
     run_id = journal_run_id(context, sync)
     try:
         account = resource.account(sync.destination)
-        return run_sync(sync, project.environment, account, run_id=run_id, on_progress=_progress(context))
+        plan_id = _approve(context, config, sync, project)
+        return run_sync(
+            sync, project.environment, account, plan_id=plan_id, run_id=run_id, on_progress=_progress(context)
+        )
     except ReverseEtlError as error:
         raise _failure(project.mask(sync).text(str(error)), _journaled(project, run_id)) from None
     except dg.DagsterExecutionInterruptedError:
         # A retry policy would start the sync again that somebody has just ended.
         message = "terminated; what the destination had acknowledged by then is kept"
         raise _failure(message, _journaled(project, run_id), allow_retries=False) from None
+
+
+def _approve(context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project) -> str | None:
+    """The one plan that is to be sent, approved now unless it is already. Raises StateError if it does not wait."""
+    if not config.approve:
+        return None
+    if not config.why:
+        raise _failure("say `why` you approve: whoever asks later will want to know.", {}, allow_retries=False)
+    plan = find_plan(project.journal, sync, config.approve)
+    if plan.status is not PlanStatus.APPROVED:
+        who = config.who or f"Dagster run {context.run.run_id[:8]}"
+        plan = project.journal.approve(plan.plan_id, who, config.why)
+    return plan.plan_id
 
 
 def journal_run_id(context: dg.AssetExecutionContext, sync: Sync) -> str:

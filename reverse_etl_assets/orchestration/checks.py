@@ -99,7 +99,8 @@ def _guard(name: str, report: Report) -> _Result:
     passed = all(finding.passed for finding in found)
     said = "; ".join(finding.message for finding in found)
     if not passed and report.status is RunStatus.GUARDED:
-        said = f"nothing was sent; {said}"
+        waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
+        said = f"nothing was sent{waits}; {said}"
     return passed, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), _figures(found)
 
 

@@ -3,15 +3,21 @@
 Everything has a cap, for every event stays in Dagster's database; the outcomes table in the sync's state has all rows.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.conflicts import ConflictEntry, conflict_count, conflict_log
+from reverse_etl_assets.decisions import reads_back
+from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.kept_plan import kept_plan
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.description import target
+from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.outcomes import (
     ErrorGroup,
     RowOutcome,
@@ -21,22 +27,26 @@ from reverse_etl_assets.outcomes import (
     settled_rows,
     unsettled_rows,
 )
+from reverse_etl_assets.plan_summary import markdown
+from reverse_etl_assets.policies import BeforeImages
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
-MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE = 10, 50, 10
+MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 10, 20, 5
+MAX_SUMMARY = 50_000  # bytes
 _LONG, _SHORT = 400, 120  # bytes of a cell
 _CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "quarantined", "superseded")
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
-_CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
+_NOT_WRITTEN = ("kept", "same", "edited")  # once the record had been read
 
 _GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "example_key")
+_CONFLICT_COLUMNS = ("key", "field", "rule", "ours", "theirs", "winner", "why")
 _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change", "destination_id")
 
 
-def run_metadata(report: Report, project: Project, destination: type[HttpDestination[Any, Any]]) -> Any:
+def run_metadata(report: Report, project: Project) -> Any:
     """Of a run that sent. Numbers first, for Dagster plots each of them; tables last, for they are long.
 
     Personal data is masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
@@ -45,14 +55,17 @@ def run_metadata(report: Report, project: Project, destination: type[HttpDestina
     figures: dict[str, Any] = {
         "dagster/row_count": report.counts.get("model_rows", 0),
         **counts(report.counts),
-        "calls": report.calls,
-        "calls saved": max(0, full_sync_calls(report, destination) - report.calls),
+        **{name: report.counts.get(f"skipped_{name}", 0) for name in _NOT_WRITTEN},
+        **_calls(report, project),
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
         "waited seconds": round(report.waited, 3),
     }
     if report.sync.cost.per_call or report.sync.cost.per_row:
         figures["cost"] = round(report.cost, 6)
+    if report.plan_id:
+        figures["plan id"] = report.plan_id
+    figures["before-images"] = _images(report.sync, project)
     figures |= cutover(report)
     if report.recovered:
         figures["recovered runs"] = clip(", ".join(report.recovered), _LONG)
@@ -60,6 +73,21 @@ def run_metadata(report: Report, project: Project, destination: type[HttpDestina
         figures["ended early"] = clip(mask.text(report.detail), 2_000)
     place = run_place(report.sync, report.run_id, project.warehouse)
     return {**figures, **place, **_tables(report, project.warehouse, mask)}
+
+
+def guarded_metadata(report: Report, project: Project, resource: DestinationResource) -> dict[str, Any]:
+    """Of a run that was held back: what it would have sent, what stopped it, and how to let it out."""
+    figures: dict[str, Any] = {name: report.counts.get(name, 0) for name in _CHANGES}
+    figures |= {**cutover(report), "guards": findings_table(report.findings)}
+    if not report.waits:
+        return figures
+    plan: dict[str, Any] = {"plan id": report.plan_id}
+    with contextlib.suppress(ReverseEtlError):  # another process holds the state's file; the plan waits all the same
+        account = resource.account(report.sync.destination)
+        found = kept_plan(report.sync, project.environment, account, report.plan_id, limit=MAX_EXAMPLES)
+        summary = markdown(found.masked(project.mask(report.sync)), examples=MAX_EXAMPLES)
+        plan["plan"] = dg.MetadataValue.md(clip(summary, MAX_SUMMARY))
+    return plan | figures
 
 
 def counts(found: Mapping[str, int]) -> dict[str, int]:
@@ -81,17 +109,21 @@ def run_place(sync: Sync, run_id: str, warehouse: DuckDBWarehouse) -> dict[str, 
     }
 
 
-def full_sync_calls(report: Report, destination: type[HttpDestination[Any, Any]]) -> int:
-    """Requests that sending every row of the model would take at least."""
-    rows = report.counts.get("model_rows", 0)
-    options = destination.Options.model_validate(report.sync.options)
-    calls = _divide_up(rows, destination.capabilities_for(target(report.sync), options).max_rows)
-    job_rows = getattr(destination, "job_max_rows", None)
-    return min(calls, _CALLS_PER_JOB * _divide_up(rows, job_rows)) if job_rows else calls
+def _calls(report: Report, project: Project) -> dict[str, int]:
+    """Requests: of the run, as they were foreseen, those that a full sync would have made more, and all of the day."""
+    foreseen, today = report.forecast, project.journal.room(report.sync.destination, Allowance()).calls
+    return {
+        "calls": report.calls,
+        "calls foreseen": foreseen.calls if foreseen else 0,
+        "calls saved": max(0, foreseen.full_sync - report.calls) if foreseen else 0,
+        "calls today": today,
+    }
 
 
-def _divide_up(rows: int, size: int) -> int:
-    return -(-rows // size)
+def _images(sync: Sync, project: Project) -> str:
+    """Where the values come from that an undo of the run puts back."""
+    destination = project.destinations[sync.destination]
+    return (BeforeImages.DESTINATION if reads_back(sync, destination) else BeforeImages.SYNCED).value
 
 
 def _tables(report: Report, warehouse: DuckDBWarehouse, mask: Mask) -> dict[str, Any]:
@@ -100,12 +132,22 @@ def _tables(report: Report, warehouse: DuckDBWarehouse, mask: Mask) -> dict[str,
             return {}
         groups = error_groups(con, report.run_id, MAX_GROUPS)
         rows = unsettled_rows(con, report.run_id, MAX_UNSETTLED) + settled_rows(con, report.run_id, MAX_SAMPLE)
-    tables: dict[str, Any] = {}
+        conflicts = conflict_log(con, limit=MAX_CONFLICTS, run_id=report.run_id)
+        tables: dict[str, Any] = {"conflicts": conflict_count(con, report.run_id)}
     if groups:
         tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group.masked(mask)) for group in groups])
+    if conflicts:
+        shown = [_conflict(entry.masked(mask)) for entry in conflicts]
+        tables["where field rules met another value"] = _table(_CONFLICT_COLUMNS, shown)
     if rows:
         tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row.masked(mask)) for row in rows])
     return tables
+
+
+def _conflict(entry: ConflictEntry) -> tuple[Any, ...]:
+    ours, theirs = (clip("" if value is None else str(value), _SHORT) for value in (entry.ours, entry.theirs))
+    key, field = clip(entry.key, _SHORT), clip(entry.field, _SHORT)
+    return key, field, entry.rule, ours, theirs, entry.winner, clip(entry.why, _LONG)
 
 
 def _group(group: ErrorGroup) -> tuple[Any, ...]:
