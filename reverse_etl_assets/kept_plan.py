@@ -72,8 +72,9 @@ def find_plan(journal: Journal, sync: Sync, plan_id: str | None) -> WaitingPlan:
         raise StateError(f"plan {found.plan_id} is of {found.sync}, not of {sync.sync}.")
     run = journal.run(found.run_id)
     if run and run.kind is RunKind.UNDO:
-        look = f"`reverse-etl undo {run.undoes} --dry-run`"
-        raise StateError(f"plan {found.plan_id} puts back run {run.undoes}; {look} shows it.")
+        again = f"`reverse-etl undo {run.undoes}`"
+        said = f"{again} with `--dry-run` shows it, and once it is approved {again} sends it"
+        raise StateError(f"plan {found.plan_id} puts back run {run.undoes}: {said}.")
     return found
 
 

@@ -12,6 +12,7 @@ import msgspec
 from reverse_etl_assets import ledger
 from reverse_etl_assets.approvals import decide, identify
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.decisions import budget_finding
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.journal_records import Run, Stop
@@ -92,12 +93,15 @@ def preview_undo(
             columns, plan = planned(environment.journal, con, sync, account, undone)
             identity = identify(con, columns, account, plan)
             approval = environment.journal.approval_of(sync.sync)
+            findings = judge_changes(plan, sync.guards)
+            if account.connection is not None:
+                findings = [budget_finding(environment.journal, account), *findings]
             return UndoPreview(
                 sync,
                 undone,
                 identity.plan_id,
                 plan,
-                decide(judge_changes(plan, sync.guards), identity, plan, approval, sync.approval),
+                decide(findings, identity, plan, approval, sync.approval),
                 _rows(con, columns, "operation is not null", limit),
                 _rows(con, columns, "operation is null", limit),
                 _look(con, columns, sync, environment, account),

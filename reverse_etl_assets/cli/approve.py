@@ -34,7 +34,14 @@ def approve(
     elif json:
         print_json(plan_status(approved))
     else:
-        typer.echo(f"Approved: plan {plan} of {approved.sync}. The next run sends it, if it plans the same.")
+        typer.echo(
+            f"Approved: plan {plan} of {approved.sync}. {_sent_by(deployed, approved)} sends it, if it plans the same."
+        )
+
+
+def _sent_by(deployed: "Deployed", approved: "WaitingPlan") -> str:
+    run = deployed.project.journal.run(approved.run_id)
+    return f"Another `reverse-etl undo {run.undoes}`" if run and run.undoes else "The next run"
 
 
 def _refuse_what_cannot_run(deployed: "Deployed", plan_id: str) -> None:

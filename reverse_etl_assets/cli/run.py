@@ -106,6 +106,7 @@ def show_reports(
     out: "Console", deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str] | None = None
 ) -> None:
     from reverse_etl_assets.cli.output import coloured, escape, number, table
+    from reverse_etl_assets.journal_records import RunKind
 
     numbers = (*_OUTCOMES, "calls", "s")
     rows = table("sync", "status", *numbers, right=numbers)
@@ -123,7 +124,7 @@ def show_reports(
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
-        if report.waits:
+        if report.waits and report.kind is RunKind.SYNC:
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
             out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run')
         show_reasons(out, deployed, report)

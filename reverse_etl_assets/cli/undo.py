@@ -55,6 +55,8 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
         show_reports(console(), deployed, [report])
         for sentence in said:
             typer.echo(sentence)
+        if report.waits:
+            typer.echo(f'To let it out: reverse-etl approve {report.plan_id} --why "...", then the same undo again.')
     if problem(report) or not is_whole(report):
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from reverse_etl_assets.orchestration.jobs import build_jobs
 from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
+from reverse_etl_assets.orchestration.undo import build_undo_job
 from reverse_etl_assets.project import Project
 
 _TAKEN = ("dbt", "warehouse", "operations")  # names of our own resources and assets
@@ -43,7 +44,7 @@ def build_definitions(project: Project, destinations: Mapping[str, DestinationRe
         asset_checks=[build_drift_check(s, project, destinations[s.destination], key) for s, _, key in looked_at],
         schedules=[*build_schedules(scheduled), *(schedule for _, schedule in drift)],
         sensors=[*build_sensors(scheduled), *([quarantine_sensor()] if quarantine else [])],
-        jobs=[*build_jobs(project), *(job for job, _ in drift)],
+        jobs=[*build_jobs(project), build_undo_job(project, destinations), *(job for job, _ in drift)],
         resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
         # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
         executor=dg.in_process_executor,

@@ -69,7 +69,7 @@ select
     case
         when reason is null then null
         when is_newer and reason = 'same' then 'it was put back already, by run ' || newer_run
-        when is_newer then coalesce('run ' || newer_run, 'a later run') || ' has written it since'
+        when is_newer then coalesce('run ' || newer_run || ' has written it since', 'it is not among the synced rows any more')
         when reason = 'same' then 'the run wrote the values that were there'
         when {{ no_key }} then 'the columns of its key cannot be told from its key'
         when image is null then {{ no_image_message }}

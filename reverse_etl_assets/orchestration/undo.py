@@ -1,0 +1,85 @@
+"""Undo as a job: launch it with the id of a run, and what that run wrote is put back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from reverse_etl_assets.errors import ReverseEtlError, StateError
+from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.orchestration.assets import asset_key
+from reverse_etl_assets.orchestration.checks import findings_table
+from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.metadata import run_metadata
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.report import Report
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.undo import find_run, is_whole, summary, undo_run
+
+_MESSAGE = 4_000  # bytes
+_OF_A_SYNC = ("dagster/row_count", "before-images")  # figures that an undo does not have
+
+
+class Undo(dg.Config):
+    run: str = Field(description="The run to put back: `run in journal` of its materialisation.")
+    why: str = Field(description="Shown to everyone who finds the sync stopped.")
+    who: str = Field("", description="Your name. Left out: the Dagster run.")
+
+
+def build_undo_job(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.JobDefinition:
+    @dg.op(description="Puts back what a run wrote, where nobody has written since, and stops its sync.")
+    def undo(context: dg.OpExecutionContext, config: Undo) -> dg.Output[None]:
+        sync, report = _undo(context, config, project, destinations)
+        account = destinations[sync.destination].destination_type
+        said = summary(project.journal, report, account)
+        if report.status is RunStatus.GUARDED:
+            waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
+            guards = {"guards": findings_table(report.findings)}
+            raise _failure(f"nothing was put back{waits}: {report.detail}", guards)
+        found = run_metadata(report, project)
+        figures: Any = {"undoes": config.run, **{n: value for n, value in found.items() if n not in _OF_A_SYNC}}
+        context.log_event(dg.AssetObservation(asset_key(sync), description="\n".join(said), metadata=figures))
+        for sentence in said:
+            context.log.info(sentence)
+        if not is_whole(report):
+            raise _failure("not all was put back. " + " ".join(said), figures)
+        return dg.Output(None, metadata=figures)
+
+    @dg.job(
+        name="undo_run",
+        description="Puts back what a run of a sync wrote. Look at it first: `reverse-etl undo RUN --dry-run`.",
+    )
+    def job() -> None:
+        undo()
+
+    return job
+
+
+def _undo(
+    context: dg.OpExecutionContext, config: Undo, project: Project, destinations: Mapping[str, DestinationResource]
+) -> tuple[Sync, Report]:
+    mask = None
+    try:
+        name = find_run(project.journal, config.run).sync
+        if name not in project.syncs:
+            raise StateError(f"run {config.run} is of sync {name}, which is no longer in the project.")
+        sync = project.syncs[name]
+        mask = project.mask(sync)
+        report = undo_run(
+            config.run,
+            sync,
+            project.environment,
+            destinations[sync.destination].account(sync.destination),
+            who=config.who or f"Dagster run {context.run.run_id[:8]}",
+            why=config.why,
+            run_id=f"{context.run.run_id}/{sync.sync}",
+        )
+    except ReverseEtlError as error:
+        raise _failure(mask.text(str(error)) if mask else str(error), {}) from None
+    return sync, report
+
+
+def _failure(message: str, figures: Mapping[str, Any]) -> dg.Failure:
+    return dg.Failure(clip(message, _MESSAGE), metadata=figures, allow_retries=False)
