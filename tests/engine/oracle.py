@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cmp_to_key
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -43,19 +44,52 @@ def sendable(value: Any) -> bool:
     return all(map(sendable, value)) if isinstance(value, list) else True
 
 
+def compare(one: Any, other: Any) -> int:
+    """NULL is the least of all, NaN the greatest."""
+    if one is None or other is None:
+        return (other is None) - (one is None)
+    if isinstance(one, float) and (math.isnan(one) or math.isnan(other)):
+        return math.isnan(one) - math.isnan(other)
+    return (one > other) - (one < other)
+
+
+def as_sent(value: Any) -> str:
+    """A value as a destination sees it, which tells 0.0 from -0.0."""
+    if isinstance(value, datetime) and value.tzinfo:
+        return repr(value.astimezone(UTC))
+    if isinstance(value, Mapping):
+        return repr({name: as_sent(part) for name, part in value.items()})
+    return repr([as_sent(part) for part in value]) if isinstance(value, list) else repr(value)
+
+
 @dataclass
 class Expected:
-    """A run's change set. Keys are folded; `rejected` counts rows, for several may share a key or have none."""
+    """A run's change set. Keys are folded; `rejected` counts rows, for several may share a key or have none, and so
+    does `superseded`."""
 
     kinds: dict[Key, str] = field(default_factory=dict)
     rejected: Counter[Key | None] = field(default_factory=Counter)
     unsendable: set[Key] = field(default_factory=set)
     operations: dict[Key, str] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
+    quarantined: set[Key] = field(default_factory=set)
+    superseded: Counter[Key] = field(default_factory=Counter)
     rows: dict[Key, Row] = field(default_factory=dict)
 
     def count(self, kind: str) -> int:
-        return sum(1 for key, found in self.kinds.items() if found == kind and key not in self.unsendable)
+        apart = self.unsendable | self.quarantined
+        return sum(1 for key, found in self.kinds.items() if found == kind and key not in apart)
+
+    @property
+    def planned(self) -> set[Key]:
+        """Keys of rows that were found fit to be sent."""
+        return self.operations.keys() | self.held | self.quarantined
+
+    @property
+    def superseded_outcomes(self) -> int:
+        """Only of keys that are in the change set."""
+        reported = self.planned | self.rejected.keys() | self.unsendable
+        return sum(rows for key, rows in self.superseded.items() if key in reported)
 
     @property
     def rejected_rows(self) -> int:
@@ -70,8 +104,11 @@ class Oracle:
     keys: Sequence[str]
     fields: Sequence[str]
     fold_case: bool
+    latest_by: str | None = None
+    refusals_allowed: int | None = None
     synced: dict[Key, dict[str, Any]] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
+    refusals: dict[Key, tuple[str, int]] = field(default_factory=dict)
 
     def key_of(self, row: Row) -> Key | None:
         """None for a row that has no usable key."""
@@ -84,6 +121,7 @@ class Oracle:
 
     def plan(self, rows: Sequence[Row]) -> Expected:
         expected = Expected()
+        rows = self._latest(expected, rows)
         copies = Counter(self.key_of(row) for row in rows)
         for row in rows:
             key = self.key_of(row)
@@ -98,7 +136,35 @@ class Oracle:
         expected.held = {key for key in expected.operations if key in self.held}
         for key in expected.held:
             del expected.operations[key]
+        expected.quarantined = {key for key in expected.operations if self._too_often(expected, key)}
+        for key in expected.quarantined:
+            del expected.operations[key]
         return expected
+
+    def _latest(self, expected: Expected, rows: Sequence[Row]) -> Sequence[Row]:
+        """Of rows that share a key, those with the greatest value; rows without a key are each their own."""
+        if self.latest_by is None:
+            return rows
+        greatest: dict[Key, Any] = {}
+        for row in rows:
+            if (key := self.key_of(row)) is not None:
+                value = row[self.latest_by]
+                greatest[key] = max((value, greatest.get(key, value)), key=cmp_to_key(compare))
+        kept = []
+        for row in rows:
+            key = self.key_of(row)
+            if key is None or not compare(row[self.latest_by], greatest[key]):
+                kept.append(row)
+            else:
+                expected.superseded[key] += 1
+        return kept
+
+    def _too_often(self, expected: Expected, key: Key) -> bool:
+        what, times = self.refusals.get(key, ("", 0))
+        return what == self._what(expected, key) and bool(self.refusals_allowed) and times >= self.refusals_allowed
+
+    def _what(self, expected: Expected, key: Key) -> str:
+        return as_sent(expected.rows[key]) if key in expected.rows else "delete"
 
     def _compare(self, expected: Expected, key: Key, row: Row) -> None:
         values = {name: row[name] for name in self.fields}
@@ -118,8 +184,14 @@ class Oracle:
         else:
             expected.unsendable.add(key)
 
-    def fold(self, expected: Expected, settled: set[Key]) -> None:
-        """Take over what the destination settled."""
+    def fold(self, expected: Expected, settled: set[Key], refused: set[Key]) -> None:
+        """Take over what the destination settled, and count what it refused of what still stands."""
+        before, self.refusals = self.refusals, {}
+        for key in expected.planned - settled:
+            what, times = before.get(key, ("", 0))
+            now = self._what(expected, key)
+            if total := (times if what == now else 0) + (key in refused):
+                self.refusals[key] = (now, total)
         for key in settled:
             if expected.operations[key] == "delete":
                 del self.synced[key]

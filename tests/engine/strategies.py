@@ -75,7 +75,7 @@ class Table:
 
 @st.composite
 def tables(draw: st.DrawFn) -> Table:
-    """A table and its later versions; rows survive, change, come and go."""
+    """A table and its later versions; rows survive, change, come and go, and some share a key."""
     keys = draw(st.lists(st.sampled_from(sorted(KEY_TYPES)), min_size=1, max_size=2))
     fields = draw(st.lists(st.sampled_from(sorted(FIELD_TYPES)), min_size=1, max_size=3))
     key = st.tuples(*(st.none() | KEY_TYPES[k] if draw(st.booleans()) else KEY_TYPES[k] for k in keys))
@@ -86,6 +86,8 @@ def tables(draw: st.DrawFn) -> Table:
     for _ in range(draw(st.integers(2, 4))):
         kept = draw(st.lists(st.sampled_from(pool), max_size=6, unique_by=id))
         fresh = draw(st.lists(row, max_size=4))
-        versions.append(tuple(kept + fresh))
+        some_key = st.sampled_from(pool).map(lambda other: other[: len(keys)])
+        twins = draw(st.lists(st.tuples(some_key, values).map(lambda parts: parts[0] + parts[1]), max_size=2))
+        versions.append(tuple(kept + fresh + twins))
         pool = pool + fresh
     return Table(tuple(keys), tuple(fields), tuple(versions))

@@ -50,7 +50,7 @@ class Bench:
         run_id = f"run {number}"
         ledger.prepare(self.con, self.columns)
         plan = make_plan(self.con, "model", self.columns)
-        ledger.seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None)
+        ledger.seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)
         self.check_plan(plan, expected, len(rows))
         sent = [row for chunk in ledger.outbox_rows(self.con, self.columns) for row in chunk]
         keys = self.check_sent(sent, expected)
@@ -60,11 +60,12 @@ class Bench:
         self.fold(run_id, batches)
         assert self.everything() == once
         settled = {key for key, fate in fate_of.items() if fate in ("done", "there already", "twice")}
-        self.oracle.fold(expected, settled)
+        self.oracle.fold(expected, settled, {key for key, fate in fate_of.items() if fate == "refused"})
         if expected.operations:
             doubtful = {key for key, fate in fate_of.items() if fate in ("ambiguous", "in flight")}
             self.oracle.held |= {k for k in doubtful if expected.operations[k] in HELD_OPERATIONS}
         self.check_synced()
+        self.check_refusals()
         self.check_outcomes(run_id, expected, fate_of)
 
     def fold(self, run_id: str, batches: list[SentBatch]) -> None:
@@ -81,6 +82,8 @@ class Bench:
         assert plan.rejected == expected.rejected_rows
         assert plan.unchanged == expected.count("unchanged")
         assert plan.held == len(expected.held)
+        assert plan.quarantined == len(expected.quarantined)
+        assert plan.superseded == expected.superseded.total()
         assert dict(plan.to_send) == Counter(Operation(name) for name in expected.operations.values())
 
     def check_sent(self, sent: list[OutboxRow], expected: Expected) -> dict[int, Key]:
@@ -110,6 +113,10 @@ class Bench:
         for key, values in self.oracle.synced.items():
             assert same(held[self.text_of(key)], values)
 
+    def check_refusals(self) -> None:
+        counted = dict(self.con.execute("select key, times from state.refusals").fetchall())
+        assert counted == {self.text_of(key): times for key, (_, times) in self.oracle.refusals.items()}
+
     def check_outcomes(self, run_id: str, expected: Expected, fate_of: dict[Key, str]) -> None:
         """One outcome for each row of the change set, and none for others."""
         rows = self.con.execute(
@@ -121,10 +128,12 @@ class Bench:
             wanted[outcome_of(expected.operations[key], fate)] += 1
         wanted["failed", "invalid"] += expected.rejected_rows
         wanted["skipped", "held"] += len(expected.held)
+        wanted["skipped", "quarantined"] += len(expected.quarantined)
+        wanted["skipped", "superseded"] += expected.superseded_outcomes
         assert {(status, reason): n for status, reason, n in rows} == {k: n for k, n in wanted.items() if n}
 
     def everything(self) -> list[Any]:
-        tables = ("synced", "outcomes", "pending", "held", "facts")
+        tables = ("synced", "outcomes", "pending", "held", "refusals", "facts")
         return [sorted(map(repr, self.con.execute(f"select * from state.{name}").fetchall())) for name in tables]
 
 
@@ -171,13 +180,23 @@ def answered(
     mode=st.sampled_from(sorted(SyncMode)),
     fold_case=st.booleans(),
     fates=st.lists(st.sampled_from(FATES), min_size=1, max_size=12),
+    latest=st.booleans(),
+    refusals_allowed=st.sampled_from([None, 1, 2]),
 )
 def test_plan_and_fold_agree_with_the_oracle(
-    folder: Path, table: Table, mode: SyncMode, fold_case: bool, fates: list[str]
+    folder: Path,
+    table: Table,
+    mode: SyncMode,
+    fold_case: bool,
+    fates: list[str],
+    latest: bool,
+    refusals_allowed: int | None,
 ) -> None:
     keys = [f"key {n}" for n in range(len(table.keys))]
     fields = [f"field {n}" for n in range(len(table.fields))]
     types = dict(zip([*keys, *fields], [*table.keys, *table.fields], strict=True))
+    ordered = [name for name in fields if latest and types[name].isalpha()]
+    latest_by = ordered[0] if ordered else None
     sync = Sync.model_validate(
         {
             "sync": "s",
@@ -187,13 +206,15 @@ def test_plan_and_fold_agree_with_the_oracle(
             "primary_key": keys,
             "mapping": {name: name for name in fields},
             "sync_mode": mode,
+            "on_duplicate_key": {"latest_by": latest_by},
+            "quarantine": {"after": refusals_allowed},
         }
     )
     columns = Columns.of(sync, types, fold_case=fold_case)
     state = folder / "s.duckdb"
     state.unlink(missing_ok=True)
     with DuckDBWarehouse(folder / "none", folder, threads=2).open("s", write=True) as con:
-        bench = Bench(con, columns, Oracle(mode, keys, fields, fold_case))
+        bench = Bench(con, columns, Oracle(mode, keys, fields, fold_case, latest_by, refusals_allowed))
         con.execute(f"create table model ({', '.join(f'{quote(n)} {t}' for n, t in types.items())})")
         fate = (fates[n % len(fates)] for n in iter(range(10_000)))
         for number, rows in enumerate(table.versions):
