@@ -52,7 +52,8 @@ class UndoPreview:
 
     sync: Sync
     undone: Run
-    plan_id: str
+    plan_id: str | None
+    """None without credentials."""
     plan: Plan
     findings: Sequence[Finding]
     rows: Sequence[UndoRow]
@@ -91,22 +92,24 @@ def preview_undo(
         written = warehouse.state_file(sync.sync).exists()
         with warehouse.open(sync.sync, write=written) as con:
             columns, plan = planned(environment.journal, con, sync, account, undone)
-            identity = identify(con, columns, account, plan)
-            approval = environment.journal.approval_of(sync.sync)
-            findings = judge_changes(plan, sync.guards)
+            journal, findings, identity = environment.journal, judge_changes(plan, sync.guards), None
             if account.connection is not None:
-                findings = [budget_finding(environment.journal, account), *findings]
+                identity = identify(con, columns, account, plan)
+                findings = [budget_finding(journal, account), *findings]
+            left = _look(con, columns, sync, environment, account)
+            stay = {row.key for row in left or ()}
+            rows = _rows(con, columns, "operation is not null", limit)
             return UndoPreview(
                 sync,
                 undone,
-                identity.plan_id,
+                identity.plan_id if identity else None,
                 plan,
-                decide(findings, identity, plan, approval, sync.approval),
-                _rows(con, columns, "operation is not null", limit),
+                decide(findings, identity, plan, journal.approval_of(sync.sync), sync.approval),
+                [row for row in rows if row.key not in stay],
                 _rows(con, columns, "operation is null", limit),
-                _look(con, columns, sync, environment, account),
+                left,
                 unfinished,
-                environment.journal.stopped(account.name, sync.sync, obeys_sync_stop=False),
+                journal.stopped(account.name, sync.sync, obeys_sync_stop=False),
             )
 
 

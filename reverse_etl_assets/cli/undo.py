@@ -111,6 +111,8 @@ def _show(out: "Console", found: "UndoPreview") -> None:
     for source, words in _SOURCES.items():
         if rows := plan.more.get(f"from_{source}"):
             out.print(f"[dim]{rows:,} rows get back {words}.[/]")
+    if found.left:
+        out.print(f"[yellow]{len(found.left):,} of them would stay as they are, for what their records hold now.[/]")
     if plan.added:
         out.print(f"[yellow]{_LOST}[/]")
     for run in found.unfinished:
@@ -120,7 +122,8 @@ def _show(out: "Console", found: "UndoPreview") -> None:
     if found.stop:
         out.print(f"[red]Stopped ({found.stop.scope}) by {escape(found.stop.who)}: {escape(found.stop.why)}[/]")
     for finding in tripped(found.findings):
-        out.print(f"[red]Guard {finding.guard}: {escape(finding.message)} (plan {found.plan_id})[/]")
+        plan_id = f" (plan {found.plan_id})" if found.plan_id else ""
+        out.print(f"[red]Guard {finding.guard}: {escape(finding.message)}{plan_id}[/]")
     out.print("[green]All guards pass.[/]" if found.goes_out else "[red]An undo now would send nothing.[/]")
 
 
@@ -141,7 +144,7 @@ def _show_rows(out: "Console", found: "UndoPreview") -> None:
             values = ((name, now if row.kind == "removed" else then) for name, (now, then) in row.fields.items())
             lines = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
         out.print(Padding(lines, (0, 0, 0, 4)))
-    total = sum(found.plan.to_send.values())
+    total = sum(found.plan.to_send.values()) - len(found.left or ())
     if len(found.rows) < total:
         out.print(f"\n[dim]{len(found.rows):,} of {total:,} rows; --limit 0 lists all[/]")
     if found.rows:
