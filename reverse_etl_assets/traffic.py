@@ -1,8 +1,10 @@
 """The HTTP client of a run, and what went over it."""
 
 import logging
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import httpx
@@ -64,7 +66,14 @@ def open_client(
         limits=httpx.Limits(max_connections=concurrency + 2, max_keepalive_connections=concurrency + 2),
         follow_redirects=False,
         trust_env=False,
+        verify=_certificates(),
     )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: it takes longer than most requests."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _told(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:

@@ -1,19 +1,23 @@
 -- What a run sent and the destination said it took: the values that went out, which of them, and what the destination won.
-with kept as (
+with written as (
+    select key, status
+    from state.outcomes
+    where run_id = $run_id and status in ('created', 'updated', 'deleted')
+    {%- if limit is not none %}
+    order by random()
+    limit {{ limit }}
+    {%- endif %}
+),
+kept as (
     select key, list(field) as fields from state.kept group by key
 )
 select
     outbox.key,
     outbox.external_id,
-    outcomes.status = 'deleted' as deleted,
+    written.status = 'deleted' as deleted,
     coalesce(outbox.sent, {{ after }}) as fields,
     outbox.sent_fields,
     kept.fields as kept
-from state.outcomes as outcomes
-join state.outbox as outbox on outbox.key = outcomes.key and outbox.operation is not null
+from written
+join state.outbox as outbox on outbox.key = written.key and outbox.operation is not null
 left join kept on kept.key = outbox.key
-where outcomes.run_id = $run_id and outcomes.status in ('created', 'updated', 'deleted')
-{%- if limit is not none %}
-order by random()
-limit {{ limit }}
-{%- endif %}

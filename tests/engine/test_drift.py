@@ -14,6 +14,7 @@ from reverse_etl_assets.records import Current
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_assets.undo import undo_run
 from reverse_etl_assets.verification import Drifted, look_for_drift
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
@@ -156,6 +157,20 @@ def test_rows_that_the_last_run_did_not_settle_are_not_looked_at(shop: Shop, hub
     assert shop.run(sync, hub.account).counts["failed_unanswered"] == 1
     assert hub.values("phone")[ANN] == "+1 555 9"
     assert numbers(look(shop, hub, sync)) == (2, 0, 0, 0)
+
+
+def test_what_an_undo_put_back_is_no_drift(shop: Shop, force: Crm) -> None:
+    sync = force.sync()
+    synced(shop, force, sync)
+    shop.sql(f"update marts.people set phone = '+1 555 9' where email = '{ANN}'")
+    shop.sql(f"delete from marts.people where email = '{BOB}'")
+    run = shop.run(sync, force.account)
+    undo_run(run.run_id, sync, shop.environment, force.account, who="ada", why="wrong numbers")
+    shop.journal.resume(f"sync:{sync.sync}", "ada", "looking")
+    assert force.values(force.phone)[ANN] == "+1 555 1000"
+    assert numbers(look(shop, force, sync)) == (3, 0, 0, 0)
+    force.edit(BOB, **{force.phone: "+41 44 1"})
+    assert numbers(look(shop, force, sync)) == (3, 1, 0, 0)
 
 
 def test_a_field_that_is_no_longer_ours_is_not_compared(shop: Shop, hub: Crm) -> None:
