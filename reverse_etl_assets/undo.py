@@ -134,7 +134,7 @@ def summary(journal: Journal, report: Report, account: type[HttpDestination[Any,
     if counts.get("from_destination") or counts.get("from_synced"):
         read, ours = counts.get("from_destination", 0), counts.get("from_synced", 0)
         said.append(
-            f"Values: {read:,} rows as they were read just before the run, {ours:,} by our last write before it."
+            f"Values to put back: of {read:,} rows what the record held just before the run, of {ours:,} our last write."
         )
     if counts.get("forgotten"):
         said.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")

@@ -30,7 +30,7 @@ class Undo(dg.Config):
 
 def build_undo_job(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.JobDefinition:
     @dg.op(description="Puts back what a run wrote, where nobody has written since, and stops its sync.")
-    def undo(context: dg.OpExecutionContext, config: Undo) -> dg.Output[None]:
+    def undo(context: dg.OpExecutionContext, config: Undo) -> Any:
         sync, report = _undo(context, config, project, destinations)
         account = destinations[sync.destination].destination_type
         said = summary(project.journal, report, account)
@@ -40,12 +40,13 @@ def build_undo_job(project: Project, destinations: Mapping[str, DestinationResou
             raise _failure(f"nothing was put back{waits}: {report.detail}", guards)
         found = run_metadata(report, project)
         figures: Any = {"undoes": config.run, **{n: value for n, value in found.items() if n not in _OF_A_SYNC}}
-        context.log_event(dg.AssetObservation(asset_key(sync), description="\n".join(said), metadata=figures))
         for sentence in said:
             context.log.info(sentence)
+        # The event comes before the failure: rows were put back, whatever became of the others.
+        yield dg.AssetObservation(asset_key(sync), description="\n".join(said), metadata=figures)
         if not is_whole(report):
             raise _failure("not all was put back. " + " ".join(said), figures)
-        return dg.Output(None, metadata=figures)
+        yield dg.Output(None, metadata=figures)
 
     @dg.job(
         name="undo_run",
