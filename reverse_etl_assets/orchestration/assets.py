@@ -88,7 +88,7 @@ def _execute(
         yield from results
         yield dg.AssetObservation(context.asset_key, metadata=figures)
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
-        raise _failure(f"nothing was sent{waits}: {report.detail}", figures, allow_retries=False)
+        raise _failure(f"nothing was sent: {report.detail}{waits}", figures, allow_retries=False)
     if report.status is RunStatus.OPEN:
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))

@@ -100,7 +100,7 @@ def _guard(name: str, report: Report) -> _Result:
     said = "; ".join(finding.message for finding in found)
     if not passed and report.status is RunStatus.GUARDED:
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
-        said = f"nothing was sent{waits}; {said}"
+        said = f"nothing was sent; {said}{waits}"
     return passed, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), _figures(found)
 
 
