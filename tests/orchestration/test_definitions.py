@@ -70,6 +70,7 @@ def test_pool_checks_and_the_model_without_its_sql(shop: Shop) -> None:
         "row_count_anomaly",
         "failed_rows",
         "unanswered_rows",
+        "quarantined_rows",
     }
     model = spec(shop, "people")
     assert model.description == "People we know."
@@ -85,7 +86,7 @@ def test_the_name_of_the_sync_is_the_asset_whatever_its_file_is_called(shop: Sho
     assert Path(reference.file_path).name == "new_name.yaml"
     assert reference.line_number == 2
     keys = shop.definitions().resolve_asset_graph().materializable_asset_keys
-    assert keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey("people")}
+    assert keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["operations", "quarantine"]), dg.AssetKey("people")}
 
 
 def test_a_link_to_the_object_where_the_destination_has_one(
