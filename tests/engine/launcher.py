@@ -19,6 +19,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.undo import undo_run
 from tests.engine.shop import EAGER, Shop, crm, sink
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +54,10 @@ class Launcher:
             self.kill()
         self._process.communicate()
 
-    def start(self, shop: Shop, sync: Sync, account: str, url: str, **changes: Any) -> None:
-        """Start a run and return at once."""
+    def start(
+        self, shop: Shop, sync: Sync, account: str, url: str, *, undoes: str | None = None, **changes: Any
+    ) -> None:
+        """Start a run, or the undo of one, and return at once."""
         order = {
             "home": str(shop.home),
             "journal": shop.journal_url,
@@ -63,6 +66,7 @@ class Launcher:
             "account": account,
             "url": url,
             "changes": changes,
+            "undoes": undoes,
         }
         if self.pid:  # left by a test that failed
             self.kill()
@@ -115,8 +119,12 @@ def run(order: Mapping[str, Any]) -> None:
     shop.know()
     sync = Sync.model_validate_json(order["sync"])
     account = ACCOUNTS[order["account"]](order["url"], **order["changes"])
+    options: dict[str, Any] = {"on_progress": lambda plan, statuses: say("sent", sum(statuses.values()))}
     try:
-        report = shop.run(sync, account, on_progress=lambda plan, statuses: say("sent", sum(statuses.values())))
+        if order["undoes"]:
+            report = undo_run(order["undoes"], sync, shop.environment, account, who="ada", why="wrong", **options)
+        else:
+            report = shop.run(sync, account, **options)
     except ReverseEtlError as error:
         say("error", json.dumps({"error": type(error).__name__, "message": str(error)}))
     else:

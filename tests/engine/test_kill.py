@@ -11,6 +11,7 @@ import pytest
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.undo import undo_run
 from tests.engine.launcher import Launcher, salesforce
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
@@ -174,6 +175,44 @@ def test_killed_while_planning(shop: Shop, launcher: Launcher, remote: RemoteSan
     assert remote.counts()["rest"]["objects"]["people"]["records"] == 50_000
     assert remote.counts()["rest"]["rows"]["upsert"] <= 50_000 + 4_000
     assert sent or report.counts["created"] == 50_000
+
+
+@pytest.mark.parametrize("requests", [4, 12])  # of 18
+def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
+    """Whatever runs next brings home what it was told; another undo puts back the rest, and nothing is an edit."""
+    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(500) r(i)")
+    sync = crm_sync(sync_mode="mirror", guards={"max_removed": {}}, verify={"sample": 0})
+    account = crm(remote.url)
+    shop.run(sync, account)
+    before = remote.snapshot("hubspot", "contacts", ids=False)
+    shop.sql(
+        "update marts.people set email = 'q' || email where name between 'n3' and 'n5'",
+        "update marts.people set name = 'x' || name where name < 'n3'",
+    )
+    run = shop.run(sync, account)
+    assert min(run.counts[name] for name in ("created", "updated", "deleted")) > 100
+    sent = remote.counts()["hubspot"]["calls"]["total"]
+    launcher.start(shop, sync, "crm", remote.url, undoes=run.run_id)
+    until(lambda: remote.counts()["hubspot"]["calls"]["total"] >= sent + requests)
+    launcher.kill()
+    (killed,) = shop.journal.history(sync.sync, 1)
+
+    report = shop.run(sync, account)
+    assert report.status is RunStatus.GUARDED  # by the stop that the undo left
+    assert report.recovered == (killed.run_id,)
+    undone = shop.journal.undone_by(run.run_id)
+    assert undone is not None
+    assert (undone.run_id, undone.status) == (killed.run_id, RunStatus.STOPPED)
+
+    rest = undo_run(run.run_id, sync, shop.environment, account, who="ada", why="the rest")
+    assert (rest.status, rest.counts["failed"], rest.counts.get("skipped_edited", 0)) == (RunStatus.DONE, 0, 0)
+    assert remote.snapshot("hubspot", "contacts", ids=False) == before
+    held = {
+        each["values"]["email"]: (each["id"], each["values"]["firstname"])
+        for each in remote.records("hubspot", "contacts")
+    }
+    found = shop.state(sync, "select _retl_key, _retl_id, firstname from state.synced")
+    assert {key: (record_id, name) for key, record_id, name in found} == held
 
 
 JOB = {"bulk_threshold": 100}
