@@ -141,7 +141,7 @@ class Forgetting:
         if at_destinations:
             problems += [why for subject, known in looked_at if known.rows and (why := self._why_not(subject))]
         if problems:
-            raise Refused("nothing was purged.\n" + "\n".join(f"- {problem}" for problem in problems))
+            raise Refused("Nothing was purged.\n" + "\n".join(f"- {problem}" for problem in problems))
 
     def _why_not(self, subject: Subject) -> str | None:
         if subject.sync is None or subject.account is None:

@@ -33,7 +33,7 @@ def forget(
     Exit code 1 if no sync knows the key, if a model still holds it, or if a record could not be deleted.
     """
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.forget import Forgetting, still_sent
+    from reverse_etl_assets.forget import Forgetting, Refused, still_sent
 
     if key.lower() in why.lower():
         raise typer.BadParameter("the log keeps the reason, so it must not hold the key.", param_hint="--why")
@@ -49,9 +49,13 @@ def forget(
         typer.confirm(_question(at_destinations), abort=True)
     if at_destinations:
         _need_credentials(deployed, subjects, found)
-    forgotten = Forgetting(key, subjects, environment).go(
-        who=who, why=why, at_destinations=at_destinations, even_if_in_model=even_if_in_model
-    )
+    try:
+        forgotten = Forgetting(key, subjects, environment).go(
+            who=who, why=why, at_destinations=at_destinations, even_if_in_model=even_if_in_model
+        )
+    except Refused as refusal:
+        typer.secho(str(refusal), fg="red", err=True)
+        raise typer.Exit(1) from None
     _show_forgotten(deployed, forgotten, json=json)
     if not all(each.purged and not (at_destinations and each.known.left) for each in forgotten):
         raise typer.Exit(1)
@@ -129,7 +133,7 @@ def _sentences(deployed: "Deployed", each: "Forgotten") -> list[str]:
     said = []
     for outcome in each.deletion.outcomes:
         name = f" ({outcome.destination_id})" if outcome.destination_id else ""
-        said.append(f"the record{name} {'was gone already' if outcome.reason == 'already_gone' else outcome.status}.")
+        said.append(f"the record{name} was {'gone already' if outcome.reason == 'already_gone' else outcome.status}.")
     deleted = any(outcome.status == "deleted" for outcome in each.deletion.outcomes)
     if sync and deleted and (more := deployed.destinations[sync.destination].destination_type.after_deletion):
         said.append(more)
