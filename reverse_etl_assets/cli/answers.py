@@ -70,6 +70,8 @@ class _Facts:
     obstacle: str | None
     """Why the model cannot be looked at."""
     conflicts: Sequence[ConflictEntry] = ()
+    undoes: str | None = None
+    """The run that was put back by the last run that knew the row, if that was an undo."""
 
     @property
     def last(self) -> RowOutcome | None:
@@ -123,7 +125,9 @@ def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _F
         obstacle = f"The model cannot be looked at: {mask.text(str(error), {}, key)}"
     last_run = next(iter(project.journal.history(sync.sync, 1)), None)
     stop = project.journal.stopped(sync.destination, sync.sync)
-    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts)
+    last_by = project.journal.run(found.outcomes[0].run_id) if found.outcomes else None
+    undoes = last_by.undoes if last_by else None
+    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts, undoes)
 
 
 def _masked(found: Why, mask: Mask, key: str) -> Why:
@@ -161,6 +165,8 @@ def _past(facts: _Facts) -> Iterator[str]:
     at = f"{moment(last.answered_at)} (run {last.run_id})"
     said = _said(last)
     match last.status, last.reason:
+        case (Status.CREATED | Status.UPDATED | Status.DELETED, _) if facts.undoes:
+            yield f"What run {facts.undoes} did to it in {where} was put back at {at}: it was {last.status}."
         case (Status.CREATED | Status.UPDATED, _):
             name = f" as {last.destination_id}" if last.destination_id else ""
             yield f"It was {last.status} in {where}{name} at {at}."
@@ -178,6 +184,10 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"{where} could not take it at {at}, at any attempt: {said}"
         case (_, Reason.STOPPED):
             yield f"The run ended before its turn at {at}: {said}"
+        case (_, Reason.EDITED):
+            yield f"Run {facts.undoes} was put back at {at}, but for this row: {said}"
+        case (_, Reason.SAME):
+            yield f"There was nothing to write at {at}: {said}."
         case (_, Reason.ALREADY_EXISTS):
             yield f"It is in {where} already, and this sync only adds records: {said} ({at})."
         case (_, Reason.ALREADY_GONE):

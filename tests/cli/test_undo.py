@@ -95,6 +95,9 @@ def test_what_is_left_alone_is_said_and_is_no_success(office: Office, sandbox: S
     assert "2 of 3 rows were put back: 1 deleted, 1 made again." in result.output
     assert "somebody changed `firstname` (now 'Anne') since" in result.output
     assert names(sandbox) == {ANN: "Anne", BOB: "Bob"}
+    assert f"Run {ran} was put back" in office.answer(ANN, "people_to_crm")
+    assert "but for this row: somebody changed `firstname` (now 'Anne') since" in office.answer(ANN, "people_to_crm")
+    assert f"What run {ran} did to it in crm was put back" in office.answer(BOB, "people_to_crm")
 
 
 def test_personal_data_is_masked_in_the_look(office: Office, sandbox: Sandbox) -> None:
