@@ -182,10 +182,10 @@ def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[
         takes_back, current = current, known[-2] if len(known) > 1 else None
     if current and sync.version <= current.number:
         if problem := _why_not(current, sync, definition):
-            raise StateError(f"sync {sync.sync}: {problem} Nothing was sent.")
+            raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
         return Entry(definition, current.cutover, False, None, takes_back, current)
     if current and (problem := _unclear(current, sync, definition)):
-        raise StateError(f"sync {sync.sync}: {problem} Nothing was sent.")
+        raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
     return Entry(definition, sync.cutover, True, current, takes_back, current)
 
 
@@ -205,7 +205,7 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
     if sync.version < old:
         return (
             f"`version` is {sync.version}, and version {old} was sent since {_said(current)}. A version is never taken"
-            f" back: write `version: {old}`, or begin what the file says now as version {old + 1}, with a `cutover`."
+            f" back: write `version: {old}`, or begin what the file says now as version {old + 1}, with a `cutover`. "
         )
     if changes:
         return (
@@ -215,7 +215,7 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
     if sync.cutover not in (None, current.cutover):
         return (
             f"version {old} was sent since {_said(current)}, so `cutover: {sync.cutover}` begins nothing. Take it out,"
-            f" or raise `version` to {old + 1}."
+            f" or raise `version` to {old + 1}. "
         )
     return None
 
@@ -233,7 +233,7 @@ def _unclear(current: Version, sync: Sync, definition: Definition) -> str | None
     if never and sync.cutover is Cutover.RESEND and current.definition.place == definition.place:
         return (
             f"`cutover: resend` sends rows of version {current.number} again, and `{sync.sync_mode}` never does that."
-            " With `restart` every row counts as added, with `adopt` those whose record is not there."
+            " With `restart` every row counts as added, with `adopt` those whose record is not there. "
         )
     return None
 
