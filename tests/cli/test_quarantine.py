@@ -62,21 +62,18 @@ def test_a_long_list_is_cut_and_says_so(strict: Office) -> None:
     assert len(strict.json("quarantine", "--limit", "0")["rows"]) == 2
 
 
-def test_retry_of_one_row(strict: Office) -> None:
+def test_retry(strict: Office) -> None:
     assert "sends 'NO ADDRESS' once more" in strict.ok("retry", "NO ADDRESS", "--sync", "people_to_crm")
     assert strict.run("retry", EVE[0], "--sync", "people_to_crm").exit_code == 1, "it is free already"
     strict.ok("run", "--all")
     assert strict.json("quarantine")["rows"][0]["times"] == 2
-
-
-def test_retry_of_all_rows(strict: Office) -> None:
     assert "sends 1 row once more" in strict.ok("retry", "--all", "--sync", "people_to_crm")
     assert [row["key"] for row in strict.json("plan", "people_to_crm")["rows"]] == [EVE[0]]
 
 
 @pytest.mark.parametrize("words", [(), (EVE[0], "--all")])
-def test_retry_takes_a_key_or_all(strict: Office, words: tuple[str, ...]) -> None:
-    result = strict.run("retry", *words, "--sync", "people_to_crm")
+def test_retry_takes_a_key_or_all(office: Office, words: tuple[str, ...]) -> None:
+    result = office.run("retry", *words, "--sync", "people_to_crm")
     assert result.exit_code == 2
     assert "give a key, or --all" in result.output
 

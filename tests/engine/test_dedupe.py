@@ -88,8 +88,9 @@ def test_rows_that_tie_are_rejected_all_of_them(shop: Shop, crm: Crm) -> None:
     ]
 
 
-def test_a_preview_says_what_the_run_does(shop: Shop, crm: Crm) -> None:
+def test_a_preview_says_what_the_run_does(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(3))
+    crm = a_crm("hubspot", sandbox)
     again(shop, ANN, "Newer", "2026-02-02")
     again(shop, BOB, "Tied", "2026-01-01")
     sync = crm.sync(on_duplicate_key=LATEST)
