@@ -20,6 +20,9 @@ BENCHMARKS: dict[str, list[Case]] = {
         for rows in (1_000_000, 10_000_000)
         for changed in (400, rows // 100, rows)
     ],
+    "plan_id": [
+        lambda home, changed=changed: plan.identity(home, 1_000_000, changed) for changed in (None, 400, 1_000_000)
+    ],
     "first_sync": [lambda home, rows=rows: sending.first_sync(home, rows) for rows in (100_000, 1_000_000)],
     "delta": [lambda home: sending.delta(home, 1_000_000)],
     "rate": [sending.rate_used],
@@ -27,6 +30,7 @@ BENCHMARKS: dict[str, list[Case]] = {
 }
 AIMS = {
     "plan": "aim: ratio <= 5.5 for 400 and 1 % changed, peak < 1500 MB",
+    "plan_id": "aim: <= 10 % of a first sync's plan",
     "first_sync": f"aim: 60 % of the ceiling of {sending.CEILING:,.0f} rows/s, peak flat and < 300 MB",
     "delta": "aim: exactly 4 write requests",
     "rate": "aim: >= 95 % of the allowed rate, no 429",

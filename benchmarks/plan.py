@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from benchmarks.setting import FIELDS, MODEL, build_model, change, mark_synced, peak_memory
+from benchmarks.setting import FIELDS, MODEL, account, build_model, change, mark_synced, peak_memory
 from reverse_etl_assets import ledger
+from reverse_etl_assets.approvals import identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.plan import make_plan
 from reverse_etl_assets.spec import Sync
@@ -38,6 +39,29 @@ def run(home: Path, rows: int, changed: int) -> dict[str, object]:
         "plan s": round(seconds, 3),
         "ratio": round(seconds / scan, 1),
         "peak MB": round(peak_memory()),
+    }
+
+
+def identity(home: Path, rows: int, changed: int | None) -> dict[str, object]:
+    """What a plan's id costs, by CPU: of a first sync, or of so many changed rows."""
+    warehouse, crm = build_model(home, rows), account("crm", "webhook", {"base_url": "https://crm.example"})
+    if changed is not None:
+        mark_synced(warehouse, SYNC, fold_case=False)
+        change(warehouse, changed, rows)
+    with warehouse.open("bench", write=True, models=True) as con:
+        columns = Columns.of(SYNC, warehouse.column_types(con, MODEL), fold_case=False)
+        ledger.prepare(con, columns)
+        began = time.process_time()
+        plan = make_plan(con, warehouse.relation(MODEL), columns)
+        planned = time.process_time()
+        identify(con, columns, crm, plan)
+        identified = time.process_time()
+    return {
+        "rows": rows,
+        "to send": sum(plan.to_send.values()),
+        "plan ms": round(1000 * (planned - began)),
+        "id ms": round(1000 * (identified - planned)),
+        "of the plan": f"{100 * (identified - planned) / (planned - began):.1f} %",
     }
 
 

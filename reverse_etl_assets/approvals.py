@@ -58,8 +58,8 @@ def identify(
 def _rows_digest(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str) -> str:
     """Of the rows that would go out, in any order: how many there are, and the sum of their hashes.
 
-    DuckDB's hash costs a twentieth of a plan, where SHA-256 took as long as the plan. It takes an empty list for NULL,
-    and may be another in another version of DuckDB; then a plan that waits has to be approved anew.
+    SHA-256 took longer than the plan (docs/adr/0012). DuckDB's hash takes an empty list for NULL, and may be another in
+    another version of DuckDB; then a plan that waits has to be approved anew.
     """
     parts = ["key", "external_id", "destination_id", "kind", "operation", "sent_fields::varchar", "sent"]
     for side in ("before", "after"):
