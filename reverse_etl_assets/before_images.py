@@ -12,10 +12,9 @@ _DIGITS = 15  # of a number in JSON that survive on the way through a double
 
 @dataclass(frozen=True)
 class ImageField:
-    """A field of a row that has the columns `image` (JSON as text) and `source`.
+    """A field of the JSON text in a column.
 
-    `value` is what the image holds, in the field's own type, NULL if it does not fit; `exact` is true if it is the
-    same there.
+    `value` is what it holds, in the field's own type, NULL if it does not fit; `exact` is true if it is the same there.
     """
 
     name: str
@@ -25,18 +24,19 @@ class ImageField:
     exact: str
 
 
-def image_fields(columns: Columns) -> Iterator[ImageField]:
+def image_fields(columns: Columns, image: str, *, ours: str = "true") -> Iterator[ImageField]:
+    """`image` is the column, `ours` is true where its values are as the model has them, and not as they were read."""
     for field, column in zip(columns.sync.mapping, columns.fields, strict=True):
         pointer = literal("/" + field.replace("~", "~0").replace("/", "~1"))
-        text, there = f"(image ->> {pointer})", f"json_type(image, {pointer})"
-        value, exact = _typed(column, text, there, pointer)
+        text, there = f"({image} ->> {pointer})", f"json_type({image}, {pointer})"
+        value, exact = _typed(column, text, there, f"{image} -> {pointer}")
         if columns.sync.mapping[field].transform:  # what was read is a hash, and the model's value is not known
-            value, exact = f"case when source = 'synced' then {value} end", f"source = 'synced' and {exact}"
+            value, exact = f"case when {ours} then {value} end", f"{ours} and {exact}"
         known = f"({there} is not null and ({text} is null or coalesce({exact}, false)))"
         yield ImageField(column.name, column.literal, pointer, f"case when {text} is not null then {value} end", known)
 
 
-def _typed(column: Column, text: str, there: str, pointer: str) -> tuple[str, str]:
+def _typed(column: Column, text: str, there: str, part: str) -> tuple[str, str]:
     """A value that is not NULL, and whether nothing is lost with it."""
     sql_type = column.sql_type
     value = f"try_cast({text} as {sql_type})"
@@ -57,7 +57,7 @@ def _typed(column: Column, text: str, there: str, pointer: str) -> tuple[str, st
         case FieldType.TIME:
             value = f"try_cast(rtrim({text}, 'Z') as {sql_type})"
         case FieldType.JSON:
-            document = f"case when {there} = 'VARCHAR' then try_cast({text} as json) else image -> {pointer} end"
+            document = f"case when {there} = 'VARCHAR' then try_cast({text} as json) else {part} end"
             value = document if sql_type == "JSON" else f"try_cast({document} as {sql_type})"
             return value, f"to_json({value})::varchar = ({document})::varchar"
     return value, f"{value} is not null"

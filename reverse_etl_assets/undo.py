@@ -21,6 +21,7 @@ from reverse_etl_assets.sync import SyncRun, exclusive
 from reverse_etl_assets.undo_plan import plan_undo
 
 _WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"}
+_IN_DOUBT = ("failed_ambiguous", "failed_unanswered")
 _THERE = ("skipped_same", "skipped_already_gone")  # reasons of rows that need no write
 _MANY = 10_000  # undos of one sync
 
@@ -73,8 +74,9 @@ class UndoChanges:
             return
         with contextlib.suppress(ReverseEtlError):  # then it stays stopped, which does no harm
             found = run.journal.run(run.run_id)
-            doubt = found is None or found.status is RunStatus.OPEN or found.counts.get("failed_ambiguous", 0)
-            if found and not doubt and not written(found):
+            if found is None or found.status is RunStatus.OPEN:
+                return
+            if not written(found) and not any(found.counts.get(reason) for reason in _IN_DOUBT):
                 why = f"the undo of run {self._undone} put nothing back"
                 run.journal.resume(self._scope(run), self._who, why)
 
@@ -88,7 +90,7 @@ def planned(
     """The change set of an undo, written to the outbox. Raises StateError if nothing is known of the run any more."""
     undos = [run.run_id for run in journal.history(sync.sync, _MANY, kind=RunKind.UNDO) if run.undoes == undone.run_id]
     columns, plan = plan_undo(con, sync, account, undone.run_id, undos=undos)
-    forgotten = written(undone) - plan.model_rows if undone.status is not RunStatus.OPEN else 0
+    forgotten = written(undone) + plan.more["in_doubt"] - plan.model_rows if undone.status is not RunStatus.OPEN else 0
     if not plan.model_rows:
         at = f"{datetime.fromtimestamp(undone.started_at, UTC):%Y-%m-%d}"
         raise StateError(
@@ -134,7 +136,11 @@ def summary(journal: Journal, report: Report, account: type[HttpDestination[Any,
     if counts.get("from_destination") or counts.get("from_synced"):
         read, ours = counts.get("from_destination", 0), counts.get("from_synced", 0)
         said.append(
-            f"Values to put back: of {read:,} rows what the record held just before the run, of {ours:,} our last write."
+            f"Values put back: of {read:,} rows what the record held just before the run, of {ours:,} our last write."
+        )
+    if counts.get("in_doubt"):
+        said.append(
+            f"{counts['in_doubt']:,} of them were in doubt: the run had sent them, and their answers were lost."
         )
     if counts.get("forgotten"):
         said.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")
@@ -155,7 +161,8 @@ def _why_not(run: Run, sync: Sync, account: Account) -> str | None:
         return f"is no run of the model (kind {run.kind}); what it did is not to be put back."
     if run.status is RunStatus.GUARDED:
         return f"was guarded and sent nothing, so there is nothing to put back: {run.detail}"
-    if run.status is not RunStatus.OPEN and not written(run):
+    in_doubt = any(run.counts.get(reason) for reason in _IN_DOUBT)
+    if run.status is not RunStatus.OPEN and not written(run) and not in_doubt:
         return "wrote nothing, so there is nothing to put back."
     if (run.sync, run.destination) != (sync.sync, account.name):
         return f"is of sync {run.sync} to `{run.destination}`, not of {sync.sync} to `{account.name}`."

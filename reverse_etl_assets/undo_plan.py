@@ -18,6 +18,7 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.warehouses.duckdb import literal
 
 _OUTBOX = "state.outbox"
+_NO_ANSWER = "the run sent it, its answer was lost, and nobody knows what had been there"
 _NO_IMAGE = (
     "what the record held before is not known: it was not read before the run wrote it, and had not been synced before"
 )
@@ -57,9 +58,15 @@ def plan_undo(
         held=0,
         to_send=used,
         removed_known=True,
-        more={f"from_{source}": n for source, n in _count(con, "source", "operation is not null").items() if source},
+        more={**_sources(con), "in_doubt": _count(con, "in_doubt").get(True, 0)},
     )
     return replace(columns, operations=frozenset(used)), plan
+
+
+def _sources(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Where the values come from that are put back."""
+    found = _count(con, "source", "operation is not null and sent is not null")
+    return {f"from_{source}": rows for source, rows in found.items()}
 
 
 def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
@@ -99,7 +106,8 @@ def _refuse_what_cannot_be_done(con: duckdb.DuckDBPyConnection, columns: Columns
 
 
 def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
-    fields = list(image_fields(columns))
+    fields = list(image_fields(columns, "image", ours="source = 'synced'"))
+    doubted = (f"{field.literal}: {field.value}" for field in image_fields(columns, "doubted"))
     external_id = dict(zip(columns.sync.mapping, fields, strict=True)).get(columns.sync.external_id)
     as_written = f"left_there.{external_id.name}::varchar" if external_id else "null"
     as_deleted = f"image ->> {external_id.pointer}" if external_id else "null"
@@ -107,6 +115,7 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
         "outbox": _OUTBOX,
         "settled": ledger.settled("later"),
         "pack_synced": columns.pack("synced"),
+        "pack_doubted": "{" + ", ".join(doubted) + "}",
         "json_left": columns.json("left_there"),
         "keys": columns.keys,
         "key_parts": _key_parts(columns),
@@ -116,6 +125,7 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
         "external_id": f"(case status when 'created' then {as_written} when 'deleted' then {as_deleted} end)",
         "operations": operations,
         "no_image_message": literal(_NO_IMAGE),
+        "no_answer_message": literal(_NO_ANSWER),
     }
 
 
@@ -127,7 +137,7 @@ def _key_parts(columns: Columns) -> list[str]:
     return [rf"replace(replace({parts}[{i}], chr(2), '|'), chr(1), '\')" for i in range(1, len(columns.keys) + 1)]
 
 
-def _count(con: duckdb.DuckDBPyConnection, column: str, where: str = "true") -> dict[str | None, int]:
+def _count(con: duckdb.DuckDBPyConnection, column: str, where: str = "true") -> dict[Any, int]:
     query = f"select {column}, count(*) from {_OUTBOX} where {where} group by all"
     return dict(con.execute(query).fetchall())
 

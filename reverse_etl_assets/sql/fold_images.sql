@@ -1,13 +1,23 @@
--- Before-images of the rows that were overwritten or deleted: as read just before, else as last acknowledged.
+-- Before-images of the rows that were overwritten or deleted, or may have been: as read just before, else as last
+-- acknowledged. A row that may have been made has one without values, if it is known that there was no record.
 insert into state.images
+with sent as (
+    select
+        outbox.*, answers.destination_id as answered_id, answers.status, notes.sent as noted, notes.read as was_read,
+        case when notes.read then notes.before else {{ before_json }} end as image,
+        coalesce(answers.reason in ('ambiguous', 'unanswered'), false) as in_doubt
+    from state.outbox as outbox
+    join answers on answers.number = outbox.rowid
+    left join notes on notes.number = outbox.rowid
+)
 select
-    $run_id, outbox.key, outbox.external_id, coalesce(answers.destination_id, outbox.destination_id), answers.status,
-    coalesce(notes.sent, outbox.sent_fields),
-    case when notes.read then notes.before else {{ before_json }} end,
-    case when notes.read then 'destination' else 'synced' end
-from state.outbox as outbox
-join answers on answers.number = outbox.rowid
-left join notes on notes.number = outbox.rowid
+    $run_id, key, external_id, coalesce(answered_id, destination_id),
+    case when not in_doubt then status when operation = 'delete' then 'deleted' when image is null then 'created'
+    else 'updated' end,
+    coalesce(noted, sent_fields),
+    image,
+    case when was_read then 'destination' else 'synced' end
+from sent
 where
-    answers.status in ('updated', 'deleted')
-    and case when notes.read then notes.before is not null else outbox.before is not null end
+    ((status in ('updated', 'deleted') or in_doubt) and image is not null)
+    or (in_doubt and was_read and operation <> 'delete')

@@ -1,10 +1,23 @@
 -- The change set of an undo: what the run wrote, with what was there before. Rows that somebody else has written since,
--- and rows of which nobody knows what was there, have no operation and say why.
+-- and rows of which nobody knows what was there, have no operation and say why. Rows whose answer was lost are among
+-- them: if the run did not write them after all, their records hold already what is put back.
 create or replace table {{ outbox }} as
 with written as (
-    select key, kind as was, status, destination_id, answered_at
-    from state.outcomes
-    where run_id = $run and status in ('created', 'updated', 'deleted')
+    select
+        outcome.key, outcome.kind as was, outcome.destination_id, outcome.answered_at,
+        case when outcome.status = 'failed' then outcome.fields end as doubted,
+        outcome.status = 'failed' as in_doubt,
+        case when outcome.status = 'failed' then held.status else outcome.status end as status,
+        held.before as image,
+        held.source,
+        held.external_id as image_external_id,
+        held.fields as image_fields,
+        coalesce(held.fields, json_keys(held.before)) as fields
+    from state.outcomes as outcome
+    left join state.images as held on held.run_id = $run and held.key = outcome.key
+    where
+        outcome.run_id = $run
+        and (outcome.status in ('created', 'updated', 'deleted') or outcome.reason in ('ambiguous', 'unanswered'))
 ),
 later as (
     select later.key, arg_max(later.run_id, later.answered_at) as run_id
@@ -16,24 +29,21 @@ later as (
 found as (
     select
         written.*,
-        {{ pack_synced }} as left_there,
-        synced._retl_key is not null as is_synced,
+        {{ pack_synced }} as acknowledged,
+        case when in_doubt then {{ pack_doubted }} else {{ pack_synced }} end as left_there,
+        case when in_doubt then doubted is not null else synced._retl_key is not null end as is_left,
         synced._retl_untold,
         {%- for key in keys %}
         coalesce(synced.{{ key.name }}, try_cast({{ key_parts[loop.index0] }} as {{ key.sql_type }})) as {{ key.name }},
         {%- endfor %}
-        held.before as image,
-        held.source,
-        held.external_id as image_external_id,
-        held.fields as image_fields,
-        coalesce(held.fields, json_keys(held.before)) as fields,
         case
-            when written.status = 'deleted' then synced._retl_key is not null
+            when in_doubt then later.run_id is not null
+            when status = 'deleted' then synced._retl_key is not null
             else synced._retl_run is distinct from $run
         end as is_newer,
-        coalesce(case when synced._retl_run <> $run then synced._retl_run end, later.run_id) as newer_run
+        coalesce(case when not in_doubt and synced._retl_run <> $run then synced._retl_run end, later.run_id)
+            as newer_run
     from written
-    left join state.images as held on held.run_id = $run and held.key = written.key
     left join state.synced as synced on synced._retl_key = written.key
     left join later on later.key = written.key
 ),
@@ -44,10 +54,11 @@ judged as (
         case
             when is_newer and list_contains($undos::varchar[], newer_run) then 'same'
             when is_newer then 'edited'
-            when {{ no_key }} then 'invalid'
+            when {{ no_key }} or status is null then 'invalid'
             when status <> 'created' and image is null then 'invalid'
             when len(unmapped) > 0 then 'invalid'
-            when status = 'updated' and source = 'synced' and image = ({{ json_left }})::varchar then 'same'
+            when status = 'updated' and source = 'synced' and not in_doubt and image = ({{ json_left }})::varchar
+                then 'same'
         end as reason
     from found
 )
@@ -69,20 +80,22 @@ select
     case
         when reason is null then null
         when is_newer and reason = 'same' then 'it was put back already, by run ' || newer_run
-        when is_newer then coalesce('run ' || newer_run || ' has written it since', 'it is not among the synced rows any more')
+        when is_newer
+            then coalesce('run ' || newer_run || ' has written it since', 'it is not among the synced rows any more')
         when reason = 'same' then 'the run wrote the values that were there'
         when {{ no_key }} then 'the columns of its key cannot be told from its key'
+        when status is null then {{ no_answer_message }}
         when image is null then {{ no_image_message }}
         else 'no longer mapped, so not to be put back: ' || list_aggregate(unmapped, 'string_agg', ', ')
     end as message,
     case when status = 'updated' then list_filter([{{ mapped }}], lambda name: list_contains(fields, name)) end
         as changed_fields,
-    case when is_synced then left_there end as before,
+    case when is_left then left_there end as before,
     case when status <> 'created' and image is not null then {
         {%- for field in fields %}
         {{ field.literal }}: case
             when status = 'deleted' or list_contains(fields, {{ field.literal }}) then {{ field.value }}
-            else left_there.{{ field.name }}
+            else acknowledged.{{ field.name }}
         end{% if not loop.last %},{% endif %}
         {%- endfor %}
     } end as after,
@@ -107,5 +120,6 @@ select
         ], lambda name: name is not null)
     )), []) as untold,
     status = 'deleted' or (status = 'updated' and was <> 'added') as stays_synced,
-    source
+    source,
+    in_doubt
 from judged

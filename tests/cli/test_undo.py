@@ -73,7 +73,7 @@ def test_a_run_is_put_back_and_the_sync_is_stopped(office: Office, sandbox: Sand
     assert names(sandbox) == {ANN: "Ann", BOB: "Bob"}
     for words in (
         "3 of 3 rows were put back: 1 set back, 1 deleted, 1 made again.",
-        "Values to put back: of 2 rows what the record held just before the run, of 0 our last write.",
+        "Values put back: of 2 rows what the record held just before the run, of 0 our last write.",
         f"The sync is stopped (sync:people_to_crm) by ada, so that no run sends the same again: run {ran} was undone:"
         " wrong names. `reverse-etl resume --sync people_to_crm` lets it run.",
     ):

@@ -5,10 +5,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal_records import Run, RunStatus
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
@@ -177,32 +178,54 @@ def test_killed_while_planning(shop: Shop, launcher: Launcher, remote: RemoteSan
     assert sent or report.counts["created"] == 50_000
 
 
-@pytest.mark.parametrize("requests", [4, 12])  # of 18
-def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
-    """Whatever runs next brings home what it was told; another undo puts back the rest, and nothing is an edit."""
+def a_mirror(shop: Shop, remote: RemoteSandbox) -> tuple[Sync, bytes]:
+    """A sync that is about to write, make and delete hundreds of records, and the records before."""
     shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(500) r(i)")
     sync = crm_sync(sync_mode="mirror", guards={"max_removed": {}}, verify={"sample": 0})
-    account = crm(remote.url)
-    shop.run(sync, account)
+    shop.run(sync, crm(remote.url))
     before = remote.snapshot("hubspot", "contacts", ids=False)
     shop.sql(
         "update marts.people set email = 'q' || email where name between 'n3' and 'n5'",
         "update marts.people set name = 'x' || name where name < 'n3'",
     )
-    run = shop.run(sync, account)
-    assert min(run.counts[name] for name in ("created", "updated", "deleted")) > 100
+    return sync, before
+
+
+def killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, sync: Sync, requests: int, **options: Any) -> Run:
+    """A run, or an undo, killed after so many requests of about 18."""
     sent = remote.counts()["hubspot"]["calls"]["total"]
-    launcher.start(shop, sync, "crm", remote.url, undoes=run.run_id)
+    launcher.start(shop, sync, "crm", remote.url, **options)
     until(lambda: remote.counts()["hubspot"]["calls"]["total"] >= sent + requests)
     launcher.kill()
-    (killed,) = shop.journal.history(sync.sync, 1)
+    return shop.journal.history(sync.sync, 1)[0]
+
+
+def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
+    """With the rows that were in flight: nobody was told what became of them."""
+    sync, before = a_mirror(shop, remote)
+    run = killed(shop, launcher, remote, sync, 8)
+    assert run.status is RunStatus.OPEN
+    report = undo_run(run.run_id, sync, shop.environment, crm(remote.url), who="ada", why="wrong")
+    assert report.recovered == (run.run_id,)
+    assert (report.status, report.counts["failed"], report.counts.get("skipped_edited", 0)) == (RunStatus.DONE, 0, 0)
+    assert remote.snapshot("hubspot", "contacts", ids=False) == before
+
+
+@pytest.mark.parametrize("requests", [4, 12])
+def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
+    """Whatever runs next brings home what it was told; another undo puts back the rest, and nothing is an edit."""
+    sync, before = a_mirror(shop, remote)
+    account = crm(remote.url)
+    run = shop.run(sync, account)
+    assert min(run.counts[name] for name in ("created", "updated", "deleted")) > 100
+    first = killed(shop, launcher, remote, sync, requests, undoes=run.run_id)
 
     report = shop.run(sync, account)
     assert report.status is RunStatus.GUARDED  # by the stop that the undo left
-    assert report.recovered == (killed.run_id,)
+    assert report.recovered == (first.run_id,)
     undone = shop.journal.undone_by(run.run_id)
     assert undone is not None
-    assert (undone.run_id, undone.status) == (killed.run_id, RunStatus.STOPPED)
+    assert (undone.run_id, undone.status) == (first.run_id, RunStatus.STOPPED)
 
     rest = undo_run(run.run_id, sync, shop.environment, account, who="ada", why="the rest")
     assert (rest.status, rest.counts["failed"], rest.counts.get("skipped_edited", 0)) == (RunStatus.DONE, 0, 0)

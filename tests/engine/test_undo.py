@@ -17,7 +17,7 @@ from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync, Transform
 from reverse_etl_assets.transforms import transform
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.undo import is_whole, undo_run
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 
@@ -59,7 +59,14 @@ def records(crm: Crm) -> bytes:
 
 
 def a_run(shop: Shop, crm: Crm, sync: Sync) -> tuple[bytes, Report]:
-    """The records before a run, and the run: Ann and Cem change, Bob goes, Fay is new, and Gus was there before."""
+    """The records before a run, and the run."""
+    before, run = prepared(shop, crm, sync), shop.run(sync, crm.account)
+    assert written(run) == (3, 1, 1)
+    return before, run
+
+
+def prepared(shop: Shop, crm: Crm, sync: Sync) -> bytes:
+    """The records before a run: Ann and Cem are about to change, Bob to go, Fay to come, and Gus was there before."""
     crm.add(**{crm.key: GUS, crm.name: "Gus", crm.company: "G"})
     shop.build(PEOPLE.format(4))
     assert shop.run(sync, crm.account).counts["created"] == 4
@@ -70,9 +77,7 @@ def a_run(shop: Shop, crm: Crm, sync: Sync) -> tuple[bytes, Report]:
         f"delete from marts.people where email = '{BOB}'",
         *(f"insert into marts.people values ('', '{key}', 'N', '+1', 'C', '2026-01-01')" for key in (FAY, GUS)),
     )
-    run = shop.run(sync, crm.account)
-    assert written(run) == (3, 1, 1)
-    return before, run
+    return before
 
 
 def same_as_synced(shop: Shop, crm: Crm, sync: Sync) -> None:
@@ -113,6 +118,24 @@ def test_a_run_is_undone_to_the_byte_and_comes_again(shop: Shop, crm: Crm) -> No
     assert written(shop.run(sync, crm.account)) == (3, 1, 1)
     assert records(crm) == after
     assert shop.run(sync, crm.account).change_set == 0
+
+
+@pytest.mark.parametrize("fault", ["timeout_after", "drop_before"])
+def test_rows_whose_answers_were_lost_are_put_back_if_they_had_arrived(shop: Shop, salesforce: Crm, fault: str) -> None:
+    crm, sync = salesforce, salesforce.sync()
+    before, ids = prepared(shop, crm, sync), set(crm.records)
+    for method in ("PATCH", "DELETE"):
+        crm.sandbox.fault(fault, vendor="salesforce", method=method, hold_seconds=0)
+    run = shop.run(sync, crm.account)
+    assert (run.counts["failed_ambiguous"], run.written) == (5, 0)
+    assert (records(crm) == before) is (fault == "drop_before")
+    crm.sandbox.faults.clear()
+    report = undo(shop, sync, crm.account, run)
+    assert (records(crm), set(crm.records), is_whole(report)) == (before, ids, True)
+    assert (report.counts["in_doubt"], report.counts["failed"]) == (5, 0)
+    same_as_synced(shop, crm, sync)
+    resume(shop, sync)
+    assert written(shop.run(sync, crm.account)) == (3, 1, 1)
 
 
 def test_by_bulk_jobs(shop: Shop, salesforce: Crm) -> None:
