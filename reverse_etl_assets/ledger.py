@@ -70,10 +70,16 @@ def fit(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     fixed = [*(f"{name} {sql_type}" for name, sql_type in _FIXED.items()), *keys]
     con.execute(f"create table if not exists state.synced ({', '.join(fixed)})")
     present = columns_of_table(con, "state.synced")
-    if list(present.items())[len(fixed) :] != [(unquoted(f.name), f.sql_type) for f in columns.fields]:
+    if not fits(columns, present):
         shown = ", ".join(fitted(columns, present))
         con.execute(f"create or replace table state.synced as select {shown} from state.synced")
         write_facts(con, {"full_compared_at": None})  # rows that were not modified differ, too
+
+
+def fits(columns: Columns, present: Mapping[str, str]) -> bool:
+    """Whether synced rows of these columns have just the fields of the mapping, and their types."""
+    fixed = len(_FIXED) + len(columns.keys)
+    return list(present.items())[fixed:] == [(unquoted(f.name), f.sql_type) for f in columns.fields]
 
 
 def columns_of_table(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

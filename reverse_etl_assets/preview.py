@@ -224,7 +224,10 @@ def _show_rows(
     if not entry.keeps_rows:
         ledger.fit(con, columns)
         return
-    query = cutover.rows_to_follow(columns, entry, rows, ledger.columns_of_table(con, rows), relation)
+    present = ledger.columns_of_table(con, rows)
+    if not ledger.fits(columns, present):
+        ledger.write_facts(con, {"full_compared_at": None})
+    query = cutover.rows_to_follow(columns, entry, rows, present, relation)
     if key is None:
         con.execute(f"create view state.synced as {query}")
     else:

@@ -56,6 +56,7 @@ def test_a_run_does_what_the_preview_says(
             report = shop.run(sync, account)
             assert found.begun == report.begun
             assert found.plan.counts == {name: report.counts[name] for name in found.plan.counts}
+            assert found.plan_id == report.plan_id
             sent = {(row.key, row.kind) for row in (*found.rows, *found.refused)}
             told = {(outcome.key, outcome.kind) for outcome in shop.outcomes(sync, report.run_id)}
             assert sent == told
@@ -89,6 +90,20 @@ def test_recently_modified_rows(shop: Shop, sandbox: Sandbox) -> None:
     shop._clock = lambda: later
     assert [row.key for row in preview(sync, shop.environment, account).rows] == ["e1"]
     assert shop.run(sync, account).counts["changed"] == 1
+
+
+def test_a_column_of_another_type_is_compared_in_every_row(shop: Shop, sandbox: Sandbox) -> None:
+    """Also where only recent rows would be compared otherwise."""
+    rows = "select 'e' || i as id, i::{} as name, timestamp '2024-01-01' + to_days(i::int) as at from range(10) r(i)"
+    sync = sink_sync(change_detection={"last_modified_at": "at"}, mapping={"id": "id", "name": "name", "at": "at"})
+    account = sink(sandbox.url)
+    shop.build(rows.format("int"))
+    shop.run(sync, account)
+    shop.build(rows.format("varchar"))
+    found = preview(sync, shop.environment, account)
+    report = shop.run(sync, account)
+    assert (found.plan_id, found.plan.counts) == (report.plan_id, {n: report.counts[n] for n in found.plan.counts})
+    assert report.counts["changed"] == 10
 
 
 @pytest.mark.parametrize("key", ["B|1", "b|1"])
