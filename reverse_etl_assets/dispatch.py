@@ -42,6 +42,8 @@ STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, Configurati
 """Errors that no later batch would escape."""
 READ_BEFORE_JOB = 10_000
 """Rows of one job where each record is read first: a job must not begin hours after its first record was read."""
+_LONGEST = 2_000
+"""Characters of what was said of a request. They are cut once values are taken out: half a value would stay."""
 _HOPELESS = 25
 """Rows refused one by one, out of batches, with no request accepted yet: then the fault is not the rows'."""
 
@@ -131,12 +133,12 @@ class Dispatcher:
             self.report.stopped, self.report.failed = why, failed
             self._retries.halted.set()
 
-    def _halt_on(self, error: DestinationError | ConfigurationError) -> None:
+    def _halt_on(self, work: Work, error: DestinationError | ConfigurationError) -> None:
         """No later batch would escape the error; a spent budget is no failure, the next day goes on."""
         spent = isinstance(error, BudgetSpent)
         if spent and not self._retries.halted.is_set():
             self.report.unsent = Reason.BUDGET
-        self._halt(str(error), failed=not spent)
+        self._halt(self._said(work, error), failed=not spent)
 
     async def _work(self, feed: Feed) -> None:
         while not self._retries.halted.is_set() and (work := await feed.next()):
@@ -175,7 +177,7 @@ class Dispatcher:
         except Ambiguous as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error)
         except STOPPING as error:
-            self._halt_on(error)
+            self._halt_on(work, error)
         return None
 
     def _lose_hope(self, error: str) -> None:
@@ -244,7 +246,7 @@ class Dispatcher:
             await self.follower.upload(job, batch)
             outcomes = self._checked(batch, await self._guarded(self.follower.results(job, batch)))
         except JobUnreadable as error:  # its intent stays open: the next run collects the results
-            self._halt(str(error), failed=True)
+            self._halt(self._said(work, error), failed=True)
             return None
         except (Ambiguous, ContractViolation) as error:
             await self._settle_all(work, Reason.AMBIGUOUS, error, number)
@@ -293,7 +295,7 @@ class Dispatcher:
             await self._settle_all(work, Reason.UNAVAILABLE, error)
             return []
         except STOPPING as error:
-            self._halt_on(error)
+            self._halt_on(work, error)
             return []
         rows, outcomes = addressed(work, found)
         if outcomes:
@@ -314,7 +316,7 @@ class Dispatcher:
             await self._settle_all(replace(work, rows=new), Reason.UNAVAILABLE, error)
             return [row for row in work.rows if row.note]
         except STOPPING as error:
-            self._halt_on(error)
+            self._halt_on(work, error)
             return []
         verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in new]
         if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
@@ -384,9 +386,9 @@ class Dispatcher:
         said = RowError(self._said(work, error), getattr(error, "code", None), getattr(error, "field", None))
         await self._answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
 
-    def _said(self, work: Work, error: DestinationError) -> str:
+    def _said(self, work: Work, error: DestinationError | ConfigurationError) -> str:
         """A vendor's words about a whole request, without personal data of its rows."""
-        return self._mask.said((row.record for row in work.rows), str(error))
+        return self._mask.said((row.record for row in work.rows), str(error))[:_LONGEST]
 
     async def _answer(self, number: int, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         answers = [

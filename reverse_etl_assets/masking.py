@@ -146,8 +146,11 @@ def written_forms(value: str) -> set[str]:
     """How a value may be written in a message."""
     if value.isascii() and value.isalnum():
         return {value}
-    written = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)}
-    return written | {value.replace("/", "\\/"), quote(value, safe=""), quote(value), quote_plus(value)}
+    written = {value, html.escape(value), quote(value, safe=""), quote(value), quote_plus(value)}
+    for _ in range(2):  # JSON, and JSON as a text in JSON
+        written |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in written for ascii in (True, False)}
+        written |= {text.replace("/", "\\/") for text in written}
+    return written
 
 
 def _found(form: str, text: str) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,22 @@ _logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds
 
 
+class _HostsAlone(logging.Filter):
+    """httpx logs each address, and what follows the host may hold a row's key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_host(each) if isinstance(each, httpx.URL) else each for each in record.args)
+        return True
+
+
+def _host(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}/..."
+
+
+logging.getLogger("httpx").addFilter(_HostsAlone())
+
+
 @dataclass
 class Traffic:
     """Requests made and bytes of their bodies; token requests, lookups and replays count too."""

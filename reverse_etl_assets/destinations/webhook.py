@@ -13,6 +13,8 @@ from reverse_etl_assets.destinations.webhook_security import WebhookAuth, redact
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Target
 
+_MOST, _SHORT = 10_000, 500  # characters of an error's body
+
 
 class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     """Requests from templates; outcomes from the status or from a list in the answer.
@@ -65,7 +67,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         try:
             await self.read(self.client.build_request("GET", self._url(self.options.check_path)))
         except RequestRejected as error:
-            raise CheckFailed([f"GET {self.options.check_path} was refused: {error}"]) from error
+            said = str(error)[:_SHORT]
+            raise CheckFailed([f"GET {self.options.check_path} was refused: {said}"]) from error
 
     def build_request(self, batch: Batch) -> httpx.Request:
         templates = self._templates[batch.operation]
@@ -136,5 +139,5 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         if response.is_redirect:
             # For every row alike, and often to a page to sign in.
             return AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
-        said = redacted(self.connection, response.text)[:500].strip()
+        said = redacted(self.connection, response.text)[:_MOST].strip()
         return error_by_status(response, f"HTTP {status}: {said}" if said else None)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,18 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
+
+
+def _without_values(error: duckdb.Error) -> str:
+    column = re.search(r"when casting from source column (\w+)\s*$", str(error))
+    where = f" of column `{column[1]}`" if column else ""
+    return (
+        f"a value{where} cannot be read ({type(error).__name__}). It is not shown, for it may be personal data: select"
+        " from the model to see it, and mend it there."
+    )
+
+
 def _put_in_place(fresh: Path, old: Path) -> None:
     """On disk when it returns."""
     _flush(fresh)
@@ -98,7 +111,8 @@ class DuckDBWarehouse:
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with the sync's state attached as `state_as` and, if asked for, dbt's file as `warehouse`.
 
-        A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing.
+        A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing, or if what is
+        read cannot be: then without DuckDB's words, for they quote values.
         """
         con = duckdb.connect(":memory:")
         try:
@@ -121,6 +135,8 @@ class DuckDBWarehouse:
                     raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
                 self._attach(con, self.database, "warehouse", "(READ_ONLY)")
             yield con
+        except _QUOTES_VALUES as error:
+            raise StateError(_without_values(error)) from None
         finally:
             con.close()
 
