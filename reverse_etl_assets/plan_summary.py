@@ -56,7 +56,8 @@ def forecast_lines(found: Preview) -> Iterator[str]:
     """What the plan takes of the account, and what of it is left."""
     forecast, room, cost = found.forecast, found.room, found.sync.cost
     if forecast is None or room is None:
-        yield "Without credentials neither the plan's id nor its requests are known."
+        what = "its requests are not" if found.plan_id else "neither the plan's id nor its requests are"
+        yield f"Without credentials {what} known."
         return
     parts = {"to write": forecast.writes, "to read before": forecast.reads, "to verify": forecast.verifies}
     said = ", ".join(f"{number:,} {what}" for what, number in parts.items() if number)
@@ -72,7 +73,7 @@ def forecast_lines(found: Preview) -> Iterator[str]:
 
 def _heading(found: Preview) -> str:
     sync = found.sync
-    plan = f"plan `{found.plan_id}`" if found.plan_id else "its id is not known yet"
+    plan = f"plan `{found.plan_id}`" if found.plan_id else "the plan has no id yet"
     verdict = "goes out" if found.goes_out else "**sends nothing** until it is approved or mended"
     return (
         f"## {_plain(sync.sync)}: {sends(found)}\n\n"

@@ -210,6 +210,8 @@ def _show_approval(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape, moment
 
     if found.plan_id is None:
+        if found.forecast:
+            out.print("[dim]The plan has no id before the records are read.[/]")
         return
     out.print(f"Plan {found.plan_id}.")
     kept = found.waiting

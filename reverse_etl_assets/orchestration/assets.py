@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.journal_records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import find_plan
@@ -119,15 +119,18 @@ def _run(
 
 
 def _approve(context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project) -> str | None:
-    """The one plan that is to be sent, approved now unless it is already. Raises StateError if it does not wait."""
+    """The one plan that is to be sent, approved now unless it is already."""
     if not config.approve:
         return None
     if not config.why:
         raise _failure("say `why` you approve: whoever asks later will want to know.", {}, allow_retries=False)
-    plan = find_plan(project.journal, sync, config.approve)
-    if plan.status is not PlanStatus.APPROVED:
-        who = config.who or f"Dagster run {context.run.run_id[:8]}"
-        plan = project.journal.approve(plan.plan_id, who, config.why)
+    try:
+        plan = find_plan(project.journal, sync, config.approve)
+        if plan.status is not PlanStatus.APPROVED:
+            who = config.who or f"Dagster run {context.run.run_id[:8]}"
+            project.journal.approve(plan.plan_id, who, config.why)
+    except StateError as error:
+        raise _failure(str(error), {}, allow_retries=False) from None
     return plan.plan_id
 
 
