@@ -1,12 +1,13 @@
 """Reads what became of rows: of a run for its report, of a key for whoever asks why."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import duckdb
-import msgspec
 
 from reverse_etl_assets.cutover import LeftRow, destination_of, left_rows
 from reverse_etl_assets.destinations.base import encode_json
@@ -38,11 +39,17 @@ class RowOutcome:
     changed_fields: Sequence[str] | None
     fields: str | None
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The fields. NaN and infinity, for which a row is refused, are words: JSON has none for them."""
+        found = json.loads(self.fields, parse_float=Decimal, parse_constant=str) if self.fields else {}
+        return dict(found)
+
     def masked(self, mask: Mask) -> "RowOutcome":
         """As it may be shown."""
         if not mask.hides:
             return self
-        values = msgspec.json.decode(self.fields) if self.fields else {}
+        values = self.values
         return replace(
             self,
             key=mask.key(self.key),

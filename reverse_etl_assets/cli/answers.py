@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
-
 from reverse_etl_assets import outcomes
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
@@ -141,7 +139,7 @@ def _masked(found: Why, mask: Mask, key: str) -> Why:
 def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
     if facts.last and facts.last.fields:
         never = facts.last.reason == Reason.INVALID or facts.last.status == Status.SKIPPED
-        return msgspec.json.decode(facts.last.fields), "values that were not taken:" if never else "values sent:"
+        return facts.last.values, "values that were not taken:" if never else "values sent:"
     if facts.why.synced:
         values = {name: value for name, value in facts.why.synced.items() if not name.startswith("_retl_")}
         return values, f"values that {facts.sync.destination} has from us:"

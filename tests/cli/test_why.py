@@ -1,5 +1,6 @@
 """`why`: every way a row can have gone, in words."""
 
+import duckdb
 import pytest
 
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -67,6 +68,18 @@ def test_key_in_two_rows(ran: Office) -> None:
     assert "It was not sent" in said
     assert "2 rows of the model share this primary key" in said
     assert "It cannot be sent as it stands in the model now" in said
+
+
+def test_a_value_that_json_has_no_word_for(office: Office) -> None:
+    office.sync("people_to_crm")
+    office.build()
+    with duckdb.connect(str(office.home / "warehouse.duckdb")) as con:
+        con.execute(
+            "create or replace table marts.people as select 'a@b.example' email, 'Ada' name, 'nan'::double city"
+        )
+    office.ok("run", "--all")
+    assert "is not a finite number or time" in office.answer("a@b.example", "people_to_crm")
+    assert "city: NaN" in office.ok("why", "a@b.example")
 
 
 def test_sync_never_ran(office: Office) -> None:
