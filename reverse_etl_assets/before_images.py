@@ -12,40 +12,48 @@ _DIGITS = 15  # of a number in JSON that survive on the way through a double
 
 @dataclass(frozen=True)
 class ImageField:
-    """A field of the JSON text in a column.
-
-    `value` is what it holds, in the field's own type, NULL if it does not fit; `exact` is true if it is the same there.
-    """
+    """A field of an image: its value in its own type, NULL if it does not fit, and whether it is the same there."""
 
     name: str
     literal: str
-    pointer: str
+    text: str
     value: str
     exact: str
 
 
+def unpacked(columns: Columns, image: str) -> str:
+    """The fields of the JSON text in a column, as the two lists `<image>_texts` and `<image>_kinds`.
+
+    JSON is read once a row: each place that reads it takes a megabyte of memory for itself.
+    """
+    pointers = ", ".join(literal("/" + field.replace("~", "~0").replace("/", "~1")) for field in columns.sync.mapping)
+    texts, kinds = f"json_extract_string({image}, [{pointers}])", f"json_type({image}, [{pointers}])"
+    return f"{texts} as {image}_texts, {kinds} as {image}_kinds"
+
+
 def image_fields(columns: Columns, image: str, *, ours: str = "true") -> Iterator[ImageField]:
-    """`image` is the column, `ours` is true where its values are as the model has them, and not as they were read."""
-    for field, column in zip(columns.sync.mapping, columns.fields, strict=True):
-        pointer = literal("/" + field.replace("~", "~0").replace("/", "~1"))
-        text, there = f"({image} ->> {pointer})", f"json_type({image}, {pointer})"
-        value, exact = _typed(column, text, there, f"{image} -> {pointer}")
-        if columns.sync.mapping[field].transform:  # what was read is a hash, and the model's value is not known
+    """The fields of an unpacked image. `ours` is true where its values are as the model has them, and not as they were
+    read."""
+    pairs = zip(columns.sync.mapping.values(), columns.fields, strict=True)
+    for place, (source, column) in enumerate(pairs, 1):
+        text, kind = f"{image}_texts[{place}]", f"{image}_kinds[{place}]"
+        value, exact = _typed(column, text, kind)
+        if source.transform:  # what was read is a hash, and the model's value is not known
             value, exact = f"case when {ours} then {value} end", f"{ours} and {exact}"
-        known = f"({there} is not null and ({text} is null or coalesce({exact}, false)))"
-        yield ImageField(column.name, column.literal, pointer, f"case when {text} is not null then {value} end", known)
+        known = f"({kind} is not null and ({text} is null or coalesce({exact}, false)))"
+        yield ImageField(column.name, column.literal, text, value, known)
 
 
-def _typed(column: Column, text: str, there: str, part: str) -> tuple[str, str]:
-    """A value that is not NULL, and whether nothing is lost with it."""
+def _typed(column: Column, text: str, kind: str) -> tuple[str, str]:
+    """A value, and whether nothing is lost with it if it is not NULL."""
     sql_type = column.sql_type
     value = f"try_cast({text} as {sql_type})"
     match field_type(sql_type):
         case FieldType.TEXT:
-            value = f"case when {there} not in ('OBJECT', 'ARRAY') then {value} end"
+            value = f"case when {kind} not in ('OBJECT', 'ARRAY') then {value} end"
             return value, f"({value})::varchar = {text}"
         case FieldType.INTEGER | FieldType.DECIMAL:
-            return value, f"{_plain(f'{value}::varchar')} = {_plain(text)} and ({there} <> 'DOUBLE' or {_short(text)})"
+            return value, f"{_plain(f'{value}::varchar')} = {_plain(text)} and ({kind} <> 'DOUBLE' or {_short(text)})"
         case FieldType.FLOAT:
             return value, f"{value}::double = try_cast({text} as double)"
         case FieldType.DATE:
@@ -57,7 +65,7 @@ def _typed(column: Column, text: str, there: str, part: str) -> tuple[str, str]:
         case FieldType.TIME:
             value = f"try_cast(rtrim({text}, 'Z') as {sql_type})"
         case FieldType.JSON:
-            document = f"case when {there} = 'VARCHAR' then try_cast({text} as json) else {part} end"
+            document = f"try_cast({text} as json)"  # some keep it as a text
             value = document if sql_type == "JSON" else f"try_cast({document} as {sql_type})"
             return value, f"to_json({value})::varchar = ({document})::varchar"
     return value, f"{value} is not null"

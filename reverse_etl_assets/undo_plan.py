@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from reverse_etl_assets import ledger
-from reverse_etl_assets.before_images import image_fields
+from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
@@ -110,12 +110,13 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
     doubted = (f"{field.literal}: {field.value}" for field in image_fields(columns, "doubted"))
     external_id = dict(zip(columns.sync.mapping, fields, strict=True)).get(columns.sync.external_id)
     as_written = f"left_there.{external_id.name}::varchar" if external_id else "null"
-    as_deleted = f"image ->> {external_id.pointer}" if external_id else "null"
+    as_deleted = external_id.text if external_id else "null"
     return {
         "outbox": _OUTBOX,
         "settled": ledger.settled("later"),
         "pack_synced": columns.pack("synced"),
         "pack_doubted": "{" + ", ".join(doubted) + "}",
+        "unpacked": f"{unpacked(columns, 'image')}, {unpacked(columns, 'doubted')}",
         "json_left": columns.json("left_there"),
         "keys": columns.keys,
         "key_parts": _key_parts(columns),
@@ -132,8 +133,8 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
 def _key_parts(columns: Columns) -> list[str]:
     """The key's columns out of its text, which `Columns.key_text` made."""
     if len(columns.keys) == 1:
-        return ["written.key"]
-    parts = r"string_split(replace(replace(written.key, '\\', chr(1)), '\|', chr(2)), '|')"
+        return ["unpacked.key"]
+    parts = r"string_split(replace(replace(unpacked.key, '\\', chr(1)), '\|', chr(2)), '|')"
     return [rf"replace(replace({parts}[{i}], chr(2), '|'), chr(1), '\')" for i in range(1, len(columns.keys) + 1)]
 
 

@@ -19,6 +19,9 @@ with written as (
         outcome.run_id = $run
         and (outcome.status in ('created', 'updated', 'deleted') or outcome.reason in ('ambiguous', 'unanswered'))
 ),
+unpacked as (
+    select *, {{ unpacked }} from written
+),
 later as (
     select later.key, arg_max(later.run_id, later.answered_at) as run_id
     from state.outcomes as later
@@ -28,7 +31,7 @@ later as (
 ),
 found as (
     select
-        written.*,
+        unpacked.*,
         {{ pack_synced }} as acknowledged,
         case when in_doubt then {{ pack_doubted }} else {{ pack_synced }} end as left_there,
         case when in_doubt then doubted is not null else synced._retl_key is not null end as is_left,
@@ -43,9 +46,9 @@ found as (
         end as is_newer,
         coalesce(case when not in_doubt and synced._retl_run <> $run then synced._retl_run end, later.run_id)
             as newer_run
-    from written
-    left join state.synced as synced on synced._retl_key = written.key
-    left join later on later.key = written.key
+    from unpacked
+    left join state.synced as synced on synced._retl_key = unpacked.key
+    left join later on later.key = unpacked.key
 ),
 judged as (
     select

@@ -491,6 +491,10 @@ def test_runs_that_are_not_to_be_undone(shop: Shop, salesforce: Crm) -> None:
     assert "knows of no run" in refused(shop, crm, run)
     away.rename(state)
 
+    shop.journal.start_run("forgotten", sync.sync, sync.destination, kind=RunKind.FORGET)
+    shop.journal.end_run("forgotten", RunStatus.DONE, counts={"deleted": 1})
+    assert "is no run of the model (kind forget)" in refused(shop, crm, "forgotten")
+
     report = undo(shop, sync, crm.account, run)
     assert f"was undone already, by run {report.run_id}" in refused(shop, crm, run)
     said = refused(shop, crm, report)
