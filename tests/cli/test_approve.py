@@ -182,7 +182,7 @@ class TestMarkdown:
         assert "### 3 of 3 rows" in said
         assert "- 5 requests: 2 to write" in said
         assert f'reverse-etl approve {plan_id(waiting)} --why "..." --run' in said
-        assert f"approve: {plan_id(waiting)}\n" in said
+        assert f'approve: "{plan_id(waiting)}"\n' in said
 
     def test_before_a_run_has_kept_the_plan(self, waiting: Office) -> None:
         waiting.build((ADA[0], "Ada", "Oslo"))
