@@ -27,7 +27,7 @@ dev: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo.serve
 
 test: $(INSTALLED) $(MANIFEST)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

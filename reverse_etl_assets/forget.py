@@ -21,6 +21,7 @@ from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import SyncRun
 from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_assets.versions import history
 from reverse_etl_assets.warehouses.duckdb import quote
 
 
@@ -111,9 +112,7 @@ class Forgetting:
     def _known(self, subject: Subject) -> Known:
         with self._warehouse.open(subject.name) as con:
             trace = Trace(con, self._key)
-            rows = trace.rows
-            left = [row for row in left_rows(con, self._key) if not _is_here(row, subject.sync)] if rows else []
-            found = Known(subject.name, rows, tuple(sorted(trace.runs)), tuple(left))
+            found = Known(subject.name, trace.rows, tuple(sorted(trace.runs)), tuple(_left(con, self._key)))
         if subject.sync is None:
             return found
         try:
@@ -198,6 +197,7 @@ def still_sent(found: Known) -> str | None:
     return None
 
 
-def _is_here(row: LeftRow, sync: Sync | None) -> bool:
-    """Whether a record is where the sync writes now: then a deletion by its key finds it."""
-    return sync is not None and (row.destination, row.object) == (sync.destination, sync.object)
+def _left(con: duckdb.DuckDBPyConnection, key: str) -> list[LeftRow]:
+    """Records of earlier versions, but for those where the last one writes: there a deletion by the key finds them."""
+    places = {version.number: version.definition.place for version in history(con)}
+    return [row for row in left_rows(con, key) if places[row.version] != places[max(places)]]

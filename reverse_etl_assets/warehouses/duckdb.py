@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ _QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputEx
 
 
 def _without_values(error: duckdb.Error) -> str:
-    column = re.search(r"when casting from source column (\w+)\s*$", str(error))
+    column = re.search(r"when casting from source column (\w+)$", str(error), re.MULTILINE)
     where = f" of column `{column[1]}`" if column else ""
     return (
         f"a value{where} cannot be read ({type(error).__name__}). It is not shown, for it may be personal data: select"
@@ -74,6 +74,13 @@ def _put_in_place(fresh: Path, old: Path) -> None:
     _flush(fresh)
     fresh.replace(old)
     _flush(old.parent)
+
+
+def _give_to_owner_of(old: Path, fresh: Path) -> None:
+    """Whoever rewrites a file may be another user than the one who runs syncs."""
+    shutil.copymode(old, fresh)
+    with suppress(PermissionError):
+        os.chown(fresh, old.stat().st_uid, old.stat().st_gid)
 
 
 def _flush(path: Path) -> None:
@@ -147,7 +154,7 @@ class DuckDBWarehouse:
 
         For the holder of the sync's lock. Raises StateError if the state stays locked.
         """
-        state = self.state_file(sync)
+        state = self.state_file(sync).resolve()  # of a link the file itself
         fresh, log = state.with_suffix(".fresh"), state.with_name(f"{state.name}.wal")
         try:
             fresh.unlink(missing_ok=True)
@@ -158,7 +165,7 @@ class DuckDBWarehouse:
                 self._attach(con, fresh, "fresh", "")
                 yield con
                 con.execute("DETACH fresh")
-                shutil.copymode(state, fresh)
+                _give_to_owner_of(state, fresh)
                 _put_in_place(fresh, state)  # while nobody else can open the old one
         finally:
             for left in (fresh, fresh.with_name(f"{fresh.name}.wal")):

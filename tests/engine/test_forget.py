@@ -254,14 +254,25 @@ class TestRefused:
 def test_a_killed_run_is_brought_home_first(told: Shop, crm: Crm, zoe: Zoe) -> None:
     sync = crm.sync()
     told.journal.start_run("killed", sync.sync, crm.account.name)
-    read = Note(0, read=True, before=f'{{"phone": "{zoe.phone}"}}')
-    told.journal.begin_batches("killed", [Intent(1, Operation.UPSERT, [0], [read])])
+    ((number,),) = told.state(sync, f"select rowid from state.outbox where lower(key) = lower('{zoe.email}')")
+    read = Note(number, read=True, before=f'{{"phone": "{zoe.phone}"}}')
+    told.journal.begin_batches("killed", [Intent(1, Operation.UPSERT, [number], [read])])
     with told.warehouse.open(sync.sync, write=True) as con:
         con.execute("update state.facts set value = 'killed' where name = 'outbox_run'")
     forget(told, crm, zoe)
     run = told.journal.run("killed")
     assert run is not None
     assert (run.status, run.counts["failed_ambiguous"], run.counts["skipped"]) == (RunStatus.STOPPED, 1, 3)
+    assert zoe.files(told.home) == set()
+
+
+def test_of_a_link_the_file_itself_is_written_anew(told: Shop, crm: Crm, zoe: Zoe) -> None:
+    file, disk = told.warehouse.state_file(crm.sync().sync), told.home / "other_disk"
+    disk.mkdir()
+    file.rename(disk / file.name)
+    file.symlink_to(disk / file.name)
+    assert forget(told, crm, zoe).purged
+    assert file.is_symlink()
     assert zoe.files(told.home) == set()
 
 
