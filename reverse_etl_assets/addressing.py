@@ -1,6 +1,6 @@
 """Which record a row means, for operations that address records by the destination's own id."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reverse_etl_assets.feed import Work
@@ -8,23 +8,23 @@ from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Operation, Outcome, Reason, RowError
 
 
-def to_look_up(work: Work, limit: int) -> Iterator[list[str]]:
-    """External ids whose records have to be found first, at most `limit` at once."""
-    ids = [row.record.external_id for row in work.rows if _unknown(row)]
-    for start in range(0, len(ids), limit):
-        yield ids[start : start + limit]
+def to_look_up(work: Work) -> list[str]:
+    """External ids whose records have to be found first."""
+    return [row.record.external_id for row in work.rows if _unknown(row)]
 
 
 def addressed(
     work: Work, found: Mapping[str, Sequence[str]]
 ) -> tuple[list[OutboxRow], list[tuple[OutboxRow, Outcome]]]:
-    """Rows with exactly one record each, and the outcome of those that have none or several."""
+    """Rows with one record each, or with none to be made, and the outcome of those that cannot be addressed."""
     rows: list[OutboxRow] = []
     outcomes: list[tuple[OutboxRow, Outcome]] = []
     for row in work.rows:
         ids = found.get(row.record.external_id, ()) if _unknown(row) else (row.record.destination_id,)
         if len(ids) == 1:
             rows.append(replace(row, record=replace(row.record, destination_id=ids[0])))
+        elif not ids and row.operation is Operation.UPSERT:
+            rows.append(replace(row, record=replace(row.record, fields=row.full or row.record.fields), full=None))
         else:
             outcomes.append((row, not_addressable(row, [str(i) for i in ids])))
     return rows, outcomes

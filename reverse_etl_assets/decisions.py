@@ -10,7 +10,7 @@ from typing import Any
 from reverse_etl_assets import ledger, row_history
 from reverse_etl_assets.budget import refusal
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.destinations.base import Account, HttpDestination
+from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Room
@@ -21,7 +21,7 @@ from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 
 
-def columns_of(sync: Sync, destination: type[HttpDestination[Any, Any]], types: Mapping[str, str]) -> Columns:
+def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: Mapping[str, str]) -> Columns:
     """The sync's columns over a built model; keys are compared as the destination compares them."""
     columns = Columns.of(sync, types, fold_case=False)
     capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
@@ -30,7 +30,7 @@ def columns_of(sync: Sync, destination: type[HttpDestination[Any, Any]], types: 
     return Columns.of(sync, types, fold_case=capabilities.fold_case, partial=partial)
 
 
-def reads_back(sync: Sync, destination: type[HttpDestination[Any, Any]]) -> bool:
+def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
     """Whether a run looks at each record before it writes it: for a field rule, or for the values an undo puts back."""
     if sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND) or not hasattr(destination, "read_records"):
         return False

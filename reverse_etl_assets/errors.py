@@ -78,3 +78,7 @@ class BudgetSpent(QuotaExhausted):
 
 class ContractViolation(DestinationError):
     """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""
+
+
+STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
+"""Errors that no later batch would escape."""

@@ -1,6 +1,7 @@
 """Cuts the outbox into batches that a destination takes, and takes back rows that have to be sent again."""
 
 import asyncio
+import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from reverse_etl_assets.records import Operation
 
 # What an envelope, the key and trace ids add to a row's fields, at most, in bytes.
 ENVELOPE = 300
+_NO_LIMIT = sys.maxsize  # of bytes: rows that are only looked up are not sent yet
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,11 @@ Limits = Callable[[Operation], tuple[int, int]]
 class Feed:
     """The next batch for whoever asks. Safe for many tasks of one event loop."""
 
-    def __init__(self, chunks: Iterator[list[OutboxRow]], limits: Limits) -> None:
+    def __init__(self, chunks: Iterator[list[OutboxRow]], limits: Limits, at_once: Callable[[Operation], int]) -> None:
+        """`at_once`: rows that are looked up together, and come back one batch after the other."""
         self._chunks = chunks
         self._limits = limits
+        self._at_once = at_once
         self._rows: deque[OutboxRow] = deque()
         self._again: dict[tuple[Operation, int], deque[OutboxRow]] = defaultdict(deque)
         self._exhausted = False
@@ -62,22 +66,27 @@ class Feed:
     def _returned(self, *, full: bool) -> Work | None:
         for (operation, attempt), rows in self._again.items():
             if rows and (not full or len(rows) >= self._limits(operation)[0]):
-                return Work(operation, self._cut(rows, operation), attempt)
+                return Work(operation, self._cut(rows, operation, *self._limits(operation)), attempt)
         return None
 
     async def _fresh(self) -> Work | None:
-        while not self._exhausted and (not self._rows or len(self._rows) < self._limits(self._rows[0].operation)[0]):
+        while not self._exhausted and (
+            not self._rows or len(self._rows) < self._fresh_limits(self._rows[0].operation)[0]
+        ):
             chunk = await asyncio.to_thread(next, self._chunks, None)
             self._exhausted = chunk is None
             self._rows.extend(chunk or ())
         if not self._rows:
             return None
         operation = self._rows[0].operation
-        return Work(operation, self._cut(self._rows, operation))
+        return Work(operation, self._cut(self._rows, operation, *self._fresh_limits(operation)))
 
-    def _cut(self, waiting: deque[OutboxRow], operation: Operation) -> list[OutboxRow]:
+    def _fresh_limits(self, operation: Operation) -> tuple[int, int]:
+        rows, size = self._limits(operation)
+        return (rows, size) if rows >= self._at_once(operation) else (self._at_once(operation), _NO_LIMIT)
+
+    def _cut(self, waiting: deque[OutboxRow], operation: Operation, most_rows: int, most_bytes: int) -> list[OutboxRow]:
         """As many rows as fit one batch; a row that is too big on its own goes alone."""
-        most_rows, most_bytes = self._limits(operation)
         rows: list[OutboxRow] = []
         size = 0
         while waiting and len(rows) < most_rows and waiting[0].operation is operation:

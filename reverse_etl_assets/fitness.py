@@ -7,14 +7,14 @@ import phonenumbers
 from pydantic import ValidationError
 
 from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec import OPERATIONS, IfNull, Sync, SyncMode, Wins
 from reverse_etl_assets.yaml_source import Location, YamlSource, did_you_mean
 
-DestinationTypes = Mapping[str, type[HttpDestination[Any, Any]]]
+DestinationTypes = Mapping[str, type[BaseDestination[Any, Any]]]
 
 
 def model_problems(source: YamlSource, sync: Sync, model: Model) -> list[str]:
@@ -121,7 +121,7 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     return problems
 
 
-def _reads(destination: type[HttpDestination[Any, Any]]) -> bool:
+def _reads(destination: type[BaseDestination[Any, Any]]) -> bool:
     return hasattr(destination, "read_records")
 
 

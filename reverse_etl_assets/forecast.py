@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import duckdb
-import httpx
 
 from reverse_etl_assets.budget import price
 from reverse_etl_assets.columns import Columns
@@ -60,8 +59,7 @@ class _Reckoner:
         self._con, self._columns, self._outbox = con, columns, outbox
         self._reads_first = reads_back(columns.sync, account.type)
         options = account.type.Options.model_validate(columns.sync.options)
-        nothing_goes_out = httpx.AsyncClient(transport=httpx.AsyncBaseTransport(), trust_env=False)
-        self._destination = account.type(account.connection, columns.target, options, nothing_goes_out)
+        self._destination = account.type.unopened(account.connection, columns.target, options)
 
     def requests(self, operation: Operation, rows: int) -> tuple[int, int]:
         """To write the rows of one operation, and to read before that."""
@@ -87,7 +85,9 @@ class _Reckoner:
         return calls
 
     def _as_job(self, rows: int) -> bool:
-        return isinstance(self._destination, RunsJobs) and rows >= self._destination.job_threshold
+        return isinstance(self._destination, RunsJobs) and (
+            self._destination.job_spans_run or rows >= self._destination.job_threshold
+        )
 
     def _batch_rows(self, operation: Operation, as_job: bool) -> int:
         """How many rows fill a request or a job, by number or by size."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TypeVar
 
-from reverse_etl_assets.destinations.base import JobState, RunsJobs
+from reverse_etl_assets.destinations.base import JobState, Part, RunsJobs
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, QuotaExhausted, RetryLater
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Batch, Outcome
@@ -17,6 +17,10 @@ class JobUnreadable(Ambiguous):
     """The destination has the job and cannot be asked what became of it now; later it can."""
 
 
+class JobUnfinished(JobUnreadable):
+    """The job is still running after all the time that a run waits for it."""
+
+
 class JobFollower:
     """Talks to one destination about its jobs. `longest_pause` is in seconds."""
 
@@ -25,29 +29,39 @@ class JobFollower:
         self._pacer = pacer
         self._longest_pause = longest_pause
         self._attempts = attempts
+        self._done: set[str] = set()
 
-    async def upload(self, job: str, batch: Batch) -> None:
+    async def upload(self, job: str, batch: Batch, part: Part) -> None:
         """Hand the rows over. Raises RetryLater if the job did not take them: then none was processed."""
         await self._pacer.slot()
         try:
-            await self._destination.upload(job, batch)
+            await self._destination.upload(job, batch, part)
         except (RetryLater, Ambiguous) as error:
             if await self._insist(lambda: self._destination.poll(job)) in (JobState.OPEN, JobState.GONE):
                 raise RetryLater(str(error)) from error
 
     async def results(self, job: str, batch: Batch) -> Sequence[Outcome]:
         """Wait for the job's end and collect. Raises Ambiguous if the destination does not know the job any more,
-        RetryLater if it was never handed over."""
+        RetryLater if it was never handed over, JobUnfinished if it takes too long."""
+        if job not in self._done:
+            await self._wait_for(job)
+            self._done.add(job)
+        return await self._insist(lambda: self._destination.collect(job, batch))
+
+    async def _wait_for(self, job: str) -> None:
+        clock, patience = asyncio.get_running_loop().time, self._destination.job_patience
+        began = clock()
         for look in count():
             state = await self._insist(lambda: self._destination.poll(job))
             if state is JobState.DONE:
-                return await self._insist(lambda: self._destination.collect(job, batch))
+                return
             if state is JobState.GONE:
                 raise Ambiguous(f"job {job} is not known to the destination any more")
             if state is JobState.OPEN:
                 raise RetryLater(f"job {job} was never handed over")
+            if patience is not None and clock() - began >= patience:
+                raise JobUnfinished(f"job {job} is still running after {patience:,.0f} s")
             await asyncio.sleep(self._pause(look))
-        raise AssertionError("unreachable")
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer: the rows have been sent, giving up now would lose what became of them."""

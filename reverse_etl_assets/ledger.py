@@ -55,7 +55,9 @@ class OutboxRow:
     row_time: datetime | None = None
     """When the row was changed in the warehouse (UTC), by the sync's `updated_at`."""
     note: Note | None = None
-    """What was read of the record; a row that has one is not read again."""
+    """What was read of the record."""
+    looked_up: bool = False
+    """The record was looked up in this run, and is not again."""
 
 
 def prepare(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:

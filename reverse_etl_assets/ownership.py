@@ -147,7 +147,8 @@ def _decide(rule: Wins, ours_at: datetime | None, theirs_at: datetime | None, *,
 def _in_full(row: OutboxRow, note: Note) -> OutboxRow:
     """There is no record: it is made of all fields, not of the changed ones."""
     fields = row.record.fields if row.full is None else row.full
-    return replace(row, record=replace(row.record, fields=fields), full=None, note=note)
+    record = replace(row.record, fields=fields, destination_id=None)  # one that was known is gone
+    return replace(row, record=record, full=None, note=note)
 
 
 def _said(at: datetime) -> str:

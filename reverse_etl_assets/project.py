@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.loading import load_syncs
@@ -32,7 +32,7 @@ class Project:
 
     dbt_folder: Path
     syncs_folder: Path
-    destinations: Mapping[str, type[HttpDestination[Any, Any]]]
+    destinations: Mapping[str, type[BaseDestination[Any, Any]]]
 
     @cached_property
     def home(self) -> Path:

@@ -107,7 +107,8 @@ class RowError:
 class Outcome:
     """What became of one row.
 
-    `retry` marks a row that the destination asks to be sent again (a lock, a busy server); the engine does so.
+    `retry` marks a row that the destination asks to be sent again (a lock, a busy server); the engine does so, to
+    `destination_id` if the answer named one: the record that stands in the way of a new one.
     `inferred` marks a status that follows from the operation because the destination does not say.
     """
 
@@ -158,9 +159,12 @@ class Quota:
 class Capabilities:
     """What a destination can do, as data; the engine decides by it and by nothing else.
 
-    `idempotent` names the operations that may be sent twice without harm. `needs_id` names those that address a
+    `idempotent` names the operations that may be sent twice without harm, `idempotent_by_id` those that may if every
+    record's id is known: a message can be changed twice, but not posted twice. `needs_id` names those that address a
     record by the destination's own id, so that the engine has to `find` it first if it does not know it.
-    `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited.
+    An upsert among those writes to the record that was found, and makes one if there is none.
+    `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited; for
+    a part of it if `rate_scope` names one: a channel, an endpoint.
     `fold_case` says that the destination takes external ids that differ only in case for one record.
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
@@ -172,12 +176,14 @@ class Capabilities:
     max_rows: int
     max_bytes: int
     requests_per_second: float | None = None
+    rate_scope: str = ""
     concurrency: int = 4
     fold_case: bool = False
     confirms: bool = True
     needs_id: frozenset[Operation] = frozenset()
     partial: frozenset[Operation] = frozenset()
     several_records: frozenset[str] = frozenset()
+    idempotent_by_id: frozenset[Operation] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from reverse_etl_assets.budget import Meter
 from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.destinations.base import Account, HttpDestination, ReadsRecords, RunsJobs
+from reverse_etl_assets.destinations.base import Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_writer import JournalWriter
@@ -20,7 +20,7 @@ from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Current, Operation, Target
 from reverse_etl_assets.retries import Patience, Retries
-from reverse_etl_assets.traffic import Traffic, open_client
+from reverse_etl_assets.traffic import Line, Traffic
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 
@@ -42,7 +42,7 @@ class Session:
         self,
         environment: Environment,
         account: Account,
-        destination: HttpDestination[Any, Any],
+        destination: BaseDestination[Any, Any],
         pacer: Pacer,
         sync: str,
     ) -> None:
@@ -95,7 +95,7 @@ class Session:
         jobs = frozenset(
             operation
             for operation, rows in (to_send or {}).items()
-            if isinstance(reader, RunsJobs) and rows >= reader.job_threshold
+            if isinstance(reader, RunsJobs) and (reader.job_spans_run or rows >= reader.job_threshold)
         )
         return Dispatcher(
             self.destination,
@@ -124,9 +124,11 @@ async def open_session(
     capabilities = account.type.capabilities_for(target, parsed)
     concurrency = account.connection.concurrency or capabilities.concurrency
     meter = Meter(environment.journal, account.name, sync, account.connection.budget)
-    async with open_client(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota) as client:
-        destination = account.type(account.connection, target, parsed, client)
-        pacer = Pacer(environment.journal, account.name, destination.capabilities.requests_per_second)
+    line = Line(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota)
+    async with account.type.open(account.connection, target, parsed, line) as destination:
+        able = destination.capabilities
+        paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
+        pacer = Pacer(environment.journal, paced, able.requests_per_second)
         try:
             yield Session(environment, account, destination, pacer, sync)
         finally:

@@ -23,12 +23,13 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Verified
-from reverse_etl_assets.dispatch import Dispatched
+from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
+from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
@@ -36,6 +37,7 @@ from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
+from reverse_etl_assets.settlement import Dispatched
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync_lock import exclusive as exclusive
 from reverse_etl_assets.traffic import Traffic
@@ -197,12 +199,14 @@ class SyncRun:
     async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
         """Fetch the results of jobs that a killed run had handed over."""
         async with self._session(columns) as session, session.writer(run_id) as writer:
-            dispatcher = session.dispatcher(writer, mask=self.mask)
-            for batch in self.journal.batches(run_id):
-                if batch.job and batch.answered_at is None:
-                    with self.warehouse.open(self.sync.sync) as con:
-                        rows = ledger.rows_by_number(con, columns, batch.rows)
-                    await dispatcher.resume_job(batch.number, batch.job, rows)
+            await self._collect(session.dispatcher(writer, mask=self.mask), run_id, columns)
+
+    async def _collect(self, dispatcher: Dispatcher, run_id: str, columns: Columns) -> None:
+        for batch in self.journal.batches(run_id):
+            if batch.job and batch.answered_at is None:
+                with self.warehouse.open(self.sync.sync) as con:
+                    rows = ledger.rows_by_number(con, columns, batch.rows)
+                await dispatcher.collect(batch.number, batch.job, rows)
 
     # plan and guard
 
@@ -288,7 +292,10 @@ class SyncRun:
 
     async def _send(self, planned: _Planned) -> Dispatched:
         columns, plan = planned.columns, planned.plan
-        async with self._session(columns) as session:
+        async with (
+            self._session(columns) as session,
+            session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer,
+        ):
             if planned.learned is None:
                 await session.check()
                 self._remember_check(columns, session.destination.learned())
@@ -296,20 +303,23 @@ class SyncRun:
                 session.destination.recall(planned.learned)
             with self.warehouse.open(self.sync.sync) as con:
                 rules = self._rules(con, columns, session)
-                async with session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer:
-                    dispatcher = session.dispatcher(
-                        writer,
-                        to_send=plan.to_send,
-                        rules=rules,
-                        in_flight=self.sync.guards.in_flight,
-                        mask=self.mask,
-                        on_progress=lambda statuses: self.on_progress(plan, statuses),
-                    )
-                    rows = ledger.outbox_rows(con, columns, with_base=rules is not None)
-                    try:
-                        return await dispatcher.run(rows)
-                    finally:
-                        await _let_go(rows)
+                dispatcher = session.dispatcher(
+                    writer,
+                    to_send=plan.to_send,
+                    rules=rules,
+                    in_flight=self.sync.guards.in_flight,
+                    mask=self.mask,
+                    on_progress=lambda statuses: self.on_progress(plan, statuses),
+                )
+                rows = ledger.outbox_rows(con, columns, with_base=rules is not None)
+                try:
+                    dispatched = await dispatcher.run(rows)
+                finally:
+                    await _let_go(rows)
+            if dispatcher.spans_run and not dispatched.stopped:
+                with contextlib.suppress(JobUnreadable):  # the next run asks again
+                    await self._collect(dispatcher, self.run_id, columns)
+            return dispatched
 
     def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
         undo = self.changes.kind is RunKind.UNDO and hasattr(self.account.type, "read_records")

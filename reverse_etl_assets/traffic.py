@@ -1,4 +1,4 @@
-"""The HTTP client of a run, and what went over it."""
+"""The way from a run to its destination, and what went over it."""
 
 import logging
 import ssl
@@ -41,9 +41,9 @@ class Traffic:
     waited: float = 0.0
     """Seconds in which at least one request waited for the account's turn."""
 
-    def count(self, request: httpx.Request) -> None:
+    def count(self, size: int) -> None:
         self.calls += 1
-        self.bytes += int(request.headers.get("Content-Length", 0))
+        self.bytes += size
 
 
 class CountsCalls(Protocol):
@@ -54,36 +54,49 @@ class CountsCalls(Protocol):
     def learn(self, quota: Quota) -> None: ...
 
 
-def open_client(
-    traffic: Traffic,
-    *,
-    concurrency: int,
-    meter: CountsCalls | None = None,
-    quota: Callable[[httpx.Response], Quota | None] = lambda response: None,
-    read_timeout: float = READ_TIMEOUT,
-) -> httpx.AsyncClient:
-    """A client that counts, and asks the meter first. `quota` reads the vendor's own counter from an answer.
+class Line:
+    """The way to a destination: it counts every call, and asks the meter before it.
 
-    It does not follow redirects: they would send a body and a token somewhere else.
+    `quota` reads the vendor's own counter from an answer.
     """
 
-    async def before(request: httpx.Request) -> None:
-        if meter:
-            await meter.take()
-        traffic.count(request)
+    def __init__(
+        self,
+        traffic: Traffic,
+        *,
+        concurrency: int,
+        meter: CountsCalls | None = None,
+        quota: Callable[[httpx.Response], Quota | None] = lambda response: None,
+    ) -> None:
+        self._traffic, self._concurrency, self._meter, self._quota = traffic, concurrency, meter, quota
 
-    async def after(response: httpx.Response) -> None:
-        if meter and (told := _told(quota, response)):
-            meter.learn(told)
+    async def call(self, size: int) -> None:
+        """Has to be awaited before each call that does not go over `client`; `size` in bytes."""
+        if self._meter:
+            await self._meter.take()
+        self._traffic.count(size)
 
-    return httpx.AsyncClient(
-        event_hooks={"request": [before], "response": [after]},
-        timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=None),
-        limits=httpx.Limits(max_connections=concurrency + 2, max_keepalive_connections=concurrency + 2),
-        follow_redirects=False,
-        trust_env=False,
-        verify=_certificates(),
-    )
+    def client(self, read_timeout: float = READ_TIMEOUT) -> httpx.AsyncClient:
+        """An HTTP client whose calls count by themselves.
+
+        It does not follow redirects: they would send a body and a token somewhere else.
+        """
+        most = self._concurrency + 2
+        return httpx.AsyncClient(
+            event_hooks={"request": [self._before], "response": [self._after]},
+            timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=None),
+            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+            follow_redirects=False,
+            trust_env=False,
+            verify=_certificates(),
+        )
+
+    async def _before(self, request: httpx.Request) -> None:
+        await self.call(int(request.headers.get("Content-Length", 0)))
+
+    async def _after(self, response: httpx.Response) -> None:
+        if self._meter and (told := _told(self._quota, response)):
+            self._meter.learn(told)
 
 
 @cache

@@ -9,7 +9,7 @@ import duckdb
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.destinations.base import Account, HttpDestination
+from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus
@@ -128,7 +128,7 @@ def is_whole(report: Report) -> bool:
     return report.status is RunStatus.DONE and done >= report.counts.get("model_rows", 0)
 
 
-def summary(journal: Journal, report: Report, account: type[HttpDestination[Any, Any]]) -> list[str]:
+def summary(journal: Journal, report: Report, account: type[BaseDestination[Any, Any]]) -> list[str]:
     """What came of an undo, in sentences."""
     counts, sync = report.counts, report.sync
     ways = ", ".join(f"{counts[name]:,} {word}" for name, word in _WRITTEN.items() if counts.get(name))

@@ -20,7 +20,7 @@ from reverse_etl_assets.journal_usage import Allowance
 from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import FieldType, Operation, Quota, Target
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.traffic import Traffic, open_client
+from reverse_etl_assets.traffic import Line, Traffic
 from tests.destinations.accounts import hubspot, salesforce
 
 DAY = 86_400
@@ -247,7 +247,7 @@ def test_every_request_counts(journal: Journal, meter: Callable[..., Meter], san
 
     async def main() -> None:
         shared = meter()
-        async with open_client(traffic, concurrency=2, meter=shared, quota=Salesforce.quota) as client:
+        async with Line(traffic, concurrency=2, meter=shared, quota=Salesforce.quota).client() as client:
             account = Salesforce(salesforce(sandbox.url), target, Salesforce.Options(), client)
             await account.check()
             sandbox.fault("expire_token", vendor="salesforce", next=1)
@@ -264,7 +264,7 @@ def test_no_request_goes_out_beyond_the_budget(journal: Journal, meter: Callable
 
     async def main() -> None:
         shared = meter(3)
-        async with open_client(traffic, concurrency=2, meter=shared, quota=HubSpot.quota) as client:
+        async with Line(traffic, concurrency=2, meter=shared, quota=HubSpot.quota).client() as client:
             account = HubSpot(hubspot(sandbox.url), target, HubSpot.Options(), client)
             for _ in range(3):
                 await account.check()
@@ -284,7 +284,7 @@ def test_a_counter_that_cannot_be_read_spoils_no_answer(meter: Callable[..., Met
         return Quota(int(response.headers["no-such-header"]), 1)
 
     async def main() -> int:
-        async with open_client(Traffic(), concurrency=2, meter=meter(), quota=quota) as client:
+        async with Line(Traffic(), concurrency=2, meter=meter(), quota=quota).client() as client:
             return (await client.get(f"{sandbox.url}/rest/people")).status_code
 
     assert asyncio.run(main()) < 500

@@ -69,12 +69,13 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
 async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> None:
     """Let the destination compare credentials, object and fields. Raises CheckFailed or another ReverseEtlError."""
     from reverse_etl_assets.budget import Meter
-    from reverse_etl_assets.traffic import Traffic, open_client
+    from reverse_etl_assets.traffic import Line, Traffic
 
     options = account.type.Options.model_validate(sync.options)
     meter = Meter(journal, account.name, sync.sync, account.connection.budget)
-    async with open_client(Traffic(), concurrency=1, meter=meter, quota=account.type.quota) as client:
+    line = Line(Traffic(), concurrency=1, meter=meter, quota=account.type.quota)
+    async with account.type.open(account.connection, columns.target, options, line) as destination:
         try:
-            await account.type(account.connection, columns.target, options, client).check()
+            await destination.check()
         finally:
             await meter.settle()

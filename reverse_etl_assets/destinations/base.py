@@ -2,17 +2,18 @@
 
 The engine needs two methods, `check` and `send`. Further abilities are further protocols that a destination may add.
 Over HTTP an author inherits `HttpDestination` and writes two pure functions and a check; retries, pacing, bisecting
-and bookkeeping are the engine's.
+and bookkeeping are the engine's. What is not reached over HTTP inherits `BaseDestination`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import httpx
 import msgspec
@@ -26,6 +27,7 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
+from reverse_etl_assets.traffic import Line
 
 
 class Destination(Protocol):
@@ -87,6 +89,16 @@ class JobState(StrEnum):
     GONE = "gone"  # the destination does not know it any more
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a job a batch is."""
+
+    number: int = 1
+    """Counted from 1."""
+    last: bool = True
+    """The job starts once it has this part."""
+
+
 @runtime_checkable
 class RunsJobs(Protocol):
     """Takes large change sets as asynchronous jobs. The engine keeps the job's id and polls, also after a crash."""
@@ -94,18 +106,27 @@ class RunsJobs(Protocol):
     job_threshold: int
     """From how many rows of one operation a job is used."""
     job_max_rows: int
+    """Of a job, or of a part of one that spans the run."""
     job_max_bytes: int
+    job_opens_loaded: bool
+    """`open_job` hands the rows over as well, and `upload` is not called: the vendor tells the id only then."""
+    job_spans_run: bool
+    """One job takes all batches of a run, whatever their operation, as parts that come one after the other; nothing of
+    it shows at the destination before the last one came. `job_threshold` does not count then."""
+    job_patience: float | None
+    """Seconds that a run waits for a job that is still running; then the next run of the sync collects its results.
+    None waits as long as it takes."""
 
     async def open_job(self, batch: Batch) -> str:
-        """Create an empty job and return its id. Nothing is processed yet."""
+        """Create an empty job and return its id. Nothing is processed yet, unless `job_opens_loaded`."""
 
-    async def upload(self, job_id: str, batch: Batch) -> None:
-        """Hand the rows over and let the job start."""
+    async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
+        """Hand the rows over; with the last part let the job start."""
 
     async def poll(self, job_id: str) -> JobState: ...
 
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
-        """One outcome for each row that the job's results name."""
+        """One outcome for each row that the job's results name; with `job_spans_run` of the batch's rows alone."""
 
 
 class Budget(BaseModel):
@@ -153,31 +174,41 @@ C = TypeVar("C", bound=ConnectionSettings)
 O = TypeVar("O", bound=SyncOptions)
 
 
-class HttpDestination(ABC, Generic[C, O]):
-    """A destination over HTTP. Subclasses name their `Connection` and `Options` models.
+class BaseDestination(ABC, Generic[C, O]):
+    """What every destination is, however it is reached. Subclasses name their `Connection` and `Options` models.
 
-    An instance serves one sync; the client it is given is opened, counted and closed by the engine.
+    An instance serves one sync and one run; `open` makes it.
     """
 
     Connection: ClassVar[type[ConnectionSettings]]
     Options: ClassVar[type[SyncOptions]] = SyncOptions
+    kind: ClassVar[str] = ""
+    """The kind that Dagster shows with the asset, with an icon where it knows the name."""
+    describes: ClassVar[bool] = False
+    """`check` reads the object's fields from the destination and compares them with the mapping."""
     after_deletion: ClassVar[str] = ""
     """A sentence on what the vendor keeps of a record that was deleted."""
 
-    def __init__(self, connection: C, target: Target, options: O, client: httpx.AsyncClient) -> None:
+    def __init__(self, connection: C, target: Target, options: O) -> None:
         self.connection = connection
         self.target = target
         self.options = options
-        self.client = client
-        client.base_url = httpx.URL(connection.base_url)
-        if auth := self.auth():
-            client.auth = auth
         capabilities = self.capabilities_for(target, options)
         self.capabilities = replace(
             capabilities,
             requests_per_second=connection.requests_per_second or capabilities.requests_per_second,
             concurrency=connection.concurrency or capabilities.concurrency,
         )
+
+    @classmethod
+    @abstractmethod
+    def open(cls, connection: C, target: Target, options: O, line: Line) -> AbstractAsyncContextManager[Self]:
+        """The destination, ready for calls. Every call to it goes over the line, or is counted with `line.call`."""
+
+    @classmethod
+    @abstractmethod
+    def unopened(cls, connection: C, target: Target, options: O) -> Self:
+        """The destination to be asked for its limits alone; it has no way to the outside."""
 
     @classmethod
     @abstractmethod
@@ -189,13 +220,18 @@ class HttpDestination(ABC, Generic[C, O]):
         """Where a person sees the object in the destination's own interface, if there is such a page."""
         return None
 
-    def auth(self) -> httpx.Auth | None:
-        """How requests are signed. An `httpx.Auth` flow may refresh an expired token and replay once."""
+    @classmethod
+    def record_link(cls, base_url: str, target: Target, destination_id: str) -> str | None:
+        """Where a person sees one record in the destination's own interface, if there is such a page."""
         return None
 
     @abstractmethod
     async def check(self) -> None:
         """Verify credentials, object, key field and fields. Raises CheckFailed with every problem found."""
+
+    @abstractmethod
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        """Send one request, or raise a DestinationError. Outcomes carry our keys, in any order."""
 
     @classmethod
     def quota(cls, response: httpx.Response) -> Quota | None:
@@ -208,6 +244,32 @@ class HttpDestination(ABC, Generic[C, O]):
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         """What an earlier check of the same target learned, before the first `send`."""
+
+
+class HttpDestination(BaseDestination[C, O]):
+    """A destination over HTTP. The client that an instance is given is opened, counted and closed by the engine."""
+
+    def __init__(self, connection: C, target: Target, options: O, client: httpx.AsyncClient) -> None:
+        super().__init__(connection, target, options)
+        self.client = client
+        client.base_url = httpx.URL(connection.base_url)
+        if auth := self.auth():
+            client.auth = auth
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, connection: C, target: Target, options: O, line: Line) -> AsyncIterator[Self]:
+        async with line.client() as client:
+            yield cls(connection, target, options, client)
+
+    @classmethod
+    def unopened(cls, connection: C, target: Target, options: O) -> Self:
+        nothing_goes_out = httpx.AsyncClient(transport=httpx.AsyncBaseTransport(), trust_env=False)
+        return cls(connection, target, options, nothing_goes_out)
+
+    def auth(self) -> httpx.Auth | None:
+        """How requests are signed. An `httpx.Auth` flow may refresh an expired token and replay once."""
+        return None
 
     @abstractmethod
     def build_request(self, batch: Batch) -> httpx.Request:
@@ -257,7 +319,7 @@ class Account:
     """A destination as the code location names it: its type, and where and how to sign in."""
 
     name: str
-    type: type[HttpDestination[Any, Any]]
+    type: type[BaseDestination[Any, Any]]
     connection: Any
 
 

@@ -84,6 +84,7 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
 
     Connection = HubSpotConnection
     Options = HubSpotOptions
+    describes = True
     after_deletion = (
         "HubSpot keeps an archived record, and can restore it for 90 days. Deleting it for good, as the GDPR asks, is"
         " another call, which is not made: do it in HubSpot."

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 
 GROUP = "reverse_etl.destinations"
@@ -17,11 +17,11 @@ def destination_types() -> dict[str, Any]:
 
 
 @cache
-def destination_type(name: str) -> type[HttpDestination[Any, Any]]:
+def destination_type(name: str) -> type[BaseDestination[Any, Any]]:
     """The class registered under `name`. Raises ConfigurationError naming the known ones."""
     point = destination_types().get(name)
     if point is None:
         known = ", ".join(sorted(destination_types())) or "none"
         raise ConfigurationError(f"No destination type {name!r} is installed; installed are: {known}.")
-    loaded: type[HttpDestination[Any, Any]] = point.load()
+    loaded: type[BaseDestination[Any, Any]] = point.load()
     return loaded

@@ -10,7 +10,7 @@ import httpx
 
 from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_parents, salesforce_soql
 from reverse_etl_assets.destinations.auth import ClientCredentials
-from reverse_etl_assets.destinations.base import HttpDestination, JobState, decode_json, encode_json
+from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
 from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, quota, request_error
 from reverse_etl_assets.destinations.salesforce_options import SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce_reading import Reading
@@ -67,11 +67,16 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     Connection = SalesforceConnection
     Options = SalesforceOptions
+    kind = "salesforce"
+    describes = True
     after_deletion = "Salesforce keeps a deleted record in its Recycle Bin for 15 days: empty it there."
 
     find_limit = 200
     read_limit = 200
     job_max_rows = 100_000
+    job_opens_loaded = False
+    job_spans_run = False
+    job_patience = None
     job_max_bytes = JOB_BYTES
 
     def __init__(
@@ -268,7 +273,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         answer = decode_json(await self.exchange(self._job_request("POST", "", job)))
         return str(answer["id"])
 
-    async def upload(self, job_id: str, batch: Batch) -> None:
+    async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
         body = salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents)
         headers = {"Content-Type": "text/csv; charset=UTF-8"}
         path = f"{self._root}/jobs/ingest/{job_id}/batches"

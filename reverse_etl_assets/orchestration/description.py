@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.records import FieldType, Target
 from reverse_etl_assets.spec import MappedField, Sync, SyncMode
 
@@ -28,9 +28,9 @@ _MODES: Mapping[SyncMode, str] = {
 }
 
 
-def kinds(destination: type[HttpDestination[Any, Any]]) -> set[str]:
+def kinds(destination: type[BaseDestination[Any, Any]]) -> set[str]:
     """`reverse_etl`, and the destination's type where Dagster has an icon for it."""
-    return {"reverse_etl", *({destination.__name__.lower()} & _ICONS)}
+    return {"reverse_etl", *({destination.kind} & _ICONS)}
 
 
 def description(sync: Sync) -> str:

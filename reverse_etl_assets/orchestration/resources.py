@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
-from reverse_etl_assets.destinations.base import Account, Budget, HttpDestination
+from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.webhook import Webhook
@@ -33,7 +33,7 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    destination_type: ClassVar[type[HttpDestination[Any, Any]]]
+    destination_type: ClassVar[type[BaseDestination[Any, Any]]]
 
     base_url: str
     requests_per_second: float | None = None

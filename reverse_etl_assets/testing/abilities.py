@@ -8,7 +8,7 @@ fields, `JobContract` for those that run jobs; `reading.ReadBackContract` is for
 from dataclasses import replace
 from typing import Any
 
-from reverse_etl_assets.destinations.base import FindsRecords, JobState, RunsJobs
+from reverse_etl_assets.destinations.base import FindsRecords, JobState, Part, RunsJobs
 from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status
 from reverse_etl_assets.testing.builders import batch
@@ -130,7 +130,7 @@ class JobContract(Harness):
         sent = batch(UPSERT, *rows)
         job = await runner.open_job(sent)
         assert await runner.poll(job) is JobState.OPEN
-        await runner.upload(job, sent)
+        await runner.upload(job, sent, Part())
         outcomes = {outcome.key: outcome for outcome in await self._finished(runner, job, sent)}
         assert outcomes[rows[4].key].reason is Reason.REJECTED
         assert outcomes[rows[0].key].status is Status.UPDATED
@@ -146,7 +146,7 @@ class JobContract(Harness):
         await session.deliver(UPSERT, *self.records(5))
         sent = batch(UPSERT, *rows)
         job = await runner.open_job(sent)
-        await runner.upload(job, sent)
+        await runner.upload(job, sent, Part())
         assert {outcome.status for outcome in await self._finished(runner, job, sent)} == {Status.UPDATED}
         assert [self.held(server, row, self.text_field) or None for row in rows] == [text or None for text in texts]
 

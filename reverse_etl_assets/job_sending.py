@@ -1,0 +1,129 @@
+"""Sends rows as asynchronous jobs, whose ids stand in the journal: a rerun collects, and does not send again."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from reverse_etl_assets.destinations.base import Part, RunsJobs
+from reverse_etl_assets.errors import (
+    STOPPING,
+    Ambiguous,
+    ConfigurationError,
+    ContractViolation,
+    DestinationError,
+    RetryLater,
+)
+from reverse_etl_assets.feed import Work
+from reverse_etl_assets.job_follower import JobFollower, JobUnfinished, JobUnreadable
+from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.records import Batch, Reason
+from reverse_etl_assets.retries import Retries
+from reverse_etl_assets.settlement import Settlement
+
+
+class JobSender:
+    """One run's jobs at a destination that takes them."""
+
+    def __init__(
+        self, destination: RunsJobs, writer: JournalWriter, follower: JobFollower, settlement: Settlement
+    ) -> None:
+        self._destination, self._writer = destination, writer
+        self._follower, self._settlement = follower, settlement
+
+    async def send(self, work: Work, batch: Batch, last: bool) -> Work | None:
+        """One job for one batch, to its end. Returns the rows that the destination wants to see again."""
+        number = await self._settlement.begin(work)
+        try:
+            job = await self._settlement.guarded(self._destination.open_job(batch))
+        except Ambiguous as error:
+            if not self._destination.job_opens_loaded:  # an empty job at worst
+                await self._settlement.not_sent(number)
+                raise RetryLater(str(error)) from error
+            if not last and self._settlement.repeatable(work.operation, work.rows):
+                raise  # the intent stays open: until it is sent again, nobody knows
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
+            return None
+        except (DestinationError, ConfigurationError):
+            await self._settlement.not_sent(number)
+            raise
+        await self._writer.set_job(number, job)
+        return await self._follow(work, batch, number, job, last)
+
+    async def _follow(self, work: Work, batch: Batch, number: int, job: str, last: bool) -> Work | None:
+        try:
+            if not self._destination.job_opens_loaded:
+                await self._follower.upload(job, batch, Part())
+            answered = await self._settlement.guarded(self._follower.results(job, batch))
+            outcomes = self._settlement.checked(batch, answered)
+        except JobUnfinished:  # its intent stays open: the next run collects the results
+            return None
+        except JobUnreadable as error:
+            self._settlement.halt_on(work, error)
+            return None
+        except (Ambiguous, ContractViolation) as error:
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
+            if isinstance(error, ContractViolation):
+                raise
+            return None
+        except (DestinationError, ConfigurationError):
+            await self._settlement.not_sent(number)
+            raise
+        return await self._settlement.record(work, number, outcomes, last)
+
+    async def collect(self, work: Work, batch: Batch, number: int, job: str) -> None:
+        """Bring home what became of rows that were handed over before, perhaps by a run that was killed.
+
+        Raises JobUnreadable, and leaves the job for a later run, if the destination cannot tell now.
+        """
+        try:
+            answered = await self._settlement.guarded(self._follower.results(job, batch))
+            outcomes = self._settlement.checked(batch, answered)
+        except RetryLater:  # never handed over, so never processed
+            await self._settlement.not_sent(number)
+            return
+        except JobUnreadable:
+            raise
+        except Ambiguous as error:
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
+            return
+        await self._settlement.record(work, number, outcomes, last=True)
+
+    async def send_parts(self, parts: AsyncIterator[tuple[Work, Batch]], retries: Retries) -> None:
+        """One job for all batches of the run. Its results are collected once all of it is handed over.
+
+        Whatever ends this before the last part leaves the destination as it was, and every row unsent.
+        """
+        begun: list[int] = []
+        handed_over = False
+        part = await anext(parts, None)
+        first = part
+        try:
+            job = ""
+            while part:
+                work, batch = part
+                following = await anext(parts, None)
+                begun.append(await self._settlement.begin(work))
+                job = job or await retries.call(lambda last: self._open(first))
+                await self._writer.set_job(begun[-1], job)
+                place = Part(len(begun), following is None)
+                handed_over = place.last  # from here on nobody knows without asking
+                await retries.call(partial(self._upload, job, batch, place))
+                part = following
+        except JobUnreadable as error:
+            self._settlement.halt_on(work, error)
+        except (*STOPPING, DestinationError) as error:
+            handed_over = handed_over and isinstance(error, Ambiguous)
+            self._settlement.halt_on(work, error)
+        finally:
+            if not handed_over:
+                for number in begun:
+                    await self._settlement.not_sent(number)
+
+    async def _open(self, part: tuple[Work, Batch] | None) -> str:
+        assert part is not None  # noqa: S101 - there is a first one
+        try:
+            return await self._settlement.guarded(self._destination.open_job(part[1]))
+        except Ambiguous as error:  # an empty job at worst
+            raise RetryLater(str(error)) from error
+
+    async def _upload(self, job: str, batch: Batch, place: Part, last: bool) -> None:
+        await self._settlement.guarded(self._follower.upload(job, batch, place))

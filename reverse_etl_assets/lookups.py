@@ -1,0 +1,97 @@
+"""What is looked up at the destination before rows are written: their records' ids, or the records themselves."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from reverse_etl_assets.addressing import addressed, to_look_up
+from reverse_etl_assets.destinations.base import Destination, FindsRecords, ReadsRecords
+from reverse_etl_assets.errors import STOPPING, Ambiguous, RequestRejected, RetryLater
+from reverse_etl_assets.feed import Work
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.ownership import FieldRules
+from reverse_etl_assets.records import Operation, Reason
+from reverse_etl_assets.retries import Retries
+from reverse_etl_assets.settlement import Settlement
+
+T = TypeVar("T")
+
+
+class Lookups:
+    """One run's. Rows that need no write, or whose record nobody can tell, get their outcome here."""
+
+    def __init__(
+        self, destination: Destination, rules: FieldRules | None, retries: Retries, settlement: Settlement
+    ) -> None:
+        self._destination, self._rules = destination, rules
+        self._retries, self._settlement = retries, settlement
+
+    def at_once(self, operation: Operation) -> int:
+        """Rows that are looked up in one request; 1 if those of the operation are not."""
+        if self._reads(operation) and isinstance(self._destination, ReadsRecords):
+            return self._destination.read_limit
+        if operation in self._destination.capabilities.needs_id and isinstance(self._destination, FindsRecords):
+            return self._destination.find_limit
+        return 1
+
+    def _reads(self, operation: Operation) -> bool:
+        return self._rules is not None and operation is not Operation.INSERT
+
+    async def looked_up(self, work: Work) -> list[OutboxRow]:
+        """The rows that go out, each with what is known of its record. What was looked up once is not again."""
+        reads, finds = self._reads(work.operation), work.operation in self._destination.capabilities.needs_id
+        new = replace(work, rows=[row for row in work.rows if not row.looked_up])
+        if not new.rows or not (reads or finds):
+            return work.rows
+        rows = await self._judged(new, self._rules) if reads and self._rules else await self._located(new)
+        known = [row for row in work.rows if row.looked_up]
+        return known + [replace(row, looked_up=True) for row in rows]
+
+    async def _located(self, work: Work) -> list[OutboxRow]:
+        """Rows with the destination's own ids; those without exactly one record get their outcome here."""
+        assert isinstance(self._destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
+        keys = to_look_up(work)
+        found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
+        if found is None:
+            return []
+        rows, outcomes = addressed(work, found)
+        if outcomes:
+            number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]))
+            await self._settlement.answer(number, outcomes)
+        return rows
+
+    async def _judged(self, work: Work, rules: FieldRules) -> list[OutboxRow]:
+        """Rows to which the field rules were applied, each against its record; some need no write."""
+        assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - only then are there rules
+        keys = [row.record.external_id for row in work.rows]
+        found = await self._ask(work, keys, self._destination.read_limit, self._destination.read_records)
+        if found is None:
+            return []
+        verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in work.rows]
+        if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
+            number = await self._settlement.begin(replace(work, rows=[row for row, _ in settled]))
+            await self._settlement.answer(number, settled)
+        return [verdict.row for verdict in verdicts if not verdict.outcome]
+
+    async def _ask(
+        self, work: Work, keys: Sequence[str], limit: int, call: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]
+    ) -> dict[str, T] | None:
+        """Answers for all keys, however many; None once the rows are settled because there is no answer."""
+        found: dict[str, T] = {}
+        try:
+            for start in range(0, len(keys), limit):
+                asked = keys[start : start + limit]
+                found.update(await self._retries.call(partial(self._once, call, asked)))
+        except (RetryLater, RequestRejected, Ambiguous) as error:
+            await self._settlement.settle_all(work, Reason.UNAVAILABLE, error)
+            return None
+        except STOPPING as error:
+            self._settlement.halt_on(work, error)
+            return None
+        return found
+
+    async def _once(
+        self, call: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]], keys: Sequence[str], last: bool
+    ) -> Mapping[str, T]:
+        return await self._settlement.guarded(call(keys))

@@ -1,0 +1,187 @@
+"""Every row ends with one outcome in the journal: what was answered, or why nothing was."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from reverse_etl_assets.destinations.base import Destination
+from reverse_etl_assets.errors import (
+    BudgetSpent,
+    CheckFailed,
+    ConfigurationError,
+    ContractViolation,
+    DestinationError,
+    StateError,
+)
+from reverse_etl_assets.failure_window import FailureWindow
+from reverse_etl_assets.feed import Work
+from reverse_etl_assets.journal_records import Answer
+from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.policies import InFlight
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowError, Status
+
+T = TypeVar("T")
+
+_LONGEST = 2_000
+"""Characters of what was said of a request. They are cut once values are taken out: half a value would stay."""
+
+
+@dataclass
+class Dispatched:
+    """What the dispatcher has to say at the end; the outcomes themselves stand in the journal."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    stopped: str | None = None
+    """Why rows were left unsent, if any were."""
+    failed: bool = False
+    """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
+    unsent: Reason = Reason.STOPPED
+    """Why rows were left unsent, as their outcome says it."""
+    window: FailureWindow | None = None
+    """How many of the latest rows failed; if the run is guarded in flight."""
+
+
+class Settlement:
+    """The outcomes of one run, on their way into the journal. `halted` is set once nothing more may be sent."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        writer: JournalWriter,
+        halted: asyncio.Event,
+        *,
+        in_flight: InFlight | None,
+        mask: Mask,
+        on_progress: Callable[[Mapping[str, int]], None],
+    ) -> None:
+        self.report = Dispatched(window=FailureWindow(in_flight) if in_flight else None)
+        self.accepted = False
+        """A request was accepted, whatever it said of its rows."""
+        self._name, self._capabilities = type(destination).__name__, destination.capabilities
+        self._writer, self._halted = writer, halted
+        self._mask, self._on_progress = mask, on_progress
+
+    # The run's end before its time
+
+    def halt(self, why: str, *, failed: bool = False) -> None:
+        if not self._halted.is_set():
+            self.report.stopped, self.report.failed = why, failed
+            self._halted.set()
+
+    def halt_on(self, work: Work, error: DestinationError | ConfigurationError) -> None:
+        """No later batch would escape the error; a spent budget is no failure, the next day goes on."""
+        spent = isinstance(error, BudgetSpent)
+        if spent and not self._halted.is_set():
+            self.report.unsent = Reason.BUDGET
+        self.halt(self.said(work, error), failed=not spent)
+
+    # What the destination did
+
+    async def guarded(self, call: Awaitable[T]) -> T:
+        """An error that a destination must not raise is a broken contract, not the end of the process."""
+        try:
+            return await call
+        except (DestinationError, CheckFailed, ConfigurationError, StateError, asyncio.CancelledError):
+            raise  # a StateError: the journal did not count the call
+        except Exception as error:
+            raise ContractViolation(f"{self._name} failed with {type(error).__name__}") from error
+
+    def checked(self, batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+        """Outcomes by key. Raises ContractViolation for a key that was not sent or that has two outcomes."""
+        keys = {record.key for record in batch.records}
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        if len(by_key) != len(outcomes) or not by_key.keys() <= keys:
+            raise ContractViolation(f"{self._name} gave outcomes for rows that were not sent, or two for one row")
+        return by_key
+
+    def repeatable(self, operation: Operation, rows: Sequence[OutboxRow]) -> bool:
+        """Whether the rows may be sent twice without harm."""
+        able = self._capabilities
+        by_id = operation in able.idempotent_by_id and all(row.record.destination_id for row in rows)
+        return operation in able.idempotent or by_id
+
+    # Into the journal
+
+    async def begin(self, work: Work) -> int:
+        notes = [row.note for row in work.rows if row.note]
+        return await self._writer.begin(work.operation, [row.number for row in work.rows], notes)
+
+    async def record(self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool) -> Work | None:
+        """Journal what is final. Returns the rows that the destination asks for again."""
+        self.accepted = True
+        final: list[tuple[OutboxRow, Outcome]] = []
+        again: list[OutboxRow] = []
+        for row in work.rows:
+            outcome = outcomes.get(row.record.key) or self._unanswered(row, work.operation)
+            if next_try := _again(row, work.operation, outcome, last):
+                again.append(next_try)
+            else:
+                final.append((row, outcome.given_up()))
+        await self.answer(number, final)
+        return Work(work.operation, again, work.attempt + 1) if again else None
+
+    def _unanswered(self, row: OutboxRow, operation: Operation) -> Outcome:
+        reason = Reason.UNANSWERED if self.repeatable(operation, [row]) else Reason.AMBIGUOUS
+        message = RowError("the destination's answer does not name this row")
+        return Outcome(row.record.key, Status.FAILED, reason, message)
+
+    async def settle_all(
+        self, work: Work, reason: Reason, error: DestinationError | ConfigurationError, number: int | None = None
+    ) -> None:
+        """The same failure for every row of a batch."""
+        if number is None:
+            number = await self.begin(work)
+        said = RowError(self.said(work, error), getattr(error, "code", None), getattr(error, "field", None))
+        await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
+
+    async def not_sent(self, number: int) -> None:
+        """The batch's request was never carried out: its rows are as if it had not been begun."""
+        await self._writer.answer(number, [])
+
+    def said(self, work: Work, error: DestinationError | ConfigurationError) -> str:
+        """A vendor's words about a whole request, without personal data of its rows."""
+        return self._mask.said((row.record for row in work.rows), str(error))[:_LONGEST]
+
+    async def answer(self, number: int, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+        answers = [
+            Answer(r.number, o.status, o.reason, o.destination_id, self._mask.error(r.record, o.error), o.inferred)
+            for r, o in outcomes
+        ]
+        await self._writer.answer(number, answers)
+        self.report.statuses.update(outcome.status.value for _, outcome in outcomes)
+        self._watch(outcomes)
+        self._on_progress(self.report.statuses)
+
+    def _watch(self, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+        """Stop when too many of the latest rows failed; what was skipped says nothing of the rows to come."""
+        window = self.report.window
+        if window is None:
+            return
+        for _, outcome in outcomes:
+            if outcome.status is not Status.SKIPPED:
+                window.add(outcome.status is Status.FAILED)
+        if window.tripped:
+            self.halt(f"guard in_flight: {window.finding.message}", failed=True)
+
+
+def _again(row: OutboxRow, operation: Operation, outcome: Outcome, last: bool) -> OutboxRow | None:
+    """The row as it is to be sent once more, if it is."""
+    record, met_none = row.record, outcome.reason is Reason.NOT_FOUND
+    if operation is Operation.UPSERT and met_none and record.destination_id:
+        record = replace(record, destination_id=None)  # its record is gone since, so it gets a new one
+        return replace(row, record=replace(record, fields=row.full or record.fields), full=None)
+    if row.full is not None and operation is not Operation.UPDATE and _made_of_a_part(outcome):
+        return replace(row, record=replace(record, fields=row.full), full=None)
+    if last or not outcome.retry:
+        return None
+    # a record that is named stands in the way of a new one
+    return replace(row, record=replace(record, destination_id=outcome.destination_id or record.destination_id))
+
+
+def _made_of_a_part(outcome: Outcome) -> bool:
+    """Changed fields alone were sent for a record that somebody has deleted: it has to be made of all fields."""
+    return outcome.status is Status.CREATED or outcome.reason in (Reason.REJECTED, Reason.NOT_FOUND)
