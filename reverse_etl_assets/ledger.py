@@ -388,6 +388,11 @@ def last_check(
     return msgspec.json.decode(facts.get("learned", "{}"), type=Learned)
 
 
+def learned_of(con: duckdb.DuckDBPyConnection) -> Learned:
+    """What the last check learned, however old it is."""
+    return msgspec.json.decode(read_facts(con).get("learned", "{}"), type=Learned)
+
+
 def remember_check(
     con: duckdb.DuckDBPyConnection,
     columns: Columns,

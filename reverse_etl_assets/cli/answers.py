@@ -10,6 +10,7 @@ from reverse_etl_assets.cli.output import moment
 from reverse_etl_assets.conflicts import ConflictEntry, conflict_log
 from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
 from reverse_etl_assets.journal_records import Run, RunStatus, Stop
+from reverse_etl_assets.ledger import Learned, learned_of
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outcomes import RowOutcome, Why
 from reverse_etl_assets.preview import PlannedRow, Preview, preview
@@ -70,6 +71,8 @@ class _Facts:
     conflicts: Sequence[ConflictEntry] = ()
     undoes: str | None = None
     """The run that was put back by the last run that knew the row, if that was an undo."""
+    link: str | None = None
+    """The record's page in the destination's own interface."""
 
     @property
     def last(self) -> RowOutcome | None:
@@ -99,7 +102,7 @@ def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False
         primary_key="|".join(sync.primary_key),
         in_model=facts.in_model,
         next_operation=facts.planned.operation if facts.planned else None,
-        sentences=[*_past(facts), *_left(facts), *_kept(facts), *_future(facts)],
+        sentences=[*_past(facts), *_place(facts), *_left(facts), *_kept(facts), *_future(facts)],
         outcomes=facts.why.outcomes,
         sent=sent,
         sent_title=title,
@@ -111,7 +114,8 @@ def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _F
     project = deployed.project
     with project.warehouse.open(sync.sync) as con:
         mask = hidden.also(once_personal(history(con))) if hidden else Mask()
-        found = _masked(outcomes.why(con, key), mask, key)
+        raw = outcomes.why(con, key)
+        found, link = _masked(raw, mask, key), _link(deployed, sync, raw, learned_of(con))
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, None
     try:
@@ -125,7 +129,16 @@ def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _F
     stop = project.journal.stopped(sync.destination, sync.sync)
     last_by = project.journal.run(found.outcomes[0].run_id) if found.outcomes else None
     undoes = last_by.undoes if last_by else None
-    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts, undoes)
+    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts, undoes, link)
+
+
+def _link(deployed: Deployed, sync: Sync, why: Why, learned: Learned) -> str | None:
+    """None once the record is gone."""
+    if not why.outcomes or why.outcomes[0].status == Status.DELETED:
+        return None
+    known = (why.outcomes[0].destination_id, (why.synced or {}).get("_retl_id"))
+    record = next((each for each in known if each), None)
+    return deployed.record_link(sync, record, learned) if record else None
 
 
 def _masked(found: Why, mask: Mask, key: str) -> Why:
@@ -167,7 +180,8 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"What run {facts.undoes} did to it in {where} was put back at {at}: it was {last.status}."
         case (Status.CREATED | Status.UPDATED, _):
             name = f" as {last.destination_id}" if last.destination_id else ""
-            yield f"It was {last.status} in {where}{name} at {at}."
+            doubt = f" {where} said: {said}." if last.message else ""
+            yield f"It was {last.status} in {where}{name} at {at}.{doubt}"
         case (Status.DELETED, _):
             yield f"It was deleted in {where} at {at}, because the row had left the model."
         case (_, Reason.REJECTED):
@@ -198,6 +212,11 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"It was in quarantine at {at}, and not sent: {last.message}."
         case (_, Reason.SUPERSEDED):
             yield f"It was not sent at {at}: {last.message}."
+
+
+def _place(facts: _Facts) -> Iterator[str]:
+    if facts.link:
+        yield f"See {facts.link}"
 
 
 def _said(outcome: RowOutcome) -> str:

@@ -56,6 +56,12 @@ class Deployed:
 
         return self.destinations[sync.destination].link(target(sync))
 
+    def record_link(self, sync: Sync, destination_id: str, learned: Mapping[str, Sequence[str]]) -> str | None:
+        """Where people see one record that the sync writes, if the destination has such a page."""
+        from reverse_etl_assets.orchestration.description import target
+
+        return self.destinations[sync.destination].record_link(target(sync), destination_id, learned)
+
     def account_without_credentials(self, sync: Sync) -> Account:
         """Enough to plan: nothing can be sent with it."""
         return Account(sync.destination, self.destinations[sync.destination].destination_type, None)

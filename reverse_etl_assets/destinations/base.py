@@ -221,8 +221,13 @@ class BaseDestination(ABC, Generic[C, O]):
         return None
 
     @classmethod
-    def record_link(cls, base_url: str, target: Target, destination_id: str) -> str | None:
-        """Where a person sees one record in the destination's own interface, if there is such a page."""
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
+        """Where a person sees one record in the destination's own interface, if there is such a page.
+
+        `learned` is what the last check of the target learned, if there was one.
+        """
         return None
 
     @abstractmethod

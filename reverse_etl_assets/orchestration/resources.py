@@ -8,7 +8,7 @@ A resource for a destination of your own:
         token: str  # a SecretStr in Zendesk.Connection, so only `dg.EnvVar` is taken
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -98,6 +98,11 @@ class DestinationResource(dg.ConfigurableResource[Any]):
         """Where people see the object, if the destination has such a page and its address is known."""
         base_url = self.known_base_url()
         return self.destination_type.link(base_url, target) if base_url else None
+
+    def record_link(self, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]) -> str | None:
+        """Where people see one record; likewise."""
+        base_url = self.known_base_url()
+        return self.destination_type.record_link(base_url, target, destination_id, learned) if base_url else None
 
     def _given(self) -> Iterator[tuple[str, Any]]:
         for field in type(self).model_fields:

@@ -6,7 +6,8 @@
         target = target("people", "external_id", name=FieldType.TEXT, ...)
         ...
 
-`harness.Harness` lists what to fill in; `abilities` has further tests for destinations that can do more.
+`harness.Harness` lists what to fill in; `abilities`, `reading` and `pace` have further tests for destinations that can
+do more. One that is not reached over HTTP inherits `OutcomeContract`.
 A test that a destination cannot pass by the nature of its vendor is set to None, with the reason.
 Call `pytest.register_assert_rewrite("reverse_etl_assets.testing.contract")` in your conftest.py to see values.
 """
@@ -42,8 +43,8 @@ _NUMBERS = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 BROKEN_ANSWERS = (b"<html>502</html>", b'[{"success":tr', b'{"results":[{"id":')
 
 
-class DestinationContract(Harness):
-    """What the engine relies on, whatever the destination."""
+class OutcomeContract(Harness):
+    """What the engine relies on, whatever the destination and however it is reached."""
 
     @pytest.fixture
     def server(self) -> Iterator[Any]:
@@ -72,14 +73,6 @@ class DestinationContract(Harness):
         assert set(outcomes) == {row.key for row in rows}
         assert {outcome.status for outcome in outcomes.values()} <= {Status.CREATED, Status.UPDATED}
         assert len(self.stored(server)) == 5
-
-    @live
-    async def test_outcomes_name_only_rows_of_the_batch(self, server: Any, session: Session) -> None:
-        most = min(3, session.destination.capabilities.max_rows)
-        one, other = batch(UPSERT, *self.records(6)[:most]), batch(UPSERT, *self.records(6)[3 : 3 + most])
-        answer = await session.destination.exchange(session.destination.build_request(one))
-        keys = {outcome.key for outcome in session.destination.read_response(other, answer)}
-        assert keys <= {row.key for row in other.records}
 
     @live
     async def test_a_bad_row_fails_alone(self, server: Any, session: Session) -> None:
@@ -140,26 +133,11 @@ class DestinationContract(Harness):
             assert self.held(server, row, self.decimal_field) == before
 
     @live
-    async def test_what_is_told_of_the_quota_makes_sense(self, server: Any, session: Session) -> None:
-        sent = session.destination.build_request(batch(UPSERT, self.record(1)))
-        told = session.destination.quota(await session.destination.exchange(sent))
-        assert told is None or 0 <= told.used <= told.limit > 0
-        assert session.destination.quota(httpx.Response(200)) is None
-
-    @live
     async def test_text_arrives_as_it_is(self, server: Any, session: Session) -> None:
         row = self.record(1)
         for text in ("Zoë 日本語 😀", 'quote " comma , back\\slash', "two\nlines", "<b>&amp;</b> {{ key }}"):
             await session.deliver(UPSERT, self.with_text(row, text))
             assert self.held(server, row, self.text_field) == text
-
-    @live
-    async def test_a_decimal_keeps_every_digit_in_the_request(self, server: Any, session: Session) -> None:
-        for digits in ("12345678901234567.89", "0.10", "-0.000000001"):
-            row = with_field(self.record(1), self.decimal_field, Decimal(digits))
-            request = session.destination.build_request(batch(UPSERT, row))
-            numbers = {Decimal(found.decode()) for found in _NUMBERS.findall(request.content)}
-            assert Decimal(digits) in numbers, request.content
 
     @live
     async def test_a_time_arrives_as_the_same_moment(self, server: Any, session: Session) -> None:
@@ -183,6 +161,33 @@ class DestinationContract(Harness):
         outcomes = await session.destination.send(batch(UPSERT, *rows))
         assert {outcome.status for outcome in outcomes} <= {Status.CREATED, Status.UPDATED}
         assert len(self.stored(server)) == len(outcomes) == len(rows)
+
+
+class DestinationContract(OutcomeContract):
+    """What the engine relies on of a destination over HTTP."""
+
+    @live
+    async def test_outcomes_name_only_rows_of_the_batch(self, server: Any, session: Session) -> None:
+        most = min(3, session.destination.capabilities.max_rows)
+        one, other = batch(UPSERT, *self.records(6)[:most]), batch(UPSERT, *self.records(6)[3 : 3 + most])
+        answer = await session.destination.exchange(session.destination.build_request(one))
+        keys = {outcome.key for outcome in session.destination.read_response(other, answer)}
+        assert keys <= {row.key for row in other.records}
+
+    @live
+    async def test_what_is_told_of_the_quota_makes_sense(self, server: Any, session: Session) -> None:
+        sent = session.destination.build_request(batch(UPSERT, self.record(1)))
+        told = session.destination.quota(await session.destination.exchange(sent))
+        assert told is None or 0 <= told.used <= told.limit > 0
+        assert session.destination.quota(httpx.Response(200)) is None
+
+    @live
+    async def test_a_decimal_keeps_every_digit_in_the_request(self, server: Any, session: Session) -> None:
+        for digits in ("12345678901234567.89", "0.10", "-0.000000001"):
+            row = with_field(self.record(1), self.decimal_field, Decimal(digits))
+            request = session.destination.build_request(batch(UPSERT, row))
+            numbers = {Decimal(found.decode()) for found in _NUMBERS.findall(request.content)}
+            assert Decimal(digits) in numbers, request.content
 
     @live
     async def test_building_a_request_is_pure(self, server: Any, session: Session) -> None:

@@ -1,0 +1,89 @@
+# ruff: noqa: S101
+"""The contract of the pace: the vendor's limit is used, and never met. A test to inherit beside the others.
+
+Time is virtual: requests take none of it and waiting moves it on, so that the allowed rate alone decides how long rows
+take, on any machine. The server has to count its windows by the `clock` it is given.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from reverse_etl_assets.destinations.base import RunsJobs
+from reverse_etl_assets.dispatch import Dispatcher
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.pacing import Pacer
+from reverse_etl_assets.records import Operation, Status
+from reverse_etl_assets.testing.harness import Harness
+
+_SIZE = 200  # bytes of a row, at a guess
+
+
+class VirtualClock:
+    """Stands still but when somebody waits."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class PaceContract(Harness):
+    """For destinations that name a rate. `pace_operation` is the one that rows are sent with."""
+
+    pace_rows: ClassVar[int] = 1_000
+    """Enough for some seconds at the allowed rate."""
+    pace_operation: ClassVar[Operation] = Operation.UPSERT
+    pace_allowed: ClassVar[float]
+    """Requests a second that the vendor allows, by its own documentation."""
+
+    def paced_server(self, clock: VirtualClock) -> AbstractContextManager[Any]:
+        """A server with the vendor's own limits, which counts by this clock; as the fixture `server` otherwise."""
+        raise NotImplementedError("override `paced_server`")
+
+    def refused_for_the_rate(self, server: Any) -> int:
+        """How many requests the server has refused for their rate."""
+        raise NotImplementedError("override `refused_for_the_rate`")
+
+    def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
+        clock = VirtualClock()
+        with self.paced_server(clock) as server:
+            requests, seconds, statuses = asyncio.run(self._send_all(server, clock, tmp_path))
+            assert self.refused_for_the_rate(server) == 0
+        assert set(statuses) <= {Status.CREATED.value, Status.UPDATED.value}
+        assert sum(statuses.values()) == self.pace_rows
+        used = (requests - 1) / seconds / self.pace_allowed
+        assert used >= 0.95, f"{used:.1%} of the allowed rate: {requests} requests in {seconds:.1f} s"
+
+    async def _send_all(self, server: Any, clock: VirtualClock, folder: Path) -> tuple[int, float, dict[str, int]]:
+        """Requests, the time they took in seconds, and the rows by status."""
+        journal = Journal.open(f"sqlite:///{folder / 'journal.db'}", clock)
+        journal.start_run("run", "paced", "account", model_rows=self.pace_rows, counts={})
+        async with self.open(server) as session, JournalWriter(journal, "run", "account", "paced") as writer:
+            destination = session.destination
+            await destination.check()
+            before = len(session.wire.sent)
+            pacer = Pacer(
+                journal, "account", destination.capabilities.requests_per_second, clock=clock, sleep=clock.sleep
+            )
+            jobs = isinstance(destination, RunsJobs) and self.pace_rows >= destination.job_threshold
+            dispatcher = Dispatcher(
+                destination, writer, pacer, sync="paced", job_operations=frozenset(Operation if jobs else ())
+            )
+            began = clock()
+            done = await dispatcher.run(self._rows())
+            assert done.stopped is None, done.stopped
+            return len(session.wire.sent) - before, max(clock() - began, 1e-9), dict(done.statuses)
+
+    def _rows(self) -> Iterator[list[OutboxRow]]:
+        records = self.records(self.pace_rows)
+        yield [OutboxRow(number, self.pace_operation, record, _SIZE) for number, record in enumerate(records, 1)]
