@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reverse_etl_assets.destinations.values import key_value
+from reverse_etl_assets.destinations.templates import Render, compile_path, compile_template, row_names, row_scope
 from reverse_etl_assets.destinations.webhook_options import Call, WebhookOptions
-from reverse_etl_assets.destinations.webhook_template import Render, compile_path, compile_template
-from reverse_etl_assets.records import Batch, Operation, Record, Target
+from reverse_etl_assets.records import Batch, Operation, Target
 
 _ALWAYS = ("operation", "object", "idempotency_key")
 _RECORD = {"key": "{{ key }}", "fields": "{{ fields }}"}
@@ -21,14 +20,13 @@ def able(options: WebhookOptions) -> frozenset[Operation]:
 class RequestTemplates:
     """One operation's request: the options with the operation's own settings laid over them.
 
-    `fields` holds the external id, too; of a row that is deleted nothing else is left.
     Raises SpecError for a placeholder that does not exist.
     """
 
     def __init__(self, target: Target, options: WebhookOptions, operation: Operation) -> None:
         self._target = target
         own = options.operations.get(operation, Call())
-        row = ["key", "fields", *(f"fields.{name}" for name in (target.external_id, *target.fields))]
+        row = row_names(target)
         self._one_row = options.batch_size == 1
         known = [*_ALWAYS, "records", *(row if self._one_row else [])]
         where = f"operations.{operation}." if operation in options.operations else ""
@@ -60,9 +58,5 @@ class RequestTemplates:
             "object": self._target.object,
             "idempotency_key": batch.idempotency_key,
         }
-        rows = [shared | self._row(record) for record in batch.records]
+        rows = [shared | row_scope(self._target, record) for record in batch.records]
         return {**(rows[0] if self._one_row else shared), "records": [self._record(row) for row in rows]}
-
-    def _row(self, record: Record) -> dict[str, Any]:
-        key = key_value(self._target.key_type, record.external_id)
-        return {"key": key, "fields": {self._target.external_id: key, **record.fields}}

@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
-from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.values import key_value, plain_text
 from reverse_etl_assets.errors import RequestRejected, SpecError
+from reverse_etl_assets.records import Record, Target
 
 Scope = Mapping[str, Any]
 Render = Callable[[Scope], Any]
@@ -19,6 +20,17 @@ Render = Callable[[Scope], Any]
 _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 _ABSENT = object()
 _NOT_IN_PATHS = ("", ".", "..")
+
+
+def row_names(target: Target) -> list[str]:
+    """The placeholders of a row."""
+    return ["key", "fields", *(f"fields.{name}" for name in (target.external_id, *target.fields))]
+
+
+def row_scope(target: Target, record: Record) -> dict[str, Any]:
+    """What a row's placeholders stand for. `fields` holds the external id, too; of a deleted row nothing else is left."""
+    key = key_value(target.key_type, record.external_id)
+    return {"key": key, "fields": {target.external_id: key, **record.fields}}
 
 
 def compile_template(template: Any, known: Collection[str], where: str) -> Render:
@@ -44,6 +56,18 @@ def compile_path(template: str, known: Collection[str], where: str) -> Callable[
     return render
 
 
+def compile_text(
+    template: str, known: Collection[str], where: str, words: Callable[[str], str] = lambda words: words
+) -> Callable[[Scope], str]:
+    """A function from a scope to a text, also if it is one placeholder alone; `words` escapes a value's text."""
+    parts = _parts(template, known, where)
+
+    def render(scope: Scope) -> str:
+        return "".join(text if name is None else words(_words(_value(name, scope))) for text, name in parts)
+
+    return render
+
+
 def _compile_text(template: str, known: Collection[str], where: str) -> Render:
     parts = _parts(template, known, where)
     names = [name for _, name in parts if name is not None]
@@ -52,11 +76,7 @@ def _compile_text(template: str, known: Collection[str], where: str) -> Render:
     if len(parts) == 1:
         only = names[0]
         return lambda scope: _value(only, scope)
-
-    def render(scope: Scope) -> str:
-        return "".join(text if name is None else _words(_value(name, scope)) for text, name in parts)
-
-    return render
+    return compile_text(template, known, where)
 
 
 def _parts(template: str, known: Collection[str], where: str) -> list[tuple[str, str | None]]:
