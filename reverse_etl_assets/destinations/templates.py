@@ -28,7 +28,7 @@ def row_names(target: Target) -> list[str]:
 
 
 def row_scope(target: Target, record: Record) -> dict[str, Any]:
-    """What a row's placeholders stand for. `fields` holds the external id, too; of a deleted row nothing else is left."""
+    """What a row's placeholders stand for. `fields` holds the external id, too; of a deleted row that is all."""
     key = key_value(target.key_type, record.external_id)
     return {"key": key, "fields": {target.external_id: key, **record.fields}}
 
