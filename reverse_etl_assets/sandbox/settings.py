@@ -23,6 +23,11 @@ class Settings:
         hubspot_other_requests: of the day, by other tools of the account.
         hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
         hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
+        zendesk_requests: in ``zendesk_window_seconds``; 200 in 60 seconds is the plan Team (Zendesk API reference,
+            Rate limits).
+        zendesk_job_polls: how many polls of a job say working before completed.
+        zendesk_open_jobs: queued or running at once (Zendesk API reference, Rate limits: Job limit).
+        zendesk_bulk_import: whether Zendesk's support has enabled the import of users (off in a new account).
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
         rest_token: the bearer token the REST sink asks for; empty means none.
         rest_max_rows: rows in one request of the REST sink.
@@ -40,6 +45,11 @@ class Settings:
     hubspot_other_requests: int = 0
     hubspot_search_requests: int = 5
     hubspot_search_lag_seconds: float = 0.0
+    zendesk_requests: int = 200
+    zendesk_window_seconds: float = 60.0
+    zendesk_job_polls: int = 1
+    zendesk_open_jobs: int = 30
+    zendesk_bulk_import: bool = True
     rest_requests: int = 0
     rest_window_seconds: float = 1.0
     rest_token: str = ""
