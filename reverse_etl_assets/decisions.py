@@ -11,6 +11,7 @@ from reverse_etl_assets import ledger, row_history
 from reverse_etl_assets.budget import refusal
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, BaseDestination
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Room
@@ -32,7 +33,7 @@ def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: 
 
 def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
     """Whether a run looks at each record before it writes it: for a field rule, or for the values an undo puts back."""
-    if sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND) or not hasattr(destination, "read_records"):
+    if sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND) or not can_read(sync, destination):
         return False
     return sync.reads_current_values or sync.before_images is BeforeImages.DESTINATION
 

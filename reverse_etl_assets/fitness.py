@@ -104,15 +104,15 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     if destination is None:
         hint = did_you_mean(sync.destination, destinations)
         return [source.say(("destination",), f"there is no destination `{sync.destination}`{hint}")]
-    problems = [] if _reads(destination) else _unreadable(source, sync, destinations)
     try:
         options = destination.Options.model_validate(sync.options)
         target = sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
         capabilities = destination.capabilities_for(target, options)
     except ValidationError as error:
-        return [*problems, str(source.explain(error, destination.Options, below=("options",)))]
+        return [str(source.explain(error, destination.Options, below=("options",)))]
     except SpecError as error:
-        return [*problems, source.say(("options",), str(error))]
+        return [source.say(("options",), str(error))]
+    problems = [] if destination.reads_back(target, options) else _unreadable(source, sync, destinations)
     missing = OPERATIONS[sync.sync_mode] - capabilities.operations
     if missing:
         able = [mode.value for mode in SyncMode if OPERATIONS[mode] <= capabilities.operations]
@@ -121,13 +121,16 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     return problems
 
 
-def _reads(destination: type[BaseDestination[Any, Any]]) -> bool:
-    return hasattr(destination, "read_records")
+def can_read(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
+    """Whether the records that the sync writes can be read back."""
+    options = destination.Options.model_validate(sync.options)
+    return destination.reads_back(sync.target(dict.fromkeys(sync.columns, FieldType.TEXT)), options)
 
 
 def _unreadable(source: YamlSource, sync: Sync, destinations: DestinationTypes) -> list[str]:
     """What was asked for that needs to know what records hold. Defaults ask for nothing: they do what can be done."""
-    able = [f"`{name}`" for name, each in destinations.items() if _reads(each)]
+    able = [f"`{name}`" for name, each in destinations.items() if hasattr(each, "read_records")]
+    able = [name for name in able if name != f"`{sync.destination}`"]
     others = f"{', '.join(able)} can." if able else "no destination of this deployment can."
     return [
         source.say(where, f"{what} needs to read records back, and `{sync.destination}` cannot; {others}")

@@ -10,6 +10,7 @@ from reverse_etl_assets.decisions import reads_back
 from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import READ_BEFORE_JOB
 from reverse_etl_assets.feed import ENVELOPE
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Operation
 
@@ -74,7 +75,7 @@ class _Reckoner:
 
     def verifies(self, rows: int) -> int:
         sample = self._columns.sync.verify.sample
-        if not isinstance(self._destination, ReadsRecords):
+        if not isinstance(self._destination, ReadsRecords) or not can_read(self._columns.sync, type(self._destination)):
             return 0
         return _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
 

@@ -22,11 +22,6 @@ CHUNK = 1_000
 """Rows between two looks at the kill switch."""
 
 
-def reads(account: Account) -> bool:
-    """Whether the destination can be read back."""
-    return hasattr(account.type, "read_records")
-
-
 def fields_decoder() -> Callable[[str], dict[str, Any]]:
     """Reads a row's fields from the state's JSON, as they are sent."""
     return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode

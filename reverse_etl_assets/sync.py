@@ -26,6 +26,7 @@ from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
 from reverse_etl_assets.failure_window import FailureWindow
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
@@ -322,7 +323,7 @@ class SyncRun:
             return dispatched
 
     def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
-        undo = self.changes.kind is RunKind.UNDO and hasattr(self.account.type, "read_records")
+        undo = self.changes.kind is RunKind.UNDO and can_read(self.sync, self.account.type)
         if self.changes.kind is RunKind.FORGET or not (undo or reads_back(self.sync, self.account.type)):
             return None
         reader: Any = session.destination

@@ -11,6 +11,7 @@ from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus
 from reverse_etl_assets.plan import Plan
@@ -144,7 +145,7 @@ def summary(journal: Journal, report: Report, account: type[BaseDestination[Any,
         )
     if counts.get("forgotten"):
         said.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")
-    if not hasattr(account, "read_records"):
+    if not can_read(sync, account):
         said.append(f"{sync.destination} cannot be read, so what people edited there since is written over.")
     if stop := journal.stopped(sync.destination, sync.sync):
         again = "so that no run sends the same again" if report.written else "as before"

@@ -14,6 +14,7 @@ from reverse_etl_assets.approvals import decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.journal_records import Run, Stop
 from reverse_etl_assets.masking import Mask
@@ -140,7 +141,7 @@ def _look(
     con: duckdb.DuckDBPyConnection, columns: Columns, sync: Sync, environment: Environment, account: Account
 ) -> list[LeftAlone] | None:
     """The rows that the undo would leave alone for what their records hold now; None if they cannot be read."""
-    if account.connection is None or not hasattr(account.type, "read_records"):
+    if account.connection is None or not can_read(sync, account.type):
         return None
     found = asyncio.run(_judge(con, columns, sync, environment, account))
     return [LeftAlone(o.key, o.reason or o.status, o.error.message if o.error else "") for o in found]

@@ -18,10 +18,11 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Difference, Kind, Tally, Verified, Wanted
 from reverse_etl_assets.errors import ConfigurationError, DestinationError, ReverseEtlError, StateError
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal_records import Stopped
 from reverse_etl_assets.policies import Drift, Repair
-from reverse_etl_assets.read_back import CHUNK, Look, fields_decoder, reads
+from reverse_etl_assets.read_back import CHUNK, Look, fields_decoder
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import IfNull, Sync, SyncMode, Wins
 from reverse_etl_assets.sql import render
@@ -47,7 +48,7 @@ def verify_run(
     obeys_sync_stop: bool = True,
 ) -> Verified:
     """Look at the records of a folded run. What hinders it is said in the answer, and spoils no run."""
-    if not reads(account):
+    if not can_read(sync, account.type):
         return Verified(not_asked=f"`{account.name}` cannot be read back; nothing was looked at")
     if sync.verify.sample == 0:
         return Verified(not_asked="nothing is looked at (`verify.sample: 0`)")
@@ -132,7 +133,7 @@ def look_for_drift(
 
 
 def _refuse(sync: Sync, account: Account, repair: bool) -> None:
-    if not reads(account):
+    if not can_read(sync, account.type):
         raise ConfigurationError(f"sync {sync.sync} writes to `{account.name}`, which cannot be read back.")
     if repair and sync.sync_mode is SyncMode.APPEND:
         raise ConfigurationError(f"sync {sync.sync} appends: each row is sent once, and nothing is sent again.")

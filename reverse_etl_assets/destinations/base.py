@@ -216,6 +216,11 @@ class BaseDestination(ABC, Generic[C, O]):
         """What the destination can do for this target. Needs no credentials: it is asked when syncs are loaded."""
 
     @classmethod
+    def reads_back(cls, target: Target, options: O) -> bool:
+        """Whether the target's records can be read: then the class is a `ReadsRecords`."""
+        return hasattr(cls, "read_records")
+
+    @classmethod
     def link(cls, base_url: str, target: Target) -> str | None:
         """Where a person sees the object in the destination's own interface, if there is such a page."""
         return None
