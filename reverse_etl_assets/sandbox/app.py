@@ -1,7 +1,7 @@
 """The Starlette application: the vendors at their bases, the control endpoints and the page.
 
 Salesforce is at ``/salesforce`` and, for SDKs that take only a host, at ``/services``; HubSpot at ``/hubspot`` and at
-``/crm`` and ``/account-info``; the REST sink at ``/rest``; Zendesk at ``/zendesk``.
+``/crm`` and ``/account-info``; the REST sink at ``/rest``; Slack at ``/slack/api``; Zendesk at ``/zendesk``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from reverse_etl_assets.sandbox.hubspot import HubSpot
 from reverse_etl_assets.sandbox.page import Page
 from reverse_etl_assets.sandbox.rest import Rest
 from reverse_etl_assets.sandbox.salesforce import Salesforce
+from reverse_etl_assets.sandbox.slack import Slack
 from reverse_etl_assets.sandbox.zendesk import Zendesk
 
 MOUNTS = {
     "rest": (("/rest", "/rest"),),
     "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
     "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
+    "slack": (("/slack/api", "/slack/api"),),
     "zendesk": (("/zendesk", "/zendesk"),),
 }
 
@@ -33,9 +35,10 @@ class App:
         self.salesforce = Salesforce(context)
         self.hubspot = HubSpot(context)
         self.rest = Rest(context)
+        self.slack = Slack(context)
         self.zendesk = Zendesk(context)
         vendors: dict[str, Vendor] = {
-            vendor.name: vendor for vendor in (self.salesforce, self.hubspot, self.rest, self.zendesk)
+            vendor.name: vendor for vendor in (self.salesforce, self.hubspot, self.rest, self.slack, self.zendesk)
         }
         routes: list[BaseRoute] = []
         for name, mounts in MOUNTS.items():

@@ -20,7 +20,7 @@ from reverse_etl_assets.sandbox.store import Entry, Table
 
 ROWS = 15
 LOG_LINES = 50
-TITLES = {"salesforce": "Salesforce", "hubspot": "HubSpot", "rest": "REST sink"}
+TITLES = {"salesforce": "Salesforce", "hubspot": "HubSpot", "slack": "Slack", "rest": "REST sink"}
 # Scripts, images and requests to elsewhere have no place on this page.
 CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
 

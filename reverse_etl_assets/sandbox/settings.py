@@ -23,6 +23,10 @@ class Settings:
         hubspot_other_requests: of the day, by other tools of the account.
         hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
         hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
+        slack_post_seconds: in which a channel takes one message; 0 means no limit (docs.slack.dev, Rate limits).
+        slack_minute_seconds: how long the minute is in which other methods are counted; 0 means no limits.
+        slack_page: channels in one answer of conversations.list, at most.
+        slack_scopes: of the token; names with commas between.
         zendesk_requests: in ``zendesk_window_seconds``; 200 in 60 seconds is the plan Team (Zendesk API reference,
             Rate limits).
         zendesk_job_polls: how many polls of a job say working before completed.
@@ -45,6 +49,10 @@ class Settings:
     hubspot_other_requests: int = 0
     hubspot_search_requests: int = 5
     hubspot_search_lag_seconds: float = 0.0
+    slack_post_seconds: float = 1.0
+    slack_minute_seconds: float = 60.0
+    slack_page: int = 200
+    slack_scopes: str = "chat:write,channels:read,groups:read,users:read.email"
     zendesk_requests: int = 200
     zendesk_window_seconds: float = 60.0
     zendesk_job_polls: int = 1
