@@ -1,9 +1,12 @@
 """How requests are signed in."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Generator, Mapping
 
 import httpx
+import jwt
 import msgspec
 from pydantic import SecretStr
 
@@ -22,20 +25,22 @@ class BearerToken(httpx.Auth):
         yield request
 
 
-class ClientCredentials(httpx.Auth):
-    """OAuth 2.0 client credentials grant (RFC 6749, section 4.4).
+class FetchedToken(httpx.Auth, ABC):
+    """A token that is fetched with the first request and shared by all (OAuth 2.0, RFC 6749).
 
-    The token is fetched with the first request and shared by all. On a 401 it is fetched anew, once however many
-    requests meet the 401 at the same time, and the request is sent again.
+    On a 401 it is fetched anew, once however many requests meet the 401 at the same time, and the request is sent
+    again. `url` may be a path below the client's base.
     """
 
-    def __init__(self, client: httpx.AsyncClient, path: str, client_id: str, client_secret: SecretStr) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
         self._client = client
-        self._path = path
-        self._client_id = client_id
-        self._client_secret = client_secret
+        self._url = url
         self._token: str | None = None
         self._lock = asyncio.Lock()
+
+    @abstractmethod
+    def _form(self) -> Mapping[str, str]:
+        """What is asked for: the grant."""
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         token = await self._token_other_than(None)
@@ -53,10 +58,9 @@ class ClientCredentials(httpx.Auth):
             return self._token
 
     async def _fetch(self) -> str:
-        secret = self._client_secret.get_secret_value()
-        form = {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
+        request = self._client.build_request("POST", self._url, data=dict(self._form()))
         try:
-            response = await self._client.send(self._client.build_request("POST", self._path, data=form), auth=None)
+            response = await self._client.send(request, auth=None)
         except httpx.TransportError as error:
             # Not ambiguous: the request that needs the token was never sent.
             raise RetryLater(f"no token: {type(error).__name__}") from error
@@ -72,3 +76,72 @@ class ClientCredentials(httpx.Auth):
         said = [str(answer[name]) for name in ("error", "error_description") if name in answer]
         reason = ": ".join(said) or f"HTTP {response.status_code} without an access_token; is base_url right?"
         raise AuthenticationFailed(f"the token was refused: {reason}")
+
+
+class ClientCredentials(FetchedToken):
+    """The client credentials grant (RFC 6749, section 4.4)."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, client_id: str, client_secret: SecretStr) -> None:
+        super().__init__(client, url)
+        self._client_id = client_id
+        self._client_secret = client_secret
+
+    def _form(self) -> Mapping[str, str]:
+        secret = self._client_secret.get_secret_value()
+        return {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
+
+
+class RefreshToken(FetchedToken):
+    """The refresh token of a person who has consented once (RFC 6749, section 6)."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, client_id: str, client_secret: SecretStr, token: SecretStr
+    ) -> None:
+        super().__init__(client, url)
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._refresh_token = token
+
+    def _form(self) -> Mapping[str, str]:
+        return {
+            "grant_type": "refresh_token",
+            "client_id": self._client_id,
+            "client_secret": self._client_secret.get_secret_value(),
+            "refresh_token": self._refresh_token.get_secret_value(),
+        }
+
+
+class JwtBearer(FetchedToken):
+    """An assertion that is signed with a private key (RFC 7523, section 2.1), RS256.
+
+    `claims` are all but the times: who asks (`iss`), for whom (`sub`), whom (`aud`), for what (`scope`), as the vendor
+    wants them. `lifetime` is in seconds; Salesforce takes 180, Google 3600. `key_id` names the key, where there are
+    several. Raises AuthenticationFailed for a key that is no RSA private key in PEM.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        key: SecretStr,
+        claims: Mapping[str, str],
+        *,
+        lifetime: int = 180,
+        key_id: str | None = None,
+    ) -> None:
+        super().__init__(client, url)
+        self._key = key
+        self._claims = claims
+        self._lifetime = lifetime
+        self._headers = {"kid": key_id} if key_id else None
+
+    def _form(self) -> Mapping[str, str]:
+        now = int(time.time())
+        claims = {**self._claims, "iat": now, "exp": now + self._lifetime}
+        try:
+            assertion = jwt.encode(claims, self._key.get_secret_value(), algorithm="RS256", headers=self._headers)
+        except (jwt.InvalidKeyError, ValueError, TypeError):
+            raise AuthenticationFailed(
+                "the private key is no RSA key in PEM (`-----BEGIN PRIVATE KEY-----`)."
+            ) from None
+        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
