@@ -17,6 +17,7 @@ from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
+from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.records import Target
@@ -137,6 +138,15 @@ class HubSpotResource(DestinationResource):
     base_url: str = "https://api.hubapi.com"
     access_token: str
     api_version: str = "v3"
+
+
+class SlackResource(DestinationResource):
+    """A Slack workspace; an app's bot token signs in."""
+
+    destination_type = Slack
+
+    base_url: str = "https://slack.com/api"
+    token: str
 
 
 class WebhookResource(DestinationResource):

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpotConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
+from reverse_etl_assets.destinations.slack import SlackConnection
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
 from reverse_etl_assets.records import Target
 
@@ -24,6 +25,10 @@ def hubspot(url: str, token: str = "pat-sandbox") -> HubSpotConnection:
 
 def webhook(url: str, token: str = "hook-secret") -> WebhookConnection:
     return WebhookConnection(base_url=f"{url}/rest", token=SecretStr(token), allow_private=True)
+
+
+def slack(url: str, token: str = "xoxb-sandbox") -> SlackConnection:
+    return SlackConnection(base_url=f"{url}/slack/api", token=SecretStr(token))
 
 
 def offline(kind: type[D], connection: ConnectionSettings, target: Target, **options: Any) -> D:
