@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.destinations.hubspot_lifecycle import Stages
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -31,23 +32,23 @@ _COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _EXISTING = re.compile(r"Existing ID: (\d+)")
 
 
-def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator[Outcome]:
+def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> Iterator[Outcome]:
     """Outcomes of the rows that an answer names: by our trace id, else by the id that the request named them by."""
     names = _Names(target, batch)
     named: set[str] = set()
-    for error in _list(answer, "errors"):
+    for error in listed(answer, "errors"):
         context = error.get("context") or {}
-        traces = _list(context, "objectWriteTraceId")
-        for name in traces or (*_list(context, "ids"), *_list(context, "id")):
+        traces = listed(context, "objectWriteTraceId")
+        for name in traces or (*listed(context, "ids"), *listed(context, "id")):
             record = names.of_trace(name) if traces else names.of_name(name)
             if record and record.key not in named:
                 named.add(record.key)
                 yield _refused(target, batch.operation, record, error)
-    for result in _list(answer, "results"):
+    for result in listed(answer, "results"):
         record = names.of_result(result)
         if record and record.key not in named:
             named.add(record.key)
-            yield _succeeded(batch.operation, record, result)
+            yield stages.unmoved(record, result) or _succeeded(batch.operation, record, result)
 
 
 class _Names:
@@ -75,8 +76,6 @@ class _Names:
 
 def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome:
     destination_id = result.get("id")
-    if kept := _kept_stage(record, result):
-        return Outcome.rejected(record.key, kept)
     if operation is Operation.INSERT:
         return Outcome(record.key, Status.CREATED, destination_id=destination_id)
     if operation is Operation.UPDATE:
@@ -86,21 +85,11 @@ def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) 
     return Outcome(record.key, status, destination_id=destination_id, inferred=new is None)
 
 
-def _kept_stage(record: Record, result: Mapping[str, Any]) -> RowError | None:
-    """HubSpot answers 200 to a lifecycle stage that would move backwards, and keeps the one it has."""
-    sent = record.fields.get("lifecyclestage")
-    held = (result.get("properties") or {}).get("lifecyclestage")
-    if not sent or held is None or str(sent).lower() == str(held).lower():
-        return None
-    message = f"HubSpot kept '{held}' and wrote the other fields: a lifecycle stage does not move backwards"
-    return RowError(message, "LIFECYCLE_STAGE_KEPT", "lifecyclestage")
-
-
 def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
     said = row_error(error)
     category = error.get("category")
     if operation is Operation.INSERT and _says_it_exists(target, category, said):
-        held = _list(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
+        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
         return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, said.message, held[0] if held else None)
     if operation is Operation.UPDATE and category == "OBJECT_NOT_FOUND":
         return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
@@ -116,9 +105,9 @@ def row_error(error: Mapping[str, Any]) -> RowError:
     """HubSpot's own words, with the code and the property where it names them."""
     message = str(error.get("message", ""))
     code, field = error.get("category"), None
-    for detail in _list(error, "errors")[:1]:
+    for detail in listed(error, "errors")[:1]:
         code = detail.get("code") or code
-        names = _list(detail.get("context") or {}, "propertyName")
+        names = listed(detail.get("context") or {}, "propertyName")
         field = names[0] if names else None
     if invalid := _invalid_properties(message):
         first = invalid[0]
@@ -181,8 +170,8 @@ def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str)
 def _missing_scopes(body: Mapping[str, Any]) -> str:
     scopes = [
         str(scope)
-        for error in _list(body, "errors")
-        for scope in _list(error.get("context") or {}, "requiredGranularScopes")
+        for error in listed(body, "errors")
+        for scope in listed(error.get("context") or {}, "requiredGranularScopes")
     ]
     return f" Scopes that are needed: {', '.join(scopes)}." if scopes else ""
 
@@ -194,7 +183,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
         return {}
 
 
-def _list(mapping: Mapping[str, Any], name: str) -> list[Any]:
+def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:
     value = mapping.get(name)
     if value is None:
         return []

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from reverse_etl_assets.destinations.hubspot_api import RECORD_ID, object_name
 from reverse_etl_assets.destinations.schema import CREATES, Field, field_problems, nearest
 from reverse_etl_assets.records import FieldType, Operation, Target
-
-RECORD_ID = "hs_object_id"
-OBJECT_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets"}
 
 _WORDS = frozenset({"string", "enumeration", "phone_number"})
 _NUMBERS = _WORDS | {"number"}
@@ -35,35 +33,41 @@ REQUIRED: Mapping[str, Sequence[tuple[str, ...]]] = {
 def problems(properties: Sequence[Mapping[str, Any]], target: Target) -> Iterator[str]:
     """Everything about the object's properties that does not fit the sync, a sentence each."""
     raw = {each["name"]: each for each in properties}
-    yield from _key_problems(raw, target)
+    yield from _record_key_problems(raw, target)
     yield from field_problems(target, {name: _field(each) for name, each in raw.items()}, ACCEPTS)
     if target.operations & CREATES:
-        for group in REQUIRED.get(object_name(target), ()):
+        for group in REQUIRED.get(object_name(target.object), ()):
             if not {target.external_id, *target.fields}.intersection(group):
                 names = " or ".join(f"`{name}`" for name in group)
                 yield f"{names} is required on create and not mapped: map it, or use `sync_mode: update_only`."
 
 
-def object_name(target: Target) -> str:
-    return OBJECT_IDS.get(target.object, target.object)
+def key_problems(properties: Sequence[Mapping[str, Any]], name: str, key: str) -> Iterator[str]:
+    """Whether records of an object, which are there already, can be found by a property."""
+    raw = {each["name"]: each for each in properties}
+    right = ", ".join(f"`{each}`" for each in _keys(raw, name)) or "none yet: make a property with unique values"
+    if key not in raw:
+        yield f"`{name}` has no external id property `{key}`{nearest(key, raw)}. Properties to match by: {right}."
+    elif key != RECORD_ID and key not in _keys(raw, name):
+        yield f"Property `{key}` is not unique, so it cannot match records. Properties to match by: {right}."
 
 
-def _key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target) -> Iterator[str]:
-    name = target.external_id
-    keys = [other for other, each in raw.items() if each.get("hasUniqueValue")]
-    if object_name(target) == "contacts" and "email" not in keys:
-        keys.append("email")
-    right = ", ".join(f"`{key}`" for key in keys if key != RECORD_ID) or "none yet: make a property with unique values"
-    if name not in raw:
-        near = nearest(name, raw)
-        yield f"`{target.object}` has no external id property `{name}`{near}. Properties to match by: {right}."
-    elif name == RECORD_ID:
-        if target.operations & CREATES:
-            yield f"`{RECORD_ID}` cannot be set on create: match by another property. There are: {right}."
-    elif name not in keys:
-        yield f"Property `{name}` is not unique, so it cannot match records. Properties to match by: {right}."
-    elif target.operations & {Operation.INSERT, Operation.UPSERT} and (why := _field(raw[name]).read_only_because):
-        yield f"Property `{name}` is read-only ({why}), so no record can be created with it."
+def _record_key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target) -> Iterator[str]:
+    key = target.external_id
+    found = list(key_problems(list(raw.values()), target.object, key))
+    yield from found
+    if found:
+        return
+    if key == RECORD_ID and target.operations & CREATES:
+        right = ", ".join(f"`{each}`" for each in _keys(raw, target.object))
+        yield f"`{RECORD_ID}` cannot be set on create: match by another property. There are: {right}."
+    elif target.operations & {Operation.INSERT, Operation.UPSERT} and (why := _field(raw[key]).read_only_because):
+        yield f"Property `{key}` is read-only ({why}), so no record can be created with it."
+
+
+def _keys(raw: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    keys = [each for each, told in raw.items() if told.get("hasUniqueValue") and each != RECORD_ID]
+    return keys if object_name(name) != "contacts" or "email" in keys else [*keys, "email"]
 
 
 def _field(raw: Mapping[str, Any]) -> Field:

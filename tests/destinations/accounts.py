@@ -6,7 +6,7 @@ import httpx
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
-from reverse_etl_assets.destinations.hubspot import HubSpotConnection
+from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
 from reverse_etl_assets.destinations.slack import SlackConnection
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection

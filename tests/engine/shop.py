@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.destinations.hubspot import HubSpot, HubSpotConnection
+from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
 from reverse_etl_assets.journal import Journal

@@ -1,0 +1,186 @@
+"""Associations between HubSpot records: `object: associations/contacts/companies`, a row for each pair.
+
+Endpoints: "Associate records" guide of HubSpot's developer documentation, 2026-09 (v4 in the versions before).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import httpx
+
+from reverse_etl_assets.destinations.hubspot_answers import listed, row_error
+from reverse_etl_assets.destinations.hubspot_api import REQUESTS_PER_SECOND, Api, Lookup
+from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
+from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
+from reverse_etl_assets.destinations.hubspot_properties import key_problems
+from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
+from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Record, Status, Target
+
+PAIRS_PER_REQUEST = 1_000
+"""HubSpot's limit of the twin that reads ("Bug Fix: Batch Read Limit for HubSpot Associations API", changelog,
+2025-02-10); others have found that writes take 2,000 ("Associate records action (batch)", Workato, 2025-06-16)."""
+MAX_BYTES = 1_000_000
+"""Our choice: far above a thousand pairs of ids."""
+
+_NUMBERS = re.compile(r"\d+", re.ASCII)
+_SIDES = ("from", "to")
+
+
+class Associations(ObjectKind):
+    """An upsert associates two records, without a label; a delete ends every association between the two.
+
+    The mapping says how each record is found, `from.email: ...` and `to.external_id: ...`; the primary key has the same
+    two columns in this order. Rows are found first, and `destination_id` is both records' ids, `101:202`.
+    HubSpot does not tell whether two records were associated before, and answers a delete with 204.
+    """
+
+    def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
+        super().__init__(api, target, options)
+        _, *self._objects = target.object.split("/")
+        self._fields = {side: [name for name in target.fields if name.startswith(f"{side}.")] for side in _SIDES}
+
+    @staticmethod
+    def capabilities(target: Target) -> Capabilities:
+        able = frozenset({Operation.UPSERT, Operation.DELETE})
+        return Capabilities(
+            operations=able,
+            idempotent=able,
+            max_rows=PAIRS_PER_REQUEST,
+            max_bytes=MAX_BYTES,
+            requests_per_second=REQUESTS_PER_SECOND / 2,  # looking up is two requests
+            concurrency=3,
+            fold_case=True,
+            confirms=False,
+            needs_id=able,
+        )
+
+    @staticmethod
+    def records_of(target: Target, learned: Mapping[str, Sequence[str]]) -> str:
+        return target.object.split("/")[1]
+
+    async def check(self) -> None:
+        problems = []
+        for side, name in zip(_SIDES, self._objects, strict=True):
+            try:
+                answer = await self.api.get(self.api.path("properties", name))
+            except RequestRejected as error:
+                problems.append(f"There is no object `{name}` ({error}).")
+                continue
+            if len(self._fields[side]) == 1:
+                problems += key_problems(answer["results"], name, self._key(side))
+            else:
+                problems.append(f"Map one property of `{name}` to find its records by: `{side}.<property>: <column>`.")
+        if self.target.external_id in self.target.fields:
+            problems.append("An association has a key of two columns: `primary_key: [<from>, <to>]`.")
+        others = set(self.target.fields) - {name for names in self._fields.values() for name in names}
+        problems += [f"An association has no field `{name}`." for name in sorted(others)]
+        if problems:
+            raise CheckFailed(problems)
+
+    def _key(self, side: str) -> str:
+        return self._fields[side][0].removeprefix(f"{side}.")
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        pairs = [_ids(record) for record in batch.records if record.destination_id]
+        if batch.operation is Operation.DELETE:
+            inputs: list[Any] = [{"from": {"id": one}, "to": [{"id": other}]} for one, other in pairs]
+            return self._post({"inputs": inputs}, "archive")
+        return self._post({"inputs": [{"from": {"id": one}, "to": {"id": other}} for one, other in pairs]}, "associate")
+
+    def _post(self, body: Mapping[str, Any], verb: str) -> httpx.Request:
+        names = ("associate", "default") if verb == "associate" else (verb,)
+        return self.api.request("POST", self.api.path("associations", *self._objects, "batch", *names), body)
+
+    def not_sendable(self, batch: Batch) -> list[Outcome]:
+        message = (
+            f"HubSpot has no pair of records with these keys: `{self._key('from')}` of {self._objects[0]} and"
+            f" `{self._key('to')}` of {self._objects[1]}, in the order of the primary key"
+        )
+        return [
+            Outcome.skipped(record.key, Reason.NOT_FOUND, message)
+            for record in batch.records
+            if record.destination_id is None
+        ]
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        sent = {_ids(record): record for record in batch.records if record.destination_id}
+        if batch.operation is Operation.DELETE:
+            for record in sent.values() if response.status_code == 204 else ():
+                yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
+            return
+        answer = answer_of(response)
+        for result in listed(answer, "results"):
+            if record := sent.pop((_id(result, "from"), _id(result, "to")), None):
+                yield Outcome(record.key, Status.CREATED, destination_id=record.destination_id, inferred=True)
+        for error in listed(answer, "errors"):
+            named = set(_NUMBERS.findall(str(error.get("context"))))
+            for pair in [pair for pair in sent if named & {*pair}]:
+                yield _refused(sent.pop(pair), error)
+
+    async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The ids of both records, be they associated or not. Two requests."""
+        keys = {each: _split(each) for each in external_ids}
+        ids = []
+        for at, (side, name) in enumerate(zip(_SIDES, self._objects, strict=True)):
+            wanted = list(dict.fromkeys(key[at] for key in keys.values()))
+            ids.append(await Lookup(self.api, name, self._key(side)).ids(wanted))
+        return {
+            each: [":".join(pair) for pair in product(ids[0][one], ids[1][other])]
+            for each, (one, other) in keys.items()
+        }
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        """The pairs that are associated, in whichever way. Three requests, and more for a record with very many."""
+        found = await self.find(external_ids)
+        held = await self._associated({pair.split(":")[0] for pairs in found.values() for pair in pairs})
+        return {
+            each: [Current(pair, self._values(each)) for pair in pairs if pair in held] for each, pairs in found.items()
+        }
+
+    def _values(self, external_id: str) -> dict[str, Any]:
+        return {self._fields[side][0]: value for side, value in zip(_SIDES, _split(external_id), strict=True)}
+
+    async def _associated(self, ids: set[str]) -> set[str]:
+        """All pairs that begin with one of the records."""
+        pairs: set[str] = set()
+        path = self.api.path("associations", *self._objects, "batch", "read")
+        asked: list[dict[str, str]] = [{"id": each} for each in sorted(ids)]
+        while asked:
+            results = await self.api.results(path, {"inputs": asked})
+            asked = []
+            for result in results:
+                one = _id(result, "from")
+                pairs.update(f"{one}:{to['toObjectId']}" for to in listed(result, "to"))
+                if after := ((result.get("paging") or {}).get("next") or {}).get("after"):
+                    asked.append({"id": one, "after": after})
+        return pairs
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return str(sent or "").lower() == str(held or "").lower()
+
+
+def _split(external_id: str) -> tuple[str, str]:
+    """The two parts of a key of two columns, which the engine joins by `|`."""
+    marked = external_id.replace("\\\\", "\0").replace("\\|", "\1").split("|")
+    parts = [part.replace("\1", "|").replace("\0", "\\") for part in marked]
+    if len(parts) != 2:
+        raise ContractViolation("an association has a key of two columns: `primary_key: [<from>, <to>]`")
+    return parts[0], parts[1]
+
+
+def _ids(record: Record) -> tuple[str, str]:
+    one, _, other = (record.destination_id or "").partition(":")
+    return one, other
+
+
+def _id(result: Mapping[str, Any], side: str) -> str:
+    return str((result.get(side) or {}).get("id"))
+
+
+def _refused(record: Record, error: Mapping[str, Any]) -> Outcome:
+    said = row_error(error)
+    if error.get("category") == "OBJECT_NOT_FOUND":
+        return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
+    return Outcome.rejected(record.key, said)
