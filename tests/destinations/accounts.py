@@ -10,6 +10,7 @@ from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
 from reverse_etl_assets.destinations.slack import SlackConnection
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
 from reverse_etl_assets.records import Target
 
 D = TypeVar("D", bound=HttpDestination[Any, Any])
@@ -29,6 +30,10 @@ def webhook(url: str, token: str = "hook-secret") -> WebhookConnection:
 
 def slack(url: str, token: str = "xoxb-sandbox") -> SlackConnection:
     return SlackConnection(base_url=f"{url}/slack/api", token=SecretStr(token))
+
+
+def zendesk(url: str, token: str = "zendesk-token", email: str | None = "admin@shop.example") -> ZendeskConnection:
+    return ZendeskConnection(base_url=f"{url}/zendesk", email=email, token=SecretStr(token))
 
 
 def offline(kind: type[D], connection: ConnectionSettings, target: Target, **options: Any) -> D:
