@@ -54,7 +54,7 @@ class Columns:
     @cached_property
     def target(self) -> Target:
         target = self.sync.target({name: field_type(self.types[name.lower()]) for name in self.sync.columns})
-        return target if self.operations is None else replace(target, operations=self.operations)
+        return target if self.operations is None else replace(target, operations=self.operations, complete=False)
 
     @cached_property
     def keys(self) -> Sequence[Column]:

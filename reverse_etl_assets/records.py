@@ -169,6 +169,7 @@ class Capabilities:
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
     `several_records` names the codes that refuse a row because more than one record carries its key.
+    `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
     """
 
     operations: frozenset[Operation]
@@ -183,6 +184,7 @@ class Capabilities:
     needs_id: frozenset[Operation] = frozenset()
     partial: frozenset[Operation] = frozenset()
     several_records: frozenset[str] = frozenset()
+    replaces: bool = False
     idempotent_by_id: frozenset[Operation] = frozenset()
 
 
@@ -191,6 +193,7 @@ class Target:
     """The place a sync writes to: an object, the field that matches its records, and the fields it sends.
 
     `fields` maps every field to the type of what is sent and leaves the external id out unless it is mapped too.
+    `complete` says that every row of the model goes out, as by `full_refresh`, and not by an undo.
     """
 
     object: str
@@ -199,3 +202,4 @@ class Target:
     operations: frozenset[Operation]
     key_type: FieldType = FieldType.TEXT
     options: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = False

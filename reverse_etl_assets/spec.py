@@ -222,7 +222,8 @@ class Sync(Strict):
         fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
         operations = OPERATIONS[self.sync_mode]
-        return Target(self.object, self.external_id, fields, operations, key_type)
+        complete = self.sync_mode is SyncMode.FULL_REFRESH
+        return Target(self.object, self.external_id, fields, operations, key_type, complete=complete)
 
 
 def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:
