@@ -105,7 +105,7 @@ class Slack:
     def failure(self, fault: Fault) -> Answer:
         """A `server_error` with status 200 is `fatal_error`; it is not carried out."""
         if fault.kind == "rate_limit":
-            return _limited(fault.retry_after or 1)
+            return _limited(1 if fault.retry_after is None else fault.retry_after)
         if fault.status == 200:
             return _answer({"ok": False, "error": "fatal_error"})
         return Answer(fault.status, b"<html>Slack is having a problem</html>", media="text/html")
