@@ -1,6 +1,6 @@
-"""HubSpot CRM API: limits, single records, account info. Batches, search and properties have their own files.
+"""HubSpot CRM API: limits, single records, account info. The rest has its own files.
 
-Paths: ``/crm/v3/objects/...`` and the date versions ``/crm/objects/2026-03/...``.
+Paths: ``/crm/v3/objects/...`` and the date versions ``/crm/objects/2026-03/...``. Lists and associations, too.
 Sources: HubSpot API usage guidelines (limits, headers, 429 body), HubSpot error handling guide, CRM objects guide.
 """
 
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from reverse_etl_assets.sandbox import hubspot_scopes
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
+from reverse_etl_assets.sandbox.hubspot_associations import Associations
 from reverse_etl_assets.sandbox.hubspot_batch import Batches
+from reverse_etl_assets.sandbox.hubspot_lists import Lists
 from reverse_etl_assets.sandbox.hubspot_properties import Properties
 from reverse_etl_assets.sandbox.hubspot_records import Records, refuse_by_fault, shown
 from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure, object_of, refusal
@@ -43,9 +46,12 @@ class HubSpot:
         )
         self._batches = Batches(context, self.records)
         self._batches.reset()
+        self.lists, self._associations = Lists(context, self.records), Associations(context, self.records)
+        self.lists.reset()
         search, properties = Search(context, self.records), Properties(self.records)
         routes: list[tuple[str, str, Handler]] = [
             ("GET", "/account-info/v3/details", self._account),
+            ("GET", f"/account-info/{_DATE}/details", self._account),
             ("GET", "/account-info/v3/api-usage", self._usage),
         ]
         for root in ("/crm/v3/objects", f"/crm/objects/{_DATE}"):
@@ -62,13 +68,20 @@ class HubSpot:
             ]
         for root in ("/crm/v3/properties", f"/crm/properties/{_DATE}"):
             routes += properties.routes(f"{root}/{{object}}")
+        for root in ("/crm/v3/lists", f"/crm/lists/{_DATE}"):
+            routes += self.lists.routes(root)
+        for root in ("/crm/v4/associations", f"/crm/associations/{_DATE}"):
+            routes += self._associations.routes(root)
         self.router = Router(routes)
 
     def is_open(self, call: Call) -> bool:
         return False
 
     def authenticate(self, call: Call) -> Answer | None:
-        return None if call.headers.get("authorization") == f"Bearer {TOKEN}" else self.expired()
+        if call.headers.get("authorization") != f"Bearer {TOKEN}":
+            return self.expired()
+        missing = self.context.settings.hubspot_missing_scope
+        return hubspot_scopes.refusal(missing) if missing and missing == hubspot_scopes.needed(call) else None
 
     def admit(self, call: Call) -> Answer | None:
         if call.path.endswith("/search") and not self.searches.admit():
@@ -119,8 +132,8 @@ class HubSpot:
         return failure(401, text, "INVALID_AUTHENTICATION")
 
     def reset(self) -> None:
-        self.records.reset()
-        self._batches.reset()
+        for part in (self.records, self._batches, self.lists, self._associations):
+            part.reset()
         for limit in (self.window, self.searches, self.daily):
             limit.clear()
 

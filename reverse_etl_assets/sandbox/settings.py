@@ -22,6 +22,7 @@ class Settings:
         hubspot_daily_requests: 625,000 is Professional (HubSpot API usage guidelines).
         hubspot_other_requests: of the day, by other tools of the account.
         hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
+        hubspot_missing_scope: a scope that the token lacks, such as crm.lists.write; empty means none.
         hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
         slack_post_seconds: in which a channel takes one message; 0 means no limit (docs.slack.dev, Rate limits).
         slack_minute_seconds: how long the minute is in which other methods are counted; 0 means no limits.
@@ -48,6 +49,7 @@ class Settings:
     hubspot_daily_requests: int = 625_000
     hubspot_other_requests: int = 0
     hubspot_search_requests: int = 5
+    hubspot_missing_scope: str = ""
     hubspot_search_lag_seconds: float = 0.0
     slack_post_seconds: float = 1.0
     slack_minute_seconds: float = 60.0
