@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from reverse_etl_assets.sandbox.control import Control
 from reverse_etl_assets.sandbox.gate import TRANSPORT, Context, Gate, Receive, Scope, Send, Vendor
 from reverse_etl_assets.sandbox.hubspot import HubSpot
+from reverse_etl_assets.sandbox.intercom import Intercom
 from reverse_etl_assets.sandbox.page import Page
 from reverse_etl_assets.sandbox.rest import Rest
 from reverse_etl_assets.sandbox.salesforce import Salesforce
@@ -20,6 +21,7 @@ from reverse_etl_assets.sandbox.zendesk import Zendesk
 
 MOUNTS = {
     "rest": (("/rest", "/rest"),),
+    "intercom": (("/intercom", "/intercom"),),
     "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
     "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
     "slack": (("/slack/api", "/slack/api"),),
@@ -35,10 +37,12 @@ class App:
         self.salesforce = Salesforce(context)
         self.hubspot = HubSpot(context)
         self.rest = Rest(context)
+        self.intercom = Intercom(context)
         self.slack = Slack(context)
         self.zendesk = Zendesk(context)
         vendors: dict[str, Vendor] = {
-            vendor.name: vendor for vendor in (self.salesforce, self.hubspot, self.rest, self.slack, self.zendesk)
+            vendor.name: vendor
+            for vendor in (self.salesforce, self.hubspot, self.rest, self.slack, self.zendesk, self.intercom)
         }
         routes: list[BaseRoute] = []
         for name, mounts in MOUNTS.items():

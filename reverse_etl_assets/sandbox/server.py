@@ -63,6 +63,7 @@ class Sandbox:
         self.salesforce = self.app.salesforce
         self.hubspot = self.app.hubspot
         self.rest = self.app.rest
+        self.intercom = self.app.intercom
         self.slack = self.app.slack
         self.zendesk = self.app.zendesk
         self.faults = self.context.faults

@@ -33,6 +33,8 @@ class Settings:
         zendesk_job_polls: how many polls of a job say working before completed.
         zendesk_open_jobs: queued or running at once (Zendesk API reference, Rate limits: Job limit).
         zendesk_bulk_import: whether Zendesk's support has enabled the import of users (off in a new account).
+        intercom_ten_second_requests: 1,667 is a private app (10,000 a minute; Intercom "Rate limiting").
+        intercom_search_lag_seconds: how long search does not know a new contact.
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
         rest_token: the bearer token the REST sink asks for; empty means none.
         rest_max_rows: rows in one request of the REST sink.
@@ -60,6 +62,8 @@ class Settings:
     zendesk_job_polls: int = 1
     zendesk_open_jobs: int = 30
     zendesk_bulk_import: bool = True
+    intercom_ten_second_requests: int = 1_667
+    intercom_search_lag_seconds: float = 0.0
     rest_requests: int = 0
     rest_window_seconds: float = 1.0
     rest_token: str = ""
