@@ -17,6 +17,7 @@ from reverse_etl_assets.sandbox.page import Page
 from reverse_etl_assets.sandbox.rest import Rest
 from reverse_etl_assets.sandbox.salesforce import Salesforce
 from reverse_etl_assets.sandbox.slack import Slack
+from reverse_etl_assets.sandbox.stripe import Stripe
 from reverse_etl_assets.sandbox.zendesk import Zendesk
 
 MOUNTS = {
@@ -25,6 +26,7 @@ MOUNTS = {
     "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
     "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
     "slack": (("/slack/api", "/slack/api"),),
+    "stripe": (("/stripe", "/stripe"),),
     "zendesk": (("/zendesk", "/zendesk"),),
 }
 
@@ -39,10 +41,19 @@ class App:
         self.rest = Rest(context)
         self.intercom = Intercom(context)
         self.slack = Slack(context)
+        self.stripe = Stripe(context)
         self.zendesk = Zendesk(context)
         vendors: dict[str, Vendor] = {
             vendor.name: vendor
-            for vendor in (self.salesforce, self.hubspot, self.rest, self.slack, self.zendesk, self.intercom)
+            for vendor in (
+                self.salesforce,
+                self.hubspot,
+                self.rest,
+                self.slack,
+                self.zendesk,
+                self.intercom,
+                self.stripe,
+            )
         }
         routes: list[BaseRoute] = []
         for name, mounts in MOUNTS.items():

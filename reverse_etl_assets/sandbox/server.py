@@ -65,6 +65,7 @@ class Sandbox:
         self.rest = self.app.rest
         self.intercom = self.app.intercom
         self.slack = self.app.slack
+        self.stripe = self.app.stripe
         self.zendesk = self.app.zendesk
         self.faults = self.context.faults
         self.settings = self.context.settings

@@ -35,6 +35,13 @@ class Settings:
         zendesk_bulk_import: whether Zendesk's support has enabled the import of users (off in a new account).
         intercom_ten_second_requests: 1,667 is a private app (10,000 a minute; Intercom "Rate limiting").
         intercom_search_lag_seconds: how long search does not know a new contact.
+        stripe_endpoint_requests: per second, for one endpoint (Stripe docs, Rate limits).
+        stripe_test_requests: per second, for a whole account in test mode; ``stripe_live_requests`` in live mode.
+        stripe_searches: per second (Stripe docs, Search).
+        stripe_live_events: v1 meter events per second in live mode (Stripe docs, Record usage for billing).
+        stripe_search_lag_seconds: how long search shows customers as they were before ("in under 1 minute").
+        stripe_permissions: what restricted keys may do, with blanks between; empty means everything.
+        stripe_report_samples: events that a report names, of each kind of error. Stripe does not say how many.
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
         rest_token: the bearer token the REST sink asks for; empty means none.
         rest_max_rows: rows in one request of the REST sink.
@@ -64,6 +71,14 @@ class Settings:
     zendesk_bulk_import: bool = True
     intercom_ten_second_requests: int = 1_667
     intercom_search_lag_seconds: float = 0.0
+    stripe_endpoint_requests: int = 25
+    stripe_test_requests: int = 25
+    stripe_live_requests: int = 100
+    stripe_searches: int = 20
+    stripe_live_events: int = 1_000
+    stripe_search_lag_seconds: float = 60.0
+    stripe_permissions: str = ""
+    stripe_report_samples: int = 10
     rest_requests: int = 0
     rest_window_seconds: float = 1.0
     rest_token: str = ""
