@@ -81,14 +81,18 @@ class FetchedToken(httpx.Auth, ABC):
 class ClientCredentials(FetchedToken):
     """The client credentials grant (RFC 6749, section 4.4)."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, client_id: str, client_secret: SecretStr) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, client_id: str, client_secret: SecretStr, scope: str | None = None
+    ) -> None:
         super().__init__(client, url)
         self._client_id = client_id
         self._client_secret = client_secret
+        self._scope = {"scope": scope} if scope else {}
 
     def _form(self) -> Mapping[str, str]:
         secret = self._client_secret.get_secret_value()
-        return {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
+        own = {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
+        return own | self._scope
 
 
 class RefreshToken(FetchedToken):

@@ -1,17 +1,19 @@
 """Any HTTP API. The shortest destination, and the one to copy for another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from reverse_etl_assets.destinations.base import HttpDestination, decode_json, encode_json, error_by_status
+from reverse_etl_assets.destinations.values import same_value
 from reverse_etl_assets.destinations.webhook_answers import SKIPPED, ListedResults, dig, status_outcomes
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
+from reverse_etl_assets.destinations.webhook_reading import RecordPages
 from reverse_etl_assets.destinations.webhook_requests import RequestTemplates, able
 from reverse_etl_assets.destinations.webhook_security import WebhookAuth, redacted, refuse_private_address
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
-from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Target
+from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, Operation, Outcome, Target
 
 _MOST, _SHORT = 10_000, 500  # characters of an error's body
 
@@ -34,6 +36,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         client.follow_redirects = False
         self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
         self._listed = ListedResults(options.results, fold_case=options.fold_case)
+        self._pages = RecordPages(target, options.read, fold_case=options.fold_case) if options.read else None
         self._address_is_fine = connection.allow_private
 
     @classmethod
@@ -41,6 +44,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         """Inserts are idempotent only with an idempotency key, and one row a request: batches are cut anew."""
         for operation in able(options):
             RequestTemplates(target, options, operation)  # raises SpecError for an unknown placeholder
+        if options.read:
+            RecordPages(target, options.read, fold_case=options.fold_case)
         idempotent = {Operation.UPSERT, Operation.UPDATE, Operation.DELETE}
         if options.idempotency_header and options.batch_size == 1:
             idempotent.add(Operation.INSERT)
@@ -51,10 +56,15 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             max_bytes=options.max_bytes,
             fold_case=options.fold_case,
             confirms=options.results.status is not None,
+            partial=options.partial & able(options),
         )
 
+    @classmethod
+    def reads_back(cls, target: Target, options: WebhookOptions) -> bool:
+        return options.read is not None
+
     def auth(self) -> httpx.Auth:
-        return WebhookAuth(self.connection)
+        return WebhookAuth(self.connection, self.client)
 
     async def check(self) -> None:
         """GET `check_path`, if there is one. No HTTP API can be asked for its fields in a way that all share.
@@ -102,7 +112,9 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
 
     async def _refuse_private_address(self) -> None:
         if not self._address_is_fine:
-            await refuse_private_address(httpx.URL(self.connection.base_url))
+            for address in (self.connection.base_url, self.connection.token_url):
+                if address and address.startswith("http"):
+                    await refuse_private_address(httpx.URL(address))
             self._address_is_fine = True
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
@@ -133,6 +145,33 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             return
         found = dig(decode_json(response), results.id) if results.id and response.content else None
         yield from status_outcomes(batch, response.status_code, None if found is None else str(found))
+
+    # Reading back
+
+    @property
+    def read_limit(self) -> int:
+        return self._pages.at_once if self._pages else 1
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        """A status of `missing` means that there is no such record, where one is asked for at a time."""
+        assert self._pages is not None  # noqa: S101 - `reads_back` says so
+        found: dict[str, list[Current]] = {each: [] for each in external_ids}
+        page: httpx.URL | None = httpx.URL(self._url(self._pages.first(external_ids)))
+        seen: set[httpx.URL] = set()
+        while page is not None and page not in seen:
+            seen.add(page)
+            try:
+                answer = await self.read_json(self.client.build_request("GET", page))
+            except RequestRejected as error:
+                if len(external_ids) == 1 and error.code in {str(status) for status in self.options.missing}:
+                    break
+                raise
+            self._pages.sort_into(found, answer)
+            page = self._pages.next(page, answer)
+        return found
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         status = response.status_code

@@ -17,10 +17,24 @@ class WebhookConnection(ConnectionSettings):
 
     token: SecretStr | None = None
     """Sent as `Authorization: Bearer`."""
+    username: str | None = None
+    """Sent with `password` as `Authorization: Basic`."""
+    password: SecretStr | None = None
+    token_url: str | None = None
+    """Where `client_id` and `client_secret` are exchanged for a token (OAuth 2.0 client credentials): an address, or a
+    path below `base_url`."""
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    scope: str | None = None
+    """What the token is asked for, if the API wants to be told."""
     secret_headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Other headers that sign in, such as `X-Api-Key`."""
     signing_secret: SecretStr | None = None
-    """Signs requests as the Standard Webhooks specification says; `whsec_` and base64."""
+    """Signs requests. With the standard signature it is `whsec_` and base64."""
+    signature: Literal["standard", "sha256"] = "standard"
+    """`standard`: as the Standard Webhooks specification says. `sha256`: `sha256=` and the HMAC of the body in hex."""
+    signature_header: str = "X-Hub-Signature-256"
+    """The header of a `sha256` signature."""
     allow_private: bool = False
     """Whether base_url may lead to this machine or a private network."""
 
@@ -31,12 +45,23 @@ class WebhookConnection(ConnectionSettings):
             raise ValueError("write the whole address, `https://...`.")
         return value
 
-    @field_validator("signing_secret")
-    @classmethod
-    def _is_base64(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            signing_key(value)
-        return value
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> "WebhookConnection":
+        client = (self.token_url, self.client_id, self.client_secret)
+        if any(client) and not all(client):
+            raise ValueError("client credentials are `token_url`, `client_id` and `client_secret`, all three.")
+        if bool(self.username) != bool(self.password):
+            raise ValueError("`username` and `password` go together.")
+        ways = [
+            name
+            for name, given in (("token", self.token), ("username", self.username), ("client_id", self.client_id))
+            if given
+        ]
+        if len(ways) > 1:
+            raise ValueError(f"there are {len(ways)} ways to sign in, {', '.join(ways)}; keep one.")
+        if self.signing_secret and self.signature == "standard":
+            signing_key(self.signing_secret)
+        return self
 
 
 def signing_key(secret: SecretStr) -> bytes:
@@ -81,6 +106,45 @@ class Results(_Part):
     """What other words in `status` or `code` mean: created, updated, deleted, skipped or failed."""
 
 
+class Reading(_Part):
+    """How records are read back. Paths in answers are dotted."""
+
+    path: str
+    """Template: `{{ key }}` reads one record, `{{ keys }}` many at once, with commas between them."""
+    at_once: int = Field(1, ge=1, le=1_000)
+    """Most keys in one request."""
+    records: str = ""
+    """Where the list of records is in an answer, or the one record. Empty: the answer itself, which is one record where
+    one is asked for at a time."""
+    key: str | None = None
+    """In a record: the external id. Left out: the sync's `external_id`."""
+    id: str | None = None
+    """In a record: the destination's own id. Left out: the external id."""
+    fields: str = ""
+    """In a record: where its fields are; empty: the record itself."""
+    changed_at: str | None = None
+    """In a record: when anybody last changed it, as ISO 8601."""
+    next: str | None = None
+    """In an answer: what leads to the next page, an address or, with `cursor`, a value."""
+    cursor: str | None = None
+    """Name of the query parameter that takes the value at `next`."""
+
+    @field_validator("path")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        if not value.startswith(("/", "?")):
+            raise ValueError("a path starts with `/`.")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Reading":
+        if self.at_once > 1 and "keys" not in self.path:
+            raise ValueError("`at_once` above 1 needs `{{ keys }}` in `path`.")
+        if self.cursor and not self.next:
+            raise ValueError("`cursor` is a parameter for the value at `next`; name that too.")
+        return self
+
+
 class WebhookOptions(SyncOptions):
     method: Method = "POST"
     path: str = "/{{ object }}"
@@ -108,6 +172,10 @@ class WebhookOptions(SyncOptions):
     results: Results = Results()
     idempotency_header: str | None = None
     """Name of the header that carries the idempotency key, if the API honours one: `Idempotency-Key`."""
+    partial: frozenset[Operation] = frozenset()
+    """Operations that leave fields alone which a record does not name: then only changed ones are sent."""
+    read: Reading | None = None
+    """How records are read back. Left out: they are not, so there are no field rules and no verification."""
     fold_case: bool = False
     """Whether the API takes external ids that differ only in case for one record."""
     check_path: str | None = None

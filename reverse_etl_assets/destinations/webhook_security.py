@@ -7,44 +7,73 @@ import hmac
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 
 import httpx
 
+from reverse_etl_assets.destinations.auth import ClientCredentials
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection, signing_key
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
 
 
 class WebhookAuth(httpx.Auth):
-    """Token, secret headers, and a signature by the Standard Webhooks specification ("Signature scheme")."""
+    """One way to sign in, secret headers, and a signature."""
 
     requires_request_body = True
 
-    def __init__(self, settings: WebhookConnection, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: WebhookConnection, client: httpx.AsyncClient, clock: Callable[[], float] = time.time
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._key = signing_key(settings.signing_secret) if settings.signing_secret else None
+        self._tokens: ClientCredentials | None = None
+        if settings.token_url and settings.client_id and settings.client_secret:
+            self._tokens = ClientCredentials(
+                client, settings.token_url, settings.client_id, settings.client_secret, settings.scope
+            )
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if self._settings.token:
-            request.headers["Authorization"] = f"Bearer {self._settings.token.get_secret_value()}"
-        for name, value in self._settings.secret_headers.items():
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        settings = self._settings
+        if settings.token:
+            request.headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
+        if settings.username and settings.password:
+            pair = f"{settings.username}:{settings.password.get_secret_value()}"
+            request.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        for name, value in settings.secret_headers.items():
             request.headers[name] = value.get_secret_value()
-        if self._key and "webhook-id" in request.headers:
-            request.headers["webhook-timestamp"] = str(int(self._clock()))
-            request.headers["webhook-signature"] = self._signature(self._key, request)
-        yield request
+        self._sign(request)
+        if self._tokens is None:
+            yield request
+            return
+        flow = self._tokens.async_auth_flow(request)
+        response = yield await anext(flow)
+        with suppress(StopAsyncIteration):
+            yield await flow.asend(response)
 
-    @staticmethod
-    def _signature(key: bytes, request: httpx.Request) -> str:
-        name, moment = request.headers["webhook-id"], request.headers["webhook-timestamp"]
-        signed = f"{name}.{moment}.".encode() + request.content
-        return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    def _sign(self, request: httpx.Request) -> None:
+        secret = self._settings.signing_secret
+        if secret is None:
+            return
+        if self._settings.signature == "sha256":
+            digest = hmac.digest(secret.get_secret_value().encode(), request.content, hashlib.sha256)
+            request.headers[self._settings.signature_header] = f"sha256={digest.hex()}"
+        elif "webhook-id" in request.headers:
+            request.headers["webhook-timestamp"] = str(int(self._clock()))
+            request.headers["webhook-signature"] = _standard_signature(signing_key(secret), request)
+
+
+def _standard_signature(key: bytes, request: httpx.Request) -> str:
+    """By the Standard Webhooks specification ("Signature scheme")."""
+    name, moment = request.headers["webhook-id"], request.headers["webhook-timestamp"]
+    signed = f"{name}.{moment}.".encode() + request.content
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def redacted(settings: WebhookConnection, text: str) -> str:
     """A text from outside without our secrets: some servers repeat the request in their error."""
-    for secret in (settings.token, settings.signing_secret, *settings.secret_headers.values()):
+    own = (settings.token, settings.password, settings.client_secret, settings.signing_secret)
+    for secret in (*own, *settings.secret_headers.values()):
         if secret and secret.get_secret_value():
             text = text.replace(secret.get_secret_value(), "***")
     return text

@@ -155,6 +155,14 @@ class WebhookResource(DestinationResource):
     destination_type = Webhook
 
     token: str | None = None
+    username: str | None = None
+    password: str | None = None
+    token_url: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    scope: str | None = None
+    signature: str = "standard"
+    signature_header: str = "X-Hub-Signature-256"
     secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     signing_secret: str | None = None
     allow_private: bool = False

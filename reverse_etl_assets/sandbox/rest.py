@@ -3,7 +3,9 @@
 - ``POST|PUT|PATCH /rest/{collection}``: one record (object) or a batch (list, ``{"records": [...]}`` or NDJSON);
   records with a known key are updated, others created.
 - ``PUT|PATCH /rest/{collection}/{key}``: one record; PATCH of an unknown key is 404.
-- ``GET /rest/{collection}``: how many there are; ``GET /rest/{collection}/{key}``: one record.
+- ``GET /rest/{collection}``: how many there are; ``GET /rest/{collection}/{key}``: one record; ``GET
+  /rest/{collection}?keys=a,b``: those of these keys, with ``limit=`` to a page and ``next`` to the one after it.
+- ``POST /rest/oauth/token``: a token for client credentials, whose secret is the sink's token.
 - ``DELETE /rest/{collection}/{key}``: 204, or 404. ``DELETE /rest/{collection}`` and ``POST
   /rest/{collection}/delete`` take a batch of records or of bare keys.
 
@@ -16,8 +18,10 @@ Field").
 
 from __future__ import annotations
 
+import base64
 import random
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -48,9 +52,11 @@ class Rest:
         settings = context.settings
         self.window = RollingWindow(lambda: settings.rest_requests, lambda: settings.rest_window_seconds, context.clock)
         self._replays = Replays()
+        self._issued: list[str] = []
         self._random = random.Random()  # noqa: S311 - an order, no secret
         self.router = Router(
             [
+                ("POST", "/oauth/token", self._issue),
                 ("POST", "/{collection}/delete", self._delete_batch),
                 ("DELETE", "/{collection}", self._delete_batch),
                 ("GET", "/{collection}", self._total),
@@ -62,13 +68,26 @@ class Rest:
         )
 
     def is_open(self, call: Call) -> bool:
-        return False
+        return call.path == "/oauth/token"
 
     def authenticate(self, call: Call) -> Answer | None:
+        """The sink's token is taken as it is, as the password of anybody, and as the secret of a client."""
         token = self.context.settings.rest_token
-        if not token or call.headers.get("authorization") == f"Bearer {token}":
+        kind, _, said = call.headers.get("authorization", "").partition(" ")
+        if not token or (kind == "Bearer" and said in (token, *self._issued)):
+            return None
+        if kind == "Basic" and _password(said) == token:
             return None
         return self.expired()
+
+    def _issue(self, call: Call) -> Answer:
+        form = {name: values[0] for name, values in parse_qs(call.body.decode("utf-8", "replace")).items()}
+        if form.get("grant_type") != "client_credentials":
+            return Answer(400, {"error": "unsupported_grant_type"}, media=JSON_MEDIA)
+        if form.get("client_secret") != self.context.settings.rest_token:
+            return Answer(401, {"error": "invalid_client"}, media=JSON_MEDIA)
+        self._issued.append(f"issued-{len(self._issued) + 1}")
+        return Answer(200, {"access_token": self._issued[-1], "token_type": "Bearer"}, media=JSON_MEDIA)
 
     def admit(self, call: Call) -> Answer | None:
         if not self.context.settings.rest_requests or self.window.admit():
@@ -105,7 +124,8 @@ class Rest:
         return answer
 
     def expire_tokens(self) -> None:
-        """The token of the sink is a setting: it stays valid for the next request."""
+        """Those that were issued; the token of the sink is a setting, and stays valid."""
+        self._issued.clear()
 
     def expired(self) -> Answer:
         return failure(401, "unauthorized", "The bearer token is missing or not valid")
@@ -243,7 +263,18 @@ class Rest:
     def _total(self, call: Call) -> Answer:
         call.note("read", call.params["collection"])
         table = self.tables.get(call.params["collection"])
+        if "keys" in call.args():
+            return self._page(call, self.table(call.params["collection"]))
         return Answer(200, {"total": len(table.entries) if table else 0}, media=JSON_MEDIA)
+
+    def _page(self, call: Call, table: Table) -> Answer:
+        args = call.args()
+        found = [entry.values for key in dict.fromkeys(args["keys"].split(",")) if (entry := table.get(key))]
+        call.note("read", table.name, len(found))
+        start, limit = int(args.get("after", "0")), int(args.get("limit", "100"))
+        end = start + limit
+        following = str(end) if end < len(found) else None
+        return Answer(200, {"records": found[start:end], "next": following}, media=JSON_MEDIA)
 
     def _read(self, call: Call) -> Answer:
         table, key = self.table(call.params["collection"]), call.params["key"]
@@ -270,6 +301,13 @@ class Rest:
         most = self.context.settings.rest_max_rows
         if len(rows) > most:
             raise Refused(failure(413, "too_many_rows", f"At most {most} rows in one request"))
+
+
+def _password(basic: str) -> str:
+    try:
+        return base64.b64decode(basic, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _key(row: Row, name: str) -> str:

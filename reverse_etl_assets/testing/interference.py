@@ -11,7 +11,8 @@ Trouble = Callable[[httpx.Request, Handle], Awaitable[httpx.Response]]
 class Interference(httpx.AsyncBaseTransport):
     """Passes requests on, but for those to `method` and `path`, which meet the `troubles`, each once and in order.
 
-    `sent` holds every request that came by. A trouble put in `always` meets them all.
+    `sent` holds every request that came by, `answered` counts those that came to an end. A trouble put in `always`
+    meets them all.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
@@ -20,6 +21,7 @@ class Interference(httpx.AsyncBaseTransport):
         self.always: Trouble | None = None
         self.method = self.path = ""
         self.sent: list[httpx.Request] = []
+        self.answered = 0
 
     def aim(self, request: httpx.Request) -> None:
         """Interfere with requests like this one from now on."""
@@ -27,11 +29,14 @@ class Interference(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent.append(request)
-        if (request.method, request.url.path) == (self.method, self.path):
-            trouble = self.troubles.pop(0) if self.troubles else self.always
-            if trouble is not None:
-                return await trouble(request, self._inner.handle_async_request)
-        return await self._inner.handle_async_request(request)
+        try:
+            if (request.method, request.url.path) == (self.method, self.path):
+                trouble = self.troubles.pop(0) if self.troubles else self.always
+                if trouble is not None:
+                    return await trouble(request, self._inner.handle_async_request)
+            return await self._inner.handle_async_request(request)
+        finally:
+            self.answered += 1
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -1,12 +1,12 @@
 # ruff: noqa: S101
 """The contract of the pace: the vendor's limit is used, and never met. A test to inherit beside the others.
 
-Time is virtual: requests take none of it and waiting moves it on, so that the allowed rate alone decides how long rows
-take, on any machine. The server has to count its windows by the `clock` it is given.
+Time is virtual: requests take none of it and waiting for a turn moves it on, so that the allowed rate alone decides how
+long rows take, on any machine. The server has to count its windows by the `clock` it is given.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,20 +21,33 @@ from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.testing.harness import Harness
 
 _SIZE = 200  # bytes of a row, at a guess
+_LOOKS = 50_000
 
 
 class VirtualClock:
-    """Stands still but when somebody waits."""
+    """Stands still but when somebody waits for a turn, and every turn before it was used."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
+        self.unused: Callable[[], bool] = lambda: False
 
     def __call__(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
+        for _ in range(_LOOKS):  # a turn that no request followed must not stop the clock for good
+            if not self.unused():
+                break
+            await asyncio.sleep(0)
         self.now += seconds
-        await asyncio.sleep(0)
+
+
+class _CountingPacer(Pacer):
+    turns = 0
+
+    async def slot(self) -> None:
+        await super().slot()
+        self.turns += 1
 
 
 class PaceContract(Harness):
@@ -71,10 +84,11 @@ class PaceContract(Harness):
         async with self.open(server) as session, JournalWriter(journal, "run", "account", "paced") as writer:
             destination = session.destination
             await destination.check()
-            before = len(session.wire.sent)
-            pacer = Pacer(
+            before, answered = len(session.wire.sent), session.wire.answered
+            pacer = _CountingPacer(
                 journal, "account", destination.capabilities.requests_per_second, clock=clock, sleep=clock.sleep
             )
+            clock.unused = lambda: session.wire.answered - answered < pacer.turns
             jobs = isinstance(destination, RunsJobs) and self.pace_rows >= destination.job_threshold
             dispatcher = Dispatcher(
                 destination, writer, pacer, sync="paced", job_operations=frozenset(Operation if jobs else ())

@@ -1,8 +1,11 @@
 """The exact requests of a webhook, as its options say them."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
+import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -187,6 +190,16 @@ def test_capabilities_follow_from_the_options() -> None:
     assert able(results={"match": "key", "status": "status"}).confirms
 
 
+def signed_by(
+    settings: WebhookConnection, request: httpx.Request, clock: Callable[[], float] = time.time
+) -> httpx.Request:
+    async def work() -> httpx.Request:
+        async with httpx.AsyncClient() as client:
+            return await anext(WebhookAuth(settings, client, clock).async_auth_flow(request))
+
+    return asyncio.run(work())
+
+
 def test_a_signature_by_standard_webhooks() -> None:
     key = b"0123456789abcdef"
     settings = WebhookConnection(
@@ -195,7 +208,7 @@ def test_a_signature_by_standard_webhooks() -> None:
     made = accounts.offline(Webhook, settings, TARGET).build_request(
         batch(Operation.UPSERT, ROW, idempotency_key="idem-1")
     )
-    signed = next(WebhookAuth(settings, clock=lambda: 1_700_000_000.9).auth_flow(made))
+    signed = signed_by(settings, made, clock=lambda: 1_700_000_000.9)
     expected = hmac.digest(key, b"idem-1.1700000000." + made.content, hashlib.sha256)
     assert signed.headers["webhook-id"] == "idem-1"
     assert signed.headers["webhook-timestamp"] == "1700000000"
@@ -206,7 +219,7 @@ def test_token_and_secret_headers() -> None:
     settings = WebhookConnection(
         base_url="https://api.example", token=SecretStr("t"), secret_headers={"X-Api-Key": SecretStr("k")}
     )
-    signed = next(WebhookAuth(settings).auth_flow(httpx.Request("POST", "https://api.example")))
+    signed = signed_by(settings, httpx.Request("POST", "https://api.example"))
     assert (signed.headers["Authorization"], signed.headers["X-Api-Key"]) == ("Bearer t", "k")
 
 
