@@ -8,13 +8,7 @@ import httpx
 
 from reverse_etl_assets.destinations import zendesk_fields, zendesk_jobs, zendesk_reading
 from reverse_etl_assets.destinations.auth import BearerToken
-from reverse_etl_assets.destinations.base import (
-    HttpDestination,
-    JobState,
-    Part,
-    decode_json,
-    encode_json,
-)
+from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
 from reverse_etl_assets.destinations.zendesk_answers import Forbidden, gone, job_outcomes, request_error, written
 from reverse_etl_assets.destinations.zendesk_fields import ONE
 from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection, ZendeskOptions
@@ -42,11 +36,13 @@ from reverse_etl_assets.records import (
 ROWS_PER_JOB = 100
 """Users, organizations or tickets in one job, and ids in one show_many ("Users", "Organizations", Zendesk's API
 reference, November 2026)."""
-REQUESTS_PER_SECOND = 3.3
+REQUESTS_PER_SECOND = 3.2
 """200 a minute is the plan Team; Growth and Professional have 400, Enterprise 700, Enterprise Plus 2,500 ("Rate
-limits", Zendesk's API reference, November 2026). A little less, because the window's edge counts on both sides."""
-JOBS_AT_ONCE = 10
-"""30 jobs may be queued or running in an account ("Rate limits: Job limit"); other tools need some of them."""
+limits", Zendesk's API reference, November 2026). A little less, because requests
+bunch up on their way and the window's edge counts on both sides."""
+JOBS_AT_ONCE = 6
+"""30 jobs may be queued or running in an account ("Rate limits: Job limit"); other tools need some of them, and six
+keep the rate of most plans busy."""
 JOBS_FROM = 5
 """Rows. A job takes about four requests: to open, to look twice, to collect; fewer rows go one by one."""
 
