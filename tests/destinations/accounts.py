@@ -7,8 +7,11 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
 from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
+from reverse_etl_assets.destinations.intercom_api import IntercomConnection
+from reverse_etl_assets.destinations.meta_ads import MetaAdsConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
 from reverse_etl_assets.destinations.slack import SlackConnection
+from reverse_etl_assets.destinations.stripe_options import StripeConnection
 from reverse_etl_assets.destinations.webhook_options import WebhookConnection
 from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
 from reverse_etl_assets.records import Target
@@ -32,8 +35,21 @@ def slack(url: str, token: str = "xoxb-sandbox") -> SlackConnection:
     return SlackConnection(base_url=f"{url}/slack/api", token=SecretStr(token))
 
 
+def stripe(url: str, key: str = "sk_test_sandbox", **settings: Any) -> StripeConnection:
+    base = f"{url}/stripe"
+    return StripeConnection(base_url=base, meter_events_url=base, secret_key=SecretStr(key), **settings)
+
+
 def zendesk(url: str, token: str = "zendesk-token", email: str | None = "admin@shop.example") -> ZendeskConnection:
     return ZendeskConnection(base_url=f"{url}/zendesk", email=email, token=SecretStr(token))
+
+
+def intercom(url: str, token: str = "ic-sandbox") -> IntercomConnection:
+    return IntercomConnection(base_url=f"{url}/intercom", access_token=SecretStr(token))
+
+
+def meta_ads(url: str, token: str = "EAAsandbox", **settings: Any) -> MetaAdsConnection:
+    return MetaAdsConnection(base_url=f"{url}/meta", access_token=SecretStr(token), **settings)
 
 
 def offline(kind: type[D], connection: ConnectionSettings, target: Target, **options: Any) -> D:
