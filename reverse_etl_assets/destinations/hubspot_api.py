@@ -86,19 +86,21 @@ class Lookup:
 
     async def read(self, keys: Sequence[str], properties: Iterable[str] = ()) -> dict[str, list[Result]]:
         """The records that carry each key, spelt as it was asked for. One request, of 100 keys at most."""
+        asked: dict[str, list[str]] = {}  # a key may be asked for in several spellings, which HubSpot takes for one
+        for each in keys:
+            asked.setdefault(each.lower(), []).append(each)
         others = [_OTHER_EMAILS] if self._by_email else []
         body: dict[str, Any] = {
             "properties": list(dict.fromkeys([self._key, *others, *properties])),
             "propertiesWithHistory": [],
-            "inputs": [{"id": each} for each in keys],
+            "inputs": [{"id": spellings[0]} for spellings in asked.values()],
         }
         if self._key != RECORD_ID:
             body["idProperty"] = self._key
         found: dict[str, dict[str, Result]] = {each: {} for each in keys}
-        asked = {each.lower(): each for each in keys}
         for result in await self._api.results(self._api.path("objects", self._name, "batch", "read"), body):
             for name in self._names(result):
-                if each := asked.get(name):
+                for each in asked.get(name, ()):
                     found[each][result["id"]] = result  # once, though several of its addresses were asked for
         return {each: list(results.values()) for each, results in found.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.hubspot_answers import listed
-from reverse_etl_assets.destinations.hubspot_api import REQUESTS_PER_SECOND, Api, Lookup, Result
+from reverse_etl_assets.destinations.hubspot_api import REQUESTS_PER_SECOND, Api, Lookup
 from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.destinations.hubspot_properties import key_problems
@@ -137,38 +137,35 @@ class Members(ObjectKind):
 
     async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
         """Of the records with each external id those that are members. Two requests."""
-        key = self.target.external_id
-        found = await Lookup(self.api, self._holds, key).read(external_ids)
-        since = await self._members([result["id"] for results in found.values() for result in results])
+        found = await self.find(external_ids)
+        since = await self._members([each for ids in found.values() for each in ids])
         return {
-            each: [self._current(result, since[result["id"]]) for result in results if result["id"] in since]
-            for each, results in found.items()
+            key: [Current(each, dict.fromkeys(self.target.fields, key), since[each]) for each in ids if each in since]
+            for key, ids in found.items()
         }
 
-    async def _members(self, ids: Sequence[str]) -> dict[str, str | None]:
+    async def _members(self, ids: Sequence[str]) -> dict[str, datetime | None]:
         """The records that are members, and since when."""
         if not ids:
             return {}
         inputs = [{_OBJECT_TYPE: self._holds, "recordId": each} for each in dict.fromkeys(ids)]
         path = self.api.path("lists", "records", "memberships", "batch", "read")
         return {
-            str(result["recordId"]): membership.get("lastAddedTimestamp")
+            str(result["recordId"]): _moment(membership.get("lastAddedTimestamp"))
             for result in await self.api.results(path, {"inputs": inputs})
             for membership in listed(result, "recordListMemberships")
             if str(membership.get("listId")) == self._id
         }
-
-    def _current(self, result: Result, since: str | None) -> Current:
-        key = self.target.external_id
-        value = result["id"] if key == "hs_object_id" else (result.get("properties") or {}).get(key)
-        changed_at = datetime.fromisoformat(since).astimezone(UTC) if since else None
-        return Current(result["id"], dict.fromkeys(self.target.fields, value), changed_at)
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return str(sent or "").lower() == str(held or "").lower()
 
 
 _RESTORE = "restore it in HubSpot, which is possible for 90 days, or name another one as `object`"
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
 def _left(record: Record, removed: set[str]) -> Outcome:
