@@ -13,6 +13,7 @@ from reverse_etl_assets.sandbox.control import Control
 from reverse_etl_assets.sandbox.gate import TRANSPORT, Context, Gate, Receive, Scope, Send, Vendor
 from reverse_etl_assets.sandbox.hubspot import HubSpot
 from reverse_etl_assets.sandbox.intercom import Intercom
+from reverse_etl_assets.sandbox.meta_ads import MetaAds
 from reverse_etl_assets.sandbox.page import Page
 from reverse_etl_assets.sandbox.rest import Rest
 from reverse_etl_assets.sandbox.salesforce import Salesforce
@@ -25,6 +26,7 @@ MOUNTS = {
     "intercom": (("/intercom", "/intercom"),),
     "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
     "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
+    "meta_ads": (("/meta", "/meta"),),
     "slack": (("/slack/api", "/slack/api"),),
     "stripe": (("/stripe", "/stripe"),),
     "zendesk": (("/zendesk", "/zendesk"),),
@@ -40,6 +42,7 @@ class App:
         self.hubspot = HubSpot(context)
         self.rest = Rest(context)
         self.intercom = Intercom(context)
+        self.meta_ads = MetaAds(context)
         self.slack = Slack(context)
         self.stripe = Stripe(context)
         self.zendesk = Zendesk(context)
@@ -49,6 +52,7 @@ class App:
                 self.salesforce,
                 self.hubspot,
                 self.rest,
+                self.meta_ads,
                 self.slack,
                 self.zendesk,
                 self.intercom,

@@ -64,6 +64,7 @@ class Sandbox:
         self.hubspot = self.app.hubspot
         self.rest = self.app.rest
         self.intercom = self.app.intercom
+        self.meta_ads = self.app.meta_ads
         self.slack = self.app.slack
         self.stripe = self.app.stripe
         self.zendesk = self.app.zendesk

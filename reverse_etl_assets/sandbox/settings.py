@@ -42,6 +42,9 @@ class Settings:
         stripe_search_lag_seconds: how long search shows customers as they were before ("in under 1 minute").
         stripe_permissions: what restricted keys may do, with blanks between; empty means everything.
         stripe_report_samples: events that a report names, of each kind of error. Stripe does not say how many.
+        meta_ads_calls: in a rolling hour; 5,000 is standard access (Graph API, Rate Limits, Custom Audience).
+        meta_ads_app_secret: that calls have to be signed with; empty means none.
+        meta_ads_replace_seconds: how long an audience is still being replaced after the last batch.
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
         rest_token: the bearer token the REST sink asks for; empty means none.
         rest_max_rows: rows in one request of the REST sink.
@@ -79,6 +82,9 @@ class Settings:
     stripe_search_lag_seconds: float = 60.0
     stripe_permissions: str = ""
     stripe_report_samples: int = 10
+    meta_ads_calls: int = 5_000
+    meta_ads_app_secret: str = ""
+    meta_ads_replace_seconds: float = 0.0
     rest_requests: int = 0
     rest_window_seconds: float = 1.0
     rest_token: str = ""
@@ -99,8 +105,9 @@ class Settings:
         self.change(asdict(Settings()))
 
     def describe(self) -> dict[str, Any]:
-        """All settings; a token is shown as set or not."""
-        return asdict(self) | {"rest_token": "set" if self.rest_token else ""}
+        """All settings; secrets are shown as set or not."""
+        secrets = ("rest_token", "meta_ads_app_secret")
+        return asdict(self) | {name: "set" if getattr(self, name) else "" for name in secrets}
 
     def _checked(self, name: str, value: Any) -> Any:
         known = {part.name for part in fields(self)}
