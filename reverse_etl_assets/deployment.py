@@ -12,6 +12,7 @@ from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
     HubSpotResource,
     SalesforceResource,
+    SlackResource,
     WebhookResource,
 )
 from reverse_etl_assets.project import Project
@@ -27,6 +28,11 @@ destinations: dict[str, DestinationResource] = {
     "hubspot": HubSpotResource(
         base_url=dg.EnvVar("HUBSPOT_BASE_URL"),
         access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN"),
+    ),
+    "slack": SlackResource(
+        base_url=os.environ.get("SLACK_BASE_URL") or "https://slack.com/api",
+        token=dg.EnvVar("SLACK_BOT_TOKEN"),
+        requests_per_second=float(os.environ.get("SLACK_REQUESTS_PER_SECOND") or 0) or None,  # the demo's is faster
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

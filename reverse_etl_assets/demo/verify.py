@@ -12,7 +12,7 @@ from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS
 
-_VENDORS = {"salesforce": "salesforce", "hubspot": "hubspot", "crm_webhook": "rest"}
+_VENDORS = {"salesforce": "salesforce", "hubspot": "hubspot", "slack": "slack", "crm_webhook": "rest"}
 _WRITES = ("created", "updated", "deleted")
 
 
