@@ -27,7 +27,8 @@ def request_error(response: httpx.Response) -> DestinationError:
     code, message, field = _words(told)
     status = response.status_code
     if status == 429 and code == "TooManyJobs":
-        return RetryLater(message or code, retry_after(response) or NO_FREE_JOB)
+        after = retry_after(response)
+        return RetryLater(message or code, NO_FREE_JOB if after is None else after)
     if status == 409:  # DatabaseConflict: two writes met
         return RetryLater(message or "HTTP 409", retry_after(response))
     if status == 401:

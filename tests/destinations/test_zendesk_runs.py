@@ -1,0 +1,102 @@
+"""Whole runs into Zendesk: every row one outcome, as jobs and one by one; and a job that outlives its run."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.zendesk import Zendesk
+from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import Sync
+from tests.engine.shop import FAST, Shop, sink_sync
+
+PEOPLE = (
+    "select 'C' || i as id, case when i = 7 then 'no address' else 'p' || i || '@shop.example' end as email,"
+    " 'Name ' || i as name, case when i = 8 then 'wood' when i % 2 = 0 then 'growth' else 'free' end as tier"
+    " from range(1, {}) r(i)"
+)
+TIER = "user_fields.customer_tier"
+
+
+@pytest.fixture(autouse=True)
+def roomy(sandbox: Sandbox) -> None:
+    sandbox.settings.change({"zendesk_requests": 1_000_000})
+
+
+def account(sandbox: Sandbox) -> Account:
+    token = SecretStr("zendesk-token")
+    connection = ZendeskConnection(base_url=f"{sandbox.url}/zendesk", token=token, requests_per_second=FAST)
+    return Account("zendesk", Zendesk, connection)
+
+
+def sync(**options: Any) -> Sync:
+    return sink_sync(
+        sync="people_to_zendesk",
+        destination="zendesk",
+        object="users",
+        external_id="external_id",
+        mapping={"name": "name", "email": "email", TIER: "tier"},
+        sync_mode="mirror",
+        options=options,
+        verify={"sample": 50},
+        guards={"max_removed": {}, "row_count": {"percent": None, "deviations": None}},
+    )
+
+
+def counts(report: Any) -> dict[str, int]:
+    return {
+        name: report.counts[name] for name in ("created", "updated", "deleted", "failed") if report.counts.get(name)
+    }
+
+
+def posts(sandbox: Sandbox) -> int:
+    return sum(line.operation == "bulk upsert" for line in sandbox.log.lines("zendesk"))
+
+
+@pytest.mark.parametrize(("options", "jobs"), [({}, 2), ({"bulk": False}, 0)])
+def test_created_updated_deleted_and_failed(sandbox: Sandbox, shop: Shop, options: dict[str, Any], jobs: int) -> None:
+    people = sync(**options)
+    shop.build(PEOPLE.format(121))
+    first = shop.run(people, account(sandbox))
+    assert counts(first) == {"created": 118, "failed": 2}
+    assert posts(sandbox) == jobs
+    found = shop.by_key(people, first)
+    assert (found["c7"].reason, found["c8"].reason) == ("rejected", "invalid")
+    assert "properly formatted" in str(found["c7"].message)
+    assert first.counts["verified_differing"] == 0
+
+    shop.build(f"select * replace (upper(name) as name) from ({PEOPLE.format(21)}) where id <> 'C20'")
+    second = shop.run(people, account(sandbox))
+    assert counts(second) == {"updated": 17, "deleted": 101, "failed": 2}
+    held = sandbox.counts()["zendesk"]["objects"]["users"]
+    assert (held["records"], held["created"], held["updated"], held["deleted"]) == (17, 118, 17, 101)
+    values = {each.values["external_id"]: each.values for each in sandbox.zendesk.tables["users"].live()}
+    assert (values["C2"]["name"], values["C2"]["email"], values["C2"][TIER]) == ("NAME 2", "p2@shop.example", "growth")
+
+
+def test_a_job_whose_results_could_not_be_read_is_collected_by_the_next_run(sandbox: Sandbox, shop: Shop) -> None:
+    people = sync()
+    shop.build(PEOPLE.format(51))
+    sandbox.fault("server_error", vendor="zendesk", path="job_statuses")
+    broken = shop.run(people, account(sandbox))
+    assert counts(broken) == {}
+    assert posts(sandbox) == 1
+    sandbox.faults.clear()
+    again = shop.run(people, account(sandbox))
+    assert posts(sandbox) == 1  # what was handed over is not sent again
+    assert counts(again) == {"failed": 2}
+    assert sandbox.counts()["zendesk"]["objects"]["users"]["created"] == 48
+    statuses = "select status, count(*) from state.outcomes where status <> 'failed' group by all"
+    assert shop.state(people, statuses) == [("created", 48)]
+    failed = "select distinct key, reason from state.outcomes where status = 'failed' order by key"
+    assert shop.state(people, failed) == [("c7", "rejected"), ("c8", "invalid")]  # of both runs
+
+
+def test_an_account_without_bulk_import_says_what_to_set(sandbox: Sandbox, shop: Shop) -> None:
+    sandbox.settings.change({"zendesk_bulk_import": False})
+    shop.build(PEOPLE.format(51))
+    report = shop.run(sync(), account(sandbox))
+    assert "`bulk: false`" in str(report.detail)
+    assert counts(report) == {}
