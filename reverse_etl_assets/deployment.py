@@ -11,6 +11,7 @@ import dagster as dg
 from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
     HubSpotResource,
+    PostgresResource,
     SalesforceResource,
     SlackResource,
     WebhookResource,
@@ -33,6 +34,10 @@ destinations: dict[str, DestinationResource] = {
         base_url=os.environ.get("SLACK_BASE_URL") or "https://slack.com/api",
         token=dg.EnvVar("SLACK_BOT_TOKEN"),
         requests_per_second=float(os.environ.get("SLACK_REQUESTS_PER_SECOND") or 0) or None,  # the demo's is faster
+    ),
+    "product_database": PostgresResource(
+        base_url=dg.EnvVar("POSTGRES_URL"),
+        password=dg.EnvVar("POSTGRES_PASSWORD"),
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

@@ -34,10 +34,13 @@ def fresh_folder(default: str) -> Path:
     return home
 
 
-def prepare(home: Path, sandbox: str, customers: int, seed: int) -> "Project":
-    """Source data, environment and dbt manifest. Raises ValueError if `customers` is out of range."""
+def prepare(home: Path, sandbox: str, customers: int, seed: int, database: str = "") -> "Project":
+    """Source data, environment and dbt manifest; `database` is the address of the product's own.
+
+    Raises ValueError if `customers` is out of range.
+    """
     data.generate(home / "warehouse.duckdb", customers, seed)
-    _enter(home, sandbox)
+    _enter(home, sandbox, database)
     _hurry(sandbox)
     # The deployment reads the environment when it is imported.
     from reverse_etl_assets.deployment import project
@@ -47,7 +50,7 @@ def prepare(home: Path, sandbox: str, customers: int, seed: int) -> "Project":
     return project
 
 
-def _enter(home: Path, sandbox: str) -> None:
+def _enter(home: Path, sandbox: str, database: str) -> None:
     """Point this process and its children to the folder and the sandbox."""
     os.environ.pop("REVERSE_ETL_WAREHOUSE", None)
     os.environ.pop("REVERSE_ETL_JOURNAL", None)
@@ -62,6 +65,8 @@ def _enter(home: Path, sandbox: str) -> None:
         SLACK_BASE_URL=f"{sandbox}/slack/api",
         SLACK_BOT_TOKEN="xoxb-sandbox",  # noqa: S106 - the sandbox takes any
         SLACK_REQUESTS_PER_SECOND="50",  # Slack's own is about one: see `_hurry`
+        POSTGRES_URL=database,
+        POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
         WEBHOOK_BASE_URL=f"{sandbox}/rest",
         WEBHOOK_TOKEN="hook-sandbox",  # noqa: S106 - the sandbox takes any
         WEBHOOK_ALLOW_PRIVATE="1",  # the sandbox is on this machine

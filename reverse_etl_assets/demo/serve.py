@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from reverse_etl_assets.demo.database import product_database
 from reverse_etl_assets.demo.place import ROOT, fresh_folder, prepare
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
 
@@ -41,9 +42,9 @@ def _interrupt(*_: object) -> NoReturn:
 def _serve(out: Console) -> None:
     ui, vendors = _free_port("DAGSTER_PORT", 3000), _free_port("SANDBOX_PORT", 8787)
     home = fresh_folder("dev")
-    with _child("reverse_etl_assets.sandbox", "--port", str(vendors)):
+    with _child("reverse_etl_assets.sandbox", "--port", str(vendors)), product_database() as database:
         with out.status("Making source data, building the models, running the syncs"):
-            project = prepare(home, f"http://{_HOST}:{vendors}", customers=2000, seed=7)
+            project = prepare(home, f"http://{_HOST}:{vendors}", 2000, 7, database.url)
             from reverse_etl_assets.demo.rounds import materialise_everything
 
             materialise_everything(project, home / "demo.log")

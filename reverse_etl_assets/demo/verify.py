@@ -12,7 +12,13 @@ from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS
 
-_VENDORS = {"salesforce": "salesforce", "hubspot": "hubspot", "slack": "slack", "crm_webhook": "rest"}
+_VENDORS = {
+    "salesforce": "salesforce",
+    "hubspot": "hubspot",
+    "slack": "slack",
+    "crm_webhook": "rest",
+    "product_database": "postgres",
+}
 _WRITES = ("created", "updated", "deleted")
 
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.webhook import Webhook
@@ -147,6 +148,14 @@ class SlackResource(DestinationResource):
 
     base_url: str = "https://slack.com/api"
     token: str
+
+
+class PostgresResource(DestinationResource):
+    """A PostgreSQL database; a role's password signs in, where the server asks for one."""
+
+    destination_type = Postgres
+
+    password: str | None = None
 
 
 class WebhookResource(DestinationResource):

@@ -1,6 +1,5 @@
 """The contract, kept on a real server."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -56,7 +55,7 @@ def database(postgres_server: str) -> Iterator[str]:
         connection.execute("drop schema if exists app cascade; drop schema if exists reverse_etl cascade")
         connection.execute("create schema app; create schema reverse_etl; create type app.mood as enum ('sad', 'glad')")
         connection.execute(TABLE)
-    yield postgres_server
+    return postgres_server
 
 
 @pytest.fixture
