@@ -11,6 +11,7 @@ import dagster as dg
 from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
     HubSpotResource,
+    IntercomResource,
     PostgresResource,
     SalesforceResource,
     SlackResource,
@@ -38,6 +39,10 @@ destinations: dict[str, DestinationResource] = {
     "product_database": PostgresResource(
         base_url=dg.EnvVar("POSTGRES_URL"),
         password=dg.EnvVar("POSTGRES_PASSWORD"),
+    ),
+    "intercom": IntercomResource(
+        base_url=os.environ.get("INTERCOM_BASE_URL") or "https://api.intercom.io",
+        access_token=dg.EnvVar("INTERCOM_ACCESS_TOKEN"),
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

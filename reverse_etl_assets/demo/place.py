@@ -65,6 +65,8 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         SLACK_BASE_URL=f"{sandbox}/slack/api",
         SLACK_BOT_TOKEN="xoxb-sandbox",  # noqa: S106 - the sandbox takes any
         SLACK_REQUESTS_PER_SECOND="50",  # Slack's own is about one: see `_hurry`
+        INTERCOM_BASE_URL=f"{sandbox}/intercom",
+        INTERCOM_ACCESS_TOKEN="ic-sandbox",  # noqa: S106 - the one of the sandbox
         POSTGRES_URL=database,
         POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
         WEBHOOK_BASE_URL=f"{sandbox}/rest",

@@ -16,6 +16,7 @@ _VENDORS = {
     "salesforce": "salesforce",
     "hubspot": "hubspot",
     "slack": "slack",
+    "intercom": "intercom",
     "crm_webhook": "rest",
     "product_database": "postgres",
 }

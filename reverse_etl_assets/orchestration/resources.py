@@ -16,6 +16,7 @@ from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
@@ -156,6 +157,15 @@ class PostgresResource(DestinationResource):
     destination_type = Postgres
 
     password: str | None = None
+
+
+class IntercomResource(DestinationResource):
+    """An Intercom workspace; a private app's access token signs in."""
+
+    destination_type = Intercom
+
+    base_url: str = "https://api.intercom.io"
+    access_token: str
 
 
 class WebhookResource(DestinationResource):
