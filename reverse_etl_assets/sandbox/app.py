@@ -1,7 +1,8 @@
 """The Starlette application: the vendors at their bases, the control endpoints and the page.
 
 Salesforce is at ``/salesforce`` and, for SDKs that take only a host, at ``/services``; HubSpot at ``/hubspot`` and at
-``/crm`` and ``/account-info``; the REST sink at ``/rest``; Slack at ``/slack/api``; Zendesk at ``/zendesk``.
+``/crm`` and ``/account-info``; the REST sink at ``/rest``; Slack at ``/slack/api``; Zendesk at ``/zendesk``; Google's
+Data Manager API at ``/google_ads``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from reverse_etl_assets.sandbox.control import Control
 from reverse_etl_assets.sandbox.gate import TRANSPORT, Context, Gate, Receive, Scope, Send, Vendor
+from reverse_etl_assets.sandbox.google_ads import GoogleAds
 from reverse_etl_assets.sandbox.hubspot import HubSpot
 from reverse_etl_assets.sandbox.intercom import Intercom
 from reverse_etl_assets.sandbox.meta_ads import MetaAds
@@ -22,6 +24,7 @@ from reverse_etl_assets.sandbox.stripe import Stripe
 from reverse_etl_assets.sandbox.zendesk import Zendesk
 
 MOUNTS = {
+    "google_ads": (("/google_ads", "/google_ads"),),
     "rest": (("/rest", "/rest"),),
     "intercom": (("/intercom", "/intercom"),),
     "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
@@ -40,6 +43,7 @@ class App:
         self.context = context
         self.salesforce = Salesforce(context)
         self.hubspot = HubSpot(context)
+        self.google_ads = GoogleAds(context)
         self.rest = Rest(context)
         self.intercom = Intercom(context)
         self.meta_ads = MetaAds(context)
@@ -51,6 +55,7 @@ class App:
             for vendor in (
                 self.salesforce,
                 self.hubspot,
+                self.google_ads,
                 self.rest,
                 self.meta_ads,
                 self.slack,

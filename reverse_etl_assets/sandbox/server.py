@@ -62,6 +62,7 @@ class Sandbox:
         self.app = App(self.context)
         self.salesforce = self.app.salesforce
         self.hubspot = self.app.hubspot
+        self.google_ads = self.app.google_ads
         self.rest = self.app.rest
         self.intercom = self.app.intercom
         self.meta_ads = self.app.meta_ads

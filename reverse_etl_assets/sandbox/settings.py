@@ -48,6 +48,13 @@ class Settings:
         rest_requests: requests in ``rest_window_seconds``; 0 means no limit.
         rest_token: the bearer token the REST sink asks for; empty means none.
         rest_max_rows: rows in one request of the REST sink.
+        google_ads_minute_requests: 300 a minute for writes and again for reads (Data Manager API limits and quotas).
+        google_ads_daily_requests: 100,000 a day, likewise.
+        google_ads_polls: how many polls of a request say PROCESSING first.
+        google_ads_consent_needed: as for people in the European Economic Area.
+        google_ads_named_members: members of a refused request that the answer names at most.
+        google_ads_scope: whether tokens have the scope that is asked for.
+        google_ads_enabled: whether the project has the API.
         store_records: False lets the REST sink count rows without keeping them.
     """
 
@@ -89,6 +96,13 @@ class Settings:
     rest_window_seconds: float = 1.0
     rest_token: str = ""
     rest_max_rows: int = 1_000
+    google_ads_minute_requests: int = 300
+    google_ads_daily_requests: int = 100_000
+    google_ads_polls: int = 1
+    google_ads_consent_needed: bool = True
+    google_ads_named_members: int = 10_000
+    google_ads_scope: bool = True
+    google_ads_enabled: bool = True
     store_records: bool = True
 
     def change(self, changes: dict[str, Any]) -> None:

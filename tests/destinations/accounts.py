@@ -6,6 +6,7 @@ import httpx
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
+from reverse_etl_assets.destinations.google_ads_options import GoogleAdsConnection
 from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
 from reverse_etl_assets.destinations.intercom_api import IntercomConnection
 from reverse_etl_assets.destinations.meta_ads import MetaAdsConnection
@@ -50,6 +51,18 @@ def intercom(url: str, token: str = "ic-sandbox") -> IntercomConnection:
 
 def meta_ads(url: str, token: str = "EAAsandbox", **settings: Any) -> MetaAdsConnection:
     return MetaAdsConnection(base_url=f"{url}/meta", access_token=SecretStr(token), **settings)
+
+
+def google_ads(url: str, token: str = "1//sandbox", **settings: Any) -> GoogleAdsConnection:
+    return GoogleAdsConnection(
+        base_url=f"{url}/google_ads",
+        token_url=f"{url}/google_ads/token",
+        customer_id="123-456-7890",
+        client_id="sandbox",
+        client_secret=SecretStr("google-secret"),
+        refresh_token=SecretStr(token),
+        **settings,
+    )
 
 
 def offline(kind: type[D], connection: ConnectionSettings, target: Target, **options: Any) -> D:

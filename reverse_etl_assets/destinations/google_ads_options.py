@@ -1,0 +1,82 @@
+"""Where a Google Ads account is and how to sign in, and what a sync says of its audience."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+
+TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+
+
+def _digits(value: Any) -> Any:
+    return value.replace("-", "") if isinstance(value, str) else value
+
+
+Customer = Annotated[str, BeforeValidator(_digits), Field(pattern=r"^\d{10}$")]
+Consent = Literal["granted", "denied"]
+
+
+class ServiceAccount(msgspec.Struct):
+    """What is used of the key file of a service account."""
+
+    client_email: str
+    private_key: str
+    private_key_id: str | None = None
+    token_uri: str = TOKEN_URL
+
+
+class GoogleAdsConnection(ConnectionSettings):
+    """A Google Ads account. Either a service account signs in, or a person who has consented once."""
+
+    base_url: str = "https://datamanager.googleapis.com"
+    customer_id: Customer
+    """The account that has the audiences: ten digits, `123-456-7890`."""
+    login_customer_id: Customer | None = None
+    """The manager account through which the sign-in has access, if it has it through one."""
+    service_account: SecretStr | None = None
+    """The service account's key, as the JSON text of its file."""
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    token_url: str = TOKEN_URL
+    """Where a person's refresh token is exchanged; a service account's key names its own."""
+
+    @model_validator(mode="after")
+    def _signs_in(self) -> "GoogleAdsConnection":
+        person = (self.client_id, self.client_secret, self.refresh_token)
+        if (self.service_account is None) != all(person) or (self.service_account and any(person)):
+            raise ValueError("give either `service_account`, or `client_id`, `client_secret` and `refresh_token`.")
+        self.key()
+        return self
+
+    def key(self) -> ServiceAccount | None:
+        """Raises ValueError for a text that is no key of a service account; its message holds nothing of it."""
+        if self.service_account is None:
+            return None
+        try:
+            return msgspec.json.decode(self.service_account.get_secret_value(), type=ServiceAccount)
+        except msgspec.MsgspecError:
+            raise ValueError(
+                "`service_account` is not the JSON text of a service account's key, with `client_email` and"
+                " `private_key`."
+            ) from None
+
+
+class GoogleAdsOptions(SyncOptions):
+    """What a sync says of its audience."""
+
+    terms_of_service: Literal["accepted"]
+    """That the account has accepted the Customer Match terms. Google takes no members without it, and only a person
+    can say it."""
+    ad_user_data: Consent | None = None
+    """Consent of all members to be told to Google for advertising, where no field says it of each."""
+    ad_personalization: Consent | None = None
+    """Consent of all members to personalised advertising, where no field says it of each."""
+    phone_region: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    """The country (ISO 3166-1 alpha-2) of telephone numbers without an international prefix."""
+    wait: float = Field(180, ge=0)
+    """Seconds that a run waits for Google to process a request; after that the next run asks."""
+    replace: bool = False
+    """Remove everybody else: members that a run has not uploaded, whoever put them there. For `full_refresh`."""
