@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
     HubSpotResource,
@@ -16,6 +17,7 @@ from reverse_etl_assets.orchestration.resources import (
     SalesforceResource,
     SlackResource,
     WebhookResource,
+    ZendeskResource,
 )
 from reverse_etl_assets.project import Project
 
@@ -44,12 +46,24 @@ destinations: dict[str, DestinationResource] = {
         base_url=os.environ.get("INTERCOM_BASE_URL") or "https://api.intercom.io",
         access_token=dg.EnvVar("INTERCOM_ACCESS_TOKEN"),
     ),
+    "zendesk": ZendeskResource(
+        base_url=dg.EnvVar("ZENDESK_BASE_URL"),
+        email=dg.EnvVar("ZENDESK_EMAIL"),
+        token=dg.EnvVar("ZENDESK_API_TOKEN"),
+        requests_per_second=float(os.environ.get("ZENDESK_REQUESTS_PER_SECOND") or 0) or None,  # your plan's
+    ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),
         token=dg.EnvVar("WEBHOOK_TOKEN"),
         allow_private=os.environ.get("WEBHOOK_ALLOW_PRIVATE") == "1",  # the sandbox is on this machine
     ),
 }
+
+alerts = Alerts(
+    channel=os.environ.get("SLACK_ALERTS_CHANNEL") or "",  # without one there are none
+    destination="slack",
+    ui_url=os.environ.get("DAGSTER_UI_URL") or "http://localhost:3000",
+)
 
 project = Project(
     dbt_folder=_HERE.parent / "dbt_project",

@@ -64,11 +64,16 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         HUBSPOT_ACCESS_TOKEN="pat-sandbox",  # noqa: S106 - the sandbox takes any
         SLACK_BASE_URL=f"{sandbox}/slack/api",
         SLACK_BOT_TOKEN="xoxb-sandbox",  # noqa: S106 - the sandbox takes any
+        SLACK_ALERTS_CHANNEL="data-alerts",
         SLACK_REQUESTS_PER_SECOND="50",  # Slack's own is about one: see `_hurry`
         INTERCOM_BASE_URL=f"{sandbox}/intercom",
         INTERCOM_ACCESS_TOKEN="ic-sandbox",  # noqa: S106 - the one of the sandbox
         POSTGRES_URL=database,
         POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
+        ZENDESK_BASE_URL=f"{sandbox}/zendesk",
+        ZENDESK_EMAIL="admin@shop.example",
+        ZENDESK_API_TOKEN="zendesk-token",  # noqa: S106 - the sandbox's own
+        ZENDESK_REQUESTS_PER_SECOND="50",  # the plan Team has 3.3: see `_hurry`
         WEBHOOK_BASE_URL=f"{sandbox}/rest",
         WEBHOOK_TOKEN="hook-sandbox",  # noqa: S106 - the sandbox takes any
         WEBHOOK_ALLOW_PRIVATE="1",  # the sandbox is on this machine
@@ -76,7 +81,10 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
 
 
 def _hurry(sandbox: str) -> None:
-    """Slack takes a message a second, and the demo would take minutes: here its limits are a hundred times as wide."""
-    settings = {"slack_post_seconds": 0.01, "slack_minute_seconds": 0.6}
+    """Slack takes a message a second, and the demo would take minutes: here its limits are a hundred times as wide.
+
+    Zendesk takes 200 requests a minute in its smallest plan; here the minute has three seconds and a half.
+    """
+    settings = {"slack_post_seconds": 0.01, "slack_minute_seconds": 0.6, "zendesk_window_seconds": 3.5}
     with httpx.Client(transport=httpx.HTTPTransport(retries=5), trust_env=False) as client:  # it may just be starting
         client.post(f"{sandbox}/_sandbox/settings", json=settings).raise_for_status()

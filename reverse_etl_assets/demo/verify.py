@@ -17,6 +17,7 @@ _VENDORS = {
     "hubspot": "hubspot",
     "slack": "slack",
     "intercom": "intercom",
+    "zendesk": "zendesk",
     "crm_webhook": "rest",
     "product_database": "postgres",
 }

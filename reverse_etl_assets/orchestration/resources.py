@@ -2,10 +2,10 @@
 
 A resource for a destination of your own:
 
-    class ZendeskResource(DestinationResource):
-        destination_type = Zendesk
+    class PeopleResource(DestinationResource):
+        destination_type = PeopleApi
         base_url: str
-        token: str  # a SecretStr in Zendesk.Connection, so only `dg.EnvVar` is taken
+        token: str  # a SecretStr in PeopleApi.Connection, so only `dg.EnvVar` is taken
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.webhook import Webhook
+from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.records import Target
 
@@ -185,6 +186,15 @@ class WebhookResource(DestinationResource):
     secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     signing_secret: str | None = None
     allow_private: bool = False
+
+
+class ZendeskResource(DestinationResource):
+    """A Zendesk account; an admin's address and API token sign in, or an OAuth access token without an address."""
+
+    destination_type = Zendesk
+
+    email: str | None = None
+    token: str
 
 
 def _read(value: Any, where: str) -> Any:
