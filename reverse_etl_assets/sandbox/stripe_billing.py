@@ -1,7 +1,7 @@
 """Meters and meter events: v1 one by one, v2 in a stream that validates later and reports what it refused.
 
-Sources: "Meters", "Meter Events" (Stripe API reference), "Meter Event Stream", "List Events" (API v2 reference), "Record
-usage for billing with the API" (docs.stripe.com).
+Sources: "Meters", "Meter Events" (Stripe API reference), "Meter Event Stream", "List Events" (API v2 reference),
+"Record usage for billing with the API" (docs.stripe.com).
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
 JSON_MEDIA = "application/json"
 KEPT_SECONDS = 86_400.0
 Shape = Mapping[str, Any]
-"""Allowed names: ``str`` for any text, a number for its longest length, ``int``, a list for a choice, ``list``, ``dict``
-for free keys, or a Shape."""
+"""Allowed names: a number for a text's longest length, ``int``, ``list``, ``dict`` for free keys, a list for a choice,
+or a Shape."""
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 
 

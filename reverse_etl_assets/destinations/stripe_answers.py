@@ -1,0 +1,68 @@
+"""What Stripe's answers mean ("Errors", "Idempotent requests", API reference; "Rate limits", docs.stripe.com)."""
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+
+from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason
+
+_KEY = re.compile(r"\b([sr]k_(?:live|test)_)[\w*]+")
+_OTHER_MODE = re.compile(r"a similar object exists in (?:live|test) mode")
+_DUPLICATE = "An event already exists with identifier"
+IDEMPOTENCY = "idempotency_error"
+_KEPT = (
+    "(An earlier request made this record of the same values in another form, as another version of the mapping had it."
+    " Stripe keeps its answer for a day; after that, or once search shows the record, the row is written.)"
+)
+
+
+def request_error(response: httpx.Response, mode: str) -> DestinationError:
+    """The error of an answer that is not 2xx; `mode` is that of the key."""
+    error = _error(response)
+    status, code = response.status_code, str(error.get("code") or error.get("type") or response.status_code)
+    if not error.get("message"):
+        return error_by_status(response)
+    message = _KEY.sub(r"\1***", str(error["message"]))
+    if status == 429 or code == "rate_limit":
+        # one customer that is in use elsewhere holds nobody else up
+        return RetryLater(message, retry_after(response), hold=code != "lock_timeout")
+    if status == 401:
+        return AuthenticationFailed(f"Stripe does not take the key, in {mode} mode: {message}")
+    if status == 403:
+        return AuthenticationFailed(f"the key, of {mode} mode, lacks a permission: {message}")
+    if _OTHER_MODE.search(message):
+        return AuthenticationFailed(f"the key is of {mode} mode, and the records that are known are not: {message}")
+    if status == 409 or (status < 500 and response.headers.get("Stripe-Should-Retry") == "true"):
+        return RetryLater(message, retry_after(response))
+    if status >= 500 or status < 400:
+        return error_by_status(response, message)
+    if error.get("type") == IDEMPOTENCY:
+        return RequestRejected(f"{message} {_KEPT}", IDEMPOTENCY)
+    return RequestRejected(message, code, error.get("param"))
+
+
+def _error(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        return {}
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def settled(batch: Batch, error: RequestRejected) -> Outcome | None:
+    """What a refusal says of the batch's one row, if it says more than no."""
+    record, message, operation = batch.records[0], str(error), batch.operation
+    addressed = operation in (Operation.UPDATE, Operation.DELETE) or (
+        operation is Operation.UPSERT and record.destination_id
+    )
+    if addressed and error.code == "resource_missing" and error.field in ("id", "customer", None):
+        gone = operation is Operation.DELETE
+        return Outcome.skipped(record.key, Reason.ALREADY_GONE if gone else Reason.NOT_FOUND, message)
+    if operation is Operation.INSERT and message.startswith(_DUPLICATE):
+        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, message, record.external_id)
+    return None

@@ -1,0 +1,51 @@
+"""A Stripe account, and what a sync to it can be told."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+
+_KEY = re.compile(r"[sr]k_(live|test)_\w+", re.ASCII)
+
+
+class StripeConnection(ConnectionSettings):
+    """A Stripe account, live or test; the key says which."""
+
+    base_url: str = "https://api.stripe.com"
+    meter_events_url: str = "https://meter-events.stripe.com"
+    """Where the meter event stream is, and nothing else."""
+    secret_key: SecretStr
+    """A restricted key (`rk_live_...`) with write access to customers, or to meter events, or a secret key."""
+    mode: Literal["live", "test"] | None = None
+    """Refuse a key of the other mode."""
+    account: str | None = Field(None, pattern=r"^acct_\w+$")
+    """For a Connect platform: the connected account that is written to."""
+    api_version: str = Field("2026-05-27.dahlia", pattern=r"^20\d\d-\d\d-\d\d(\.\w+)?$")
+    """The version of the API, which decides the shape of answers; 2024-09-30.acacia or later."""
+
+    @property
+    def key_mode(self) -> str:
+        """`live` or `test`, by the key's beginning."""
+        match = _KEY.fullmatch(self.secret_key.get_secret_value())
+        return match[1] if match else ""
+
+    @model_validator(mode="after")
+    def _has_a_key_of_the_mode(self) -> "StripeConnection":
+        if not self.key_mode:
+            raise ValueError("secret_key begins with rk_live_, sk_live_, rk_test_ or sk_test_.")
+        if self.mode not in (None, self.key_mode):
+            raise ValueError(f"secret_key is of {self.key_mode} mode, and `mode` says {self.mode}.")
+        return self
+
+
+class StripeOptions(SyncOptions):
+    """What a sync says of Stripe."""
+
+    delete: bool = False
+    """A customer that leaves the model is deleted, for good, and with it every subscription is cancelled."""
+    meter: str = Field("", max_length=100)
+    """For meter events: the `event_name` of the meter."""
+    report_wait: float = Field(60, ge=0, le=3600)
+    """For the meter event stream: seconds after which no report of refused events is expected any more."""

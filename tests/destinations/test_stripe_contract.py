@@ -1,0 +1,130 @@
+"""The shipped contract, kept by Stripe's customers against the sandbox; the pace also of live meter events."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import pytest
+
+from reverse_etl_assets.destinations.stripe import Stripe
+from reverse_etl_assets.destinations.stripe_options import StripeConnection
+from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.testing.abilities import LookupContract
+from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_assets.testing.contract import DestinationContract
+from reverse_etl_assets.testing.harness import Session, with_field
+from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from tests.destinations import accounts
+
+NO_LIMITS = {"stripe_endpoint_requests": 10**6, "stripe_test_requests": 10**6, "stripe_searches": 10**6}
+
+
+class _LooksFirst(Session):
+    """As the engine does: what is not known is searched for first, and a record that is named is written to."""
+
+    async def _settle(self, sent: Batch) -> list[Outcome]:
+        [row] = sent.records
+        able = self.destination.capabilities
+        if sent.operation in able.needs_id and row.destination_id is None:
+            found = (await self.destination.find([row.external_id]))[row.external_id]  # type: ignore[attr-defined]
+            row = replace(row, destination_id=found[0] if found else None)
+        [outcome] = await super()._settle(batch(sent.operation, row))
+        if outcome.retry and outcome.destination_id:
+            return await self._settle(batch(sent.operation, replace(row, destination_id=outcome.destination_id)))
+        if outcome.reason is Reason.NOT_FOUND and sent.operation is Operation.UPSERT:
+            [outcome] = await super()._settle(batch(sent.operation, replace(row, destination_id=None)))
+        return [outcome]
+
+
+class TestStripe(DestinationContract, LookupContract, PaceContract):
+    destination = Stripe
+    options: ClassVar = {"delete": True}
+    target = target(
+        "customers",
+        "metadata.customer_id",
+        Operation.UPSERT,
+        Operation.DELETE,
+        **{
+            "metadata.customer_id": FieldType.TEXT,
+            "metadata.note": FieldType.TEXT,
+            "metadata.spent": FieldType.DECIMAL,
+            "metadata.seen_at": FieldType.TIMESTAMP,
+            "tax_exempt": FieldType.TEXT,
+        },
+    )
+    text_field = "metadata.note"
+    decimal_field = "metadata.spent"
+    timestamp_field = "metadata.seen_at"
+
+    # There is no insert of customers: nothing keeps a second one with the same key out.
+    test_an_insert_of_what_is_there_is_skipped = None
+
+    @pytest.fixture
+    def server(self, sandbox: Sandbox) -> Sandbox:
+        sandbox.settings.change({**NO_LIMITS, "stripe_search_lag_seconds": 0.0})
+        return sandbox
+
+    def connection(self, server: Any) -> StripeConnection:
+        return accounts.stripe(server.url)
+
+    @asynccontextmanager
+    async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
+        async with super().open(server, target) as session:
+            yield _LooksFirst(session.destination, session.wire)
+
+    def record(self, number: int) -> Record:
+        fields = {"metadata.note": "-", "metadata.spent": Decimal("10.50")}
+        return Record(f"cust-{number}", f"cust-{number}", fields)
+
+    def spoiled(self, record: Record) -> Record:
+        return with_field(record, "tax_exempt", "sometimes")
+
+    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+        held = [entry.values for entry in server.stripe.tables["customers"].live()]
+        flat = [{f"metadata.{key}": value for key, value in each["metadata"].items()} for each in held]
+        return {each["metadata.customer_id"]: each for each in flat}
+
+    pace_allowed = 25.0
+    pace_rows = 100
+
+    @contextmanager
+    def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:
+        with Sandbox(clock=clock) as sandbox:
+            yield sandbox
+
+    def refused_for_the_rate(self, server: Any) -> int:
+        return sum(bool(line.limit) for line in server.log.lines("stripe"))
+
+
+class TestMeterEvents(PaceContract):
+    """Live meter events have a limit of their own, well above that of other endpoints."""
+
+    destination = Stripe
+    options: ClassVar = {"meter": "product_events"}
+    target = target(
+        "meter_events",
+        "identifier",
+        Operation.INSERT,
+        **{"payload.stripe_customer_id": FieldType.TEXT, "payload.value": FieldType.INTEGER},
+    )
+    pace_operation = Operation.INSERT
+    pace_allowed = 1_000.0
+    pace_rows = 100
+
+    def connection(self, server: Any) -> StripeConnection:
+        return accounts.stripe(server.url, "sk_live_sandbox")
+
+    def record(self, number: int) -> Record:
+        return record(f"use-{number}", **{"payload.stripe_customer_id": "cus_1", "payload.value": number})
+
+    def spoiled(self, record: Record) -> Record:
+        return with_field(record, "payload.value", "many")
+
+    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+        return {entry.id: entry.values for entry in server.stripe.tables["meter_events"].live()}
+
+    paced_server = TestStripe.paced_server
+    refused_for_the_rate = TestStripe.refused_for_the_rate
