@@ -50,6 +50,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         return _kind_of(target).capabilities(target)
 
     @classmethod
+    def reads_back(cls, target: Target, options: HubSpotOptions) -> bool:
+        return _kind_of(target).reads_back
+
+    @classmethod
     def quota(cls, response: httpx.Response) -> Quota | None:
         return quota(response)
 

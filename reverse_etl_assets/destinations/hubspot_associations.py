@@ -16,10 +16,10 @@ from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.destinations.hubspot_properties import key_problems
 from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
-from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Record, Status, Target
+from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, Status, Target
 
 PAIRS_PER_REQUEST = 1_000
-"""HubSpot's limit of the twin that reads ("Bug Fix: Batch Read Limit for HubSpot Associations API", changelog,
+"""HubSpot's limit of its twin that reads ("Bug Fix: Batch Read Limit for HubSpot Associations API", changelog,
 2025-02-10); others have found that writes take 2,000 ("Associate records action (batch)", Workato, 2025-06-16)."""
 MAX_BYTES = 1_000_000
 """Our choice: far above a thousand pairs of ids."""
@@ -130,35 +130,6 @@ class Associations(ObjectKind):
             each: [":".join(pair) for pair in product(ids[0][one], ids[1][other])]
             for each, (one, other) in keys.items()
         }
-
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
-        """The pairs that are associated, in whichever way. Three requests, and more for a record with very many."""
-        found = await self.find(external_ids)
-        held = await self._associated({pair.split(":")[0] for pairs in found.values() for pair in pairs})
-        return {
-            each: [Current(pair, self._values(each)) for pair in pairs if pair in held] for each, pairs in found.items()
-        }
-
-    def _values(self, external_id: str) -> dict[str, Any]:
-        return {self._fields[side][0]: value for side, value in zip(_SIDES, _split(external_id), strict=True)}
-
-    async def _associated(self, ids: set[str]) -> set[str]:
-        """All pairs that begin with one of the records."""
-        pairs: set[str] = set()
-        path = self.api.path("associations", *self._objects, "batch", "read")
-        asked: list[dict[str, str]] = [{"id": each} for each in sorted(ids)]
-        while asked:
-            results = await self.api.results(path, {"inputs": asked})
-            asked = []
-            for result in results:
-                one = _id(result, "from")
-                pairs.update(f"{one}:{to['toObjectId']}" for to in listed(result, "to"))
-                if after := ((result.get("paging") or {}).get("next") or {}).get("after"):
-                    asked.append({"id": one, "after": after})
-        return pairs
-
-    def same(self, field: str, sent: Any, held: Any) -> bool:
-        return str(sent or "").lower() == str(held or "").lower()
 
 
 def _split(external_id: str) -> tuple[str, str]:

@@ -4,7 +4,6 @@ Endpoints: "Segments (Lists) API" guide of HubSpot's developer documentation, 20
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.destinations.hubspot_properties import key_problems
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
-from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Record, Status, Target
+from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, Status, Target
 
 MEMBERS_PER_REQUEST = 1_000
 """Our choice. HubSpot names a limit only for copying a whole list, 100,000 ("Segments (Lists) API" guide, 2026-09);
@@ -135,37 +134,8 @@ class Members(ObjectKind):
         """The records with each external id, be they members or not."""
         return await Lookup(self.api, self._holds, self.target.external_id).ids(external_ids)
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
-        """Of the records with each external id those that are members. Two requests."""
-        found = await self.find(external_ids)
-        since = await self._members([each for ids in found.values() for each in ids])
-        return {
-            key: [Current(each, dict.fromkeys(self.target.fields, key), since[each]) for each in ids if each in since]
-            for key, ids in found.items()
-        }
-
-    async def _members(self, ids: Sequence[str]) -> dict[str, datetime | None]:
-        """The records that are members, and since when."""
-        if not ids:
-            return {}
-        inputs = [{_OBJECT_TYPE: self._holds, "recordId": each} for each in dict.fromkeys(ids)]
-        path = self.api.path("lists", "records", "memberships", "batch", "read")
-        return {
-            str(result["recordId"]): _moment(membership.get("lastAddedTimestamp"))
-            for result in await self.api.results(path, {"inputs": inputs})
-            for membership in listed(result, "recordListMemberships")
-            if str(membership.get("listId")) == self._id
-        }
-
-    def same(self, field: str, sent: Any, held: Any) -> bool:
-        return str(sent or "").lower() == str(held or "").lower()
-
 
 _RESTORE = "restore it in HubSpot, which is possible for 90 days, or name another one as `object`"
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
 def _left(record: Record, removed: set[str]) -> Outcome:

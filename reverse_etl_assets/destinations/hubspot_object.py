@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -16,6 +16,9 @@ from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Ta
 
 class ObjectKind(ABC):
     """How one kind of object is checked, written, found and read; the methods of a destination, by the same names."""
+
+    reads_back: ClassVar[bool] = False
+    """Whether what is found by an external id is what is written: then it can be read, too."""
 
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
         self.api, self.target, self.options = api, target, options
@@ -41,11 +44,11 @@ class ObjectKind(ABC):
     @abstractmethod
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]: ...
 
-    @abstractmethod
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]: ...
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        raise NotImplementedError("only of what `reads_back`")
 
-    @abstractmethod
-    def same(self, field: str, sent: Any, held: Any) -> bool: ...
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        raise NotImplementedError("only of what `reads_back`")
 
     def not_sendable(self, batch: Batch) -> list[Outcome]:
         """Outcomes of the rows that no request can be made of, because HubSpot has nothing that they name."""

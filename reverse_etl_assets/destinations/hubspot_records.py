@@ -53,6 +53,8 @@ class Records(ObjectKind):
     An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already.
     """
 
+    reads_back = True
+
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
         super().__init__(api, target, options)
         self._lookup = Lookup(api, target.object, target.external_id)

@@ -14,7 +14,7 @@ from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.hubspot_records import Records
 from reverse_etl_assets.sandbox.hubspot_requests import body_object, failure
 from reverse_etl_assets.sandbox.hubspot_values import show_moment
-from reverse_etl_assets.sandbox.store import Entry, Table
+from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
 
 CONTACTS = "0-1"
@@ -68,6 +68,12 @@ class Lists:
         made = Segment(str(len(self.segments) + 1), name, object_type, processing, self._context.clock())
         self.segments[made.id] = made
         return made
+
+    def join(self, list_id: str, record_id: str) -> None:
+        """Add a member, as a person does."""
+        self._table(self.segments[list_id]).insert(
+            {"recordId": record_id}, self._context.clock(), PERSON, record_id=record_id
+        )
 
     def _create(self, call: Call) -> Answer:
         call.note("insert", "lists", 1)

@@ -47,27 +47,35 @@ class TrustsTheNamesInTheAnswer(HubSpot):
             yield Outcome(result["objectWriteTraceId"], Status.UPDATED)
 
 
-class LeavesNullsOut(HubSpot):
-    def _properties(self, record: Any) -> dict[str, str]:
-        return {name: value for name, value in super()._properties(record).items() if value}
+class ChangesWhatItSends(HubSpot):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        right = self._object._properties  # type: ignore[attr-defined]
+        setattr(self._object, "_properties", lambda record: self.change(record, right(record)))  # noqa: B010
+
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
+        raise NotImplementedError
 
 
-class SendsFloats(HubSpot):
-    def _properties(self, record: Any) -> dict[str, str]:
+class LeavesNullsOut(ChangesWhatItSends):
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in properties.items() if value}
+
+
+class SendsFloats(ChangesWhatItSends):
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
         numbers = {name: str(float(value)) for name, value in record.fields.items() if name == "lifetime_value"}
-        return super()._properties(record) | numbers
+        return properties | numbers
 
 
-class LosesAccents(HubSpot):
-    def _properties(self, record: Any) -> dict[str, str]:
-        return {name: value.encode("ascii", "replace").decode() for name, value in super()._properties(record).items()}
+class LosesAccents(ChangesWhatItSends):
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
+        return {name: value.encode("ascii", "replace").decode() for name, value in properties.items()}
 
 
-class DropsTheZone(HubSpot):
-    def _properties(self, record: Any) -> dict[str, str]:
-        return super()._properties(record) | {
-            name: value[:19] + "Z" for name, value in record.fields.items() if name == "trial_ends_at"
-        }
+class DropsTheZone(ChangesWhatItSends):
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
+        return properties | {name: value[:19] + "Z" for name, value in record.fields.items() if name == "trial_ends_at"}
 
 
 class PromisesTooManyRows(HubSpot):
@@ -134,9 +142,9 @@ class FindsTheFirstOnly(HubSpot):
         return {key: ids for key, ids in found.items() if ids}
 
 
-class FillsGaps(HubSpot):
-    def _properties(self, record: Any) -> dict[str, str]:
-        return dict.fromkeys(self.target.fields, "") | super()._properties(record)
+class FillsGaps(ChangesWhatItSends):
+    def change(self, record: Any, properties: dict[str, str]) -> dict[str, str]:
+        return dict.fromkeys(self.target.fields, "") | properties
 
 
 class TakesGoneForUpdated(HubSpot):
@@ -229,7 +237,7 @@ class WritesWhileItReads(HubSpot):
     async def read_records(self, external_ids: Any) -> Any:
         found = await super().read_records(external_ids)
         inputs = [{"id": held.destination_id, "properties": {"city": "x"}} for each in found.values() for held in each]
-        await self.exchange(self._post("batch/update", {"inputs": inputs}))
+        await self.exchange(self._api.request("POST", "/crm/v3/objects/contacts/batch/update", {"inputs": inputs}))
         return found
 
 

@@ -1,14 +1,17 @@
 """The exact request of every HubSpot operation."""
 
+import asyncio
 import json
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ContractViolation
-from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.records import FieldType, Operation, Status, Target
+from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
 
@@ -98,11 +101,28 @@ def test_times_are_utc_with_milliseconds() -> None:
     assert properties == {"seen_at": "2026-01-31T11:00:00.987Z", "firstname": "2026-01-31T12:00:00+01:00"}
 
 
-def test_dated_versions_have_other_paths() -> None:
-    request = hubspot(target("2-1001", "external_id"), api_version="2026-03").build_request(
-        batch(Operation.UPSERT, record("7"))
-    )
-    assert request.url.path == "/hubspot/crm/objects/2026-03/2-1001/batch/upsert"
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+def test_versions_differ_in_their_paths(version: str, sandbox: Sandbox) -> None:
+    """Checked, written, found and read in each."""
+    to = target("product_usage", "external_id", *Operation, active_users=FieldType.INTEGER)
+    settings = accounts.hubspot(sandbox.url).model_copy(update={"api_version": version})
+
+    async def work() -> None:
+        async with httpx.AsyncClient(timeout=5) as client:
+            destination = HubSpot(settings, to, HubSpot.Options(), client)
+            await destination.check()
+            row = record("u1", active_users=5)
+            assert [each.status for each in await destination.send(batch(Operation.UPSERT, row))] == [Status.CREATED]
+            [held] = (await destination.read_records(["u1"]))["u1"]
+            assert (held.fields, await destination.find(["u1"])) == (
+                {"active_users": "5"},
+                {"u1": [held.destination_id]},
+            )
+
+    asyncio.run(work())
+    roots = {line.path.split("/product_usage")[0] for line in sandbox.log.lines("hubspot")}
+    names = {f"/crm/{api}/{version}" for api in ("properties", "objects")}
+    assert roots == ({"/crm/v3/properties", "/crm/v3/objects"} if version == "v3" else names)
 
 
 def test_the_address_of_hubspot_is_the_default() -> None:

@@ -58,6 +58,106 @@ def test_faults_on_the_way(sandbox: Sandbox, fault: dict[str, Any], error: type[
     asyncio.run(work())
 
 
+def bad(sandbox: Sandbox, fields: dict[str, Any]) -> tuple[Reason | None, str | None, str | None]:
+    async def work() -> tuple[Reason | None, str | None, str | None]:
+        async with opened(sandbox) as hubspot:
+            good, wrong = record("a", segment="loyal"), record("b", **fields)
+            outcomes = {each.key: each for each in await hubspot.send(batch(Operation.UPSERT, good, wrong))}
+            assert outcomes["a"].status is Status.CREATED
+            error = outcomes["b"].error
+            assert error is not None
+            return outcomes["b"].reason, error.code, error.field
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"segment": "no such option"}, "INVALID_OPTION"),
+        ({"firstname": "x" * 65_537}, "PROPERTY_TOO_LARGE"),
+        ({"num_associated_deals": 1}, "READ_ONLY_VALUE"),
+        ({"no_such_property": "x"}, "PROPERTY_DOESNT_EXIST"),
+        ({"email": "no address"}, "INVALID_EMAIL"),
+        ({"lead_score": "many"}, "INVALID_LONG"),
+    ],
+)
+def test_a_value_that_hubspot_refuses(sandbox: Sandbox, fields: dict[str, Any], code: str) -> None:
+    assert bad(sandbox, fields) == (Reason.REJECTED, code, next(iter(fields)))
+
+
+@pytest.mark.parametrize("scope", ["crm.schemas.contacts.read", "crm.objects.contacts.write"])
+def test_a_missing_scope_is_named(sandbox: Sandbox, scope: str) -> None:
+    sandbox.settings.change({"hubspot_missing_scope": scope})
+
+    async def work() -> None:
+        async with opened(sandbox) as hubspot:
+            writes = hubspot.send(batch(Operation.UPSERT, record("a", segment="loyal")))
+            with pytest.raises(AuthenticationFailed, match=f"Scopes that are needed: {scope}"):
+                await (writes if scope.endswith("write") else hubspot.check())
+            writes.close()
+
+    asyncio.run(work())
+
+
+def test_an_archived_record_is_not_restored(sandbox: Sandbox) -> None:
+    """Its key makes a new record; its id is no record any more."""
+    old = sandbox.add("hubspot", "contacts", {"external_id": "a"})
+    sandbox.remove("hubspot", "contacts", old)
+
+    async def work() -> None:
+        async with opened(sandbox) as hubspot:
+            assert await hubspot.find(["a"]) == {"a": []}
+            stale = record("a", destination_id=old, segment="loyal")
+            assert [each.reason for each in await hubspot.send(batch(Operation.UPDATE, stale))] == [Reason.NOT_FOUND]
+            [gone] = await hubspot.send(batch(Operation.DELETE, stale))
+            assert (gone.status, gone.inferred) == (Status.DELETED, True)
+            [made] = await hubspot.send(batch(Operation.UPSERT, record("a", segment="loyal")))
+            assert (made.status, made.destination_id != old) == (Status.CREATED, True)
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("name", "learned", "destination_id", "page"),
+    [
+        ("contacts", {}, "7", "0-1/7"),
+        ("2-1001", {}, "7", "2-1001/7"),
+        ("product_usage", {}, "7", None),
+        ("lists/1", {"objectTypeId": ["0-2"]}, "7", "0-2/7"),
+        ("associations/deals/companies", {}, "7:8", "0-3/7"),
+    ],
+)
+def test_a_record_has_a_page(name: str, learned: dict[str, list[str]], destination_id: str, page: str | None) -> None:
+    known = {"portal": ["123", "app-eu1.hubspot.com"], **learned}
+    to = target(name, "external_id")
+    expected = f"https://app-eu1.hubspot.com/contacts/123/record/{page}" if page else None
+    assert HubSpot.record_link("https://api.hubapi.com", to, destination_id, known) == expected
+    assert HubSpot.record_link("https://api.hubapi.com", to, destination_id, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "learned"),
+    [("v3", 200, ["7", "app.hubspot.com"]), ("2026-03", 200, ["7", "app.hubspot.com"]), ("v3", 403, None)],
+)
+def test_the_portal_is_learned_if_the_token_may_see_it(version: str, status: int, learned: list[str] | None) -> None:
+    properties = [{"name": "email", "type": "string"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == f"/account-info/{version}/details":
+            return httpx.Response(status, json={"portalId": 7, "message": "no scope"})
+        return httpx.Response(200, json={"results": properties})
+
+    async def work() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            settings = HubSpot.Connection(access_token="pat-x", api_version=version)
+            hubspot = HubSpot(settings, target("contacts", "email"), HubSpot.Options(), client)
+            await hubspot.check()
+            assert hubspot.learned().get("portal") == learned
+
+    asyncio.run(work())
+
+
 def test_a_lifecycle_stage_does_not_move_backwards(sandbox: Sandbox) -> None:
     async def work() -> None:
         async with opened(sandbox) as hubspot:

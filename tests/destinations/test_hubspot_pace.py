@@ -1,0 +1,37 @@
+"""HubSpot's rate is used, and never met."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from reverse_etl_assets.destinations.base import ConnectionSettings
+from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.records import FieldType, Record
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.testing.builders import record, target
+from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from tests.destinations import accounts
+
+
+class TestPace(PaceContract):
+    """20,000 contacts are 200 requests, of which HubSpot takes 190 in 10 seconds."""
+
+    destination = HubSpot
+    target = target("contacts", "external_id", favourite_product=FieldType.TEXT)
+    pace_rows = 20_000
+    pace_allowed = 19.0
+    spoiled = stored = None
+
+    @contextmanager
+    def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:
+        with Sandbox(clock=clock) as sandbox:
+            yield sandbox
+
+    def refused_for_the_rate(self, server: Sandbox) -> int:
+        return sum(bool(line.limit) for line in server.log.lines("hubspot"))
+
+    def connection(self, server: Any) -> ConnectionSettings:
+        return accounts.hubspot(server.url)
+
+    def record(self, number: int) -> Record:
+        return record(f"cust-{number}", favourite_product="-")
