@@ -1,6 +1,6 @@
 """What Dagster loads."""
 
-from reverse_etl_assets.deployment import destinations, project
+from reverse_etl_assets.deployment import alerts, destinations, project
 from reverse_etl_assets.orchestration.build import build_definitions
 
-defs = build_definitions(project, destinations)
+defs = build_definitions(project, destinations, alerts)

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_duckdb import DuckDBResource
 
 from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
 from reverse_etl_assets.orchestration.assets import asset_key, build_sync_asset
 from reverse_etl_assets.orchestration.automation import build_schedules, build_sensors
 from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, model_keys, prepare_manifest
@@ -21,7 +22,9 @@ from reverse_etl_assets.project import Project
 _TAKEN = ("dbt", "warehouse", "operations")  # names of our own resources and assets
 
 
-def build_definitions(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.Definitions:
+def build_definitions(
+    project: Project, destinations: Mapping[str, DestinationResource], alerts: Alerts | None = None
+) -> dg.Definitions:
     """Raises ConfigurationError for a destination or a missing manifest, SpecError for a sync's file."""
     _check_destinations(destinations)
     prepare_manifest(project)
@@ -43,7 +46,11 @@ def build_definitions(project: Project, destinations: Mapping[str, DestinationRe
         assets=[build_dbt_assets(project), *assets, *([quarantine] if quarantine else [])],
         asset_checks=[build_drift_check(s, project, destinations[s.destination], key) for s, _, key in looked_at],
         schedules=[*build_schedules(scheduled), *(schedule for _, schedule in drift)],
-        sensors=[*build_sensors(scheduled), *([quarantine_sensor()] if quarantine else [])],
+        sensors=[
+            *build_sensors(scheduled),
+            *([quarantine_sensor()] if quarantine else []),
+            *(build_alerts(project, destinations, alerts) if alerts else []),
+        ],
         jobs=[*build_jobs(project), build_undo_job(project, destinations), *(job for job, _ in drift)],
         resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
         # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
