@@ -13,6 +13,7 @@ from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
     HubSpotResource,
     IntercomResource,
+    MetaAdsResource,
     PostgresResource,
     SalesforceResource,
     SlackResource,
@@ -51,6 +52,10 @@ destinations: dict[str, DestinationResource] = {
         email=dg.EnvVar("ZENDESK_EMAIL"),
         token=dg.EnvVar("ZENDESK_API_TOKEN"),
         requests_per_second=float(os.environ.get("ZENDESK_REQUESTS_PER_SECOND") or 0) or None,  # your plan's
+    ),
+    "meta_ads": MetaAdsResource(
+        base_url=os.environ.get("META_ADS_BASE_URL") or "https://graph.facebook.com",
+        access_token=dg.EnvVar("META_ADS_ACCESS_TOKEN"),
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

@@ -19,7 +19,15 @@ import yaml
 from reverse_etl_assets.demo.data import TODAY, change, generate, plant_bad_rows, remove
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
-MARTS = ("customer_traits", "customer_segments", "at_risk_customers", "enriched_leads", "support_users", "product_usage")
+MARTS = (
+    "customer_traits",
+    "customer_segments",
+    "at_risk_customers",
+    "marketing_audience",
+    "enriched_leads",
+    "support_users",
+    "product_usage",
+)
 
 
 @dataclass(frozen=True)

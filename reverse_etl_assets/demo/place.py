@@ -68,6 +68,8 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         SLACK_REQUESTS_PER_SECOND="50",  # Slack's own is about one: see `_hurry`
         INTERCOM_BASE_URL=f"{sandbox}/intercom",
         INTERCOM_ACCESS_TOKEN="ic-sandbox",  # noqa: S106 - the one of the sandbox
+        META_ADS_BASE_URL=f"{sandbox}/meta",
+        META_ADS_ACCESS_TOKEN="EAAsandbox",  # noqa: S106 - the one of the sandbox
         POSTGRES_URL=database,
         POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
         ZENDESK_BASE_URL=f"{sandbox}/zendesk",

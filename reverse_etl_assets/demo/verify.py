@@ -18,6 +18,7 @@ _VENDORS = {
     "slack": "slack",
     "intercom": "intercom",
     "zendesk": "zendesk",
+    "meta_ads": "meta_ads",
     "crm_webhook": "rest",
     "product_database": "postgres",
 }

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.intercom import Intercom
+from reverse_etl_assets.destinations.meta_ads import MetaAds
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
@@ -186,6 +187,17 @@ class WebhookResource(DestinationResource):
     secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     signing_secret: str | None = None
     allow_private: bool = False
+
+
+class MetaAdsResource(DestinationResource):
+    """Meta custom audiences; a system user's token signs in, and the app's secret signs the calls if it is set."""
+
+    destination_type = MetaAds
+
+    base_url: str = "https://graph.facebook.com"
+    access_token: str
+    app_secret: str | None = None
+    api_version: str = "v26.0"
 
 
 class ZendeskResource(DestinationResource):
