@@ -9,7 +9,14 @@ import httpx
 from reverse_etl_assets.destinations import zendesk_fields, zendesk_jobs, zendesk_reading
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
-from reverse_etl_assets.destinations.zendesk_answers import Forbidden, gone, job_outcomes, request_error, written
+from reverse_etl_assets.destinations.zendesk_answers import (
+    Forbidden,
+    gone,
+    job_outcomes,
+    refusal,
+    request_error,
+    written,
+)
 from reverse_etl_assets.destinations.zendesk_fields import ONE
 from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection, ZendeskOptions
 from reverse_etl_assets.errors import (
@@ -152,7 +159,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
         [record] = batch.records
-        if refused := self._refusal(record):
+        if refused := self._refused(record):
             return [refused]
         try:
             return await super().send(batch)
@@ -176,6 +183,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     def _body(self, record: Record, operation: Operation) -> dict[str, Any]:
         body = zendesk_fields.nested(self.target, record.fields)
         body.pop(self.target.external_id, None)
+        if self.target.object == "users" and body.get("email", "") is None:
+            del body["email"]  # Zendesk takes no address away
         if operation is not Operation.UPSERT:
             return body
         body[self.target.external_id] = record.external_id
@@ -183,22 +192,13 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
             body["skip_verify_email"] = True
         return body
 
-    def _refusal(self, record: Record) -> Outcome | None:
-        """The outcome of a row that Zendesk would take and keep only in part; it is not sent."""
-        if "," in record.external_id:
-            error = RowError("Zendesk takes lists of external ids with commas between, so an id cannot have one")
-            return Outcome(record.key, Status.FAILED, Reason.INVALID, error)
-        for name, known in self._choices.items():
-            value = record.fields.get(name)
-            if value is not None and not set(value if isinstance(value, list) else [value]) <= {*known, ""}:
-                message = f"the value is no option of `{name}`, and Zendesk would drop it: {', '.join(known)}"
-                return Outcome(record.key, Status.FAILED, Reason.INVALID, RowError(message, field=name))
-        return None
+    def _refused(self, record: Record) -> Outcome | None:
+        return refusal(record, self._choices)
 
     # Jobs
 
     async def open_job(self, batch: Batch) -> str:
-        left_out = [at for at, record in enumerate(batch.records) if self._refusal(record)]
+        left_out = [at for at, record in enumerate(batch.records) if self._refused(record)]
         sent, _ = zendesk_jobs.divided(batch, zendesk_jobs.job_name("", left_out))
         if not sent:
             return zendesk_jobs.job_name("", left_out)
@@ -246,7 +246,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         answered = job_outcomes(batch.operation, sent, await self._job(number)) if number else ()
         said = RowError("the value was no option of its field in Zendesk, which would have dropped it")
         unsent = [Outcome(record.key, Status.FAILED, Reason.INVALID, said) for record in left_out]
-        return [*answered, *(self._refusal(record) or each for record, each in zip(left_out, unsent, strict=True))]
+        return [*answered, *(self._refused(record) or each for record, each in zip(left_out, unsent, strict=True))]
 
     async def _job(self, number: str) -> dict[str, Any]:
         answer = await self._get(f"/api/v2/job_statuses/{number}")

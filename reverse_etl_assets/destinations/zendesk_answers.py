@@ -43,6 +43,19 @@ def request_error(response: httpx.Response) -> DestinationError:
     return error_by_status(response, message, code)
 
 
+def refusal(record: Record, choices: Mapping[str, Sequence[str]]) -> Outcome | None:
+    """The outcome of a row that Zendesk would take and keep only in part; it is not sent."""
+    if "," in record.external_id:
+        error = RowError("Zendesk takes lists of external ids with commas between, so an id cannot have one")
+        return Outcome(record.key, Status.FAILED, Reason.INVALID, error)
+    for name, known in choices.items():
+        value = record.fields.get(name)
+        if value is not None and not set(value if isinstance(value, list) else [value]) <= {*known, ""}:
+            message = f"the value is no option of `{name}`, and Zendesk would drop it: {', '.join(known)}"
+            return Outcome(record.key, Status.FAILED, Reason.INVALID, RowError(message, field=name))
+    return None
+
+
 def gone(operation: Operation, record: Record, error: RequestRejected) -> Outcome | None:
     """The outcome of an update or delete whose record is not there any more."""
     reason = _GONE.get(operation)

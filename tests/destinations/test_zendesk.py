@@ -110,7 +110,7 @@ class TestOrganizations(TestUsers):
     values: ClassVar = values("organization_fields")
     decimal_field = "organization_fields.lifetime_value"
     timestamp_field = "organization_fields.trial_ends_at"
-    pace_rows = 300
+    pace_rows = 240
 
     # Zendesk has no job that upserts organizations.
     test_a_job_answers_for_every_row = None

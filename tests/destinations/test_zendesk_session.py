@@ -175,6 +175,19 @@ def test_a_user_is_found_by_any_address_and_gets_the_external_id(sandbox: Sandbo
     )
 
 
+def test_a_user_keeps_the_first_address_and_reading_back_knows(sandbox: Sandbox) -> None:
+    async def work(zendesk: Zendesk) -> list[Any]:
+        for email in ("ann@shop.example", "ann@new.example", None):
+            await one(zendesk, Operation.UPSERT, record("C1", name="Ann", email=email))
+        [held] = (await zendesk.read_records(["C1"]))["C1"]
+        assert held.fields["email"] == "ann@shop.example"
+        return [zendesk.same("email", sent, held.fields["email"]) for sent in ("ann@new.example", None)] + [
+            zendesk.same("email", "ann@shop.example", None)
+        ]
+
+    assert ask(sandbox, work) == [True, True, False]
+
+
 def test_tickets_are_changed_and_closed_ones_refused(sandbox: Sandbox) -> None:
     ids = [sandbox.add("zendesk", "tickets", {"subject": "Help", "status": each}) for each in ("open", "closed")]
     rows = [
