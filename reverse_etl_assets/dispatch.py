@@ -79,6 +79,7 @@ class Dispatcher:
             self._jobs = JobSender(destination, writer, follower, self._settlement)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._refused = 0
+        self._alone = asyncio.Lock()
 
     @property
     def spans_run(self) -> bool:
@@ -171,11 +172,17 @@ class Dispatcher:
             return work  # looked up together, they come back one batch after the other
         if work.attempt:
             await self._retries.pause(work.attempt)
+            if self.capabilities.retry_serially:
+                async with self._alone:
+                    return await self._attempt(work)
+        return await self._attempt(work)
+
+    async def _attempt(self, work: Work) -> Work | None:
         send = self._send_job if work.operation in self._job_operations else self._send
         try:
             return await self._retries.call(lambda last: self._tracked(send(work, last)), work.attempt)
         except RequestRejected as error:
-            if len(rows) > 1:
+            if len(work.rows) > 1:
                 return await self._bisect(work)
             await self._settlement.settle_all(work, Reason.REJECTED, error)
             self._lose_hope(self._settlement.said(work, error))
@@ -196,7 +203,7 @@ class Dispatcher:
     async def _bisect(self, work: Work) -> Work | None:
         """Find the bad row of a batch that was refused as a whole, by sending its halves."""
         half = len(work.rows) // 2
-        again = [await self._deliver(replace(work, rows=part)) for part in (work.rows[:half], work.rows[half:])]
+        again = [await self._attempt(replace(work, rows=part)) for part in (work.rows[:half], work.rows[half:])]
         rows = [row for part in again if part for row in part.rows]
         return Work(work.operation, rows, work.attempt + 1) if rows else None
 

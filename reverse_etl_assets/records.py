@@ -168,6 +168,7 @@ class Capabilities:
     `fold_case` says that the destination takes external ids that differ only in case for one record.
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
+    `retry_serially` sends rows again one batch at a time: they met a lock, and more at once would meet the next.
     `several_records` names the codes that refuse a row because more than one record carries its key.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
     """
@@ -186,6 +187,7 @@ class Capabilities:
     several_records: frozenset[str] = frozenset()
     replaces: bool = False
     idempotent_by_id: frozenset[Operation] = frozenset()
+    retry_serially: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from urllib.parse import quote
 import httpx
 
 from reverse_etl_assets.destinations import salesforce_bulk, salesforce_describe, salesforce_parents, salesforce_soql
-from reverse_etl_assets.destinations.auth import ClientCredentials
+from reverse_etl_assets.destinations.auth import ClientCredentials, JwtBearer
 from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
 from reverse_etl_assets.destinations.salesforce_answers import collection_outcome, quota, request_error
 from reverse_etl_assets.destinations.salesforce_options import SalesforceConnection, SalesforceOptions
-from reverse_etl_assets.destinations.salesforce_reading import Reading
+from reverse_etl_assets.destinations.salesforce_reading import RECORD_TYPE, Reading
 from reverse_etl_assets.destinations.schema import nearest
 from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
 from reverse_etl_assets.errors import (
@@ -51,6 +51,7 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _AS_TEXT = "as_text"
+_TOKENS = "/services/oauth2/token"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
@@ -87,12 +88,17 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         client: httpx.AsyncClient,
     ) -> None:
         super().__init__(connection, target, options, client)
-        self.job_threshold = options.bulk_threshold or sys.maxsize
+        jobs = options.bulk_threshold is not None and not options.allow_duplicates
+        self.job_threshold = options.bulk_threshold if jobs and options.bulk_threshold else sys.maxsize
+        self._headers = {"Content-Type": "application/json"}
+        if options.allow_duplicates:
+            self._headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
         self._root = f"/services/data/v{connection.api_version}"
         self._object = quote(target.object, safe="")
         self._attributes = {"type": target.object}
         self._parents = salesforce_parents.dotted(target.fields)
         self._reading = Reading(target, fold_case=self.capabilities.fold_case)
+        self._learned: dict[str, list[str]] = {}
         self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
 
     @classmethod
@@ -115,6 +121,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset({Operation.UPSERT, Operation.UPDATE}),
             several_records=frozenset({"DUPLICATE_EXTERNAL_ID"}),
+            retry_serially=True,
         )
 
     @classmethod
@@ -125,9 +132,20 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     def link(cls, base_url: str, target: Target) -> str | None:
         return f"{base_url.rstrip('/')}/lightning/o/{quote(target.object, safe='')}/list"
 
+    @classmethod
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
+        return f"{base_url.rstrip('/')}/lightning/r/{quote(target.object, safe='')}/{quote(destination_id)}/view"
+
     def auth(self) -> httpx.Auth:
+        """The claims of a signed assertion: "OAuth 2.0 JWT Bearer Flow" (Salesforce Help, read 2026-11-22)."""
         settings = self.connection
-        return ClientCredentials(self.client, "/services/oauth2/token", settings.client_id, settings.client_secret)
+        if settings.private_key:
+            claims = {"iss": settings.client_id, "sub": settings.username or "", "aud": settings.audience}
+            return JwtBearer(self.client, _TOKENS, settings.private_key, claims)
+        assert settings.client_secret is not None  # noqa: S101 - one of the two, says the connection
+        return ClientCredentials(self.client, _TOKENS, settings.client_id, settings.client_secret)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response)
@@ -143,13 +161,17 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
-        self.recall({_AS_TEXT: sorted(salesforce_describe.into_text(describe, self.target))})
+        found_out = salesforce_describe.choices(describe, self.target)
+        self.recall({**found_out, _AS_TEXT: sorted(salesforce_describe.into_text(describe, self.target))})
 
     def learned(self) -> Mapping[str, list[str]]:
-        return {_AS_TEXT: sorted(self._reading.as_text)}
+        return self._learned
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._learned = dict(learned)
         self._reading.as_text = frozenset(learned.get(_AS_TEXT, ()))
+        if record_types := self._reading.learn_record_types(learned.get(RECORD_TYPE, ())):
+            self._convert[RECORD_TYPE] = lambda name: record_types.get(name, name)
         for name in self._reading.as_text:
             if self.target.fields.get(name) is not FieldType.TIMESTAMP:
                 self._convert[name] = plain_text
@@ -189,7 +211,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         update = batch.operation is Operation.UPDATE
         rows = [self._body_by_id(record) if update else self._body(record) for record in batch.records]
         body = encode_json({"allOrNone": False, "records": rows})
-        return self.client.build_request(method, path, content=body, headers={"Content-Type": "application/json"})
+        return self.client.build_request(method, path, content=body, headers=self._headers)
 
     def _body(self, record: Record) -> dict[str, Any]:
         key = key_value(self.target.key_type, record.external_id)
@@ -216,7 +238,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         if not isinstance(results, list) or len(results) != len(batch.records):
             raise Ambiguous("the answer does not have one result for each row")
         for record, result in zip(batch.records, results, strict=True):
-            if outcome := collection_outcome(self.target, batch.operation, record, result):
+            if outcome := collection_outcome(self.target, batch.operation, record, result, self._learned):
                 yield outcome
 
     # Looking records up
@@ -299,7 +321,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             failed=await self._results(job_id, "failedResults"),
             unprocessed=await self._results(job_id, "unprocessedrecords"),
         )
-        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold))
+        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold, self._learned))
 
     async def _results(self, job_id: str, which: str) -> str:
         request = self.client.build_request("GET", f"{self._root}/jobs/ingest/{job_id}/{which}")

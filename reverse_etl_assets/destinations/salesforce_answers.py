@@ -5,7 +5,8 @@ StatusCode" of the SOAP API Developer Guide.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -33,11 +34,21 @@ RETRY_ROW = frozenset(
     }
 )
 RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT"})
+_NOT_A_CHOICE = frozenset({"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "INVALID_CROSS_REFERENCE_KEY"})
+_SHOWN = 20  # values of a picklist in a message
+_NO_BULK = frozenset({"FUNCTIONALITY_NOT_ENABLED", "FEATURENOTENABLED"})
 _USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,18})/(\d{1,18})(?!\d)", re.ASCII)
 _DUPLICATE = re.compile(r"duplicate value found: (?P<field>\w+) duplicates value on record with id: (?P<id>\w+)")
 
 
-def collection_outcome(target: Target, operation: Operation, record: Record, result: Any) -> Outcome | None:
+Choices = Mapping[str, Sequence[str]]
+"""The values that a field takes, where it takes no others."""
+NO_CHOICES: Choices = {}
+
+
+def collection_outcome(
+    target: Target, operation: Operation, record: Record, result: Any, choices: Choices = NO_CHOICES
+) -> Outcome | None:
     """The outcome of one row of an sObject Collections answer; None if the answer does not settle it."""
     if not isinstance(result, dict):
         return None
@@ -46,7 +57,7 @@ def collection_outcome(target: Target, operation: Operation, record: Record, res
     errors = result.get("errors")
     if result.get("success") is not False or not errors:
         return None
-    return refused(target, operation, record, row_error(errors))
+    return refused(target, operation, record, row_error(errors), choices)
 
 
 def succeeded(operation: Operation, record: Record, destination_id: str | None, created: bool | None) -> Outcome:
@@ -63,8 +74,13 @@ def succeeded(operation: Operation, record: Record, destination_id: str | None, 
     return Outcome(record.key, Status.DELETED, destination_id=destination_id)
 
 
-def refused(target: Target, operation: Operation, record: Record, error: RowError) -> Outcome:
+def refused(
+    target: Target, operation: Operation, record: Record, error: RowError, choices: Choices = NO_CHOICES
+) -> Outcome:
     """The outcome of a row that Salesforce refused."""
+    if error.code in _NOT_A_CHOICE and (known := choices.get(error.field or "")):
+        shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+        error = replace(error, message=f"{error.message} ({error.field} takes {shown})")
     if error.code == "ENTITY_IS_DELETED" and error.field in (None, "Id"):  # not a record that it looks up
         if operation is Operation.DELETE:
             return Outcome.skipped(record.key, Reason.ALREADY_GONE, error.message, record.destination_id)
@@ -101,6 +117,8 @@ def request_error(response: httpx.Response) -> DestinationError:
         return QuotaExhausted(f"{code}: {message}")
     if code == "INVALID_SESSION_ID":
         return AuthenticationFailed(f"{code}: {message}")
+    if code in _NO_BULK:
+        return AuthenticationFailed(f"{text}: this org or user has no Bulk API; set `bulk_threshold: null` in options")
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
     error = error_by_status(response, text, code)

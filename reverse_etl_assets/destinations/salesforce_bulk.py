@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reverse_etl_assets.destinations.salesforce_answers import refused, succeeded
+from reverse_etl_assets.destinations.salesforce_answers import NO_CHOICES, Choices, refused, succeeded
 from reverse_etl_assets.destinations.salesforce_parents import to_lookups
 from reverse_etl_assets.destinations.salesforce_soql import same_id
 from reverse_etl_assets.destinations.values import plain_text
@@ -89,7 +89,9 @@ def _cell(value: Any, convert: Callable[[Any], Any] | None) -> str:
     return plain_text(convert(value) if convert else value)
 
 
-def job_outcomes(target: Target, batch: Batch, answer: JobAnswer, fold: Callable[[str], str]) -> Iterator[Outcome]:
+def job_outcomes(
+    target: Target, batch: Batch, answer: JobAnswer, fold: Callable[[str], str], choices: Choices = NO_CHOICES
+) -> Iterator[Outcome]:
     """One outcome for each row that the job's results name, and for each row of a job that did nothing at all.
 
     The files are in no order: rows are found by the key column. `fold` makes keys comparable.
@@ -103,7 +105,7 @@ def job_outcomes(target: Target, batch: Batch, answer: JobAnswer, fold: Callable
             yield succeeded(operation, record, record_id, _FLAGS.get(created))
     for name, _, error in _rows(answer.failed, column, "sf__Error"):
         if record := waiting.pop(fold(name), None):
-            yield refused(target, operation, record, parse_error(error))
+            yield refused(target, operation, record, parse_error(error), choices)
     for name, _, _ in _rows(answer.unprocessed, column, ""):
         if record := waiting.pop(fold(name), None):
             yield _not_processed(record, answer)

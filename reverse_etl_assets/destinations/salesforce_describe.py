@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from reverse_etl_assets.destinations.salesforce_reading import RECORD_TYPE
 from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, nearest
 from reverse_etl_assets.destinations.values import NUMBERS
 from reverse_etl_assets.records import FieldType, Operation, Target
@@ -60,6 +61,19 @@ def into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
     """Mapped fields that hold text and get numbers or times: Salesforce refuses a number there, and keeps no form."""
     texts = {field["name"] for field in describe["fields"] if field["type"] in TEXTS}
     return frozenset(name for name, sent in target.fields.items() if sent in _TOLD_AS_TEXT and name in texts)
+
+
+def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]:
+    """The values of mapped fields that take no others: restricted picklists, and record types, each as `name=Id`."""
+    known = {
+        field["name"]: [each["value"] for each in field["picklistValues"] if each.get("active", True)]
+        for field in describe["fields"]
+        if field["name"] in target.fields and field.get("restrictedPicklist")
+    }
+    if RECORD_TYPE in target.fields:
+        types = [each for each in describe.get("recordTypeInfos") or () if each.get("available", True)]
+        known[RECORD_TYPE] = [f"{each['developerName']}={each['recordTypeId']}" for each in types]
+    return known
 
 
 def _key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target, case_sensitive_key: bool) -> Iterator[str]:

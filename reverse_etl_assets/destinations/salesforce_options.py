@@ -1,18 +1,34 @@
 """What a user sets for Salesforce: the account, and a sync's options."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 
 
 class SalesforceConnection(ConnectionSettings):
-    """A connected app that uses the OAuth 2.0 client credentials flow."""
+    """A connected app that uses the OAuth 2.0 client credentials flow, or the JWT bearer flow."""
 
     base_url: str
     """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""
     client_id: str
-    client_secret: SecretStr
+    """The connected app's consumer key."""
+    client_secret: SecretStr | None = None
+    """For the client credentials flow."""
+    private_key: SecretStr | None = None
+    """For the JWT bearer flow: the RSA key in PEM whose certificate the connected app holds."""
+    username: str | None = None
+    """For the JWT bearer flow: the user on whose behalf records are written."""
+    audience: str = "https://login.salesforce.com"
+    """For the JWT bearer flow; of a sandbox org `https://test.salesforce.com`."""
     api_version: str = Field("60.0", pattern=r"^\d\d\.0$")
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> "SalesforceConnection":
+        if bool(self.client_secret) == bool(self.private_key):
+            raise ValueError("give either `client_secret` or `private_key` with `username`.")
+        if self.private_key and not self.username:
+            raise ValueError("`private_key` needs the `username` to sign in as.")
+        return self
 
 
 class SalesforceOptions(SyncOptions):
@@ -23,3 +39,6 @@ class SalesforceOptions(SyncOptions):
 
     2,000 is where Salesforce itself recommends it ("Bulk API 2.0 and Bulk API Developer Guide", introduction).
     """
+    allow_duplicates: bool = False
+    """Whether records are saved though a duplicate rule that alerts speaks against it. No jobs are used then: Bulk API
+    2.0 has no header for it ("Duplicate Rule Header", REST API Developer Guide, read 2026-11-22)."""

@@ -1,6 +1,6 @@
 """Records as Salesforce holds them: the fields to ask for, what the rows of an answer say, and when a value is ours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from reverse_etl_assets.records import Current, FieldType, Target
 
 CHANGED_AT = "LastModifiedDate"
 """Moves with every write by a person or a program; Salesforce keeps it to the second."""
+RECORD_TYPE = "RecordTypeId"
+"""Takes the developer name of a record type, which is the same in every org, or its Id."""
 _ZONE = "+0000"
 _TO_THE_SECOND = len("2026-01-31T12:00:00")
 
@@ -26,6 +28,12 @@ class Reading:
         lookups = [salesforce_parents.lookup_field(relationship) for relationship, _ in self._parents.values()]
         self.columns = (CHANGED_AT, *target.fields, *lookups)
         self.as_text: frozenset[str] = frozenset()
+        self._record_types: dict[str, str] = {}
+
+    def learn_record_types(self, listed: Iterable[str]) -> Mapping[str, str]:
+        """Ids by developer name, of entries `name=Id`."""
+        self._record_types = {name: record_id for name, _, record_id in (each.partition("=") for each in listed)}
+        return self._record_types
 
     def current(self, row: Mapping[str, Any]) -> Current:
         fields = {name: self._value(name, kind, row) for name, kind in self._target.fields.items()}
@@ -44,6 +52,8 @@ class Reading:
     def same(self, field: str, sent: Any, held: Any) -> bool:
         """Numbers are doubles ("Salesforce Number Field Stores More Decimal Places Than Defined", Salesforce Help);
         times have no milliseconds; Ids have 15 or 18 characters."""
+        if field == RECORD_TYPE and isinstance(sent, str):
+            sent = self._record_types.get(sent, sent)
         if sent == held:
             return True
         kind = self._target.fields.get(field, FieldType.TEXT)

@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.records import Operation, Status
@@ -29,10 +29,10 @@ class WebhookConnection(ConnectionSettings):
     """What the token is asked for, if the API wants to be told."""
     secret_headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Other headers that sign in, such as `X-Api-Key`."""
-    signing_secret: SecretStr | None = None
-    """Signs requests. With the standard signature it is `whsec_` and base64."""
     signature: Literal["standard", "sha256"] = "standard"
     """`standard`: as the Standard Webhooks specification says. `sha256`: `sha256=` and the HMAC of the body in hex."""
+    signing_secret: SecretStr | None = None
+    """Signs requests. For the standard signature it is `whsec_` and base64."""
     signature_header: str = "X-Hub-Signature-256"
     """The header of a `sha256` signature."""
     allow_private: bool = False
@@ -59,9 +59,14 @@ class WebhookConnection(ConnectionSettings):
         ]
         if len(ways) > 1:
             raise ValueError(f"there are {len(ways)} ways to sign in, {', '.join(ways)}; keep one.")
-        if self.signing_secret and self.signature == "standard":
-            signing_key(self.signing_secret)
         return self
+
+    @field_validator("signing_secret")
+    @classmethod
+    def _is_base64(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("signature") == "standard":
+            signing_key(value)
+        return value
 
 
 def signing_key(secret: SecretStr) -> bytes:

@@ -125,12 +125,15 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
 
 class SalesforceResource(DestinationResource):
-    """A Salesforce org; a connected app with the client credentials flow signs in."""
+    """A Salesforce org; a connected app signs in, by the client credentials flow or with a private key."""
 
     destination_type = Salesforce
 
     client_id: str
-    client_secret: str
+    client_secret: str | None = None
+    private_key: str | None = None
+    username: str | None = None
+    audience: str = "https://login.salesforce.com"
     api_version: str = "60.0"
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+import jwt
+
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import DailyAllowance
@@ -33,6 +35,9 @@ CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - a published value of the sandbo
 MOST_URL_BYTES = 16_384
 FIRST_VERSION, LAST_VERSION = 46, 67
 _DATA = "/services/data/v{version}"
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
+_CLAIMS_ALONE: Any = {"verify_exp": False, "verify_iat": False, "verify_aud": False}  # by the sandbox's own clock
 _VERSION = re.compile(r"/services/data/v(\d+)\.0(/|$)")
 
 
@@ -52,6 +57,9 @@ class Salesforce:
         self.bulk = BulkJobs(context, self.records)
         self.soql = Soql(self.records)
         self._tokens: set[str] = set()
+        self.public_key = ""
+        """In PEM: what the connected app's certificate holds, for assertions."""
+        self.records.has_duplicate_rule = lambda: context.settings.salesforce_duplicate_rule
         collections = Collections(context, self.records)
         one = f"{_DATA}/sobjects/{{object}}"
         self.router = Router(
@@ -146,12 +154,18 @@ class Salesforce:
     def _token(self, call: Call) -> Answer:
         call.note("token")
         form = {name: values[0] for name, values in parse_qs(call.body.decode("utf-8", "replace")).items()}
-        if form.get("grant_type") != "client_credentials":
-            return _token_error("unsupported_grant_type", "grant type not supported")
-        if form.get("client_id") != CLIENT_ID:
-            return _token_error("invalid_client_id", "client identifier invalid")
-        if form.get("client_secret") != CLIENT_SECRET:
-            return _token_error("invalid_client", "invalid client credentials")
+        if form.get("grant_type") == _JWT_BEARER:
+            refusal = self._assertion_refused(form.get("assertion", ""))
+        elif form.get("grant_type") != "client_credentials":
+            refusal = _token_error("unsupported_grant_type", "grant type not supported")
+        elif form.get("client_id") != CLIENT_ID:
+            refusal = _token_error("invalid_client_id", "client identifier invalid")
+        elif form.get("client_secret") != CLIENT_SECRET:
+            refusal = _token_error("invalid_client", "invalid client credentials")
+        else:
+            refusal = None
+        if refusal:
+            return refusal
         base = call.base_url
         return Answer(
             200,
@@ -165,6 +179,21 @@ class Salesforce:
                 "issued_at": str(int(self.context.clock() * 1_000)),
             },
         )
+
+    def _assertion_refused(self, assertion: str) -> Answer | None:
+        """An assertion is good for at most three minutes, from the app's consumer key to a login host."""
+        now = self.context.clock()
+        try:
+            claims = jwt.decode(assertion, self.public_key, algorithms=["RS256"], options=_CLAIMS_ALONE)
+        except jwt.InvalidTokenError:
+            return _token_error("invalid_grant", "invalid assertion")
+        if claims.get("iss") != CLIENT_ID:
+            return _token_error("invalid_client_id", "client identifier invalid")
+        if claims.get("aud") not in _LOGIN_HOSTS:
+            return _token_error("invalid_grant", "audience is invalid")
+        if not now < claims.get("exp", 0) <= now + 300:
+            return _token_error("invalid_grant", "assertion has expired, or lasts too long")
+        return None if claims.get("sub") else _token_error("invalid_grant", "user hasn't approved this consumer")
 
     def _versions(self, call: Call) -> Answer:
         call.note("versions")

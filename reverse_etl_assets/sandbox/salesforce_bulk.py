@@ -243,6 +243,7 @@ class BulkJobs:
                 job.successful.append([saved.entry.id, "true" if saved.created else "false", *row])
 
     def _write(self, job: Job, row: Cells) -> Saved:
+        self._records.saves_duplicates = False
         # An empty cell leaves the field as it is.
         given: dict[str, Any] = {}
         for name, cell in zip(job.header, row, strict=True):

@@ -141,6 +141,10 @@ class Collections:
             listed.append(row | {part.name: shown(kind, entry, part) for part in parts})
         return Answer(200, listed)
 
+    def _heed(self, call: Call) -> None:
+        said = call.headers.get("sforce-duplicate-rule-header", "").replace(" ", "").lower()
+        self._records.saves_duplicates = "allowsave=true" in said
+
     def _each(
         self,
         call: Call,
@@ -152,6 +156,7 @@ class Collections:
     ) -> Answer:
         """Write row by row; with ``all_or_none`` take everything back if one row is refused."""
         faults = self._faults.for_rows("salesforce", call.method, call.path)
+        self._heed(call)
         results: list[Row] = []
         undos: list[Undo] = []
         refused = 0

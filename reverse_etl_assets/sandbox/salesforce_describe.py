@@ -26,7 +26,7 @@ def describe(kind: ObjectType, base: str) -> dict[str, Any]:
         **summary(kind, base),
         "fields": [_field(part) for part in kind.fields],
         "childRelationships": [],
-        "recordTypeInfos": [],
+        "recordTypeInfos": [_record_type(*each) for each in kind.record_types.items()],
         "supportedScopes": [],
     }
 
@@ -57,6 +57,18 @@ def summary(kind: ObjectType, base: str) -> dict[str, Any]:
             "describe": f"{root}/describe",
             "rowTemplate": f"{root}/{{ID}}",
         },
+    }
+
+
+def _record_type(name: str, record_id: str) -> dict[str, Any]:
+    return {
+        "active": True,
+        "available": True,
+        "defaultRecordTypeMapping": False,
+        "developerName": name,
+        "master": False,
+        "name": name,
+        "recordTypeId": record_id,
     }
 
 

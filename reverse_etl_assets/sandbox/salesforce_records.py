@@ -31,6 +31,9 @@ class Records:
 
     clock: Callable[[], float]
     tables: dict[str, Table] = field(default_factory=dict)
+    has_duplicate_rule: Callable[[], bool] = lambda: False
+    saves_duplicates: bool = False
+    """Of the call that is being answered: its header says so."""
 
     def __post_init__(self) -> None:
         for kind in OBJECTS.values():
@@ -49,6 +52,7 @@ class Records:
         if missing:
             raise _missing(missing)
         self._check_unique(kind, values, None)
+        self._check_duplicate_rule(kind, values)
         defaults = {part.name: part.default for part in kind.fields if part.type == "boolean" and part.writable}
         table = self.tables[kind.name]
         entry = table.insert({**defaults, **values}, self.clock(), who)
@@ -143,6 +147,9 @@ class Records:
                 read_only.append(part.name)
             else:
                 values[part.name] = convert(part, given)
+                if part.name == "RecordTypeId" and values[part.name] not in (None, *kind.record_types.values()):
+                    text = f"Record Type ID: this ID value isn't valid for the user: {given}"
+                    raise RowError("INVALID_CROSS_REFERENCE_KEY", text, (part.name,))
                 if part.refers_to and values[part.name] is not None:
                     self._check_reference(part, values[part.name])
         if read_only:
@@ -176,6 +183,13 @@ class Records:
     def _check_reference(self, part: Field, record_id: str) -> None:
         if self.tables[part.refers_to].get(record_id) is None:
             raise RowError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", (part.name,))
+
+    def _check_duplicate_rule(self, kind: ObjectType, values: dict[str, Any]) -> None:
+        """The rule alerts when another record has the same address."""
+        if not self.has_duplicate_rule() or self.saves_duplicates or "Email" not in self.tables[kind.name].keys:
+            return
+        if values.get("Email") and self.tables[kind.name].find("Email", values["Email"]):
+            raise RowError("DUPLICATES_DETECTED", "Use one of these records?")
 
     def _check_unique(self, kind: ObjectType, values: dict[str, Any], entry: Entry | None) -> None:
         table = self.tables[kind.name]

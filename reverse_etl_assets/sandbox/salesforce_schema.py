@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,8 @@ class ObjectType:
     label: str
     prefix: str
     fields: tuple[Field, ...]
+    record_types: Mapping[str, str] = field(default_factory=dict)
+    """Ids by developer name."""
     by_name: dict[str, Field] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -200,6 +203,7 @@ OBJECTS: dict[str, ObjectType] = {
             "001",
             (
                 *SYSTEM,
+                reference("RecordTypeId", ""),
                 text("Name*", 255),
                 text("AccountNumber", 40),
                 picklist("Type", "Prospect", "Customer", "Partner", "Other"),
@@ -227,6 +231,7 @@ OBJECTS: dict[str, ObjectType] = {
                 checkbox("Is_Customer__c"),
                 _formula("Greeting__c", "Name"),
             ),
+            record_types={"Business": "0125g000000Bus1AAC", "Partner": "0125g000000Par1AAC"},
         ),
         ObjectType(
             "Lead",

@@ -16,6 +16,7 @@ class Settings:
         salesforce_daily_requests: 100,000 a day is the base of Enterprise Edition (Salesforce Developer Limits
             and Allocations Quick Reference).
         salesforce_other_requests: of the day, by other tools of the account.
+        salesforce_duplicate_rule: whether a rule alerts to a second record with the same address.
         salesforce_bulk_polls: how many polls of a job say InProgress before JobComplete.
         salesforce_bulk_bytes: of a job's data after base64 encoding (Bulk API 2.0 limits: 150 MB).
         hubspot_ten_second_requests: 190 is Professional and Enterprise (HubSpot API usage guidelines).
@@ -62,6 +63,7 @@ class Settings:
     latency_ms: float = 0.0
     salesforce_daily_requests: int = 100_000
     salesforce_other_requests: int = 0
+    salesforce_duplicate_rule: bool = False
     salesforce_bulk_polls: int = 1
     salesforce_bulk_bytes: int = 150 * 1024 * 1024
     hubspot_ten_second_requests: int = 190

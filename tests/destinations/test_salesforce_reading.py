@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.destinations.base import JobState
+from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.salesforce import LONGEST_URL, Salesforce
 from reverse_etl_assets.records import Batch, Current, FieldType, Operation, Outcome, Quota, Reason, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -44,7 +44,7 @@ async def only(salesforce: Salesforce, key: str) -> Current:
 
 async def by_job(salesforce: Salesforce, sent: Batch) -> list[Outcome]:
     job = await salesforce.open_job(sent)
-    await salesforce.upload(job, sent)
+    await salesforce.upload(job, sent, Part())
     while await salesforce.poll(job) is not JobState.DONE:
         pass
     return list(await salesforce.collect(job, sent))

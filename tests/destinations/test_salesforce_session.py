@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.destinations.base import JobState
+from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, QuotaExhausted, RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status, Target
@@ -184,7 +184,7 @@ def test_a_job_with_an_unknown_column_rejects_its_rows(sandbox: Sandbox) -> None
         async with opened(sandbox, to) as salesforce:
             rows = batch(Operation.UPSERT, record("a", LastName="Ray", Nope__c="x"))
             job = await salesforce.open_job(rows)
-            await salesforce.upload(job, rows)
+            await salesforce.upload(job, rows, Part())
             while await salesforce.poll(job) is not JobState.DONE:
                 pass
             [outcome] = await salesforce.collect(job, rows)
@@ -202,7 +202,7 @@ def test_jobs_by_id(sandbox: Sandbox, operation: Operation) -> None:
             rows = [record(each.key, destination_id=each.destination_id, LastName="New") for each in made]
             sent = batch(operation, *rows)
             job = await salesforce.open_job(sent)
-            await salesforce.upload(job, sent)
+            await salesforce.upload(job, sent, Part())
             while await salesforce.poll(job) is not JobState.DONE:
                 pass
             expected = Status.UPDATED if operation is Operation.UPDATE else Status.DELETED
@@ -217,7 +217,7 @@ def test_reading_a_job_is_never_ambiguous(sandbox: Sandbox) -> None:
     async def work() -> None:
         async with opened(sandbox) as salesforce:
             job = await salesforce.open_job(upsert("a"))
-            await salesforce.upload(job, upsert("a"))
+            await salesforce.upload(job, upsert("a"), Part())
             for kind in ("drop_before", "malformed", "empty"):
                 sandbox.fault(kind, vendor="salesforce", method="GET", next=1)
                 with pytest.raises(RetryLater):
@@ -244,7 +244,7 @@ def test_a_parent_is_named_by_its_external_id(sandbox: Sandbox) -> None:
                 assert [entry.values["AccountId"] for entry in tables["Contact"].live()] == [held]
             rows = batch(Operation.UPSERT, record("a", **{"Account.External_Id__c": 77}))
             job = await salesforce.open_job(rows)
-            await salesforce.upload(job, rows)
+            await salesforce.upload(job, rows, Part())
             while await salesforce.poll(job) is not JobState.DONE:
                 pass
             assert [outcome.status for outcome in await salesforce.collect(job, rows)] == [Status.UPDATED]
