@@ -112,8 +112,8 @@ class Associations(ObjectKind):
             return
         answer = answer_of(response)
         for result in listed(answer, "results"):
-            if record := sent.pop((_id(result, "from"), _id(result, "to")), None):
-                yield Outcome(record.key, Status.CREATED, destination_id=record.destination_id, inferred=True)
+            if made := sent.pop((_id(result, "from"), _id(result, "to")), None):
+                yield Outcome(made.key, Status.CREATED, destination_id=made.destination_id, inferred=True)
         for error in listed(answer, "errors"):
             named = set(_NUMBERS.findall(str(error.get("context"))))
             for pair in [pair for pair in sent if named & {*pair}]:
