@@ -129,11 +129,15 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         return []
 
     async def _meter_problems(self) -> list[str]:
-        meters = [each async for each in self._pages("/v1/billing/meters", {"limit": "100"})]
-        self._meter_id = next((each["id"] for each in meters if each.get("event_name") == self.options.meter), None)
+        meters = await self._meters()
         if self.target.object == METER_EVENT_STREAM:
             await self._get("/v2/core/events", **{**Handover(datetime.now(UTC)).reports(), "limit": "1"})
         return list(stripe_meters.meter_problems(self.target, self.options.meter, meters))
+
+    async def _meters(self) -> list[dict[str, Any]]:
+        meters = [each async for each in self._pages("/v1/billing/meters", {"limit": "100"})]
+        self._meter_id = next((each["id"] for each in meters if each.get("event_name") == self.options.meter), None)
+        return meters
 
     def learned(self) -> Mapping[str, list[str]]:
         return {"meter": [self._meter_id]} if self._meter_id else {}
@@ -279,6 +283,8 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         handover = Handover.of(job_id)
         if handover is None:
             raise Ambiguous(f"job {job_id} is none of ours")
+        if self._meter_id is None:
+            await self._meters()
         reports = [each async for each in self._pages("/v2/core/events", handover.reports())]
         return list(Refusals.of(reports, self._meter_id).outcomes(batch, handover.at))
 

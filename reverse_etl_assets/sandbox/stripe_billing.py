@@ -58,6 +58,7 @@ class Billing:
     events: Table
     meters: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: dict[str, float] = field(default_factory=dict)
+    issued: int = 0
     refusals: list[Refusal] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -190,9 +191,10 @@ class Billing:
 
     def _session(self, call: Call) -> Answer:
         now = self.context.clock()
-        token = f"token_{len(self.sessions) + 1:08d}"
+        self.issued += 1
+        token = f"token_{self.issued:08d}"
         self.sessions[token] = now + SESSION_SECONDS
-        told = {"id": f"mes_{len(self.sessions)}", "object": "v2.billing.meter_event_session", "livemode": False}
+        told = {"id": f"mes_{self.issued}", "object": "v2.billing.meter_event_session", "livemode": False}
         told |= {"authentication_token": token, "created": _iso(now), "expires_at": _iso(now + SESSION_SECONDS)}
         return Answer(200, told, media=JSON_MEDIA)
 

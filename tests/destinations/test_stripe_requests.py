@@ -159,6 +159,9 @@ def _nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return values
 
 
+_UNNAMED = {"StripeContext": str, "Mapping": dict}  # names that the SDK imports for type checkers alone
+
+
 def _foreign(values: Any, kind: Any) -> Iterator[str]:
     """Names that a TypedDict of the SDK does not have, at any depth, and values where it has an object, or none."""
     kinds = [each for each in (kind, *get_args(kind)) if is_typeddict(each)]
@@ -166,7 +169,7 @@ def _foreign(values: Any, kind: Any) -> Iterator[str]:
         for value in values:
             yield from _foreign(value, get_args(kind)[0])
     elif isinstance(values, dict) and kinds:
-        hints = get_type_hints(kinds[0])
+        hints = get_type_hints(kinds[0], localns=_UNNAMED)
         yield from (f"{name} is missing" for name in kinds[0].__required_keys__ - values.keys())
         for name, value in values.items():
             yield from _foreign(value, hints[name]) if name in hints else [name]
