@@ -179,9 +179,8 @@ def _rows(violations: list[dict[str, Any]]) -> dict[int, RowError]:
     for each in violations:
         path, reason = str(each.get("field", "")), str(each.get("reason") or "refused")
         if match := _ROW.search(path):
-            rows[int(match[1])] = RowError(
-                str(each.get("description") or reason), reason, path[match.end() + 1 :] or None
-            )
+            field = re.sub(r"\[\d+\]", "", path[match.end() :].rpartition(".")[2])
+            rows[int(match[1])] = RowError(str(each.get("description") or reason), reason, field or None)
     return rows
 
 
