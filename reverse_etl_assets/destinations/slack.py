@@ -56,6 +56,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
         super().__init__(connection, target, options, client)
         self._messages = Messages(target, options)
         self._channel = _name(target)
+        self._workspace = ""
         self._people: dict[str, str] = {}
 
     @classmethod
@@ -82,9 +83,15 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
         return _link(base_url, _name(target))
 
     @classmethod
-    def record_link(cls, base_url: str, target: Target, destination_id: str) -> str | None:
-        """The message's channel: its own address has the workspace's name in it."""
-        return _link(base_url, destination_id.partition(":")[0])
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
+        """The message, as "Copy link" in Slack has it: below the workspace's own address, which the check learned."""
+        channel, _, ts = destination_id.partition(":")
+        workspace = next(iter(learned.get("workspace", ())), "")
+        if not workspace or not base_url.startswith("https://"):
+            return _link(base_url, channel)
+        return f"{workspace.rstrip('/')}/archives/{channel}/p{ts.replace('.', '')}"
 
     def auth(self) -> httpx.Auth:
         return BearerToken(self.connection.token)
@@ -99,20 +106,21 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
         response = await self.read(self.client.build_request("GET", "/auth.test"))
         app = self._good(response)
         granted = response.headers.get("X-OAuth-Scopes")
-        scopes = None if granted is None else {scope.strip() for scope in granted.split(",")}
+        scopes = {scope.strip() for scope in (granted or "").split(",")}
+        self._workspace = str(app.get("url") or "")
         problems = []
-        if scopes is not None and "chat:write" not in scopes:
+        if granted and "chat:write" not in scopes:
             problems.append(
                 f"The token needs the scope `chat:write` and has `{granted}`: add it, and install the app anew."
             )
         if not _PERSON_ID.fullmatch(self._channel):
-            problems += await self._channel_problems(str(app.get("user", "app")), scopes or set())
+            problems += await self._channel_problems(str(app.get("user", "app")), scopes)
         if problems:
             raise CheckFailed(problems)
 
     async def _channel_problems(self, bot: str, scopes: set[str]) -> list[str]:
         shown = self.target.object
-        found, near = await (self._by_id() if _CHANNEL_ID.fullmatch(self._channel) else self._by_name())
+        found, near = await (self._by_id() if _CHANNEL_ID.fullmatch(self._channel) else self._by_name(scopes))
         if found is None:
             hint = f" Did you mean `{near}`?" if near else ""
             return [
@@ -133,14 +141,16 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
         except ConfigurationError:
             return None, ""
 
-    async def _by_name(self) -> tuple[Mapping[str, Any] | None, str]:
-        """The channel of that name, or the name that comes nearest. One request for each thousand channels."""
+    async def _by_name(self, scopes: set[str]) -> tuple[Mapping[str, Any] | None, str]:
+        """The channel of that name, or the name that comes nearest. One request for each thousand channels.
+
+        To ask for private ones without the scope for them is refused as a whole.
+        """
+        types = "public_channel,private_channel" if "groups:read" in scopes else "public_channel"
         names: list[str] = []
         cursor = ""
         while True:
-            page = await self._ask(
-                "conversations.list", types="public_channel,private_channel", limit=CHANNELS_A_PAGE, cursor=cursor
-            )
+            page = await self._ask("conversations.list", types=types, limit=CHANNELS_A_PAGE, cursor=cursor)
             for channel in page.get("channels") or ():
                 if channel["name"] == self._channel:
                     return channel, ""
@@ -165,7 +175,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
             raise RetryLater(str(error)) from error
 
     def learned(self) -> Mapping[str, list[str]]:
-        return {"channel": [self._channel]}
+        return {"channel": [self._channel], "workspace": [self._workspace]}
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         self._channel = learned.get("channel", [self._channel])[0]

@@ -120,7 +120,7 @@ def _is_news(instance: dg.DagsterInstance, run_id: str, check: Any) -> bool:
 
 
 def _kept_back(check: Any) -> float:
-    return sum(check.metadata[name].value for name in _ROWS_KEPT_BACK if name in check.metadata)
+    return sum(float(check.metadata[name].value) for name in _ROWS_KEPT_BACK if name in check.metadata)
 
 
 def _told(check: Any) -> str:

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
-
-import msgspec
 
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.slack_blocks import block_problems, total_text
+from reverse_etl_assets.sandbox.slack_requests import arguments
 from reverse_etl_assets.sandbox.slack_workspace import APP, CHANNELS, PEOPLE, Channel, addressed, channel_of
 from reverse_etl_assets.sandbox.store import INTEGRATION, PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
@@ -28,8 +26,6 @@ Args = dict[str, Any]
 JSON_MEDIA = "application/json; charset=utf-8"
 MOST_TEXT, MOST_EDITED_TEXT, MOST_BLOCK_TEXT = 40_000, 4_000, 12_000
 PAGE = 200
-_JSON_ARGUMENTS = frozenset({"blocks", "attachments", "metadata"})
-_READS = frozenset({"conversations.info", "conversations.list", "users.lookupByEmail"})
 _PER_MINUTE = {
     "chat.update": 50,
     "chat.delete": 50,
@@ -72,13 +68,13 @@ class Slack:
         return False
 
     def authenticate(self, call: Call) -> Answer | None:
-        given = call.headers.get("authorization", "").removeprefix("Bearer ") or _arguments(call).get("token", "")
+        given = call.headers.get("authorization", "").removeprefix("Bearer ") or arguments(call).get("token", "")
         codes = {"": "not_authed", "xoxb-revoked": "token_revoked"}
         code = codes.get(given, "" if str(given).startswith("xoxb-") else "invalid_auth")
         return _answer({"ok": False, "error": code}) if code else None
 
     def admit(self, call: Call) -> Answer | None:
-        window = self._window(call.path.strip("/"), _arguments(call))
+        window = self._window(call.path.strip("/"), arguments(call))
         if window is None or window.admit():
             return None
         call.limit = "rate"
@@ -89,12 +85,13 @@ class Slack:
         settings = self.context.settings
         if method == "chat.postMessage":
             channel = addressed(str(args.get("channel", "")))
-            key, limit, seconds = channel.id if channel else "", 1, lambda: settings.slack_post_seconds
+            key, limit, setting = channel.id if channel else "", 1, "slack_post_seconds"
         else:
-            key, limit, seconds = "", _PER_MINUTE.get(method, 0), lambda: settings.slack_minute_seconds
-        if not limit or not seconds():
+            key, limit, setting = "", _PER_MINUTE.get(method, 0), "slack_minute_seconds"
+        if not limit or not getattr(settings, setting):
             return None
-        return self._windows.setdefault((method, key), RollingWindow(lambda: limit, seconds, self.context.clock))
+        new = RollingWindow(lambda: limit, lambda: float(getattr(settings, setting)), self.context.clock)
+        return self._windows.setdefault((method, key), new)
 
     def headers(self, call: Call) -> dict[str, str]:
         return {"X-OAuth-Scopes": self.context.settings.slack_scopes}
@@ -144,7 +141,7 @@ class Slack:
             return self.not_found(call, [])
         try:
             self._check_scope(name)
-            content = {"ok": True, **method(call, _arguments(call))}
+            content = {"ok": True, **method(call, arguments(call))}
         except Refusal as refusal:
             content = refusal.content
         if call.headers.get("content-type", "") == "application/json":
@@ -225,6 +222,9 @@ class Slack:
 
     def _list(self, call: Call, args: Args) -> Args:
         types = str(args.get("types") or "public_channel").split(",")
+        provided = self.context.settings.slack_scopes
+        if "private_channel" in types and "groups:read" not in provided.split(","):
+            raise Refusal("missing_scope", needed="groups:read", provided=provided)
         shown = [
             each
             for each in CHANNELS
@@ -260,29 +260,6 @@ def _answer(content: Args) -> Answer:
 
 def _limited(seconds: int) -> Answer:
     return Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(seconds)}, JSON_MEDIA)
-
-
-def _arguments(call: Call) -> Args:
-    """Of the query, and of the body as a form or, where the method takes it, as JSON."""
-    args: Args = dict(call.args())
-    media = call.headers.get("content-type", "").partition(";")[0]
-    if media == "application/json" and call.path.strip("/") not in _READS:
-        try:
-            body = call.json()
-        except ValueError:
-            return args
-        return {**args, **body} if isinstance(body, dict) else args
-    if media == "application/x-www-form-urlencoded":
-        for name, value in parse_qsl(call.body.decode(), keep_blank_values=True):
-            args[name] = _decoded(value) if name in _JSON_ARGUMENTS else value
-    return args
-
-
-def _decoded(value: str) -> Any:
-    try:
-        return msgspec.json.decode(value.encode())
-    except msgspec.DecodeError:
-        return value
 
 
 def _content(args: Args) -> Args:

@@ -270,5 +270,8 @@ def test_the_rate_counts_where_slack_counts_it(
 
 def test_links_lead_into_the_app() -> None:
     assert Slack.link("https://slack.com/api", PEOPLE) == "https://slack.com/app_redirect?channel=alerts"
-    assert Slack.record_link("https://slack.com/api", PEOPLE, MESSAGE) == "https://slack.com/app_redirect?channel=C123"
+    unknown = Slack.record_link("https://slack.com/api", PEOPLE, MESSAGE, {})
+    assert unknown == "https://slack.com/app_redirect?channel=C123"
+    known = Slack.record_link("https://slack.com/api", PEOPLE, MESSAGE, {"workspace": ["https://acme.slack.com/"]})
+    assert known == "https://acme.slack.com/archives/C123/p1503435956000247"
     assert Slack.link("http://127.0.0.1:1/slack/api", PEOPLE) is None

@@ -45,12 +45,12 @@ def check(sandbox: Sandbox, channel: str = "#customer-alerts", token: str = "xox
 
 @pytest.mark.parametrize("channel", ["customer-alerts", "#customer-alerts", "C0ALERTS01"])
 def test_the_check_finds_the_channel_by_name_or_id(slack: Sandbox, channel: str) -> None:
-    assert check(slack, channel) == {"channel": ["C0ALERTS01"]}
+    assert check(slack, channel) == {"channel": ["C0ALERTS01"], "workspace": ["https://shop.slack.com/"]}
 
 
 def test_the_check_turns_every_page_of_channels(slack: Sandbox) -> None:
     slack.settings.change({"slack_page": 1})
-    assert check(slack, "data-alerts") == {"channel": ["C0DATA0001"]}
+    assert check(slack, "data-alerts")["channel"] == ["C0DATA0001"]
     assert len([line for line in slack.log.lines() if "conversations.list" in line.path]) == 3
 
 
@@ -71,7 +71,7 @@ def test_a_channel_that_does_not_do(slack: Sandbox, channel: str, said: str) -> 
 
 def test_a_public_channel_does_with_the_scope_for_it(slack: Sandbox) -> None:
     slack.settings.change({"slack_scopes": "chat:write,chat:write.public,channels:read"})
-    assert check(slack, "#random") == {"channel": ["C0RANDOM01"]}
+    assert check(slack, "#random")["channel"] == ["C0RANDOM01"]
 
 
 def test_a_missing_scope_is_named_by_the_check(slack: Sandbox) -> None:

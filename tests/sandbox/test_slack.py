@@ -143,6 +143,13 @@ def test_a_missing_scope_is_named(sandbox: Sandbox, client: WebClient) -> None:
     assert (told["error"], told["needed"], told["provided"]) == ("missing_scope", "chat:write", "channels:read")
 
 
+def test_private_channels_are_listed_with_the_scope_for_them(sandbox: Sandbox, client: WebClient) -> None:
+    sandbox.settings.change({"slack_scopes": "channels:read"})
+    assert client.conversations_list(types="public_channel")["ok"]
+    told = refusal(client.conversations_list, types="public_channel,private_channel")
+    assert (told["error"], told["needed"]) == ("missing_scope", "groups:read")
+
+
 def test_the_scope_for_public_channels(sandbox: Sandbox, client: WebClient) -> None:
     sandbox.settings.change({"slack_scopes": "chat:write,chat:write.public"})
     assert client.chat_postMessage(channel="random", text="x")["ok"]
