@@ -11,6 +11,7 @@ import dagster as dg
 from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.resources import (
     DestinationResource,
+    GoogleAdsResource,
     HubSpotResource,
     IntercomResource,
     MetaAdsResource,
@@ -56,6 +57,11 @@ destinations: dict[str, DestinationResource] = {
     "meta_ads": MetaAdsResource(
         base_url=os.environ.get("META_ADS_BASE_URL") or "https://graph.facebook.com",
         access_token=dg.EnvVar("META_ADS_ACCESS_TOKEN"),
+    ),
+    "google_ads": GoogleAdsResource(
+        base_url=os.environ.get("GOOGLE_ADS_BASE_URL") or "https://datamanager.googleapis.com",
+        customer_id=dg.EnvVar("GOOGLE_ADS_CUSTOMER_ID"),
+        service_account=dg.EnvVar("GOOGLE_ADS_SERVICE_ACCOUNT"),
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

@@ -1,11 +1,14 @@
 """Where the demo lives: a folder that it makes afresh, and the variables that lead to it and to the sandbox."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from reverse_etl_assets.demo import data
 from reverse_etl_assets.errors import ConfigurationError
@@ -70,6 +73,9 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         INTERCOM_ACCESS_TOKEN="ic-sandbox",  # noqa: S106 - the one of the sandbox
         META_ADS_BASE_URL=f"{sandbox}/meta",
         META_ADS_ACCESS_TOKEN="EAAsandbox",  # noqa: S106 - the one of the sandbox
+        GOOGLE_ADS_BASE_URL=f"{sandbox}/google_ads",
+        GOOGLE_ADS_CUSTOMER_ID="123-456-7890",
+        GOOGLE_ADS_SERVICE_ACCOUNT=_service_account(f"{sandbox}/google_ads/token"),
         POSTGRES_URL=database,
         POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
         ZENDESK_BASE_URL=f"{sandbox}/zendesk",
@@ -80,6 +86,14 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         WEBHOOK_TOKEN="hook-sandbox",  # noqa: S106 - the sandbox takes any
         WEBHOOK_ALLOW_PRIVATE="1",  # the sandbox is on this machine
     )
+
+
+def _service_account(token_uri: str) -> str:
+    """The key file of a Google service account; the sandbox takes any."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+    return json.dumps({"client_email": "sync@demo.iam.example", "private_key": pem, "token_uri": token_uri})
 
 
 def _hurry(sandbox: str) -> None:

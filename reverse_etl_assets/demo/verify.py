@@ -19,6 +19,7 @@ _VENDORS = {
     "intercom": "intercom",
     "zendesk": "zendesk",
     "meta_ads": "meta_ads",
+    "google_ads": "google_ads",
     "crm_webhook": "rest",
     "product_database": "postgres",
 }

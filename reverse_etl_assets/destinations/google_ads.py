@@ -14,7 +14,7 @@ from reverse_etl_assets.destinations.auth import JwtBearer, RefreshToken
 from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, encode_json
 from reverse_etl_assets.destinations.google_ads_answers import AudienceUnusable, RowsRefused
 from reverse_etl_assets.destinations.google_ads_options import GoogleAdsConnection, GoogleAdsOptions
-from reverse_etl_assets.destinations.google_ads_people import Member, People, Unfit
+from reverse_etl_assets.destinations.google_ads_people import Member, People, Unfit, is_address
 from reverse_etl_assets.destinations.google_ads_replacement import Replacement
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
@@ -81,7 +81,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
 
     @classmethod
     def capabilities_for(cls, target: Target, options: GoogleAdsOptions) -> Capabilities:
-        """Adding a member twice, or removing nobody, does no harm."""
+        """Adding a member twice, or removing nobody, does no harm. Addresses that differ only in case are one person's."""
         if found := google_ads_mapping.problems(target, options):
             raise SpecError(" ".join(found))
         return Capabilities(
@@ -91,6 +91,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
             max_bytes=LONGEST_BODY,
             requests_per_second=REQUESTS_PER_SECOND,
             concurrency=CONCURRENCY,
+            fold_case=is_address(target.external_id),
             confirms=False,
             replaces=options.replace,
         )

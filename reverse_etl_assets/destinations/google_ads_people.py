@@ -81,6 +81,10 @@ class People:
         return phone(text, self.phone_region)
 
 
+def is_address(field: str) -> bool:
+    return bool(_EMAIL.fullmatch(field))
+
+
 def is_identifier(field: str) -> bool:
     return bool(_EMAIL.fullmatch(field) or _PHONE.fullmatch(field)) or field in ADDRESS
 

@@ -15,6 +15,7 @@ import dagster as dg
 from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
+from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.destinations.meta_ads import MetaAds
@@ -190,6 +191,20 @@ class WebhookResource(DestinationResource):
     secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     signing_secret: str | None = None
     allow_private: bool = False
+
+
+class GoogleAdsResource(DestinationResource):
+    """Google Ads audiences; a service account signs in, or a person who has consented once."""
+
+    destination_type = GoogleAds
+
+    base_url: str = "https://datamanager.googleapis.com"
+    customer_id: str
+    login_customer_id: str | None = None
+    service_account: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    refresh_token: str | None = None
 
 
 class MetaAdsResource(DestinationResource):
