@@ -8,6 +8,7 @@ import typer
 from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
 from reverse_etl_assets.cli.conflicts import conflicts
+from reverse_etl_assets.cli.destinations import destinations
 from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
 from reverse_etl_assets.cli.plan import plan
@@ -30,6 +31,6 @@ app = typer.Typer(
 )
 for command in (
     *(check, plan, approve, run, why, conflicts, verify, status, undo),
-    *(quarantine, retry, stop, resume, release, forget, schema),
+    *(quarantine, retry, stop, resume, release, forget, destinations, schema),
 ):
     app.command()(command)

@@ -1,0 +1,111 @@
+"""`reverse-etl destinations`: what each destination can do for the syncs that write to it, from its declared data."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.spec import Sync
+
+COLUMNS = (
+    "destination",
+    "object",
+    "operations",
+    "rows a request",
+    "requests a second",
+    "at once",
+    "safe to send twice",
+    "tells created",
+    "reads back",
+    "checks fields",
+    "jobs",
+    "quota",
+)
+
+
+def destinations(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what each destination can do for its syncs: operations, batches, rates, reading back."""
+    from rich.padding import Padding
+
+    from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.cli.output import console, escape, print_json
+
+    found = list(abilities(Deployed()))
+    if json:
+        print_json(found)
+    elif markdown:
+        typer.echo(as_markdown(found))
+    else:
+        out = console()
+        for each in found:
+            out.print(f"[bold]{escape(each['destination'])}[/] {escape(each['object'])}")
+            out.print(Padding(f"{_limits(each)}; {', '.join(_remarks(each)) or 'nothing more'}", (0, 0, 0, 2)))
+
+
+def _limits(ability: "Mapping[str, str]") -> str:
+    rate = ability["requests a second"]
+    rows = "1 row" if ability["rows a request"] == "1" else f"{ability['rows a request']} rows"
+    pace = f"{rate} requests a second" if rate != "no limit" else "no limit of the rate"
+    done = "all operations" if ability["operations"] == "all" else ability["operations"]
+    return f"{done}; {rows} a request, {pace}, {ability['at once']} at once"
+
+
+def _remarks(ability: "Mapping[str, str]") -> "Iterator[str]":
+    """What a person does not expect, or may build on."""
+    if ability["safe to send twice"] != "all":
+        yield f"safe to send twice: {ability['safe to send twice']}"
+    for name in COLUMNS[7:]:
+        if ability[name] == "yes":
+            yield name
+
+
+def abilities(deployed: "Deployed") -> "Iterator[dict[str, str]]":
+    """One for each destination type, object and way of writing that a sync uses, the same ones once."""
+    seen = set()
+    for sync in sorted(deployed.project.syncs.values(), key=lambda each: (each.destination, each.object, each.sync)):
+        row = _ability(deployed, sync)
+        if (words := tuple(row.values())) not in seen:
+            seen.add(words)
+            yield row
+
+
+def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
+    from reverse_etl_assets.destinations.base import BaseDestination
+    from reverse_etl_assets.orchestration.description import target
+    from reverse_etl_assets.records import Operation
+
+    kind = deployed.destinations[sync.destination].destination_type
+    options, to = kind.Options.model_validate(sync.options), target(sync)
+    able = kind.capabilities_for(to, options)
+    repeatable = (able.idempotent | able.idempotent_by_id) & able.operations
+    values: Mapping[str, object] = {
+        "destination": kind.__name__,
+        "object": sync.object,
+        "operations": "all" if len(able.operations) == len(Operation) else ", ".join(sorted(able.operations)),
+        "rows a request": f"{able.max_rows:,}",
+        "requests a second": f"{able.requests_per_second:g}" if able.requests_per_second else "no limit",
+        "at once": able.concurrency,
+        "safe to send twice": "all" if repeatable == able.operations else ", ".join(sorted(repeatable)) or "none",
+        "tells created": _yes(able.confirms),
+        "reads back": _yes(kind.reads_back(to, options)),
+        "checks fields": _yes(kind.describes),
+        "jobs": _yes(hasattr(kind, "open_job")),
+        "quota": _yes(kind.quota.__func__ is not BaseDestination.quota.__func__),  # type: ignore[attr-defined]
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def _yes(said: bool) -> str:
+    return "yes" if said else "no"
+
+
+def as_markdown(found: "list[dict[str, str]]") -> str:
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(each[name].replace("|", "\\|") for name in COLUMNS) + " |" for each in found]
+    return "\n".join(lines)
