@@ -36,6 +36,7 @@ class IntercomConnection(ConnectionSettings):
     base_url: str = "https://api.intercom.io"
     """`https://api.eu.intercom.io` or `https://api.au.intercom.io` for a workspace in Europe or Australia."""
     access_token: SecretStr
+    """The app's access token."""
 
 
 class IntercomOptions(SyncOptions):

@@ -113,6 +113,12 @@ class Fields:
                 place[name] = _sent(self._types.get(name, FieldType.TEXT), value)
         return top | ({"custom_attributes": custom} if custom else {})
 
+    def filled(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A body without its nulls, for a new record: there is nothing to clear, and not every field may be null."""
+        custom = {name: value for name, value in body.get("custom_attributes", {}).items() if value is not None}
+        top = {name: value for name, value in body.items() if value is not None and name != "custom_attributes"}
+        return top | ({"custom_attributes": custom} if custom else {})
+
     def held(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The target's fields of a contact or company, in a form that can be sent back."""
         custom = record.get("custom_attributes") or {}

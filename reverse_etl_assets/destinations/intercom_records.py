@@ -136,7 +136,7 @@ class Contacts(_Records):
                 return "PUT", f"/contacts/{id_of(record)}", fields
         keyed = {self.target.external_id: record.external_id} | fields
         if operation is Operation.INSERT or record.destination_id is None:
-            return "POST", "/contacts", {"role": "user"} | keyed
+            return "POST", "/contacts", {"role": "user"} | self.fields.filled(keyed)
         if record.destination_id.startswith(_ARCHIVED):
             return "POST", f"/contacts/{quote(_plain(record.destination_id), safe='')}/unarchive", None
         return "PUT", f"/contacts/{id_of(record)}", keyed
