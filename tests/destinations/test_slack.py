@@ -1,12 +1,15 @@
 """Slack's requests, and what its answers mean."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import yaml
 from pydantic import SecretStr, ValidationError
+from slack_sdk.models.blocks import Block
 
 from reverse_etl_assets.destinations.slack import Slack, SlackConnection
 from reverse_etl_assets.destinations.slack_messages import SlackOptions
@@ -23,6 +26,7 @@ from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Rea
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
 
+SYNCS = Path(__file__).parents[2] / "reverse_etl_assets" / "syncs"
 INSERT, UPSERT, DELETE = Operation.INSERT, Operation.UPSERT, Operation.DELETE
 CONNECTION = SlackConnection(token=SecretStr("xoxb-1"))
 PEOPLE = target("#alerts", "id", name=FieldType.TEXT, value=FieldType.DECIMAL, place=FieldType.TEXT, url=FieldType.TEXT)
@@ -127,6 +131,16 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_cut(length: int) -> Non
     with pytest.raises(RequestRejected, match="4,001 characters, and Slack takes 4,000") as error:
         slack().build_request(sending)
     assert error.value.code == "msg_too_long"
+
+
+def test_what_the_demo_sends_are_blocks_to_slacks_own_sdk() -> None:
+    spec = yaml.safe_load((SYNCS / "slack_at_risk.yml").read_text())
+    place = target(spec["object"], "customer", customer=FieldType.TEXT, reason=FieldType.TEXT, since=FieldType.DATE)
+    destination = accounts.offline(Slack, CONNECTION, place, **spec["options"])
+    row = record("C1", customer="C1", reason="no order for 90 days, < 1", since="2026-06-01")
+    _, body = sent(destination, batch(INSERT, row))
+    assert [block.to_dict() for block in Block.parse_all(body["blocks"])] == body["blocks"]
+    assert body["blocks"][0]["text"]["text"] == ":rotating_light: *C1* is at risk: no order for 90 days, &lt; 1"
 
 
 # answers

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.slack import Slack, SlackConnection
-from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed
+from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, StateError
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.report import Report
@@ -239,6 +239,15 @@ def test_an_undo_takes_messages_back(office: Office) -> None:
     undone = undo_run(report.run_id, office.sync, office.shop.environment, office.account, who="ada", why="wrong names")
     assert (undone.counts["deleted"], undone.counts["updated"]) == (1, 2)
     assert office.texts == ["0: name 0", "1: name 1"]
+
+
+def test_an_undo_refuses_a_digest(shop: Shop, slack: Sandbox) -> None:
+    """Its message is that of other rows, too."""
+    office = Office(shop, slack, sync_mode="append", options={"text": "{{ key }}", "digest": True})
+    run_id = office.run(ROWS.format(2)).run_id
+    with pytest.raises(StateError, match=r"takes delete \(2 rows\), which `slack` cannot do"):
+        undo_run(run_id, office.sync, shop.environment, office.account, who="ada", why="wrong names")
+    assert office.texts == ["0\n1"]
 
 
 def test_the_channel_alone_is_held_when_it_had_enough(office: Office) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
+from reverse_etl_assets.orchestration.build import build_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
 from reverse_etl_assets.sandbox.server import Sandbox
+from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject
 
 ALERTS = Alerts(channel="data-alerts", ui_url="https://dagster.example/")
@@ -152,6 +154,15 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
         begun.tick()
     assert len(begun.posts) == 2
     assert begun.tick() == []
+
+
+def test_a_code_location_has_the_sensors(shop: Shop) -> None:
+    slack = SlackResource(token=dg.EnvVar("TEST_SLACK_TOKEN"))
+    shop.write_sync("contacts")
+    definitions = build_definitions(shop.project, {**shop.destinations, "slack": slack}, ALERTS)
+    sensors = {sensor.name: sensor for sensor in definitions.sensors or ()}
+    for name in ("alerts_failure", "alerts_success"):
+        assert sensors[name].default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_alerts_are_off_without_a_channel_and_need_an_account(small: SmallProject) -> None:
