@@ -16,10 +16,13 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.postgres import Postgres
+from reverse_etl_assets.destinations.postgres_options import PostgresConnection
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from tests.engine.audiences import meta
 from tests.engine.shop import EAGER, Shop, crm, sink
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +35,11 @@ def salesforce(url: str) -> Account:
     return Account("salesforce", Salesforce, connection)
 
 
-ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce}
+def postgres(url: str) -> Account:
+    return Account("product_database", Postgres, PostgresConnection(base_url=url))
+
+
+ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce, "postgres": postgres, "meta": meta}
 
 
 class Launcher:
