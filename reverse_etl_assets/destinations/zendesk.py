@@ -115,7 +115,9 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         )
 
     @classmethod
-    def record_link(cls, base_url: str, target: Target, destination_id: str) -> str | None:
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
         return f"{base_url.rstrip('/')}/agent/{target.object}/{destination_id}"
 
     def auth(self) -> httpx.Auth:

@@ -7,56 +7,20 @@ Zendesk's API reference ("Users", "Organizations", "Tickets", "Job Statuses", "R
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
-from reverse_etl_assets.sandbox.faults import Fault, lost, omitted
+from reverse_etl_assets.sandbox.faults import Fault, lost
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
-from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
-from reverse_etl_assets.sandbox.zendesk_records import Kind, RowRefused, Values, kinds, matching, save, shown
+from reverse_etl_assets.sandbox.wire import Answer, Call, Router
+from reverse_etl_assets.sandbox.zendesk_jobs import Jobs
+from reverse_etl_assets.sandbox.zendesk_records import Kind, RowRefused, Values, Written, kinds, matching, save, shown
+from reverse_etl_assets.sandbox.zendesk_requests import body_part, failure, forbidden, listed, refuse_by_fault, token_of
 
 TOKEN = "zendesk-token"  # noqa: S105 - the sandbox's own
 READ_ONLY_TOKEN = "zendesk-read-token"  # noqa: S105 - as above
-ROWS_PER_JOB = 100
-ABANDONED = 60.0  # seconds after which a job that nobody polled is done
-Row = tuple[str, Callable[[], tuple[Entry, str, Callable[[], None]]]]
-
-
-@dataclass(slots=True)
-class Job:
-    id: str
-    type: str
-    total: int
-    since: float
-    polls_left: int
-    results: list[Values]
-
-    def as_json(self, base_url: str) -> Values:
-        done = self.polls_left <= 0
-        return {
-            "id": self.id,
-            "job_type": self.type,
-            "url": f"{base_url}/api/v2/job_statuses/{self.id}.json",
-            "total": self.total,
-            "progress": self.total if done else None,
-            "status": "completed" if done else "working",
-            "message": "Completed" if done else None,
-            "results": self.results if done else None,
-        }
-
-
-def failure(status: int, error: Any, description: str = "", **more: Any) -> Answer:
-    """An error as Zendesk words it: `error` is a word with a description, or an object."""
-    return Answer(status, {"error": error, **({"description": description} if description else {}), **more})
-
-
-def forbidden() -> Answer:
-    text = "You do not have access to this page. Please contact the account owner of this help desk for further help."
-    return failure(403, {"title": "Forbidden", "message": text})
 
 
 class Zendesk:
@@ -72,8 +36,7 @@ class Zendesk:
         )
         self.kinds: dict[str, Kind] = {}
         self.tables: dict[str, Table] = {}
-        self.jobs: dict[str, Job] = {}
-        self._numbers = 0
+        self._jobs = Jobs(context)
         self.reset()
         root, end = "/api/v2", r"(?:\.json)?"
         many = r"/{objects:users|organizations|tickets}"
@@ -88,8 +51,8 @@ class Zendesk:
                 ("PUT", rf"{root}{many}/{{id:\d+}}{end}", self._update),
                 ("DELETE", rf"{root}{many}/{{id:\d+}}{end}", self._delete),
                 ("GET", rf"{root}/{{one:user|organization|ticket}}_fields{end}", self._fields),
-                ("GET", rf"{root}/job_statuses/show_many{end}", self._poll_many),
-                ("GET", rf"{root}/job_statuses/{{id:\w+}}{end}", self._poll),
+                ("GET", rf"{root}/job_statuses/show_many{end}", self._jobs.poll_many),
+                ("GET", rf"{root}/job_statuses/{{id:\w+}}{end}", self._jobs.poll),
             ]
         )
 
@@ -97,7 +60,7 @@ class Zendesk:
         return False
 
     def authenticate(self, call: Call) -> Answer | None:
-        token = _token(call)
+        token = token_of(call)
         if token == READ_ONLY_TOKEN and call.method != "GET":
             return forbidden()
         return None if token in (TOKEN, READ_ONLY_TOKEN) else self.expired()
@@ -138,7 +101,7 @@ class Zendesk:
     def reset(self) -> None:
         self.kinds = kinds()
         self.tables = {name: kind.table for name, kind in self.kinds.items()}
-        self.jobs.clear()
+        self._jobs.jobs.clear()
         self.window.clear()
 
     def edit(self, table: Table, record_id: str, values: Values) -> None:
@@ -186,10 +149,10 @@ class Zendesk:
         kind = self._kind(call, "delete")
         return self._one(call, kind, call.params["id"], lambda: self._deleted(kind, call.params["id"]))
 
-    def _one(self, call: Call, kind: Kind, key: str, write: Callable[[], Any]) -> Answer:
+    def _one(self, call: Call, kind: Kind, key: str, write: Callable[[], Written]) -> Answer:
         faults = self.context.faults.for_rows(self.name, call.method, call.path)
         try:
-            _refuse_by_fault(faults, key)
+            refuse_by_fault(faults, key)
             entry, said, undo = write()
         except RowRefused as refused:
             kind.table.counters.refused += 1
@@ -213,9 +176,9 @@ class Zendesk:
     def _show_many(self, call: Call) -> Answer:
         """Those that are there, in no order of the request."""
         kind, args = self._kind(call, "read"), call.args()
-        entries = [kind.table.get(each) for each in _listed(args, "ids")]
+        entries = [kind.table.get(each) for each in listed(args, "ids")]
         if kind.name != "tickets":
-            for each in _listed(args, "external_ids"):
+            for each in listed(args, "external_ids"):
                 entries += kind.table.find("external_id", each)
         found = {entry.id: entry for entry in entries if entry is not None}
         call.rows = len(found)
@@ -235,86 +198,31 @@ class Zendesk:
         if not self.context.settings.zendesk_bulk_import:
             return forbidden()
         rows = self._rows(call, kind)
-        work = [(str(each.get("external_id")), lambda each=each: self._saved(kind, each, upsert=True)) for each in rows]
-        return self._job(call, kind, "create_or_update", work)
+        work = [(str(each.get("external_id")), partial(self._saved, kind, each, upsert=True)) for each in rows]
+        return self._jobs.open(call, kind, "create_or_update", work)
 
     def _update_many(self, call: Call) -> Answer:
         kind = self._kind(call, "bulk update")
         rows = self._rows(call, kind)
-        return self._job(call, kind, "update", [(str(r.get("id")), lambda r=r: self._saved(kind, r)) for r in rows])
+        work = [(str(each.get("id")), partial(self._saved, kind, each)) for each in rows]
+        return self._jobs.open(call, kind, "update", work)
 
     def _delete_many(self, call: Call) -> Answer:
         kind = self._kind(call, "bulk delete")
-        ids = _listed(call.args(), "ids")
-        return self._job(call, kind, "destroy", [(each, lambda each=each: self._deleted(kind, each)) for each in ids])
-
-    def _job(self, call: Call, kind: Kind, action: str, rows: list[Row]) -> Answer:
-        now = self.context.clock()
-        for job in self.jobs.values():
-            if now - job.since > ABANDONED:
-                job.polls_left = 0
-        if sum(job.polls_left > 0 for job in self.jobs.values()) >= self.context.settings.zendesk_open_jobs:
-            call.limit = "jobs"
-            return failure(429, "TooManyJobs", "The number of jobs that are queued or running is at its limit")
-        if not 0 < len(rows) <= ROWS_PER_JOB:
-            return failure(400, "BadRequest", f"{kind.name}: from 1 to {ROWS_PER_JOB} in one request")
-        call.rows = len(rows)
-        faults = self.context.faults.for_rows(self.name, call.method, call.path)
-        told = [self._result(kind, action, at, *row, faults) for at, row in enumerate(rows)]
-        results = [result for result, (key, _) in zip(told, rows, strict=True) if not omitted(faults, key)]
-        self._numbers += 1
-        number, polls = f"{self._numbers:032x}", self.context.settings.zendesk_job_polls
-        job = Job(number, f"Bulk {action} {kind.one}", len(rows), now, polls, results)
-        self.jobs[job.id] = job
-        return Answer(200, {"job_status": job.as_json(call.base_url) | {"status": "queued", "results": None}})
-
-    def _result(
-        self, kind: Kind, action: str, at: int, key: str, write: Callable[[], Any], faults: list[Fault]
-    ) -> Values:
-        by_id = {} if action == "create_or_update" else {"index": at, "action": action}
-        try:
-            _refuse_by_fault(faults, key)
-            entry, said, undo = write()
-        except RowRefused as refused:
-            kind.table.counters.refused += 1
-            code = f"{kind.one.title()}UpdateError" if not by_id else refused.code
-            failed = {"id": int(key) if by_id else at, "error": code, "details": refused.message, "status": "Failed"}
-            return failed | ({**by_id, "success": False} if by_id else {})
-        if lost(faults, key):
-            undo()
-        result = {"id": int(entry.id), "status": said}
-        return result | ({**by_id, "success": True} if by_id else {"email": entry.values.get("email")})
-
-    def _poll(self, call: Call) -> Answer:
-        call.note("poll")
-        job = self.jobs.get(call.params["id"])
-        if job is None:
-            return failure(404, "RecordNotFound", "Not found")
-        told = job.as_json(call.base_url)
-        job.polls_left -= 1
-        return Answer(200, {"job_status": told})
-
-    def _poll_many(self, call: Call) -> Answer:
-        call.note("poll")
-        known = [self.jobs[each] for each in _listed(call.args(), "ids") if each in self.jobs]
-        told = [job.as_json(call.base_url) for job in known]
-        for job in known:
-            job.polls_left -= 1
-        return Answer(200, {"job_statuses": told})
+        work = [(each, partial(self._deleted, kind, each)) for each in listed(call.args(), "ids")]
+        return self._jobs.open(call, kind, "destroy", work)
 
     # What is written
 
-    def _saved(self, kind: Kind, given: Values, *, upsert: bool = False) -> tuple[Entry, str, Callable[[], None]]:
+    def _saved(self, kind: Kind, given: Values, *, upsert: bool = False) -> Written:
         if upsert:
-            entry, created, undo = save(kind, matching(kind, given), given, self.context.clock())
-            return entry, "Created" if created else "Updated", undo
-        entry = matching(kind, {"id": given.get("id")})
-        if entry is None:
+            return save(kind, matching(kind, given), given, self.context.clock())
+        known = matching(kind, {"id": given.get("id")})
+        if known is None:
             raise RowRefused("RecordNotFound", "Not found")
-        entry, _, undo = save(kind, entry, given, self.context.clock())
-        return entry, "Updated", undo
+        return save(kind, known, given, self.context.clock())
 
-    def _deleted(self, kind: Kind, record_id: str) -> tuple[Entry, str, Callable[[], None]]:
+    def _deleted(self, kind: Kind, record_id: str) -> Written:
         entry = kind.table.get(record_id)
         if entry is None:
             raise RowRefused("RecordNotFound", "Not found")
@@ -329,43 +237,8 @@ class Zendesk:
         return kind
 
     def _body(self, call: Call) -> Values:
-        return _object(call, self.kinds[call.params["objects"]].one)
+        body: Values = body_part(call, self.kinds[call.params["objects"]].one)
+        return body
 
     def _rows(self, call: Call, kind: Kind) -> list[Values]:
-        rows = _object(call, kind.name, list)
-        return [row for row in rows if isinstance(row, dict)]
-
-
-def _object(call: Call, name: str, wanted: type = dict) -> Any:
-    try:
-        body = call.json()
-    except ValueError:
-        raise Refused(failure(400, "InvalidJSON", "The body is not JSON")) from None
-    found = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(found, wanted):
-        raise Refused(failure(400, "ParameterMissing", f"Parameter {name} is required"))
-    return found
-
-
-def _listed(args: Values, name: str) -> Iterable[str]:
-    listed = [each.strip() for each in args.get(name, "").split(",") if each.strip()]
-    if len(listed) > ROWS_PER_JOB:
-        raise Refused(failure(400, "BadRequest", f"{name}: at most {ROWS_PER_JOB}"))
-    return listed
-
-
-def _token(call: Call) -> str:
-    scheme, _, value = call.headers.get("authorization", "").partition(" ")
-    if scheme == "Bearer":
-        return value
-    try:
-        login, _, token = base64.b64decode(value).decode().partition(":")
-    except ValueError:
-        return ""
-    return token if scheme == "Basic" and login.endswith("/token") else ""
-
-
-def _refuse_by_fault(faults: list[Fault], key: str) -> None:
-    for fault in faults:
-        if fault.kind == "refuse_rows" and fault.hits_row(key):
-            raise RowRefused("RecordInvalid", "Refused by a rule of the sandbox")
+        return [row for row in body_part(call, kind.name, list) if isinstance(row, dict)]

@@ -15,6 +15,8 @@ from typing import Any
 from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table, Undo
 
 Values = dict[str, Any]
+Written = tuple[Entry, str, Undo]
+"""A record, what became of it in Zendesk's word, and how to take that back."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 LONGEST_NAME = 255
 TIERS = ("free", "starter", "growth", "enterprise")
@@ -146,15 +148,13 @@ def owner(kind: Kind, email: Any) -> Entry | None:
     return primary[0] if primary else kind.table.get(kind.identities.get(str(email).lower(), ""))
 
 
-def save(
-    kind: Kind, entry: Entry | None, given: Mapping[str, Any], now: float, who: str = INTEGRATION
-) -> tuple[Entry, bool, Undo]:
-    """Write a record. Returns it, whether it is new, and how to take that back. Raises RowRefused."""
+def save(kind: Kind, entry: Entry | None, given: Mapping[str, Any], now: float, who: str = INTEGRATION) -> Written:
+    """Write a record. Raises RowRefused."""
     values = _flat(kind, given)
     _judge(kind, entry, values)
     if entry is None:
         made = kind.table.insert({"tags": [], **_unset(kind), **values}, now, who)
-        return made, True, kind.table.undo_insert(made)
+        return made, "Created", kind.table.undo_insert(made)
     if entry.values.get("status") == "closed":
         raise RowRefused("RecordInvalid", "Status: closed prevents ticket update", "status")
     undo = kind.table.undo_update(entry)
@@ -164,7 +164,7 @@ def save(
     elif email and email.lower() != entry.values["email"].lower():
         kind.identities[email.lower()] = entry.id  # an update adds an address, the primary one stays
     kind.table.update(entry, values, now, who)
-    return entry, False, undo
+    return entry, "Updated", undo
 
 
 def _judge(kind: Kind, entry: Entry | None, values: Values) -> None:
@@ -222,7 +222,8 @@ def _custom(defined: Custom, value: Any) -> Any:
     if value is None or value == "":
         return False if defined.kind == "checkbox" else None
     try:
-        return _TAKE.get(defined.kind, lambda defined, value: str(value))(defined, value)
+        take = _TAKE.get(defined.kind)
+        return take(defined, value) if take else str(value)
     except (ValueError, TypeError):
         raise RowRefused("InvalidValue", f"{defined.key}: is not a valid {defined.kind}", defined.key) from None
 

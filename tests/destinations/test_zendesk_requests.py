@@ -162,4 +162,4 @@ def test_where_jobs_are_used() -> None:
 
 
 def test_where_a_record_is_seen() -> None:
-    assert Zendesk.record_link("https://a.zendesk.com/", USERS, "7") == "https://a.zendesk.com/agent/users/7"
+    assert Zendesk.record_link("https://a.zendesk.com/", USERS, "7", {}) == "https://a.zendesk.com/agent/users/7"
