@@ -148,7 +148,7 @@ class Fields:
             return True
         kind = self._target.fields.get(field, FieldType.TEXT)
         if kind in (FieldType.DATE, FieldType.TIMESTAMP):
-            return _sent(kind, sent) == _sent(kind, held)
+            return bool(_sent(kind, sent) == _sent(kind, held))
         if kind is FieldType.DECIMAL:
             kind = FieldType.FLOAT
         if field == "phone" and sent and held:
