@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,6 @@ import httpx
 from reverse_etl_assets.destinations import stripe_fields, stripe_meters
 from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
 from reverse_etl_assets.destinations.stripe_answers import request_error, settled
-from reverse_etl_assets.destinations.stripe_fields import METADATA, metadata_key
 from reverse_etl_assets.destinations.stripe_limits import (
     CUSTOMERS,
     EVENTS_PER_REQUEST,
@@ -24,7 +23,7 @@ from reverse_etl_assets.destinations.stripe_limits import (
     in_test_mode,
 )
 from reverse_etl_assets.destinations.stripe_options import StripeConnection, StripeOptions
-from reverse_etl_assets.destinations.stripe_search import CLAUSES, queries
+from reverse_etl_assets.destinations.stripe_reading import CLAUSES, StripeReading
 from reverse_etl_assets.destinations.stripe_stream import STREAM, Handover, Refusals, StripeAuth
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -32,9 +31,20 @@ from reverse_etl_assets.errors import (
     ContractViolation,
     DestinationError,
     RequestRejected,
-    RetryLater,
 )
-from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, RowError, Status, Target
+from reverse_etl_assets.records import (
+    Batch,
+    Capabilities,
+    Current,
+    FieldType,
+    Operation,
+    Outcome,
+    Reason,
+    Record,
+    RowError,
+    Status,
+    Target,
+)
 
 
 class Stripe(HttpDestination[StripeConnection, StripeOptions]):
@@ -56,6 +66,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     )
 
     find_limit = CLAUSES
+    read_limit = 1
     job_max_rows = EVENTS_PER_REQUEST
     job_max_bytes = 1_000_000
     job_opens_loaded = True
@@ -68,6 +79,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         super().__init__(connection, target, options, client)
         self.job_threshold = 1 if target.object == METER_EVENT_STREAM else sys.maxsize
         self._by_id = target.external_id == "id"
+        self._reading = StripeReading(self._get, target)
         self._gone: dict[str, str] = {}  # ids that proved to be of no customer any more, by external id
         self._meter_id: str | None = None
         client.headers["Stripe-Version"] = connection.api_version
@@ -88,10 +100,18 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         return f"{_DASHBOARD}/{'customers' if target.object == CUSTOMERS else 'meters'}" if _is_real(base_url) else None
 
     @classmethod
-    def record_link(cls, base_url: str, target: Target, destination_id: str) -> str | None:
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
         if target.object != CUSTOMERS or not _is_real(base_url):
             return None
-        return f"{_DASHBOARD}/customers/{quote(destination_id, safe='')}"
+        mode = "test/" if "test" in learned.get("mode", ()) else ""
+        return f"{_DASHBOARD}/{mode}customers/{quote(destination_id, safe='')}"
+
+    @classmethod
+    def reads_back(cls, target: Target, options: StripeOptions) -> bool:
+        """By `id`. What is found by metadata is found by search, which lags behind writes."""
+        return target.object == CUSTOMERS and target.external_id == "id"
 
     def auth(self) -> httpx.Auth:
         settings = self.connection
@@ -121,7 +141,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     async def _search_problems(self) -> list[str]:
         try:
             if self._by_id:
-                await self._get("/v1/customers", limit="1")
+                await self._get("/v1/customers", {"limit": "1"})
             else:
                 await self.find(["-"])
         except RequestRejected as error:
@@ -131,16 +151,16 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     async def _meter_problems(self) -> list[str]:
         meters = await self._meters()
         if self.target.object == METER_EVENT_STREAM:
-            await self._get("/v2/core/events", **{**Handover(datetime.now(UTC)).reports(), "limit": "1"})
+            await self._get("/v2/core/events", {**Handover(datetime.now(UTC)).reports(), "limit": "1"})
         return list(stripe_meters.meter_problems(self.target, self.options.meter, meters))
 
     async def _meters(self) -> list[dict[str, Any]]:
-        meters = [each async for each in self._pages("/v1/billing/meters", {"limit": "100"})]
+        meters = [each async for each in self._reading.pages("/v1/billing/meters", {"limit": "100"})]
         self._meter_id = next((each["id"] for each in meters if each.get("event_name") == self.options.meter), None)
         return meters
 
     def learned(self) -> Mapping[str, list[str]]:
-        return {"meter": [self._meter_id]} if self._meter_id else {}
+        return {"mode": [self.connection.key_mode], "meter": [self._meter_id] if self._meter_id else []}
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         self._meter_id = next(iter(learned.get("meter", ())), None)
@@ -161,7 +181,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         [record] = batch.records
         if self.target.object == METER_EVENTS:
             return self._post("/v1/billing/meter_events", stripe_meters.v1_form(record, self.options.meter))
-        if batch.operation is Operation.UPSERT and record.destination_id is None:
+        if batch.operation is Operation.UPSERT and record.destination_id is None and not self._by_id:
             return self._create(batch, record)
         path = f"/v1/customers/{quote(self._id(record), safe='')}"
         if batch.operation is Operation.DELETE:
@@ -222,7 +242,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
             deleted = batch.operation is Operation.DELETE
             if bool(answer.get("deleted")) is deleted:
                 yield Outcome(record.key, Status.DELETED if deleted else Status.UPDATED, destination_id=answer["id"])
-        elif record.destination_id is None and self._key_of(answer) == record.external_id:
+        elif record.destination_id is None and self._reading.key_of(answer) == record.external_id:
             yield self._created(record, answer["id"], again=response.headers.get("Idempotent-Replayed") == "true")
 
     def _created(self, record: Record, customer: str, *, again: bool) -> Outcome:
@@ -235,34 +255,15 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     # Looking customers up
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """Ids by the key in the metadata, for the keys that are spelt the same: search ignores their case."""
-        found: dict[str, list[str]] = {each: [] for each in external_ids}
-        for query in queries(metadata_key(self.target.external_id), external_ids):
-            async for customer in self._pages("/v1/customers/search", {"query": query, "limit": "100"}):
-                if (ids := found.get(str(self._key_of(customer)))) is not None and customer["id"] not in ids:
-                    ids.append(customer["id"])
-        return found
+        return await self._reading.find(external_ids)
 
-    def _key_of(self, customer: Mapping[str, Any]) -> Any:
-        return (customer.get("metadata") or {}).get(self.target.external_id.removeprefix(METADATA))
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        return {each: await self._reading.held(each) for each in external_ids}
 
-    async def _pages(self, path: str, params: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
-        """The entries of all pages: of a list, of a search, or of a list of v2."""
-        while True:
-            answer = await self._get(path, **params)
-            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-                raise RetryLater("the answer is no list")  # which says nothing of who is there
-            for each in answer["data"]:
-                yield each
-            if following := answer.get("next_page_url"):
-                path, params = following, {}
-            elif answer.get("has_more") and answer["data"]:
-                page = answer.get("next_page")
-                params |= {"page": page} if page else {"starting_after": answer["data"][-1]["id"]}
-            else:
-                return
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return stripe_fields.same(self.target.fields.get(field, FieldType.TEXT), sent, held)
 
-    async def _get(self, path: str, **params: str) -> Any:
+    async def _get(self, path: str, params: Mapping[str, str]) -> Any:
         return await self.read_json(self.client.build_request("GET", path, params=params or None))
 
     # The stream: each request is a job
@@ -285,7 +286,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
             raise Ambiguous(f"job {job_id} is none of ours")
         if self._meter_id is None:
             await self._meters()
-        reports = [each async for each in self._pages("/v2/core/events", handover.reports())]
+        reports = [each async for each in self._reading.pages("/v2/core/events", handover.reports())]
         return list(Refusals.of(reports, self._meter_id).outcomes(batch, handover.at))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reverse_etl_assets.destinations.schema import Accepts, Field, field_problems
-from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.values import plain_text, same_value
 from reverse_etl_assets.records import FieldType, Record, RowError, Target
 
 METADATA = "metadata."
@@ -100,3 +100,19 @@ def form_name(field: str) -> str:
         return f"metadata[{key}]"
     first, *rest = field.split(".")
     return first + "".join(f"[{part}]" for part in rest)
+
+
+def held(customer: Mapping[str, Any], field: str) -> Any:
+    """What a customer has in a field, None for nothing."""
+    key = metadata_key(field)
+    value: Any = customer
+    for part in ("metadata", key) if key else field.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return None if value in ("", []) else value
+
+
+def same(sent_as: FieldType, sent: Any, held: Any) -> bool:
+    """Stripe keeps texts as they are; a list of one stands for the one."""
+    if isinstance(held, list) and not isinstance(sent, list) and len(held) == 1:
+        held = held[0]
+    return same_value(sent_as, sent, held)

@@ -80,6 +80,8 @@ def _fitting(value: Any, allowed: Any, param: str) -> Any:
         case type() if allowed is list:
             return [] if value == "" else list(_object(value, param).values())
         case type() if allowed is int:
+            if value == "":
+                return value
             if not re.fullmatch(r"-?\d+", str(value)):
                 raise refuse(400, f"Invalid integer: {value}", "parameter_invalid_integer", param)
             return int(value)

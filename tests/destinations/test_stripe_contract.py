@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from reverse_etl_assets.destinations import stripe_fields
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.stripe_options import StripeConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
@@ -17,6 +18,7 @@ from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Session, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
 
 NO_LIMITS = {"stripe_endpoint_requests": 10**6, "stripe_test_requests": 10**6, "stripe_searches": 10**6}
@@ -88,7 +90,7 @@ class TestStripe(DestinationContract, LookupContract, PaceContract):
         return {each["metadata.customer_id"]: each for each in flat}
 
     pace_allowed = 25.0
-    pace_rows = 100
+    pace_rows = 60
 
     @contextmanager
     def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:
@@ -112,7 +114,7 @@ class TestMeterEvents(PaceContract):
     )
     pace_operation = Operation.INSERT
     pace_allowed = 1_000.0
-    pace_rows = 100
+    pace_rows = 60
 
     def connection(self, server: Any) -> StripeConnection:
         return accounts.stripe(server.url, "sk_live_sandbox")
@@ -128,3 +130,59 @@ class TestMeterEvents(PaceContract):
 
     paced_server = TestStripe.paced_server
     refused_for_the_rate = TestStripe.refused_for_the_rate
+
+
+class TestStripeById(ReadBackContract):
+    """Customers that are there already, by Stripe's own id, which can be read at once."""
+
+    destination = Stripe
+    options: ClassVar = {"delete": True}
+    target = target(
+        "customers",
+        "id",
+        Operation.UPDATE,
+        **{
+            "metadata.note": FieldType.TEXT,
+            "metadata.spent": FieldType.DECIMAL,
+            "metadata.seen_at": FieldType.TIMESTAMP,
+            "metadata.vip": FieldType.BOOLEAN,
+            "balance": FieldType.INTEGER,
+            "preferred_locales": FieldType.JSON,
+            "address.city": FieldType.TEXT,
+            "email": FieldType.TEXT,
+        },
+    )
+    values: ClassVar = {
+        "metadata.note": ('Zoë said "hi, 日本"\n\\ <b>', "other"),
+        "metadata.spent": (Decimal("10.50"), Decimal("-12345678901234567.890")),
+        "metadata.seen_at": ("2026-01-31T12:00:00.123456Z", "2026-01-31T12:00:01.123456Z"),
+        "metadata.vip": (True, False),
+        "balance": (-500, 0),
+        "preferred_locales": (["de", "en"], ["fr"]),
+        "address.city": ("Köln", "Bonn"),
+        "email": ("Ann@Shop.example", "bob@shop.example"),
+    }
+    never_empty = frozenset({"balance"})
+    text_field = "metadata.note"
+    decimal_field = "metadata.spent"
+    timestamp_field = "metadata.seen_at"
+
+    # The id is the customer's address, so there is only one.
+    test_all_records_of_a_key_are_told = None
+
+    @pytest.fixture
+    def server(self, sandbox: Sandbox) -> Sandbox:
+        sandbox.settings.change(NO_LIMITS)
+        for number in range(9):
+            sandbox.add("stripe", "customers", {"id": f"cus_A{number}"})
+        return sandbox
+
+    connection = TestStripe.connection
+    spoiled = TestStripe.spoiled
+
+    def record(self, number: int) -> Record:
+        return record(f"cus_A{number}", **{"metadata.note": "-", "balance": 0})
+
+    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+        live = server.stripe.tables["customers"].live()
+        return {each.id: {name: stripe_fields.held(each.values, name) for name in self.target.fields} for each in live}

@@ -17,7 +17,7 @@ from typing_extensions import get_type_hints, is_typeddict
 
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.stripe_options import StripeConnection
-from reverse_etl_assets.destinations.stripe_search import queries
+from reverse_etl_assets.destinations.stripe_reading import queries
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record, Target
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -274,7 +274,9 @@ def test_parts_of_an_address_go_out_together() -> None:
 
 def test_links_lead_to_the_dashboard() -> None:
     real, sandbox = "https://api.stripe.com", "http://127.0.0.1/stripe"
-    assert Stripe.record_link(real, CUSTOMERS, "cus_1") == "https://dashboard.stripe.com/customers/cus_1"
-    assert Stripe.record_link(sandbox, CUSTOMERS, "cus_1") is None
-    assert Stripe.record_link(real, EVENTS, "u1") is None
+    dashboard, live = "https://dashboard.stripe.com", {"mode": ["live"]}
+    assert Stripe.record_link(real, CUSTOMERS, "cus_1", live) == f"{dashboard}/customers/cus_1"
+    assert Stripe.record_link(real, CUSTOMERS, "cus_1", {"mode": ["test"]}) == f"{dashboard}/test/customers/cus_1"
+    assert Stripe.record_link(sandbox, CUSTOMERS, "cus_1", live) is None
+    assert Stripe.record_link(real, EVENTS, "u1", live) is None
     assert Stripe.link(real, EVENTS) == "https://dashboard.stripe.com/meters"
