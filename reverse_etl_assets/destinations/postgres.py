@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 ROWS_PER_TRANSACTION = 2_000
 """Our choice: few enough that a batch holds its locks for well below a second."""
-ROWS_PER_PART = 10_000
+ROWS_PER_PART = 5_000
 """Our choice: what of a run is in memory at once."""
-KEYS_PER_READ = 1_000
-"""Our choice."""
+KEYS_PER_READ = 5_000
+"""Our choice: an answer of a few megabytes."""
 
 
 class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
