@@ -216,7 +216,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
                 gone = Reason.ALREADY_GONE if batch.operation is Operation.DELETE else Reason.NOT_FOUND
                 yield Outcome.skipped(record.key, gone, "somebody deleted the message", record.destination_id)
                 return
-            raise refusal(answer, response, own_channel=bool(self.options.channel))
+            raise refusal(answer, response, own_channel=bool(self.options.channel) or self._is_elsewhere(record))
         if batch.operation is Operation.DELETE:
             yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id)
             return
@@ -226,6 +226,10 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
         status = Status.UPDATED if record.destination_id else Status.CREATED
         for each in batch.records:
             yield Outcome(each.key, status, destination_id=f"{channel}:{ts}")
+
+    def _is_elsewhere(self, record: Record) -> bool:
+        """The row's message is in another channel than those of new rows."""
+        return bool(record.destination_id) and not str(record.destination_id).startswith(f"{self._channel}:")
 
 
 def _name(target: Target) -> str:

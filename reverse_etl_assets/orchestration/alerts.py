@@ -24,6 +24,8 @@ _WAITS = (1.0, 5.0)  # seconds between attempts, where Slack names none; it did 
 _LONGEST_WAIT = 20.0
 _LOOK_BACK = 20  # evaluations of a check
 _LINES, _LONG, _MESSAGE = 20, 400, 3_500
+_MAY_QUOTE = ("verified_delivery", "drift")
+"""Checks whose descriptions may end with what a destination said, which may hold values: of them, numbers alone."""
 _ROWS_KEPT_BACK = ("quarantined", "ambiguous", "held")
 
 
@@ -124,9 +126,13 @@ def _kept_back(check: Any) -> float:
 
 
 def _told(check: Any) -> str:
-    """Descriptions of checks are numbers and names, which is why they may leave; a vendor's words may not."""
+    """Descriptions of checks are our own numbers and names, which is why they may leave."""
     colour = "red" if check.severity is dg.AssetCheckSeverity.ERROR else "large_yellow"
-    return f":{colour}_circle: `{check.check_name}`: {clip(check.description, _LONG)}"
+    said = clip(check.description, _LONG)
+    if check.check_name in _MAY_QUOTE:
+        figures = {name: value.value for name, value in check.metadata.items()}
+        said = ", ".join(f"{figure:,} {name}" for name, figure in figures.items() if figure and isinstance(figure, int))
+    return f":{colour}_circle: `{check.check_name}`: {said}"
 
 
 def _waiting_plan(step: Any) -> Iterator[str]:

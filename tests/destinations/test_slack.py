@@ -205,6 +205,13 @@ def test_a_channel_of_a_row_is_a_fault_of_the_row(code: str) -> None:
     assert error.value.code == code
 
 
+def test_a_message_left_in_a_channel_that_is_gone_is_a_fault_of_its_row() -> None:
+    with pytest.raises(RequestRejected, match="channel_not_found"):
+        read(UPSERT, {"ok": False, "error": "channel_not_found"}, ann(destination_id=MESSAGE))
+    with pytest.raises(ConfigurationError, match="channel_not_found"):
+        read(UPSERT, {"ok": False, "error": "channel_not_found"}, ann(destination_id="alerts:1503435956.000247"))
+
+
 def test_a_missing_scope_is_named() -> None:
     answer = {"ok": False, "error": "missing_scope", "needed": "chat:write", "provided": "channels:read"}
     with pytest.raises(AuthenticationFailed, match="needs `chat:write` and has `channels:read`"):

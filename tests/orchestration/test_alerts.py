@@ -101,6 +101,16 @@ def test_a_failure_names_no_values(watch: Set) -> None:
     assert "@example.com" not in text
 
 
+def test_a_check_that_turns_red_is_told_once_and_in_numbers(watch: Set) -> None:
+    begun = watch()
+    begun.sandbox.fault("lose_writes", vendor="hubspot", percent=10)
+    begun.run(PEOPLE.format("'n' || i", 20))
+    [text] = begun.tick()
+    assert text.startswith(f"*{name_of(begun)}* :red_circle: `verified_delivery`: 20 looked at, 3 missing\n")
+    begun.run(PEOPLE.format("'m' || i", 20))
+    assert begun.tick() == []
+
+
 def test_a_run_that_breaks_off_is_told(watch: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = watch()
     monkeypatch.setenv("TEST_CRM_TOKEN", "")
