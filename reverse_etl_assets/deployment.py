@@ -18,6 +18,7 @@ from reverse_etl_assets.orchestration.resources import (
     PostgresResource,
     SalesforceResource,
     SlackResource,
+    StripeResource,
     WebhookResource,
     ZendeskResource,
 )
@@ -62,6 +63,12 @@ destinations: dict[str, DestinationResource] = {
         base_url=os.environ.get("GOOGLE_ADS_BASE_URL") or "https://datamanager.googleapis.com",
         customer_id=dg.EnvVar("GOOGLE_ADS_CUSTOMER_ID"),
         service_account=dg.EnvVar("GOOGLE_ADS_SERVICE_ACCOUNT"),
+    ),
+    "stripe": StripeResource(
+        base_url=os.environ.get("STRIPE_BASE_URL") or "https://api.stripe.com",
+        secret_key=dg.EnvVar("STRIPE_SECRET_KEY"),
+        mode=os.environ.get("STRIPE_MODE") or None,  # live or test: a key of the other mode is refused
+        requests_per_second=float(os.environ.get("STRIPE_REQUESTS_PER_SECOND") or 0) or None,  # the demo's is faster
     ),
     "crm_webhook": WebhookResource(
         base_url=dg.EnvVar("WEBHOOK_BASE_URL"),

@@ -26,6 +26,8 @@ MARTS = (
     "marketing_audience",
     "enriched_leads",
     "support_users",
+    "billing_customers",
+    "billable_usage",
     "product_usage",
 )
 

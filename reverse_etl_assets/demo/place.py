@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from reverse_etl_assets.demo import data
+from reverse_etl_assets.demo.stripe_accounts import open_accounts
 from reverse_etl_assets.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def prepare(home: Path, sandbox: str, customers: int, seed: int, database: str =
     data.generate(home / "warehouse.duckdb", customers, seed)
     _enter(home, sandbox, database)
     _hurry(sandbox)
+    open_accounts(sandbox, home / "warehouse.duckdb")
     # The deployment reads the environment when it is imported.
     from reverse_etl_assets.deployment import project
     from reverse_etl_assets.orchestration.dbt import refresh_manifest
@@ -82,6 +84,10 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         ZENDESK_EMAIL="admin@shop.example",
         ZENDESK_API_TOKEN="zendesk-token",  # noqa: S106 - the sandbox's own
         ZENDESK_REQUESTS_PER_SECOND="50",  # the plan Team has 3.3: see `_hurry`
+        STRIPE_BASE_URL=f"{sandbox}/stripe",
+        STRIPE_SECRET_KEY="rk_test_sandbox",  # noqa: S106 - the sandbox takes any
+        STRIPE_MODE="test",
+        STRIPE_REQUESTS_PER_SECOND="240",  # Stripe takes 25: see `_hurry`
         WEBHOOK_BASE_URL=f"{sandbox}/rest",
         WEBHOOK_TOKEN="hook-sandbox",  # noqa: S106 - the sandbox takes any
         WEBHOOK_ALLOW_PRIVATE="1",  # the sandbox is on this machine
@@ -99,8 +105,10 @@ def _service_account(token_uri: str) -> str:
 def _hurry(sandbox: str) -> None:
     """Slack takes a message a second, and the demo would take minutes: here its limits are a hundred times as wide.
 
-    Zendesk takes 200 requests a minute in its smallest plan; here the minute has three seconds and a half.
+    Zendesk takes 200 requests a minute in its smallest plan; here the minute has three seconds and a half. Stripe takes
+    25 a second; here ten times as many.
     """
     settings = {"slack_post_seconds": 0.01, "slack_minute_seconds": 0.6, "zendesk_window_seconds": 3.5}
+    settings |= {"stripe_test_requests": 250, "stripe_endpoint_requests": 250, "stripe_searches": 200}
     with httpx.Client(transport=httpx.HTTPTransport(retries=5), trust_env=False) as client:  # it may just be starting
         client.post(f"{sandbox}/_sandbox/settings", json=settings).raise_for_status()

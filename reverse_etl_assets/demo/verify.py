@@ -20,6 +20,7 @@ _VENDORS = {
     "zendesk": "zendesk",
     "meta_ads": "meta_ads",
     "google_ads": "google_ads",
+    "stripe": "stripe",
     "crm_webhook": "rest",
     "product_database": "postgres",
 }

@@ -22,6 +22,7 @@ from reverse_etl_assets.destinations.meta_ads import MetaAds
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
+from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.errors import ConfigurationError
@@ -172,6 +173,19 @@ class IntercomResource(DestinationResource):
 
     base_url: str = "https://api.intercom.io"
     access_token: str
+
+
+class StripeResource(DestinationResource):
+    """A Stripe account; a restricted key signs in. With `mode` a key of the other mode is refused."""
+
+    destination_type = Stripe
+
+    base_url: str = "https://api.stripe.com"
+    meter_events_url: str = "https://meter-events.stripe.com"
+    secret_key: str
+    mode: str | None = None
+    account: str | None = None
+    api_version: str = "2026-05-27.dahlia"
 
 
 class WebhookResource(DestinationResource):
