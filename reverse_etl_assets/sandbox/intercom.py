@@ -43,6 +43,7 @@ class Intercom:
         self.contacts = Contacts(context, self.schema)
         self.tables: dict[str, Table] = {}
         self.tags: dict[str, Row] = {}
+        self._leaving: dict[str, float] = {}
         self._revoked = False
         self.reset()
         company, contact = "/companies/{id}", "/contacts/{id}"
@@ -128,6 +129,7 @@ class Intercom:
         self.schema.reset()
         self.contacts.reset()
         self.tags.clear()
+        self._leaving.clear()
         self.tables.clear()
         for table in (self.contacts.table, self.companies, self.memberships):
             table.clear()
@@ -197,6 +199,7 @@ class Intercom:
 
     def _find_company(self, call: Call) -> Answer:
         call.note("read", "companies", 1)
+        self._archive_companies()
         found = self.companies.find("company_id", call.args().get("company_id", ""))
         return Answer(200, self._shown(found[0])) if found else not_found("company_not_found", "Company Not Found")
 
@@ -209,13 +212,22 @@ class Intercom:
         entry = self._company(call.params["id"])
         faults = self.context.faults.for_rows(self.name, call.method, call.path)
         if not lost(faults, entry.values["company_id"]):
-            self.companies.archive(entry, self.context.clock())
-            for tie in self.memberships.live():
-                if tie.values["company"] == entry.id:
-                    self.memberships.archive(tie, self.context.clock())
+            self._leaving[entry.id] = self.context.clock() + self.context.settings.intercom_archive_seconds
+            self._archive_companies()
         return Answer(200, {"id": entry.id, "object": "company", "deleted": True})
 
+    def _archive_companies(self) -> None:
+        """Those whose time has come, with their ties to contacts."""
+        now = self.context.clock()
+        for gone in [each for each, due in self._leaving.items() if due <= now]:
+            del self._leaving[gone]
+            if entry := self.companies.get(gone):
+                self.companies.archive(entry, now)
+            for tie in [tie for tie in self.memberships.live() if tie.values["company"] == gone]:
+                self.memberships.archive(tie, now)
+
     def _company(self, record_id: str) -> Entry:
+        self._archive_companies()
         entry = self.companies.get(record_id)
         if entry is None:
             raise not_found("company_not_found", "Company Not Found", raised=True)

@@ -35,6 +35,7 @@ class Settings:
         zendesk_open_jobs: queued or running at once (Zendesk API reference, Rate limits: Job limit).
         zendesk_bulk_import: whether Zendesk's support has enabled the import of users (off in a new account).
         intercom_ten_second_requests: 1,667 is a private app (10,000 a minute; Intercom "Rate limiting").
+        intercom_archive_seconds: how long a company is still there after its delete was answered.
         intercom_search_lag_seconds: how long search does not know a new contact.
         stripe_endpoint_requests: per second, for one endpoint (Stripe docs, Rate limits).
         stripe_test_requests: per second, for a whole account in test mode; ``stripe_live_requests`` in live mode.
@@ -82,6 +83,7 @@ class Settings:
     zendesk_open_jobs: int = 30
     zendesk_bulk_import: bool = True
     intercom_ten_second_requests: int = 1_667
+    intercom_archive_seconds: float = 0.0
     intercom_search_lag_seconds: float = 0.0
     stripe_endpoint_requests: int = 25
     stripe_test_requests: int = 25

@@ -140,6 +140,16 @@ def test_companies_are_upserted_by_their_key(client: Intercom, clock: Clock) -> 
         client.companies.find(second.id)
 
 
+def test_a_company_is_archived_after_the_answer(client: Intercom, sandbox: Sandbox, clock: Clock) -> None:
+    sandbox.settings.change({"intercom_archive_seconds": 30.0})
+    company = client.companies.create_or_update(request=CreateOrUpdateCompanyRequest(company_id="acme"))
+    assert client.companies.delete(company.id).deleted is True
+    assert client.companies.find(company.id).company_id == "acme"
+    clock.now += 31
+    with pytest.raises(NotFoundError):
+        client.companies.find(company.id)
+
+
 def test_contacts_join_and_leave_companies(client: Intercom, plain: httpx.Client) -> None:
     contact = make(client, "c-1")
     company = client.companies.create_or_update(request=CreateOrUpdateCompanyRequest(company_id="acme"))
