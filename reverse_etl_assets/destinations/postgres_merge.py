@@ -89,11 +89,12 @@ class Merge:
                 await self._settle(statement, low, high)
 
     async def _chunks(self) -> list[tuple[int, int]]:
-        found = await self._execute(sql.SQL("select min(number), max(number) from {rows}"))
-        low, high = await found.fetchone() or (None, None)
-        if low is None:
-            return []
-        return [(start, min(high, start + CHUNK - 1)) for start in range(low, high + 1, CHUNK)]
+        found = await self._execute(sql.SQL("select min(number), max(number) from {rows} having count(*) > 0"))
+        return [
+            (start, min(high, start + CHUNK - 1))
+            for low, high in await found.fetchall()
+            for start in range(low, high + 1, CHUNK)
+        ]
 
     async def _tried_again(self) -> bool:
         again = sql.SQL("delete from {done} where code in ({codes})")
