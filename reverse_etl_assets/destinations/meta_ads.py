@@ -212,7 +212,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         found = listed.get("data")
         if not isinstance(found, list):
             raise RetryLater("the answer lists no sessions")
-        session = next((each for each in found if str(each.get("session_id")) == job_id), {})
+        session: dict[str, Any] = next((each for each in found if str(each.get("session_id")) == job_id), {})
         rows, invalid = (whole(session.get(f"num_{name}")) or 0 for name in ("received", "invalid_entries"))
         if handed_over is None:
             self._listed[job_id] = HandedOver(taken=rows, invalid=invalid)

@@ -66,8 +66,8 @@ def outcomes(
         words = f"Meta calls {said.invalid:,} of the {sent:,} entries of the {place} invalid, and does not name"
         doubt = RowError(f"{words} {left:,} of them; this row may be one", "INVALID_ENTRIES")
     for record, _ in people:
-        if error := refused.get(record.key):
-            yield Outcome.rejected(record.key, error)
+        if refusal := refused.get(record.key):
+            yield Outcome.rejected(record.key, refusal)
         else:
             yield Outcome(record.key, status, error=doubt, inferred=True)
 
