@@ -241,6 +241,14 @@ def test_an_undo_takes_messages_back(office: Office) -> None:
     assert office.texts == ["0: name 0", "1: name 1"]
 
 
+def test_a_digest_in_doubt_holds_all_its_rows(shop: Shop, slack: Sandbox) -> None:
+    office = Office(shop, slack, sync_mode="append", options={"text": "{{ key }}", "digest": True})
+    slack.fault("timeout_after", vendor="slack", path="chat.postMessage", next=1, hold_seconds=0.0)
+    assert office.run(ROWS.format(3)).counts["failed_ambiguous"] == 3
+    assert office.run(ROWS.format(4)).counts["held"] == 3
+    assert office.texts == ["0\n1\n2", "3"]
+
+
 def test_an_undo_refuses_a_digest(shop: Shop, slack: Sandbox) -> None:
     """Its message is that of other rows, too."""
     office = Office(shop, slack, sync_mode="append", options={"text": "{{ key }}", "digest": True})
