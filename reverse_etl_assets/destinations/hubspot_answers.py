@@ -1,6 +1,7 @@
 """What HubSpot's answers mean, row by row and for a whole request.
 
-Error bodies: "Error handling" of HubSpot's developer documentation, which asks to treat every field as optional.
+Error bodies and statuses: "Error handling" of HubSpot's developer documentation (2026), which asks to treat every field
+as optional.
 """
 
 import re
@@ -23,9 +24,10 @@ from reverse_etl_assets.records import Batch, Operation, Outcome, Quota, Reason,
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
-"""Cloudflare, which stands before HubSpot, did not reach it ("Troubleshooting Cloudflare 5XX errors")."""
+"""Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
 WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
-"""Seconds, for a 429 without Retry-After ("API usage guidelines": limits are per 10 seconds; search per second)."""
+"""Seconds, for a 429 without Retry-After: limits are per 10 seconds, those of search per second ("API usage guidelines
+and limits", 2026)."""
 
 _INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
 _COUNT = re.compile(r"\d{1,18}", re.ASCII)
@@ -129,7 +131,7 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
 
 
 def quota(response: httpx.Response) -> Quota | None:
-    """The calls of the account's day ("API usage guidelines"); search and OAuth apps are not told."""
+    """The calls of the account's day ("API usage guidelines and limits", 2026); search and OAuth apps are not told."""
     limit = response.headers.get("X-HubSpot-RateLimit-Daily", "")
     remaining = response.headers.get("X-HubSpot-RateLimit-Daily-Remaining", "")
     if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)) or not int(remaining) <= int(limit) > 0:
@@ -145,9 +147,9 @@ def request_error(response: httpx.Response) -> DestinationError:
     status = response.status_code
     if status == 429:
         return _rate_limit(response, body, message or "HTTP 429")
-    if status == 423:  # "Locked: wait at least 2 seconds", the error handling page
+    if status == 423:  # locks last for 2 seconds
         return RetryLater(message or "HTTP 423", max(2.0, retry_after(response) or 0.0), hold=True)
-    if status == 477:  # the account is moved to another data centre
+    if status == 477:  # the account is moved to another data centre, for up to 24 hours
         return RetryLater(message or "HTTP 477", retry_after(response) or 60.0, hold=True)
     if status in NEVER_ARRIVED:
         return RetryLater(message or f"HTTP {status}", retry_after(response))

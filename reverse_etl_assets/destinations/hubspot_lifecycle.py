@@ -1,7 +1,7 @@
 """Lifecycle stages, which HubSpot does not move backwards: it answers 200 and keeps the one it has.
 
-"Set a contact's lifecycle stage": to go back, the stage is cleared first and then set (HubSpot knowledge base, 2026;
-"Update an existing contact by email", HubSpot API documentation).
+To go back, the stage is cleared first and then set ("Contacts API", Update contacts, HubSpot developer documentation,
+2026-09).
 """
 
 from collections.abc import Mapping, Sequence

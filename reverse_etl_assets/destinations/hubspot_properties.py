@@ -22,7 +22,7 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TIME: frozenset({"string"}),
     FieldType.JSON: frozenset({"string", "json"}),
 }
-# "Required properties" in the guides of the objects; one of each group has to be there.
+# "Create ..." in the guides of the objects, 2026-09; one of each group has to be there.
 REQUIRED: Mapping[str, Sequence[tuple[str, ...]]] = {
     "companies": [("name", "domain")],
     "deals": [("dealname",), ("dealstage",)],

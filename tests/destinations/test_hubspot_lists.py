@@ -305,6 +305,11 @@ def test_rows_without_a_record_are_skipped_without_a_request(to: Target) -> None
     assert (outcome.status, outcome.reason) == (Status.SKIPPED, Reason.NOT_FOUND)
 
 
+def test_what_cannot_be_read_back() -> None:
+    contacts = target("contacts", "email")
+    assert [HubSpot.reads_back(to, HubSpot.Options()) for to in (LIST, PAIRS, contacts)] == [False, False, True]
+
+
 def test_what_a_list_holds_is_learned(sandbox: Sandbox) -> None:
     made = sandbox.hubspot.lists.add("Accounts", "0-2", "MANUAL")
     acme = sandbox.add("hubspot", "companies", {"name": "Acme", "external_id": "Acme"})
