@@ -1,4 +1,4 @@
-"""Intercom's REST API, version 2.15: the frame, data attributes, companies and tags. Contacts have their own file.
+"""Intercom's REST API, version 2.15: the frame, and companies with their contacts. The rest has files of its own.
 
 Sources: Intercom's OpenAPI description 2.15 (answers and examples of errors), its developer documentation "Rate
 limiting" (windows of 10 seconds, headers, 429). What it does with archived and deleted contacts was seen in recordings
@@ -15,6 +15,7 @@ from reverse_etl_assets.sandbox.faults import Fault, lost
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.intercom_contacts import Contacts
 from reverse_etl_assets.sandbox.intercom_schema import Schema, failure, hex_id, not_found, object_in, refusal, whole
+from reverse_etl_assets.sandbox.intercom_tags import Tags
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
@@ -42,7 +43,7 @@ class Intercom:
         self.memberships = Table("company_memberships", str)
         self.contacts = Contacts(context, self.schema)
         self.tables: dict[str, Table] = {}
-        self.tags: dict[str, Row] = {}
+        self.tags = Tags(context.clock, self.contacts, self.tables)
         self._leaving: dict[str, float] = {}
         self._revoked = False
         self.reset()
@@ -61,11 +62,7 @@ class Intercom:
                 ("POST", f"{contact}/companies", self._attach),
                 ("DELETE", f"{contact}/companies/{{company}}", self._detach),
                 ("GET", f"{contact}/companies", self._companies_of),
-                ("GET", "/tags", self._list_tags),
-                ("POST", "/tags", self._make_tag),
-                ("POST", f"{contact}/tags", self._tag),
-                ("DELETE", f"{contact}/tags/{{tag}}", self._untag),
-                ("GET", f"{contact}/tags", self._tags_of),
+                *self.tags.routes(),
             ]
         )
 
@@ -128,7 +125,7 @@ class Intercom:
         self.window.clear()
         self.schema.reset()
         self.contacts.reset()
-        self.tags.clear()
+        self.tags.reset()
         self._leaving.clear()
         self.tables.clear()
         for table in (self.contacts.table, self.companies, self.memberships):
@@ -269,72 +266,3 @@ class Intercom:
         contact = self.contacts.known(call.params["id"])
         own = [tie.values["company"] for tie in self.memberships.live() if tie.values["contact"] == contact.id]
         return Answer(200, {"type": "list", "data": [self._shown(self._company(each)) for each in own]})
-
-    # Tags
-
-    def _list_tags(self, call: Call) -> Answer:
-        call.note("read", "tags")
-        return Answer(200, {"type": "list", "data": list(self.tags.values())})
-
-    def _make_tag(self, call: Call) -> Answer:
-        call.note("create", "tags", 1)
-        body = object_in(call)
-        name = body.get("name")
-        if not isinstance(name, str) or not name:
-            return failure(400, "parameter_invalid", "invalid tag parameters")
-        tag = self.tag_named(name)
-        for user in body.get("users", []):
-            self._put_tag(tag, self.contacts.known(str(user.get("id"))))
-        return Answer(200, tag)
-
-    def tag_named(self, name: str) -> Row:
-        """The tag of a name, whatever its case; made if there is none."""
-        for tag in self.tags.values():
-            if tag["name"].lower() == name.lower():
-                return tag
-        tag = {"type": "tag", "id": str(len(self.tags) + 101), "name": name}
-        self.tags[tag["id"]] = tag
-        table = Table(f"tags/{name}", str)
-        self.tables[table.name] = table
-        return tag
-
-    def delete_tag(self, name: str) -> None:
-        """As a person does: it is gone from every contact."""
-        tag = self.tag_named(name)
-        del self.tags[tag["id"]], self.tables[f"tags/{tag['name']}"]
-
-    def _tag(self, call: Call) -> Answer:
-        contact = self.contacts.known(call.params["id"])
-        tag = self._known_tag(str(object_in(call).get("id")))
-        call.note("upsert", f"tags/{tag['name']}", 1)
-        self._put_tag(tag, contact)
-        return Answer(200, self._applied(tag))
-
-    def _put_tag(self, tag: Row, contact: Entry) -> None:
-        table = self.tables[f"tags/{tag['name']}"]
-        if table.get(contact.id) is None:
-            key = contact.values.get("external_id")
-            table.insert({"external_id": key}, self.context.clock(), record_id=contact.id)
-
-    def _untag(self, call: Call) -> Answer:
-        contact, tag = self.contacts.known(call.params["id"]), self._known_tag(call.params["tag"])
-        table = self.tables[f"tags/{tag['name']}"]
-        call.note("delete", table.name, 1)
-        entry = table.get(contact.id)
-        if entry is None:
-            return not_found("not_found", "Resource Not Found")
-        table.archive(entry, self.context.clock())
-        return Answer(200, self._applied(tag))
-
-    def _tags_of(self, call: Call) -> Answer:
-        contact = self.contacts.known(call.params["id"])
-        own = [tag for tag in self.tags.values() if self.tables[f"tags/{tag['name']}"].get(contact.id)]
-        return Answer(200, {"type": "list", "data": own})
-
-    def _known_tag(self, tag_id: str) -> Row:
-        if tag_id not in self.tags:
-            raise not_found("not_found", "Resource Not Found", raised=True)
-        return self.tags[tag_id]
-
-    def _applied(self, tag: Row) -> Row:
-        return tag | {"applied_at": whole(self.context.clock()), "applied_by": {"type": "admin", "id": "1"}}
