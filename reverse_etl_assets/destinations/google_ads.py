@@ -81,7 +81,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
 
     @classmethod
     def capabilities_for(cls, target: Target, options: GoogleAdsOptions) -> Capabilities:
-        """Adding a member twice, or removing nobody, does no harm. Addresses that differ only in case are one person's."""
+        """Adding a member twice, or removing nobody, does no harm. An address in other case is the same person's."""
         if found := google_ads_mapping.problems(target, options):
             raise SpecError(" ".join(found))
         return Capabilities(
