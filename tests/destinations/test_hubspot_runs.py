@@ -113,15 +113,11 @@ def stages(sandbox: Sandbox) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("lifecycle", "moves"), [("keep", False), ("move_back", True)])
-@pytest.mark.parametrize("sync_mode", ["incremental", "update_only"])
-def test_a_stage_moves_back_if_it_is_told_to(
-    shop: Shop, sandbox: Sandbox, lifecycle: str, moves: bool, sync_mode: str
-) -> None:
+def test_a_stage_moves_back_if_it_is_told_to(shop: Shop, sandbox: Sandbox, lifecycle: str, moves: bool) -> None:
     sync = crm_sync(
         mapping={"lifecyclestage": "stage", "city": "city"},
         external_id="email",
         options={"lifecycle": lifecycle},
-        sync_mode=sync_mode,
     )
     for number in range(3):
         held = {"email": f"p{number}@x.com", "lifecyclestage": "opportunity" if number else "lead", "city": "Bern"}
@@ -136,9 +132,6 @@ def test_a_stage_moves_back_if_it_is_told_to(
     if not moves:
         error = shop.by_key(sync, report)["p0@x.com"]
         assert (error.reason, error.code) == (Reason.REJECTED, "LIFECYCLE_STAGE_KEPT")
-        return
-    undo_run(report.run_id, sync, shop.environment, crm(sandbox.url), who="ada", why="wrong model")
-    assert set(stages(sandbox).values()) == {"customer"}
 
 
 def test_an_undo_moves_a_stage_back(shop: Shop, sandbox: Sandbox) -> None:
