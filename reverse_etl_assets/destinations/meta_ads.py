@@ -219,7 +219,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
             return state_of(session, self.clock())
         if rows + invalid < handed_over.offered:
             return JobState.OPEN  # the part that was offered last did not arrive
-        handed_over.take()
+        handed_over.take(Received(rows, invalid))
         return JobState.RUNNING
 
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:

@@ -78,7 +78,7 @@ def unfit(record: Record, message: str, name: str | None) -> Outcome:
 
 
 def named(schema: Sequence[str], people: People, samples: Mapping[str, str]) -> dict[str, RowError]:
-    """The rows that samples name, by our key. A sample is a cell or a whole entry; one that fits several rows names none."""
+    """The rows that samples name, by our key. A sample is a cell or an entry; one that fits several rows names none."""
     if not samples:
         return {}
     owners: dict[Cell, set[int]] = {}

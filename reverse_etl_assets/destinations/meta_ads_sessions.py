@@ -23,7 +23,7 @@ class HandedOver:
     """What this process has handed over of a session."""
 
     taken: int = 0
-    """Entries that Meta has taken."""
+    """Entries that Meta has taken, by its own count: a batch that came twice counts twice."""
     offered: int = 0
     """The same with those of the part that is on its way."""
     invalid: int = 0
@@ -41,7 +41,7 @@ class HandedOver:
 
     def take(self, said: Received | None = None) -> None:
         """Meta has the part that was offered."""
-        self.taken, self.closed = self.offered, self._last
+        self.taken, self.closed = max(self.offered, said.rows if said else 0), self._last
         self.invalid = said.invalid if said else self.invalid
 
 

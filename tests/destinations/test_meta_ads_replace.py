@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import JobState
-from reverse_etl_assets.destinations.meta_ads_sessions import state_of
+from reverse_etl_assets.destinations.base import JobState, Part
+from reverse_etl_assets.destinations.meta_ads_answers import Received
+from reverse_etl_assets.destinations.meta_ads_sessions import HandedOver, state_of
 from reverse_etl_assets.job_follower import JobUnfinished
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.report import Report
@@ -207,6 +208,15 @@ def test_an_undo_replaces_nobody(shop: Shop, sandbox: Sandbox) -> None:
     assert len(batches(sandbox)) == sent
     assert members(sandbox) == people(0, 10)
     assert first.counts["updated"] == 10
+
+
+def test_a_batch_that_came_twice_hides_no_later_one() -> None:
+    """Meta's count of the session grew by it; a lost batch must not look as if it were there."""
+    session = HandedOver()
+    session.offer([["a"], ["b"]], Part(1, False))
+    session.take(Received(4, 0))
+    assert session.offer([["c"]], Part(2, True)) == {"batch_seq": 2, "last_batch_flag": True}
+    assert session.offered == 5
 
 
 @pytest.mark.parametrize(
