@@ -6,8 +6,9 @@ long rows take, on any machine. The server has to count its windows by the `cloc
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,6 +51,18 @@ class _CountingPacer(Pacer):
         self.turns += 1
 
 
+@dataclass(frozen=True)
+class Paced:
+    """How rows were sent: requests, virtual seconds, the share of the allowed rate, and what became of them."""
+
+    requests: int
+    seconds: float
+    used: float
+    refused: int
+    """Requests that the server refused for their rate."""
+    statuses: Mapping[str, int]
+
+
 class PaceContract(Harness):
     """For destinations that name a rate. `pace_operation` is the one that rows are sent with."""
 
@@ -68,19 +81,26 @@ class PaceContract(Harness):
         raise NotImplementedError("override `refused_for_the_rate`")
 
     def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
+        paced = self.pace(self.pace_rows, tmp_path)
+        assert paced.refused == 0
+        assert set(paced.statuses) <= {Status.CREATED.value, Status.UPDATED.value}
+        assert sum(paced.statuses.values()) == self.pace_rows
+        assert paced.used >= 0.95, paced
+
+    def pace(self, rows: int, folder: Path) -> Paced:
+        """Send rows at the vendor's own limits."""
         clock = VirtualClock()
         with self.paced_server(clock) as server:
-            requests, seconds, statuses = asyncio.run(self._send_all(server, clock, tmp_path))
-            assert self.refused_for_the_rate(server) == 0
-        assert set(statuses) <= {Status.CREATED.value, Status.UPDATED.value}
-        assert sum(statuses.values()) == self.pace_rows
-        used = (requests - 1) / seconds / self.pace_allowed
-        assert used >= 0.95, f"{used:.1%} of the allowed rate: {requests} requests in {seconds:.1f} s"
+            requests, seconds, statuses = asyncio.run(self._send_all(server, clock, folder, rows))
+            used = (requests - 1) / seconds / self.pace_allowed
+            return Paced(requests, seconds, used, self.refused_for_the_rate(server), statuses)
 
-    async def _send_all(self, server: Any, clock: VirtualClock, folder: Path) -> tuple[int, float, dict[str, int]]:
+    async def _send_all(
+        self, server: Any, clock: VirtualClock, folder: Path, rows: int
+    ) -> tuple[int, float, dict[str, int]]:
         """Requests, the time they took in seconds, and the rows by status."""
         journal = Journal.open(f"sqlite:///{folder / 'journal.db'}", clock)
-        journal.start_run("run", "paced", "account", model_rows=self.pace_rows, counts={})
+        journal.start_run("run", "paced", "account", model_rows=rows, counts={})
         async with self.open(server) as session, JournalWriter(journal, "run", "account", "paced") as writer:
             destination = session.destination
             await destination.check()
@@ -89,15 +109,15 @@ class PaceContract(Harness):
                 journal, "account", destination.capabilities.requests_per_second, clock=clock, sleep=clock.sleep
             )
             clock.unused = lambda: session.wire.answered - answered < pacer.turns
-            jobs = isinstance(destination, RunsJobs) and self.pace_rows >= destination.job_threshold
+            jobs = isinstance(destination, RunsJobs) and rows >= destination.job_threshold
             dispatcher = Dispatcher(
                 destination, writer, pacer, sync="paced", job_operations=frozenset(Operation if jobs else ())
             )
             began = clock()
-            done = await dispatcher.run(self._rows())
+            done = await dispatcher.run(self._rows(rows))
             assert done.stopped is None, done.stopped
             return len(session.wire.sent) - before, max(clock() - began, 1e-9), dict(done.statuses)
 
-    def _rows(self) -> Iterator[list[OutboxRow]]:
-        records = self.records(self.pace_rows)
+    def _rows(self, count: int) -> Iterator[list[OutboxRow]]:
+        records = self.records(count)
         yield [OutboxRow(number, self.pace_operation, record, _SIZE) for number, record in enumerate(records, 1)]
