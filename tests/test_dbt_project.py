@@ -326,6 +326,7 @@ def test_planted_rows_warn_and_do_not_stop(spoiled: Spoiled) -> None:
         "unique_ignoring_case_customer_segments_email",
         "email_syntax_customer_segments_email",
         "not_null_enriched_leads_lead_id",
+        "email_syntax_support_users_email",
     }
 
 
