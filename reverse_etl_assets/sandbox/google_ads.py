@@ -23,11 +23,10 @@ import jwt
 
 from reverse_etl_assets.sandbox.faults import Fault, lost
 from reverse_etl_assets.sandbox.gate import Context
-from reverse_etl_assets.sandbox.google_ads_errors import MEDIA, SERVICE, Violation, exhausted, failure, invalid
+from reverse_etl_assets.sandbox.google_ads_errors import MEDIA, SERVICE, Json, Violation, exhausted, failure, invalid
 from reverse_etl_assets.sandbox.google_ads_lists import Lists
 from reverse_etl_assets.sandbox.google_ads_members import (
     BODIES,
-    Json,
     Malformed,
     identifiers,
     known_by,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reverse_etl_assets.sandbox.google_ads_members import Json, known_by
+from reverse_etl_assets.sandbox.google_ads_errors import Json
+from reverse_etl_assets.sandbox.google_ads_members import known_by
 from reverse_etl_assets.sandbox.store import Entry, Table
 
 

@@ -26,7 +26,7 @@ class Ads:
     def __init__(self, sandbox: Sandbox) -> None:
         options = ClientOptions(api_endpoint=f"{sandbox.url}/google_ads")
         self.client = google.IngestionServiceClient(
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            credentials=AnonymousCredentials(),
             transport="rest",
             client_options=options,
         )
