@@ -186,7 +186,8 @@ class Companies(_Records):
     """Companies, matched by `company_id`.
 
     An upsert answers alike for a company that is new and one that is not, so created and updated are inferred from the
-    times that it tells. A delete is taken at once and carried out later: "archival is processed asynchronously".
+    times that it tells, and from the id if it is known. A delete is taken at once and carried out later: "archival is
+    processed asynchronously" ("Delete a company", reference 2.15).
     """
 
     model = "company"
@@ -227,7 +228,7 @@ class Companies(_Records):
             case Operation.UPSERT:
                 if answer.get("company_id") != record.external_id:
                     return None
-                new = answer.get("created_at") == answer.get("updated_at")
+                new = answer["id"] != record.destination_id and answer.get("created_at") == answer.get("updated_at")
                 return self._written(record, Status.CREATED if new else Status.UPDATED, answer, inferred=True)
             case Operation.DELETE:
                 done = answer["id"] == record.destination_id and answer.get("deleted")

@@ -151,6 +151,7 @@ def deleted(destination_id: str) -> Outcome:
         (CONTACTS, DELETE, KNOWN, {"type": "contact", "id": C, "archived": False}, []),
         (COMPANIES, UPSERT, ACME, COMPANY, [created(K, inferred=True)]),
         (COMPANIES, UPSERT, ACME, COMPANY | {"updated_at": 1734537999}, [updated(K, inferred=True)]),
+        (COMPANIES, UPSERT, AT_ACME, COMPANY, [updated(K, inferred=True)]),
         (COMPANIES, UPSERT, ACME, COMPANY | {"company_id": "other"}, []),
         (COMPANIES, DELETE, AT_ACME, {"id": K, "object": "company", "deleted": True}, [deleted(K)]),
         (TAG, UPSERT, LINK, TAGGED, [created(C, inferred=True)]),
