@@ -83,8 +83,8 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         self._gone: dict[str, str] = {}  # ids that proved to be of no customer any more, by external id
         self._meter_id: str | None = None
         client.headers["Stripe-Version"] = connection.api_version
-        if connection.account:
-            client.headers["Stripe-Account"] = connection.account
+        if connection.stripe_account:
+            client.headers["Stripe-Account"] = connection.stripe_account
         if connection.key_mode == "live":
             own = connection.requests_per_second
             live = in_live_mode(self.capabilities, target.object)

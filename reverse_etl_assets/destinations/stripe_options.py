@@ -20,7 +20,7 @@ class StripeConnection(ConnectionSettings):
     """A restricted key (`rk_live_...`) with write access to customers, or to meter events, or a secret key."""
     mode: Literal["live", "test"] | None = None
     """Refuse a key of the other mode."""
-    account: str | None = Field(None, pattern=r"^acct_\w+$")
+    stripe_account: str | None = Field(None, pattern=r"^acct_\w+$")
     """For a Connect platform: the connected account that is written to."""
     api_version: str = Field("2026-05-27.dahlia", pattern=r"^20\d\d-\d\d-\d\d(\.\w+)?$")
     """The version of the API, which decides the shape of answers; 2024-09-30.acacia or later."""

@@ -184,7 +184,7 @@ class StripeResource(DestinationResource):
     meter_events_url: str = "https://meter-events.stripe.com"
     secret_key: str
     mode: str | None = None
-    account: str | None = None
+    stripe_account: str | None = None
     api_version: str = "2026-05-27.dahlia"
 
 
