@@ -53,7 +53,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
 
     Connection = GoogleAdsConnection
     Options = GoogleAdsOptions
-    kind: ClassVar[str] = "googleads"
+    kind: ClassVar[str] = "google"
     after_deletion = "Google says neither who is in an audience nor when a removal is through; it can take a day."
 
     job_threshold = 1

@@ -60,18 +60,18 @@ def test_names_are_hashed_as_google_hashes_them(given_name: str, family_name: st
         assert found == [{"address": {**names, "regionCode": "GB", "postalCode": "SW1A 1AA"}}]
 
 
-@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_a_number_is_hashed_as_google_hashes_its_e164_form(region: str) -> None:
-    number = phonenumbers.example_number(region)
+def test_a_number_of_any_country_is_hashed_as_google_hashes_its_e164_form() -> None:
     formats = phonenumbers.PhoneNumberFormat
-    e164 = phonenumbers.format_number(number, formats.E164)
-    expected = [{"phoneNumber": by_google("phone_number", e164)}]
-    international = phonenumbers.format_number(number, formats.INTERNATIONAL)
-    for written in (e164, international, international.replace("+", "00"), international.replace(" ", "-")):
-        assert identifiers(phone=written) == expected
-    national = phonenumbers.format_number(number, formats.NATIONAL)
-    at_home = People(region).member(UPSERT, record("k", phone=national))
-    assert at_home["userData"]["userIdentifiers"] == expected
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        number = phonenumbers.example_number(region)
+        e164 = phonenumbers.format_number(number, formats.E164)
+        expected = [{"phoneNumber": by_google("phone_number", e164)}]
+        international = phonenumbers.format_number(number, formats.INTERNATIONAL)
+        for written in (e164, international, international.replace("+", "00"), international.replace(" ", "-")):
+            assert identifiers(phone=written) == expected, region
+        national = phonenumbers.format_number(number, formats.NATIONAL)
+        at_home = People(region).member(UPSERT, record("k", phone=national))
+        assert at_home["userData"]["userIdentifiers"] == expected, region
 
 
 def test_gmail_ignores_dots_and_tags_and_others_do_not() -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,55 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.auth import JwtBearer
-from reverse_etl_assets.destinations.base import JobState, Part
+from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.destinations.google_ads_options import GoogleAdsConnection
-from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RequestRejected, RetryLater
-from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Status, Target
+from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RequestRejected
+from reverse_etl_assets.records import FieldType, Outcome, Reason, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_assets.testing.builders import batch, record
 from tests.destinations import accounts
-
-UPSERT, DELETE, TEXT = Operation.UPSERT, Operation.DELETE, FieldType.TEXT
-AUDIENCE = target("1001", "id", UPSERT, DELETE, email=TEXT)
-GRANTED = {"terms_of_service": "accepted", "ad_user_data": "granted", "ad_personalization": "granted"}
-
-
-@asynccontextmanager
-async def opened(
-    sandbox: Sandbox,
-    to: Target = AUDIENCE,
-    connection: GoogleAdsConnection | None = None,
-    options: Mapping[str, Any] = GRANTED,
-) -> AsyncIterator[GoogleAds]:
-    async with httpx.AsyncClient(timeout=5) as client:
-        settings = connection or accounts.google_ads(sandbox.url)
-        yield GoogleAds(settings, to, GoogleAds.Options.model_validate(options), client)
-
-
-def with_ads(work: Callable[[GoogleAds], Awaitable[Any]], sandbox: Sandbox, *more: Any, **others: Any) -> Any:
-    async def run() -> Any:
-        async with opened(sandbox, *more, **others) as ads:
-            return await work(ads)
-
-    return asyncio.run(run())
-
-
-def people(*names: str) -> Batch:
-    return batch(UPSERT, *(record(name, email=f"{name}@example.com") for name in names))
-
-
-async def finished(ads: GoogleAds, sent: Batch) -> dict[str, Outcome]:
-    """One job to its end."""
-    job = await ads.open_job(sent)
-    while await ads.poll(job) is JobState.RUNNING:
-        pass
-    return {outcome.key: outcome for outcome in await ads.collect(job, sent)}
-
-
-def members(sandbox: Sandbox) -> int:
-    return len(sandbox.google_ads.tables["1001"].live())
-
+from tests.destinations.audiences import AUDIENCE, DELETE, TEXT, UPSERT, finished, members, people, with_ads
 
 # Sign-in
 
@@ -278,73 +236,3 @@ def test_consent_of_the_rows_is_told_and_what_google_refuses_is_counted(sandbox:
     assert {
         each.reason for each in with_ads(lambda ads: finished(ads, without), sandbox, to, options=options).values()
     } == {Reason.REJECTED}
-
-
-# Replacing all members
-
-REPLACE = {**GRANTED, "replace": True}
-WHOLE = replace(AUDIENCE, operations=frozenset({UPSERT}), complete=True)
-
-
-async def replaced(ads: GoogleAds, *parts: Batch) -> list[Outcome]:
-    assert ads.job_spans_run
-    job = await ads.open_job(parts[0])
-    for number, part in enumerate(parts, 1):
-        for _ in range(3):
-            try:
-                await ads.upload(job, part, Part(number, number == len(parts)))
-                break
-            except RetryLater:
-                assert await ads.poll(job) is JobState.OPEN
-    while await ads.poll(job) is not JobState.DONE:
-        pass
-    return [outcome for part in parts for outcome in await ads.collect(job, part)]
-
-
-def test_a_replacement_leaves_those_alone_whom_it_has_uploaded(sandbox: Sandbox) -> None:
-    with_ads(lambda ads: finished(ads, people("old", "stays")), sandbox)
-    for entry in sandbox.google_ads.tables["1001"].live():
-        entry.updated_at -= 60
-    found = with_ads(lambda ads: replaced(ads, people("stays", "b"), people("c")), sandbox, WHOLE, options=REPLACE)
-    assert {each.status for each in found} == {Status.CREATED}
-    assert len(found) == members(sandbox) == 3
-    assert [line.path.rpartition(":")[2] for line in sandbox.log.lines()][-1] == "removeAll"
-
-
-def test_a_refused_row_does_not_stop_a_replacement(sandbox: Sandbox) -> None:
-    sandbox.fault("refuse_rows", vendor="google_ads", percent=30)
-    sent = people(*(f"p{number}" for number in range(20)))
-    found = with_ads(lambda ads: replaced(ads, sent), sandbox, WHOLE, options=REPLACE)
-    rejected = [each for each in found if each.reason is Reason.REJECTED]
-    assert 0 < len(rejected) < 20 == len(found)
-    assert members(sandbox) == 20 - len(rejected)
-
-
-def test_nobody_is_removed_if_the_upload_failed(sandbox: Sandbox) -> None:
-    with_ads(lambda ads: finished(ads, people("old")), sandbox)
-    sandbox.google_ads.tables["1001"].live()[0].updated_at -= 60
-    denied = {**REPLACE, "ad_user_data": "denied"}
-    found = with_ads(lambda ads: replaced(ads, people("a")), sandbox, WHOLE, options=denied)
-    assert [each.reason for each in found] == [Reason.REJECTED]
-    assert members(sandbox) == 1
-
-
-def test_a_replacement_does_not_wait_longer_than_it_may(sandbox: Sandbox) -> None:
-    sandbox.settings.change({"google_ads_polls": 1_000_000})
-    options = {**REPLACE, "wait": 0}
-    found = with_ads(lambda ads: replaced(ads, people("a")), sandbox, WHOLE, options=options)
-    assert [(each.status, each.inferred) for each in found] == [(Status.CREATED, True)]
-    assert [line.path.rpartition(":")[2] for line in sandbox.log.lines()][-1] == "removeAll"
-
-
-def test_only_runs_that_send_every_row_replace(sandbox: Sandbox) -> None:
-    async def work(ads: GoogleAds) -> None:
-        assert not ads.job_spans_run
-        assert ads.capabilities.replaces
-
-    with_ads(work, sandbox, options=REPLACE)
-
-
-def test_a_replacement_of_another_process_was_not_handed_over(sandbox: Sandbox) -> None:
-    gone = with_ads(lambda ads: ads.poll("replacement 2026-01-01T00:00:00Z"), sandbox, WHOLE, options=REPLACE)
-    assert gone is JobState.OPEN
