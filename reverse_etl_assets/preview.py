@@ -29,7 +29,7 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal_records import Room, Stop, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.plan import Plan, make_plan
-from reverse_etl_assets.records import Capabilities, Operation
+from reverse_etl_assets.records import Capabilities
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
@@ -183,9 +183,9 @@ def recovered(
             if run_id in runs:
                 refuse_elsewhere(unfinished[runs.index(run_id)], account)
                 columns = ledger.outbox_columns(con)
-                hold = frozenset(Operation) - _capabilities(columns, account).idempotent
+                able = _capabilities(columns, account)
                 answers = journal.batches(run_id)
-                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped="", hold=hold)
+                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped="", capabilities=able)
         yield copy, runs
 
 

@@ -189,6 +189,16 @@ class Capabilities:
     idempotent_by_id: frozenset[Operation] = frozenset()
     retry_serially: bool = False
 
+    @property
+    def once(self) -> frozenset[Operation]:
+        """Operations of which a row is never sent twice by itself."""
+        return frozenset(Operation) - self.idempotent - self.idempotent_by_id
+
+    @property
+    def once_if_new(self) -> frozenset[Operation]:
+        """Likewise, unless the record's id is known."""
+        return self.idempotent_by_id - self.idempotent
+
 
 @dataclass(frozen=True)
 class Target:

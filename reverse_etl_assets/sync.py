@@ -35,7 +35,7 @@ from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped,
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
-from reverse_etl_assets.records import Operation, Status
+from reverse_etl_assets.records import Status
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.settlement import Dispatched
@@ -360,7 +360,7 @@ class SyncRun:
                 now=self.environment.clock(),
                 stopped=dispatched.stopped or "",
                 unsent=dispatched.unsent,
-                hold=frozenset(Operation) - capabilities.idempotent,
+                capabilities=capabilities,
             )
             found = ledger.counts(con, run_id, capabilities.several_records)
             return {**found, "in_quarantine": quarantine.count(con, columns.sync)}

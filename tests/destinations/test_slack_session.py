@@ -187,6 +187,16 @@ def test_a_change_in_doubt_is_sent_again(office: Office) -> None:
     assert office.texts == ["0: name 0!", "1: name 1!"]
 
 
+def test_a_change_that_stays_in_doubt_is_not_held(office: Office) -> None:
+    office.run(ROWS.format(2))
+    office.sandbox.fault("drop_after", vendor="slack", path="chat.update")
+    changed = f"select id, name || '!' as name, place from ({ROWS.format(2)})"
+    assert office.run(changed).counts["failed_ambiguous"] == 2
+    office.sandbox.faults.clear()
+    report = office.run(changed)
+    assert (report.counts["updated"], report.counts["held"]) == (2, 0)
+
+
 def test_an_archived_channel_ends_the_run(shop: Shop, slack: Sandbox) -> None:
     with pytest.raises(CheckFailed, match="`old-alerts` is archived"):
         Office(shop, slack, object="old-alerts").run(ROWS.format(3))
