@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from reverse_etl_assets import ledger
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
@@ -100,3 +101,15 @@ def test_an_account_without_bulk_import_says_what_to_set(sandbox: Sandbox, shop:
     report = shop.run(sync(), account(sandbox))
     assert "`bulk: false`" in str(report.detail)
     assert counts(report) == {}
+
+
+def test_rows_of_a_job_come_back_in_the_order_they_were_sent(sandbox: Sandbox, shop: Shop) -> None:
+    """Rows that were sent again may be in any order in their batch, and a job's results are matched by it."""
+    people = sync()
+    shop.build(PEOPLE.format(21))
+    shop.run(people, account(sandbox))
+    with shop.warehouse.open(people.sync) as con:
+        columns = ledger.outbox_columns(con)
+        assert columns is not None
+        rows = ledger.rows_by_number(con, columns, [11, 2, 19, 3])
+    assert [row.number for row in rows] == [11, 2, 19, 3]
