@@ -12,7 +12,7 @@ import httpx
 
 from reverse_etl_assets.destinations.hubspot_answers import listed, row_error
 from reverse_etl_assets.destinations.hubspot_api import REQUESTS_PER_SECOND, Api, Lookup
-from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
+from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of, without_record
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.destinations.hubspot_properties import key_problems
 from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
@@ -83,41 +83,36 @@ class Associations(ObjectKind):
         return self._fields[side][0].removeprefix(f"{side}.")
 
     def build_request(self, batch: Batch) -> httpx.Request:
-        pairs = [_ids(record) for record in batch.records if record.destination_id]
+        pairs = _rows_by_pair(batch)
         if batch.operation is Operation.DELETE:
-            inputs: list[Any] = [{"from": {"id": one}, "to": [{"id": other}]} for one, other in pairs]
-            return self._post({"inputs": inputs}, "archive")
-        return self._post({"inputs": [{"from": {"id": one}, "to": {"id": other}} for one, other in pairs]}, "associate")
+            return self._post([{"from": {"id": one}, "to": [{"id": other}]} for one, other in pairs], "archive")
+        return self._post([{"from": {"id": one}, "to": {"id": other}} for one, other in pairs], "associate", "default")
 
-    def _post(self, body: Mapping[str, Any], verb: str) -> httpx.Request:
-        names = ("associate", "default") if verb == "associate" else (verb,)
-        return self.api.request("POST", self.api.path("associations", *self._objects, "batch", *names), body)
+    def _post(self, inputs: Sequence[Any], *verb: str) -> httpx.Request:
+        path = self.api.path("associations", *self._objects, "batch", *verb)
+        return self.api.request("POST", path, {"inputs": inputs})
 
     def not_sendable(self, batch: Batch) -> list[Outcome]:
         message = (
             f"HubSpot has no pair of records with these keys: `{self._key('from')}` of {self._objects[0]} and"
             f" `{self._key('to')}` of {self._objects[1]}, in the order of the primary key"
         )
-        return [
-            Outcome.skipped(record.key, Reason.NOT_FOUND, message)
-            for record in batch.records
-            if record.destination_id is None
-        ]
+        return without_record(batch, message)
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
-        sent = {_ids(record): record for record in batch.records if record.destination_id}
+        sent = _rows_by_pair(batch)
         if batch.operation is Operation.DELETE:
-            for record in sent.values() if response.status_code == 204 else ():
+            for record in (each for rows in sent.values() for each in rows if response.status_code == 204):
                 yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
             return
         answer = answer_of(response)
         for result in listed(answer, "results"):
-            if made := sent.pop((_id(result, "from"), _id(result, "to")), None):
-                yield Outcome(made.key, Status.CREATED, destination_id=made.destination_id, inferred=True)
+            for record in sent.pop((_id(result, "from"), _id(result, "to")), ()):
+                yield Outcome(record.key, Status.CREATED, destination_id=record.destination_id, inferred=True)
         for error in listed(answer, "errors"):
             named = set(_NUMBERS.findall(str(error.get("context"))))
             for pair in [pair for pair in sent if named & {*pair}]:
-                yield _refused(sent.pop(pair), error)
+                yield from (_refused(record, error) for record in sent.pop(pair))
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The ids of both records, be they associated or not. Two requests."""
@@ -141,9 +136,14 @@ def _split(external_id: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _ids(record: Record) -> tuple[str, str]:
-    one, _, other = (record.destination_id or "").partition(":")
-    return one, other
+def _rows_by_pair(batch: Batch) -> dict[tuple[str, str], list[Record]]:
+    """The rows by the ids of their two records. Several keys, such as a contact's addresses, may mean one pair."""
+    rows: dict[tuple[str, str], list[Record]] = {}
+    for record in batch.records:
+        if record.destination_id:
+            one, _, other = record.destination_id.partition(":")
+            rows.setdefault((one, other), []).append(record)
+    return rows
 
 
 def _id(result: Mapping[str, Any], side: str) -> str:

@@ -10,7 +10,7 @@ import httpx
 
 from reverse_etl_assets.destinations.hubspot_answers import listed
 from reverse_etl_assets.destinations.hubspot_api import REQUESTS_PER_SECOND, Api, Lookup
-from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of
+from reverse_etl_assets.destinations.hubspot_object import ObjectKind, answer_of, without_record
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.destinations.hubspot_properties import key_problems
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
@@ -97,18 +97,14 @@ class Members(ObjectKind):
         return error
 
     def build_request(self, batch: Batch) -> httpx.Request:
-        ids = [record.destination_id for record in batch.records if record.destination_id]
+        ids = list(dict.fromkeys(record.destination_id for record in batch.records if record.destination_id))
         removes = batch.operation is Operation.DELETE
         body = {"recordIdsToAdd": [] if removes else ids, "recordIdsToRemove": ids if removes else []}
         return self.api.request("PUT", self.api.path("lists", self._id, "memberships", "add-and-remove"), body)
 
     def not_sendable(self, batch: Batch) -> list[Outcome]:
         message = f"HubSpot has no record with this `{self.target.external_id}`: a list takes records that are there"
-        return [
-            Outcome.skipped(record.key, Reason.NOT_FOUND, message)
-            for record in batch.records
-            if record.destination_id is None
-        ]
+        return without_record(batch, message)
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         answer = answer_of(response)

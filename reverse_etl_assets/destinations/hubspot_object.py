@@ -11,7 +11,7 @@ from reverse_etl_assets.destinations.hubspot_answers import request_error
 from reverse_etl_assets.destinations.hubspot_api import Api
 from reverse_etl_assets.destinations.hubspot_options import HubSpotOptions
 from reverse_etl_assets.errors import Ambiguous, DestinationError
-from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Target
+from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Reason, Target
 
 
 class ObjectKind(ABC):
@@ -65,6 +65,12 @@ class ObjectKind(ABC):
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response)
+
+
+def without_record(batch: Batch, message: str) -> list[Outcome]:
+    """Outcomes of the rows that were looked up in vain."""
+    rows = (record for record in batch.records if record.destination_id is None)
+    return [Outcome.skipped(record.key, Reason.NOT_FOUND, message) for record in rows]
 
 
 def answer_of(response: httpx.Response) -> Mapping[str, Any]:

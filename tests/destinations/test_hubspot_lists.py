@@ -195,6 +195,24 @@ def test_who_left_and_who_was_no_member() -> None:
     assert (gone.status, gone.inferred, never.reason) == (Status.DELETED, False, Reason.ALREADY_GONE)
 
 
+@pytest.mark.parametrize("to", [LIST, PAIRS])
+def test_two_keys_of_one_record_are_sent_once_and_answered_both(to: Target, sandbox: Sandbox) -> None:
+    """A contact is found by each of its addresses."""
+    contact = sandbox.add("hubspot", "contacts", {"email": "ann@x.com", "hs_additional_emails": "old@x.com"})
+    acme = sandbox.add("hubspot", "companies", {"name": "Acme"})
+    found = contact if to is LIST else f"{contact}:{acme}"
+
+    async def work() -> None:
+        async with opened(sandbox, to) as destination:
+            rows = [record(key, destination_id=found) for key in ("ann@x.com", "old@x.com")]
+            for operation in BOTH:
+                sent = batch(operation, *rows)
+                assert destination.build_request(sent).content.count(contact.encode()) == 1
+                assert [each.key for each in await destination.send(sent)] == ["ann@x.com", "old@x.com"]
+
+    asyncio.run(work())
+
+
 def test_associations_are_answered_from_both_sides() -> None:
     sides = [("201", "101"), ("101", "201"), ("102", "201"), ("9", "9")]
     body = {"results": [{"from": {"id": one}, "to": {"id": other}} for one, other in sides]}
