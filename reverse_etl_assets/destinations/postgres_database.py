@@ -147,9 +147,14 @@ def is_of_the_row(error: psycopg.Error) -> bool:
 
 
 def primary(error: psycopg.Error) -> str:
-    """What the server said, without values: DETAIL holds the row, and a value that cannot be read stands in quotes."""
+    """What the server said, without values: DETAIL, which holds the row, is left out."""
     said = error.diag.message_primary or f"the connection was lost ({type(error).__name__})"
-    return _QUOTED.sub("...", said) if (error.sqlstate or "").startswith("22") else said
+    return without_values(said, error.sqlstate)
+
+
+def without_values(said: str, code: str | None) -> str:
+    """A data exception quotes the value that it is about; other errors quote names."""
+    return _QUOTED.sub("...", said) if (code or "").startswith("22") else said
 
 
 def row_error(error: psycopg.Error, field: str | None) -> RowError:

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from reverse_etl_assets.destinations.postgres_database import Connection, is_of_the_row, row_error
+from reverse_etl_assets.destinations.postgres_database import Connection, is_of_the_row, row_error, without_values
 from reverse_etl_assets.destinations.postgres_staging import Layout, Staging, typed
 from reverse_etl_assets.destinations.postgres_table import Column, Table
 from reverse_etl_assets.records import RowError
@@ -39,6 +39,12 @@ _REFUSE = sql.SQL(
     " insert into {done} (number, key, status, reason, code, message, field)"
     " select number, key, 'failed', 'rejected', {code}, coalesce(refused, {message}), coalesce(field, {field})"
     " from refused"
+)
+_UNREADABLE = sql.SQL(
+    "select distinct on (s.number) s.number, v.field, e.sql_error_code, e.message from {rows} s"
+    " cross join lateral (values {values}) v(field, value, type)"
+    " cross join lateral pg_input_error_info(v.value, v.type) e"
+    " where s.number between {low} and {high} and e.message is not null order by s.number"
 )
 # What no statement named: it was there already, or not there. An upsert of some fields is sent again with all.
 _REST = sql.SQL(
@@ -115,9 +121,31 @@ class Merge:
             if low == high:
                 await self._refuse_one(low, error)
                 return
+            unreadable = (error.sqlstate or "").startswith("22") and await self._refuse_unreadable(low, high)
+        if unreadable:
+            await self._settle(statement, low, high)
+            return
         middle = (low + high) // 2
         await self._settle(statement, low, middle)
         await self._settle(statement, middle + 1, high)
+
+    async def _refuse_unreadable(self, low: int, high: int) -> bool:
+        """Refuse the rows with a value that its column's type does not take: PostgreSQL 16 and later can tell."""
+        if self._connection.info.server_version < 160_000:
+            return False
+        values = sql.SQL(", ").join(
+            sql.SQL("({}, s.{}, {})").format(
+                sql.Literal(column.name), self._layout.staged[column.name], sql.Literal(column.full)
+            )
+            for column in self._layout.columns
+            if column.kind != "array"
+        )
+        found = await self._execute(_UNREADABLE, low=sql.Literal(low), high=sql.Literal(high), values=values)
+        unreadable = await found.fetchall()
+        for number, field, code, message in unreadable:
+            said = RowError(without_values(message, code), code, field)
+            await self._refuse(sql.SQL("s.number = {}").format(sql.Literal(number)), said)
+        return bool(unreadable)
 
     async def _refuse_one(self, number: int, error: psycopg.Error) -> None:
         if error.sqlstate in _ORDER:  # it stays staged, for another try
