@@ -18,7 +18,7 @@ from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal_records import Note, SentBatch
-from reverse_etl_assets.records import AMBIGUOUS_KEY, FieldType, Operation, Reason, Record, Status
+from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.transforms import transformed
@@ -210,14 +210,14 @@ def fold(
     *,
     now: float,
     stopped: str,
-    hold: frozenset[Operation],
+    capabilities: Capabilities,
     unsent: Reason = Reason.STOPPED,
     retention_days: int = 90,
 ) -> None:
     """Bring a run's answers home in one transaction; folding a run again changes nothing.
 
-    `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows of the operations in `hold` are
-    kept back from later runs until a person says what became of them.
+    `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows that must not be sent twice
+    are kept back from later runs until a person says what became of them.
     """
     facts = read_facts(con)
     if facts.get("folded_run") == run_id or facts.get("outbox_run") != run_id:
@@ -242,7 +242,7 @@ def fold(
         con.execute(render("fold_conflicts"), names)
         con.execute(render("fold_written_over", settled=settled("answers")))
         con.execute(render("fold_kept", settled=settled("answers")), names)
-        _remember_unsettled(con, run_id, hold)
+        _remember_unsettled(con, run_id, capabilities)
         if facts.get("outbox_of_model"):
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
         con.execute(
@@ -268,7 +268,7 @@ def fold(
         raise
 
 
-def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, hold: frozenset[Operation]) -> None:
+def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, capabilities: Capabilities) -> None:
     mine = "from state.outcomes as o where run_id = $run_id"
     con.execute("delete from state.pending")
     con.execute(
@@ -278,8 +278,14 @@ def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, hold: froze
     )
     con.execute(
         f"insert into state.held select key, run_id, message {mine}"
-        " and reason = $ambiguous and list_contains($hold, operation)",
-        {"run_id": run_id, "ambiguous": Reason.AMBIGUOUS.value, "hold": [operation.value for operation in hold]},
+        " and reason = $ambiguous and (list_contains($once, operation)"
+        " or destination_id is null and list_contains($once_if_new, operation))",
+        {
+            "run_id": run_id,
+            "ambiguous": Reason.AMBIGUOUS.value,
+            "once": [operation.value for operation in capabilities.once],
+            "once_if_new": [operation.value for operation in capabilities.once_if_new],
+        },
     )
 
 
