@@ -58,7 +58,7 @@ class MetaAdsConnection(ConnectionSettings):
     app_secret: SecretStr | None = None
     """Proves that a call comes from the app, if the app asks for that ("Require app secret")."""
     api_version: str = Field("v26.0", pattern=r"^v\d+\.\d+$")
-    """Meta ends a version about two years after it came."""
+    """Meta ends a version of the Marketing API 90 days after a later one came, at the earliest."""
 
 
 class MetaAdsOptions(SyncOptions):
