@@ -21,7 +21,7 @@ class StripeConnection(ConnectionSettings):
     mode: Literal["live", "test"] | None = None
     """Refuse a key of the other mode."""
     stripe_account: str | None = Field(None, pattern=r"^acct_\w+$")
-    """For a Connect platform: the connected account that is written to."""
+    """For a Connect platform: the connected account (`acct_...`) that is written to."""
     api_version: str = Field("2026-05-27.dahlia", pattern=r"^20\d\d-\d\d-\d\d(\.\w+)?$")
     """The version of the API, which decides the shape of answers; 2024-09-30.acacia or later."""
 
