@@ -125,8 +125,8 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
                     f"{message or 'HTTP 403'}. The app of the token needs the permissions {self._object.needs}."
                 )
         error = error_by_status(response, message, code)
-        if isinstance(error, RequestRejected):
-            error.field = said.get("field")
+        if isinstance(error, RequestRejected):  # which tells the code beside the words
+            return RequestRejected(str(text or message or error), error.code, said.get("field"))
         return error
 
     # Looking records up

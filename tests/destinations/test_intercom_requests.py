@@ -260,7 +260,7 @@ MANY = "Multiple existing users match this email address - must be more specific
     [
         (refusal(409, "unique_user_constraint", MANY), RequestRejected, "Multiple existing users"),
         (refusal(400, "parameter_invalid", "Custom attribute 'x' does not exist"), RequestRejected, "'x' does not"),
-        (refusal(422, "data_invalid", "bad"), RequestRejected, "data_invalid"),
+        (refusal(422, "data_invalid", None), RequestRejected, "data_invalid"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "in the region of its workspace"),
         (refusal(403, "api_plan_restricted", "Active subscription needed."), AuthenticationFailed, "Active"),
         (refusal(403, "forbidden", None), AuthenticationFailed, "`Write users and companies`"),
