@@ -8,6 +8,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
+from reverse_etl_assets.job_follower import JobUnfinished
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -136,6 +137,20 @@ def test_a_lost_answer_makes_no_second_customer(shop: Shop, stripe: Sandbox) -> 
     assert len(held(stripe)) == 10
 
 
+def test_what_one_run_made_unheard_the_next_one_makes_no_second_time(shop: Shop, stripe: Sandbox) -> None:
+    """Search does not show it yet, but Stripe keeps its answer."""
+    stripe.settings.change({"stripe_search_lag_seconds": 3_600.0})
+    stripe.fault("drop_after", vendor="stripe", method="POST")
+    shop.build(PEOPLE.format("pro", 3))
+    first = shop.run(customers(), account(stripe))
+    assert (first.counts["failed"], len(held(stripe))) == (3, 3)
+    stripe.faults.clear()
+    second = shop.run(customers(), account(stripe))
+    assert statuses(second) == {"created": 0, "updated": 3, "deleted": 0, "skipped": 0, "failed": 0}
+    assert len(held(stripe)) == 3
+    assert shop.run(customers(), account(stripe)).change_set == 0
+
+
 def test_a_customer_that_somebody_deleted_is_made_anew(shop: Shop, stripe: Sandbox) -> None:
     sync, there = customers(), account(stripe)
     shop.build(PEOPLE.format("free", 3))
@@ -187,6 +202,8 @@ def test_what_the_stream_refused_is_told_by_the_next_run(shop: Shop, stripe: San
     assert first.change_set == 0, "nothing is known yet"
     handed = [path for path in paths(stripe) if path.endswith("stream")]
     assert len(handed) == 3
+    with pytest.raises(JobUnfinished, match="still running"):
+        shop.run(usage(**stream), there)
     clock.seconds += 30
     sync = usage(**{**stream, "options": {"meter": "product_events", "report_wait": 0}})
     second = shop.run(sync, there)
