@@ -3,15 +3,13 @@
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
-from tests.engine.shop import FAST, Shop, sink_sync
+from tests.engine.launcher import zendesk
+from tests.engine.shop import Shop, sink_sync
 
 PEOPLE = (
     "select 'C' || i as id, case when i = 7 then 'no address' else 'p' || i || '@shop.example' end as email,"
@@ -27,9 +25,7 @@ def roomy(sandbox: Sandbox) -> None:
 
 
 def account(sandbox: Sandbox) -> Account:
-    token = SecretStr("zendesk-token")
-    connection = ZendeskConnection(base_url=f"{sandbox.url}/zendesk", token=token, requests_per_second=FAST)
-    return Account("zendesk", Zendesk, connection)
+    return zendesk(sandbox.url)
 
 
 def sync(**options: Any) -> Sync:

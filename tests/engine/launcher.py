@@ -19,11 +19,13 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres_options import PostgresConnection
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
+from reverse_etl_assets.destinations.zendesk import Zendesk
+from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.engine.audiences import meta
-from tests.engine.shop import EAGER, Shop, crm, sink
+from tests.engine.shop import EAGER, FAST, Shop, crm, sink
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +41,14 @@ def postgres(url: str) -> Account:
     return Account("product_database", Postgres, PostgresConnection(base_url=url))
 
 
-ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce, "postgres": postgres, "meta": meta}
+def zendesk(url: str) -> Account:
+    token = SecretStr("zendesk-token")
+    return Account(
+        "zendesk", Zendesk, ZendeskConnection(base_url=f"{url}/zendesk", token=token, requests_per_second=FAST)
+    )
+
+
+ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce, "zendesk": zendesk, "postgres": postgres, "meta": meta}
 
 
 class Launcher:

@@ -13,7 +13,7 @@ from reverse_etl_assets.journal_records import Run, RunStatus
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
-from tests.engine.launcher import Launcher, salesforce
+from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
 SEEDS = range(int(os.environ.get("KILLS", "15")))
@@ -302,3 +302,33 @@ def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     report = shop.run(sync, salesforce(remote.url))
     assert report.change_set == 0
     assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
+
+
+def test_jobs_that_were_opened_with_their_rows_are_collected(
+    shop: Shop, launcher: Launcher, remote: RemoteSandbox
+) -> None:
+    """Zendesk tells the id of a job only with the rows, and its results by their place: one row of them is not sent."""
+    mapping = {"name": "name", "user_fields.customer_tier": "tier"}
+    users = {
+        "destination": "zendesk",
+        "object": "users",
+        "external_id": "external_id",
+        "mapping": mapping,
+        "options": {},
+    }
+    sync = sink_sync(**users)
+    tier = "case i when 8 then 'no such tier' else 'free' end as tier"
+    shop.build(f"select 'c' || i as id, case i when 7 then '' else 'n' || i end as name, {tier} from range(150) r(i)")
+    remote.set(zendesk_requests=1_000_000, zendesk_job_polls=40)
+    launcher.start(shop, sync, "zendesk", remote.url)
+    until(lambda: remote.counts()["zendesk"]["operations"].get("poll", 0) > 2)
+    launcher.kill()
+    report = shop.run(sync, zendesk(remote.url))
+    (recovered,) = report.recovered
+    run = shop.journal.run(recovered)
+    assert run is not None
+    assert (run.counts["created"], run.counts["failed"]) == (148, 2)
+    failed = f"select key, reason from state.outcomes where run_id = '{recovered}' and status = 'failed' order by key"
+    assert shop.state(sync, failed) == [("c7", "rejected"), ("c8", "invalid")]
+    assert remote.counts()["zendesk"]["operations"]["bulk upsert"] == 2  # none is sent again
+    assert report.counts["failed"] == 2
