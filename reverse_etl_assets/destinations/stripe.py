@@ -145,7 +145,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
             else:
                 await self.find(["-"])
         except RequestRejected as error:
-            return [f"Customers cannot be searched by `{self.target.external_id}`: {error}"]
+            return [f"Customers cannot be looked up by `{self.target.external_id}`: {error}"]
         return []
 
     async def _meter_problems(self) -> list[str]:
@@ -169,15 +169,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
 
     def build_request(self, batch: Batch) -> httpx.Request:
         if self.target.object == METER_EVENT_STREAM:
-            now = datetime.now(UTC)
-            taken = [record for record in batch.records if not stripe_meters.not_taken(record, now)]
-            events = [stripe_meters.v2_event(record, self.options.meter) for record in taken]
-            return self.client.build_request(
-                "POST",
-                self.connection.meter_events_url.rstrip("/") + STREAM,
-                content=encode_json({"events": events}),
-                headers={"Content-Type": "application/json"},
-            )
+            return self._to_stream(batch.records)
         [record] = batch.records
         if self.target.object == METER_EVENTS:
             return self._post("/v1/billing/meter_events", stripe_meters.v1_form(record, self.options.meter))
@@ -270,8 +262,16 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
 
     async def open_job(self, batch: Batch) -> str:
         handover = Handover(datetime.now(UTC))
-        await self.exchange(self.build_request(batch))
+        taken = [record for record in batch.records if not stripe_meters.not_taken(record, handover.at)]
+        if taken:
+            await self.exchange(self._to_stream(taken))
         return handover.job(batch)
+
+    def _to_stream(self, records: Sequence[Record]) -> httpx.Request:
+        events = [stripe_meters.v2_event(record, self.options.meter) for record in records]
+        url = self.connection.meter_events_url.rstrip("/") + STREAM
+        headers = {"Content-Type": "application/json"}
+        return self.client.build_request("POST", url, content=encode_json({"events": events}), headers=headers)
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
         raise ContractViolation("a request to the stream is its own upload")

@@ -95,7 +95,7 @@ def test_an_unknown_object_is_named(sandbox: Sandbox) -> None:
 
 def test_a_region_without_search_is_told(sandbox: Sandbox) -> None:
     sandbox.fault("server_error", vendor="stripe", path="search", status=400)
-    assert "cannot be searched by `metadata.customer_id`" in problems(sandbox, CUSTOMERS)
+    assert "cannot be looked up by `metadata.customer_id`" in problems(sandbox, CUSTOMERS)
     ask(sandbox, lambda stripe: stripe.check(), target("customers", "id", Operation.UPDATE, **FIELDS))
 
 
@@ -288,6 +288,13 @@ def test_a_session_of_the_stream_is_renewed_once(sandbox: Sandbox) -> None:
     ask(sandbox, work, STREAM)
     assert len(sandbox.stripe.tables["meter_events"].live()) == 6
     assert sum(line.path.endswith("session") for line in sandbox.log.lines("stripe")) == 2
+
+
+def test_events_that_no_meter_takes_do_not_go_into_the_stream(sandbox: Sandbox) -> None:
+    bad, good = (record(key, **{"payload.stripe_customer_id": who}) for key, who in (("u1", None), ("u2", "cus_1")))
+    for rows in ((bad,), (bad, good)):
+        ask(sandbox, lambda stripe, rows=rows: stripe.open_job(batch(Operation.INSERT, *rows)), STREAM)
+    assert [line.rows for line in sandbox.log.lines("stripe") if line.path.endswith("stream")] == [1]
 
 
 def test_a_lost_answer_of_the_stream_is_ambiguous_and_repeated_without_harm(sandbox: Sandbox) -> None:
