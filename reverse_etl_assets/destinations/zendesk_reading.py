@@ -33,11 +33,11 @@ def current(target: Target, held: Mapping[str, Any]) -> Current:
 def same(target: Target, field: str, sent: Any, held: Any) -> bool:
     """Zendesk keeps tags in lower case and in its own order, and takes external ids of any case for one.
 
-    A user keeps the first address whatever is sent later: another one is added, and none is taken away ("Users": email
-    is "writeable on create only", Zendesk's API reference). Only the first is told, so any address will do.
+    A user keeps every address: what is sent later is added, the first one stays and is the one that is told ("Users",
+    Zendesk's API reference). So an address that NULL was sent for is as it should be, and a new one shows as different.
     """
-    if field == "email" and target.object == "users":
-        return held is not None or sent is None
+    if field == "email" and sent is None and target.object == "users":
+        return True
     if sent == held or same_value(target.fields.get(field, FieldType.TEXT), sent, held):
         return True
     if isinstance(sent, list) and isinstance(held, list | None):
