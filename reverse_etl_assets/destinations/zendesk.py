@@ -85,7 +85,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     job_opens_loaded = True
     job_spans_run = False
     job_patience = 1_800.0
-    """Half of the hour for which Zendesk tells a job's results."""
+    """Half an hour. Zendesk tells of a job for a day ("Job Statuses", Zendesk's API reference, November 2026)."""
 
     def __init__(
         self, connection: ZendeskConnection, target: Target, options: ZendeskOptions, client: httpx.AsyncClient
@@ -237,7 +237,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         try:
             job = await self._job(number)
         except RequestRejected as error:
-            if error.code == "RecordNotFound":  # Zendesk tells of a job for about an hour
+            if error.code == "RecordNotFound":  # a day after it was opened
                 return JobState.GONE
             raise
         return JobState.RUNNING if job["status"] in _RUNNING else JobState.DONE

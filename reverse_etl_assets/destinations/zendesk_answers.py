@@ -130,7 +130,7 @@ def _object(response: httpx.Response) -> Mapping[str, Any]:
 
 def _words(told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Code, message and field of an error."""
-    error, description = told.get("error"), told.get("description")
+    error, description = told.get("error"), told.get("description") or told.get("message")
     if isinstance(error, dict):
         return str(error.get("title") or "") or None, str(error.get("message") or "") or None, None
     code = str(error) if error else None

@@ -68,7 +68,7 @@ class TestUsers(DestinationContract, LookupContract, SchemaContract, JobContract
     decimal_field = "user_fields.lifetime_value"
     timestamp_field = "user_fields.trial_ends_at"
     read_only_field = "created_at"
-    pace_rows = 6_000
+    pace_rows = 8_000  # 80 jobs, each of which is opened, looked at and collected
     pace_allowed = 200 / 60
 
     # Zendesk's own upsert is all that a sync uses; there is no insert.

@@ -136,6 +136,7 @@ DUPLICATE = {
     },
 }
 FORBIDDEN = {"error": {"title": "Forbidden", "message": "You do not have access to this page."}}
+IMPORTS = {"error": "Forbidden", "message": "Data imports are not enabled"}
 TAGS = {"error": {"title": "Invalid attribute", "message": "You passed an invalid value for the user.tags attribute."}}
 
 
@@ -144,6 +145,7 @@ TAGS = {"error": {"title": "Invalid attribute", "message": "You passed an invali
     [
         (401, {"error": "Couldn't authenticate you"}, AuthenticationFailed, "Couldn't authenticate you"),
         (403, FORBIDDEN, AuthenticationFailed, "scopes `read` and `write`"),
+        (403, IMPORTS, AuthenticationFailed, "Data imports are not enabled"),
         (404, {"error": "RecordNotFound", "description": "Not found"}, RequestRejected, "Not found"),
         (422, DUPLICATE, RequestRejected, "already being used"),
         (400, TAGS, RequestRejected, "user.tags"),
