@@ -106,6 +106,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         self.job_spans_run = options.replace and target.complete
         self.clock = time.time
         self._schema = list(dict.fromkeys([target.external_id, *target.fields]))
+        self._latest: tuple[Batch, tuple[People, list[Outcome]]] | None = None
         self._sessions: dict[str, HandedOver] = {}
         self._listed: dict[str, HandedOver] = {}  # by another process
 
@@ -160,7 +161,10 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         return await super().send(batch) if people else refused
 
     def _people(self, batch: Batch) -> tuple[People, list[Outcome]]:
-        """The rows with their cells, and the outcomes of those that cannot be sent."""
+        """The rows with their cells, and the outcomes of those that cannot be sent. The latest are kept: a batch is
+        asked for up to three times."""
+        if self._latest and self._latest[0] is batch:
+            return self._latest[1]
         schema, key, region = self._schema_of(batch), self.target.external_id, self.options.region
         people, refused = [], []
         for record in batch.records:
@@ -168,6 +172,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
                 people.append((record, cells(schema, record, key, region)))
             except Unfit as error:
                 refused.append(unfit(record, str(error), error.field))
+        self._latest = batch, (people, refused)
         return people, refused
 
     def _schema_of(self, batch: Batch) -> list[str]:
