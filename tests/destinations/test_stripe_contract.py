@@ -90,7 +90,7 @@ class TestStripe(DestinationContract, LookupContract, PaceContract):
         return {each["metadata.customer_id"]: each for each in flat}
 
     pace_allowed = 25.0
-    pace_rows = 60
+    pace_rows = 50
 
     @contextmanager
     def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:
@@ -114,7 +114,7 @@ class TestMeterEvents(PaceContract):
     )
     pace_operation = Operation.INSERT
     pace_allowed = 1_000.0
-    pace_rows = 60
+    pace_rows = 50
 
     def connection(self, server: Any) -> StripeConnection:
         return accounts.stripe(server.url, "sk_live_sandbox")
