@@ -8,6 +8,7 @@ from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.undo import undo_run
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync
 
@@ -127,3 +128,19 @@ def test_a_list_that_was_deleted_stops_the_run(shop: Shop, sandbox: Sandbox) -> 
     assert report.status == "failed"
     assert "no such audience in this account, or it was deleted" in str(report.detail)
     assert {each.reason for each in shop.outcomes(sync, report.run_id)} == {Reason.STOPPED}
+
+
+def test_an_undo_brings_people_back_and_takes_new_ones_out(shop: Shop, sandbox: Sandbox) -> None:
+    account, sync = google_ads(sandbox), audience(before_images="synced")
+    shop.build(PEOPLE.format(0, 10))
+    shop.run(sync, account)
+    before = identifiers(sandbox)
+    shop.build(PEOPLE.format(5, 12))
+    second = shop.run(sync, account)
+    undone = undo_run(second.run_id, sync, shop.environment, account, who="ada", why="the wrong people")
+    assert statuses(shop, sync, undone.run_id) == {(Status.CREATED, None): 5, (Status.DELETED, None): 2}
+    assert identifiers(sandbox) == before
+
+
+def identifiers(sandbox: Sandbox) -> set[str]:
+    return {entry.values["emailAddress"] for entry in sandbox.google_ads.tables["1001"].live()}
