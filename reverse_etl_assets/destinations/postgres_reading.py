@@ -10,8 +10,8 @@ from psycopg import sql
 
 from reverse_etl_assets.destinations.postgres_database import Connection
 from reverse_etl_assets.destinations.postgres_staging import Layout, key_parts, typed
-from reverse_etl_assets.destinations.postgres_table import Table
-from reverse_etl_assets.records import Target
+from reverse_etl_assets.destinations.postgres_table import DOCUMENTS, Column, Table
+from reverse_etl_assets.records import FieldType, Target
 
 _READ = sql.SQL(
     "select a.place, (select row_to_json(r) from (select {fields}) r)::text"
@@ -52,7 +52,7 @@ def _query(table: Table, layout: Layout, target: Target, keys: Sequence[Sequence
         sql.SQL("t.{} = {}").format(sql.Identifier(column.name), typed(column, sql.SQL("a.") + name))
         for column, name in zip(layout.keys, names, strict=True)
     ]
-    fields = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in target.fields]
+    fields = [_field(table.columns[name], sent) for name, sent in target.fields.items()]
     return _READ.format(
         fields=sql.SQL(", ").join(fields),
         keys=sql.SQL(", ").join(sql.Literal(list(column)) + sql.SQL("::text[]") for column in zip(*keys, strict=True)),
@@ -60,3 +60,9 @@ def _query(table: Table, layout: Layout, target: Target, keys: Sequence[Sequence
         table=sql.Identifier(table.schema, table.name),
         same=sql.SQL(" and ").join(same),
     )
+
+
+def _field(column: Column, sent: FieldType) -> sql.Composable:
+    """The column in a form that can be sent back: JSON that came as a text stays one."""
+    as_text = sent is FieldType.TEXT and column.kind in DOCUMENTS
+    return sql.SQL("t.{name}::text as {name}" if as_text else "t.{name}").format(name=sql.Identifier(column.name))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from reverse_etl_assets.destinations.postgres_table import MOMENTS, TEXTS, Column
+from reverse_etl_assets.destinations.postgres_table import DOCUMENTS, MOMENTS, Column
 from reverse_etl_assets.destinations.values import canonical
 from reverse_etl_assets.records import FieldType
 
@@ -17,8 +17,10 @@ def same_in_column(column: Column | None, sent_as: FieldType, sent: Any, held: A
     """
     if sent == held:
         return True
-    if sent_as is FieldType.TEXT and column and column.kind in TEXTS:
-        return _same_text(column, sent or "", held or "")
+    if sent_as is FieldType.TEXT and column:
+        if column.kind not in DOCUMENTS:
+            return _same_text(column, sent or "", held or "")
+        sent_as = FieldType.JSON
     one, other = canonical(sent_as, sent), canonical(sent_as, held)
     if one == other:
         return True
@@ -32,7 +34,7 @@ def same_in_column(column: Column | None, sent_as: FieldType, sent: Any, held: A
 def _same_text(column: Column, one: str, other: str) -> bool:
     if column.kind == "character":  # which is filled with blanks
         one, other = one.rstrip(" "), other.rstrip(" ")
-    return one == other or (column.folds_case and one.lower() == other.lower())
+    return one == other or ((column.folds_case or column.kind == "uuid") and one.lower() == other.lower())
 
 
 def _same_number(column: Column, one: Decimal, other: Decimal) -> bool:

@@ -25,7 +25,8 @@ TABLE = """
 create table app.people (
     id text primary key, note text, total numeric(30, 10), seen_at timestamptz, born date, code varchar(8),
     score integer, ratio double precision, small real, flag boolean, wakes time, token uuid, extra jsonb, mood app.mood,
-    tags text[], local timestamp, price numeric(10, 2), doubled integer generated always as (score * 2) stored
+    tags text[], local timestamp, raw jsonb, price numeric(10, 2),
+    doubled integer generated always as (score * 2) stored
 )
 """
 FIELDS = {
@@ -44,6 +45,7 @@ FIELDS = {
     "mood": FieldType.TEXT,
     "tags": FieldType.JSON,
     "local": FieldType.TIMESTAMP,
+    "raw": FieldType.TEXT,
     "price": FieldType.DECIMAL,
 }
 
@@ -89,6 +91,7 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
         "mood": ("sad", "glad"),
         "tags": (["a", "b,c", 'd"e'], []),
         "local": ("2026-03-29T01:30:00.123456Z", "2026-03-29T02:30:00Z"),
+        "raw": ('"a text"', '{"a": null}'),
         "price": (Decimal("1.005"), Decimal("2.10")),
     }
     # A row is found by a column that is unique.

