@@ -200,6 +200,8 @@ class SyncRun:
     async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
         """Fetch the results of jobs that a killed run had handed over."""
         async with self._session(columns) as session, session.writer(run_id) as writer:
+            with self.warehouse.open(self.sync.sync) as con:
+                session.destination.recall(ledger.learned_of(con))
             await self._collect(session.dispatcher(writer, mask=self.mask), run_id, columns)
 
     async def _collect(self, dispatcher: Dispatcher, run_id: str, columns: Columns) -> None:
