@@ -8,9 +8,12 @@ from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 class ZendeskConnection(ConnectionSettings):
     """An account: `https://{subdomain}.zendesk.com`."""
 
+    base_url: str
+    """`https://acme.zendesk.com`."""
     token: SecretStr
     """An API token of the admin named in `email`; without `email`, an OAuth access token."""
     email: str | None = None
+    """Of the admin whose API token it is."""
 
 
 class ZendeskOptions(SyncOptions):
