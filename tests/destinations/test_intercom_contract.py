@@ -104,7 +104,7 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
     decimal_field = "lifetime_value"
     timestamp_field = "trial_ends_at"
     read_only_field = "score"
-    pace_rows = 350
+    pace_rows = 220
     pace_allowed = 1_000 / 60
 
     # A key is on one user alone.
