@@ -17,7 +17,7 @@ _ORDER = ("23503", "23505")
 """Foreign keys and unique values: another row of the same run may make or free what the row needs."""
 
 _OF_CHUNK = "s.number between {low} and {high} and s.operation in ({operations}) and not exists"
-_OPEN = sql.SQL(_OF_CHUNK + " (select from {done} o where o.number = s.number)")
+_OPEN = sql.SQL(_OF_CHUNK + " (select from {done} o where o.number = s.number and o.number between {low} and {high})")
 _NOTE = sql.SQL("insert into {done} (number, key, status) select number, key, {status} from written")
 _DELETE = sql.SQL(
     "with written as (delete from {table} t using {rows} s where {open} and {same} returning s.number, s.key) {note}"
@@ -32,7 +32,9 @@ _INSERT = sql.SQL(
     " where {open} and s.sent is null),"
     " made as (insert into {table} ({columns}) select {names} from wanted order by _retl_number"
     " on conflict ({keys}) do nothing returning {keys}),"
-    " written as (select _retl_number as number, _retl_key as key from wanted join made using ({keys})) {note}"
+    # two texts may be one uuid: one of them made the row
+    " written as (select distinct on ({keys}) _retl_number as number, _retl_key as key from wanted"
+    " join made using ({keys})) {note}"
 )
 _REFUSE = sql.SQL(
     "with refused as (delete from {rows} s where {which} returning number, key, refused, field)"

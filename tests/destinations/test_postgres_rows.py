@@ -286,6 +286,16 @@ def test_a_key_that_is_no_text(server: Server, sql_type: str, key: str, other: s
     server.run("drop table app.typed")
 
 
+def test_two_texts_of_one_key_are_not_both_created(server: Server) -> None:
+    server.run("create table app.typed (id uuid primary key, name text)")
+    token = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    rows = [record(token, name="n"), record(token.upper(), name="m")]
+    outcomes = asyncio.run(server.write(a_target("name", table="app.typed"), [(UPSERT, rows)]))
+    assert sorted(each.status for each in outcomes.values()) == [Status.CREATED, Status.UPDATED]
+    assert server.run("select count(*) from app.typed") == [(1,)]
+    server.run("drop table app.typed")
+
+
 def test_a_row_that_a_policy_hides_is_no_success(server: Server) -> None:
     server.run(
         "drop table if exists app.secured; drop role if exists limited",
