@@ -30,7 +30,15 @@ _LOCK_WAIT = "30s"  # behind a lock of the application; then the batch is sent a
 _ALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 4, "tcp_user_timeout": 60_000}
 _SETTINGS = {"timezone": "UTC", "datestyle": "ISO, YMD", "lock_timeout": _LOCK_WAIT, "extra_float_digits": "1"}
 _QUOTED = re.compile(r'"(.*)"|«(.*)»|„(.*)[“"]', re.DOTALL)
-_NOT_YET = ("starting up", "shutting down", "too many c", "slots are reserved", "recovery", "terminating")
+_NOT_YET = (
+    "starting up",
+    "shutting down",
+    "too many c",
+    "slots are reserved",
+    "recovery",
+    "terminating",
+    "due to timeout",
+)
 _LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1"})
 
 # Classes of SQLSTATE ("PostgreSQL Error Codes", PostgreSQL 18 manual, appendix A).
@@ -43,7 +51,7 @@ class Database:
     """Opens a connection for each transaction that runs at once, and keeps it for the next."""
 
     def __init__(self, connection: PostgresConnection, line: Line) -> None:
-        self._conninfo, self._line = _conninfo(connection), line
+        self._conninfo, self._line = conninfo(connection), line
         self._idle: list[Connection] = []
 
     async def close(self) -> None:
@@ -101,7 +109,8 @@ async def _begin(connection: Connection) -> None:
     await connection.execute("set constraints all immediate")  # a violation belongs to its row, not to the commit
 
 
-def _conninfo(connection: PostgresConnection) -> str:
+def conninfo(connection: PostgresConnection) -> str:
+    """What libpq needs to know, with the password."""
     url = connection.base_url
     given = conninfo_to_dict(url)
     extra: dict[str, Any] = {**_ALIVE, "application_name": "reverse-etl", "client_encoding": "UTF8"}

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr, ValidationError
 
+from reverse_etl_assets.destinations.postgres_database import conninfo
 from reverse_etl_assets.destinations.postgres_options import PostgresConnection
 from reverse_etl_assets.destinations.postgres_table import Column, Table
 from reverse_etl_assets.destinations.postgres_table import problems as problems_of
@@ -173,3 +175,19 @@ def test_an_address_holds_no_secret(url: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words) as error:
         PostgresConnection(base_url=url)
     assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "sslmode"),
+    [
+        ("postgresql://ada@db.example/app", "require"),
+        ("postgresql://ada@db.example/app?sslmode=verify-full", "verify-full"),
+        ("postgresql:///app?host=db.example", "require"),
+        ("postgresql://ada@localhost/app", None),
+        ("postgresql:///app?host=/run/postgresql", None),
+        ("postgresql://ada@[::1]:5432/app", None),
+    ],
+)
+def test_a_connection_to_another_machine_is_encrypted(url: str, sslmode: str | None) -> None:
+    made = conninfo_to_dict(conninfo(PostgresConnection(base_url=url, password=SecretStr("s3cret"))))
+    assert (made.get("sslmode"), made["password"]) == (sslmode, "s3cret")
