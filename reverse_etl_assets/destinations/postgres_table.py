@@ -124,7 +124,7 @@ def _key_problems(table: Table, target: Target, keys: Sequence[str], fold_case: 
     for column in (table.columns[name] for name in keys):
         if target.operations & CREATES and column.read_only_because:
             yield f"Key column `{column.name}` cannot be set ({column.read_only_because}): match by another."
-        if column.folds_case != fold_case and (fold_case or column.kind not in ("uuid",)):
+        if column.kind in TEXTS and column.folds_case != fold_case:
             does = "does not tell" if column.folds_case else "tells"
             setting = f"fold_case: {str(column.folds_case).lower()}"
             yield f"Column `{column.name}` {does} upper from lower case: set `{setting}` in options."

@@ -1,6 +1,7 @@
 """What `check` says of a table that does not fit, and how little it needs."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,9 +101,10 @@ def test_fold_case_has_to_be_true_of_the_column(folds: bool, set_to: bool, words
     flags = {"may_insert": True, "may_update": True, "may_select": True, "folds_case": folds}
     kind = "citext" if folds else "text"
     key = Column("id", kind, kind, kind, length=None, scale=None, required=True, read_only_because="", **flags)
-    table = Table("app", "t", "r", "us", {"id": key}, [frozenset({"id"})], True, True, True, "UTF8", False)
-    assert problems_of(table, a_target(), ["id"], fold_case=folds, staging="x") == []
-    [found] = problems_of(table, a_target(), ["id"], fold_case=set_to, staging="x")
+    columns = {"id": key, "day": replace(key, name="day", kind="date", folds_case=False)}  # a date has no case
+    table = Table("app", "t", "r", "us", columns, [frozenset(columns)], True, True, True, "UTF8", False)
+    assert problems_of(table, a_target(), ["id", "day"], fold_case=folds, staging="x") == []
+    [found] = problems_of(table, a_target(), ["id", "day"], fold_case=set_to, staging="x")
     assert f"Column `id` {words} upper from lower case: set `fold_case: {str(folds).lower()}`" in found
 
 
