@@ -12,6 +12,7 @@ select c.oid, c.relkind::text as kind, current_user::text as role,
     has_table_privilege(c.oid, 'DELETE') as may_delete, has_schema_privilege(n.oid, 'USAGE') as may_use_schema,
     (select has_schema_privilege(oid, 'CREATE') and has_schema_privilege(oid, 'USAGE')
      from pg_namespace where nspname = %(staging)s) as staging,
+    has_database_privilege(current_database(), 'TEMPORARY') as temporary, current_database()::text as database,
     current_setting('server_encoding') as encoding,
     pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean as read_only
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -81,6 +82,8 @@ async def read_table(connection: psycopg.AsyncConnection[Any], schema: str, name
         found.may_delete,
         found.may_use_schema,
         found.staging,
+        found.temporary,
+        found.database,
         found.encoding,
         found.read_only,
     )

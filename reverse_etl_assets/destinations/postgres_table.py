@@ -65,6 +65,9 @@ class Table:
     may_use_schema: bool
     staging: bool | None
     """Whether the role may create tables in the staging schema; None if there is no such schema."""
+    temporary: bool
+    """Whether the role may create temporary tables, in which a batch waits."""
+    database: str
     encoding: str
     read_only: bool
 
@@ -85,7 +88,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def problems(table: Table, target: Target, keys: Sequence[str], *, fold_case: bool, staging: str | None) -> list[str]:
-    """Everything about the table that does not fit the sync, a sentence each. `staging` is None if nothing waits."""
+    """Everything about the table that does not fit the sync, a sentence each. `staging` is None without `atomic`."""
     if table.kind not in ("r", "p"):
         what = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}.get(table.kind, "no table")
         return [f"`{target.object}` is {what}: name the table below it."]
@@ -146,12 +149,13 @@ def _grant_problems(table: Table, target: Target, keys: Sequence[str]) -> Iterat
 
 
 def _staging_problems(table: Table, staging: str | None) -> Iterator[str]:
-    if staging is None or table.staging:
-        return
-    if table.staging is None:
+    if staging is None:
+        if not table.temporary:
+            yield _lacks(table, "TEMPORARY", f"DATABASE {quoted(table.database)}")
+    elif table.staging is None:
         make = f"CREATE SCHEMA {quoted(staging)} AUTHORIZATION {quoted(table.role)};"
         yield f"There is no schema `{staging}` for rows to wait in: {make} Or set `atomic: false` in options."
-    else:
+    elif not table.staging:
         yield _lacks(table, "CREATE, USAGE", f"SCHEMA {quoted(staging)}")
 
 

@@ -102,7 +102,7 @@ def test_fold_case_has_to_be_true_of_the_column(folds: bool, set_to: bool, words
     kind = "citext" if folds else "text"
     key = Column("id", kind, kind, kind, length=None, scale=None, required=True, read_only_because="", **flags)
     columns = {"id": key, "day": replace(key, name="day", kind="date", folds_case=False)}  # a date has no case
-    table = Table("app", "t", "r", "us", columns, [frozenset(columns)], True, True, True, "UTF8", False)
+    table = Table("app", "t", "r", "us", columns, [frozenset(columns)], True, True, True, True, "d", "UTF8", False)
     assert problems_of(table, a_target(), ["id", "day"], fold_case=folds, staging="x") == []
     [found] = problems_of(table, a_target(), ["id", "day"], fold_case=set_to, staging="x")
     assert f"Column `id` {words} upper from lower case: set `fold_case: {str(folds).lower()}`" in found
@@ -130,6 +130,16 @@ def test_the_staging_schema_has_to_be_there(server: Server) -> None:
     [found] = problems(server, a_target("name"), "writer", staging_schema="elsewhere")
     assert "CREATE SCHEMA elsewhere AUTHORIZATION writer; Or set `atomic: false`" in found
     assert problems(server, a_target("name"), "writer", staging_schema="elsewhere", atomic=False) == []
+
+
+def test_batches_wait_in_temporary_tables(server: Server) -> None:
+    server.run("revoke temporary on database postgres from public")
+    try:
+        [found] = problems(server, a_target("name"), "writer", atomic=False)
+        assert found == "Role `writer` lacks TEMPORARY: GRANT TEMPORARY ON DATABASE postgres TO writer;"
+        assert problems(server, a_target("name"), "writer") == []
+    finally:
+        server.run("grant temporary on database postgres to public")
 
 
 def test_a_server_that_takes_no_writes(server: Server) -> None:
