@@ -72,7 +72,8 @@ class JobFollower:
             except RetryLater as error:
                 if attempt >= self._attempts:
                     raise JobUnreadable(f"the job's state could not be read: {error}") from error
-                await asyncio.sleep(error.after if error.after is not None else self._pause(attempt))
+                seconds = error.after if error.after is not None else self._pause(attempt)
+                await (self._pacer.hold(seconds) if error.hold else asyncio.sleep(seconds))
             except (AuthenticationFailed, QuotaExhausted) as error:
                 raise JobUnreadable(f"the job's state could not be read: {error}") from error
         raise AssertionError("unreachable")

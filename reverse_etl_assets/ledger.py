@@ -184,16 +184,16 @@ def _read_outbox(
     reader = con.sql(
         f"select rowid, operation, key, external_id, destination_id,"
         f" case when sent is not null then sent when after is not null then {columns.json('after')} else '{{}}' end,"
-        f" sent_fields, {base}, row_time"
+        f" sent_fields, {base}, row_time, kind = 'added'"
         f" from state.outbox where {condition}"
     ).to_arrow_reader(_CHUNK)
     for chunk in reader:
         rows = zip(*(column.to_pylist() for column in chunk.columns), strict=True)
         batch = []
-        for number, op, key, external_id, destination_id, text, names, before, row_time in rows:
+        for number, op, key, external_id, destination_id, text, names, before, row_time, new in rows:
             fields, full = decode(text), None
-            if names is not None:
-                fields, full = {name: fields[name] for name in names}, fields
+            if names is not None:  # of a new row all but NULLs that are to be kept: a new record needs no more
+                fields, full = {name: fields[name] for name in names}, None if new else fields
             record = Record(key, external_id, fields, destination_id)
             known = decode(before) if before else None
             if known and columns.sync.transforms:

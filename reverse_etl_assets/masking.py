@@ -19,6 +19,7 @@ _SHORT = 2  # characters; such a value is in half of all words, and is replaced 
 _OUTSIDE = r"""\s"'<>()\[\]{},;:=?|&/\\@"""
 # Also those of other rows and of the record itself. Lengths: RFC 5321, section 4.5.3.1.
 _ADDRESS = re.compile(rf"[^{_OUTSIDE}]{{1,64}}(?:@|%40)[^{_OUTSIDE}]{{0,254}}\w")
+_DIGEST = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{64}(?![0-9A-Za-z])")  # by which ad platforms know people
 _NUMBER = re.compile(r"\+?\d[\d\s().\-/]{5,}")
 
 
@@ -124,7 +125,7 @@ def _leaves(value: Any) -> Iterator[str]:
 def _without(text: str, hidden: Iterable[str]) -> str:
     folded, places = _fold(text)
     digits = re.sub(r"\D", "", text)
-    spans = [match.span() for match in _ADDRESS.finditer(text)]
+    spans = [match.span() for pattern in (_ADDRESS, _DIGEST) for match in pattern.finditer(text)]
     for value in {value.strip() for value in hidden} - {""}:
         for form in written_forms(value):
             spans += ((places[start], places[end - 1] + 1) for start, end in _found(form.casefold(), folded))

@@ -35,6 +35,8 @@ class Report:
     recovered: tuple[str, ...] = ()
     verified: Verified | None = None
     """What reading records back found; None if the run did not get that far."""
+    pending: bool = False
+    """The rows are handed over, and the destination has not said yet what became of them: the next run asks."""
     begun: Begun | None = None
     """How the sync's version began, as long as nothing of it was sent before."""
 

@@ -30,7 +30,7 @@ from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
-from reverse_etl_assets.job_follower import JobUnreadable
+from reverse_etl_assets.job_follower import JobUnfinished, JobUnreadable
 from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
@@ -156,7 +156,11 @@ class SyncRun:
         self.begun: cutover.Begun | None = None
 
     def go(self) -> Report:
-        self.recover()
+        try:
+            self.recover()
+        except JobUnfinished as error:
+            detail = f"{error}; nothing is sent before its results are home"
+            return replace(self._report(RunStatus.OPEN, [], {}, detail, None), pending=True)
         if stop := self.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=self._obeys_sync_stop):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
@@ -191,10 +195,15 @@ class SyncRun:
             self.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
             return
         refuse_elsewhere(run, self.account)
-        if self._job_is_open(run.run_id):
+        had_jobs = self._job_is_open(run.run_id)
+        if had_jobs:
             run_interruptible(self._collect_jobs(run.run_id, columns))
         counts = self._fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))
         detail = "the process ended in the middle; its answers were brought home by the next run"
+        if had_jobs and not counts.get("skipped_stopped"):
+            detail = "the results of its jobs were brought home by the next run"
+            self.journal.end_run(run.run_id, RunStatus.DONE, counts={**run.counts, **counts}, detail=detail)
+            return
         self.journal.end_run(run.run_id, RunStatus.STOPPED, counts={**run.counts, **counts}, detail=detail)
 
     async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
@@ -375,7 +384,8 @@ class SyncRun:
         findings = [*findings, window.finding]
         if self._job_is_open(self.run_id):
             detail = "a job is still running at the destination; the next run collects its results"
-            return self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
+            report = self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
+            return replace(report, pending=not dispatched.stopped)
         counts = {**planned.counts, **self._fold(self.run_id, planned.columns, dispatched)}
         verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
         try:

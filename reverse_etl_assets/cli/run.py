@@ -70,6 +70,8 @@ def problem(report: "Report") -> str | None:
     """What is wrong with a run as a whole, if anything is."""
     from reverse_etl_assets.journal_records import RunStatus
 
+    if report.pending:
+        return None
     if report.status is not RunStatus.DONE:
         return report.detail or report.status.value
     if report.too_many_failed:
@@ -119,7 +121,9 @@ def show_reports(
     out.print(rows)
     for report in reports:
         for run_id in report.recovered:
-            out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which was killed.[/]")
+            out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which had no end.[/]")
+        if report.pending:
+            out.print(f"[yellow]{report.sync.sync}: {escape(report.detail or '')}[/]")
         if report.begun:
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):

@@ -67,6 +67,7 @@ def build_sync_asset(
         pool=sync.destination,
         automation_condition=automation_condition(sync),
         freshness_policy=freshness_policy(sync),
+        output_required=False,  # rows that a destination has not settled yet are no materialisation
     )
     def run(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
         yield from _execute(context, config, sync, project, resource)
@@ -89,6 +90,10 @@ def _execute(
         yield dg.AssetObservation(context.asset_key, metadata=figures)
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
         raise _failure(f"nothing was sent: {report.detail}{waits}", figures, allow_retries=False)
+    if report.pending:  # neither a success nor a failure yet
+        yield from results
+        yield dg.AssetObservation(context.asset_key, metadata=metadata.pending_metadata(report))
+        return
     if report.status is RunStatus.OPEN:
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))

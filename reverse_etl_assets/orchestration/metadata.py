@@ -90,6 +90,12 @@ def guarded_metadata(report: Report, project: Project, resource: DestinationReso
     return plan | figures
 
 
+def pending_metadata(report: Report) -> dict[str, Any]:
+    """Of a run whose rows the destination has and has not settled yet."""
+    figures: dict[str, Any] = {name: report.counts.get(name, 0) for name in _CHANGES}
+    return {**figures, "waits for": clip(report.detail or "", _LONG), "run in journal": report.run_id}
+
+
 def counts(found: Mapping[str, int]) -> dict[str, int]:
     """The change set and the outcomes; a count that is missing is zero, so that plots have no holes."""
     named = {name: found.get(name, 0) for name in (*_CHANGES, *_OUTCOMES)}

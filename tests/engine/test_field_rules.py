@@ -130,6 +130,14 @@ def test_null_keeps_what_is_there(shop: Shop, crm: Crm) -> None:
     assert crm.values(crm.phone)[ANN] == "+1 555 9"
 
 
+def test_a_new_record_is_made_once_though_nulls_are_kept(shop: Shop, crm: Crm) -> None:
+    sync = crm.sync(mapping={crm.phone: {"column": "phone", "null": "keep"}})
+    shop.build(PEOPLE.format(3))
+    shop.sql("update marts.people set phone = null")
+    report = shop.run(sync, crm.account)
+    assert (report.counts["created"], report.counts["updated"]) == (report.change_set, 0)
+
+
 def test_only_changed_fields_are_written(shop: Shop, crm: Crm) -> None:
     """What somebody else keeps in the record's other fields is not touched, whoever reads or not."""
     sync = crm.sync(before_images="synced", sync_mode="update_only")
