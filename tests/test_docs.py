@@ -242,6 +242,13 @@ def test_no_secret_is_a_literal_in_the_example() -> None:
     assert {name for name, field in fields.items() if field.annotation is SecretStr} == {"token"}
 
 
+def test_the_lines_of_the_worked_example() -> None:
+    page = (ROOT / "docs/add-a-destination.md").read_text()
+    said = {path: int(lines) for path, lines in re.findall(r"^\| `(examples/[\w/.]+)` \| (\d+) \|", page, re.MULTILINE)}
+    assert said == {path: (ROOT / path).read_text().count("\n") for path in said}
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/attio/*/*.py")} <= said.keys()
+
+
 # Links and names
 
 

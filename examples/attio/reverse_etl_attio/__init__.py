@@ -61,7 +61,6 @@ class AttioConnection(ConnectionSettings):
 
 class Attio(HttpDestination[AttioConnection, SyncOptions]):
     Connection = AttioConnection
-    kind = "attio"
     describes = True
     find_limit = read_limit = KEYS_AT_ONCE
 
