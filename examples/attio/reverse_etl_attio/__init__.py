@@ -132,7 +132,8 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
         return f"/v2/objects/{quote(self.target.object, safe='')}"
 
     def build_request(self, batch: Batch) -> httpx.Request:
-        """PUT without an id asserts, with one it updates; either replaces the values of a multi-select."""
+        """PUT without an id asserts, with one it updates. Either replaces the values of a multi-select, but an assert
+        adds to those that match; so an update leaves them out, for a person would lose the other addresses."""
         [record] = batch.records
         if batch.operation is Operation.UPSERT:
             path, params = f"{self._object}/records", {"matching_attribute": self.target.external_id}
@@ -140,9 +141,10 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             path, params = f"{self._object}/records/{quote(record.destination_id or '', safe='')}", {}
         if batch.operation is Operation.DELETE:
             return self.client.build_request("DELETE", path)
-        values = {name: written(value) for name, value in record.fields.items()}
+        key = self.target.external_id
+        values = {name: written(value) for name, value in record.fields.items() if name != key}
         if batch.operation is Operation.UPSERT:
-            values[self.target.external_id] = written(self._key(record.external_id))
+            values[key] = written(self._key(record.external_id))
         return self._json("PUT", path, {"data": {"values": values}}, params)
 
     def _json(self, method: str, path: str, body: Any, params: Mapping[str, str] | None = None) -> httpx.Request:

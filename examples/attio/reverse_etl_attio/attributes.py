@@ -51,6 +51,8 @@ def problems(target: Target, attributes: Iterable[Mapping[str, Any]]) -> Iterato
         yield f"`{target.object}` has no attribute `{target.external_id}` to match by{near}; unique are: {unique}."
     elif not key.get("is_unique"):
         yield f"Attribute `{target.external_id}` is not unique, so nothing can be matched by it; unique are: {unique}."
+    if target.key_type in NUMBERS - {FieldType.INTEGER}:
+        yield f"The key is of type {target.key_type.value}, and Attio may not keep its digits: cast it to text."
     yield from field_problems(target, fields, _ACCEPTS)
 
 

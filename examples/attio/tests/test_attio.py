@@ -38,7 +38,7 @@ from reverse_etl_assets.yaml_source import YamlSource
 PEOPLE = target("people", "user_ref", Operation.UPSERT, Operation.DELETE, notes=FieldType.TEXT, score=FieldType.DECIMAL)
 BY_ADDRESS = target("people", "email_addresses", notes=FieldType.TEXT)
 ADA = record("k1", external_id="ada@acme.example", notes="hi")
-KEPT = record("k1", external_id="u1", destination_id="r-1", notes=None, score=Decimal("0.10"))
+KEPT = record("k1", external_id="u1", destination_id="r-1", notes=None, score=Decimal("0.10"), user_ref="u1")
 UPSERT, UPDATE, DELETE = Operation.UPSERT, Operation.UPDATE, Operation.DELETE
 
 
@@ -157,6 +157,12 @@ def test_check_names_the_attributes_that_can_be_matched_by(server: AttioServer) 
     error, _ = asyncio.run(checked(server, target("people", "notes", score=FieldType.DECIMAL)))
     assert isinstance(error, CheckFailed)
     assert "unique are: `user_ref`, `email_addresses`" in error.problems[0]
+
+
+def test_check_refuses_a_key_of_fractions(server: AttioServer) -> None:
+    error, _ = asyncio.run(checked(server, target("people", "user_ref", key_type=FieldType.FLOAT)))
+    assert isinstance(error, CheckFailed)
+    assert "float" in error.problems[0]
 
 
 def test_check_learns_where_a_record_is_seen(server: AttioServer) -> None:
