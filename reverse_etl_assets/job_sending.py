@@ -85,7 +85,7 @@ class JobSender:
         except Ambiguous as error:
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             return
-        await self._settlement.record(work, number, outcomes, last=True)
+        await self._settlement.record(work, number, outcomes, last=True, collects=True)
 
     async def send_parts(self, parts: AsyncIterator[tuple[Work, Batch]], retries: Retries) -> None:
         """One job for all batches of the run. Its results are collected once all of it is handed over.

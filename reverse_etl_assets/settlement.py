@@ -110,14 +110,21 @@ class Settlement:
         notes = [row.note for row in work.rows if row.note]
         return await self._writer.begin(work.operation, [row.number for row in work.rows], notes)
 
-    async def record(self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool) -> Work | None:
-        """Journal what is final. Returns the rows that the destination asks for again."""
+    async def record(
+        self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool, *, collects: bool = False
+    ) -> Work | None:
+        """Journal what is final. Returns the rows that the destination asks for again.
+
+        With `collects` nothing is sent again: a refused row is final, and a record that was made of some fields alone
+        is left open, for the next plan to complete it.
+        """
         self.accepted = True
         final: list[tuple[OutboxRow, Outcome]] = []
         again: list[OutboxRow] = []
         for row in work.rows:
             outcome = outcomes.get(row.record.key) or self._unanswered(row, work.operation)
-            if next_try := _again(row, work.operation, outcome, last):
+            refused = collects and outcome.status is not Status.CREATED
+            if not refused and (next_try := _again(row, work.operation, outcome, last)):
                 again.append(next_try)
             else:
                 final.append((row, outcome.given_up()))

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,7 +58,25 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_MOST_IDLE = 2
+_idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
+"""Engines without files, each with its settings, the one that was used last at the end."""
+_idle_lock = threading.Lock()
 _QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
+
+
+def _taken(settings: dict[str, str]) -> duckdb.DuckDBPyConnection | None:
+    with _idle_lock:
+        places = [place for place, (theirs, _) in enumerate(_idle) if theirs == settings]
+        return _idle.pop(places[-1])[1] if places else None
+
+
+def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:
+    with _idle_lock:
+        _idle.append((settings, engine))
+        longest_idle = _idle.pop(0)[1] if len(_idle) > _MOST_IDLE else None
+    if longest_idle:
+        longest_idle.close()
 
 
 def _without_values(error: duckdb.Error) -> str:
@@ -121,31 +140,55 @@ class DuckDBWarehouse:
         A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing, or if what is
         read cannot be: then without DuckDB's words, for they quote values.
         """
-        con = duckdb.connect(":memory:")
+        with self._instance() as (con, attached):
+            try:
+                state = self.state_file(sync)
+                if write:
+                    self._create(state)
+                    self._attach(con, state, state_as, "")
+                elif state.exists():
+                    self._attach(con, state, state_as, "(READ_ONLY)")
+                else:
+                    con.execute(f"ATTACH ':memory:' AS {quote(state_as)}")
+                attached.append(state_as)
+                if models:
+                    if not self.database.exists():
+                        raise StateError(
+                            f"the warehouse {self.database} does not exist yet; build the models with dbt."
+                        )
+                    self._attach(con, self.database, "warehouse", "(READ_ONLY)")
+                    attached.append("warehouse")
+                yield con
+            except _QUOTES_VALUES as error:
+                raise StateError(_without_values(error)) from None
+
+    @contextmanager
+    def _instance(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
+        """A connection to an engine without files, and a list for what is attached to it, to be detached at the end.
+
+        Engines are used again: making one takes longer than most of what is done with it.
+        """
+        settings = {"memory_limit": self.memory_limit, "temp_directory": str(self.state_folder / "spill")}
+        settings |= {"threads": str(self.threads)} if self.threads else {}
+        engine = _taken(settings)
+        if engine is None:
+            engine = duckdb.connect(":memory:", config={**settings, "preserve_insertion_order": "false"})
+        con, attached, fit = engine.cursor(), list[str](), False
         try:
-            con.execute(f"SET memory_limit = {literal(self.memory_limit)}")
-            con.execute(f"SET temp_directory = {literal(str(self.state_folder / 'spill'))}")
-            con.execute("SET preserve_insertion_order = false")
             con.execute("SET TimeZone = 'UTC'")
-            if self.threads:
-                con.execute(f"SET threads = {self.threads:d}")
-            state = self.state_file(sync)
-            if write:
-                self._create(state)
-                self._attach(con, state, state_as, "")
-            elif state.exists():
-                self._attach(con, state, state_as, "(READ_ONLY)")
-            else:
-                con.execute(f"ATTACH ':memory:' AS {quote(state_as)}")
-            if models:
-                if not self.database.exists():
-                    raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
-                self._attach(con, self.database, "warehouse", "(READ_ONLY)")
-            yield con
-        except _QUOTES_VALUES as error:
-            raise StateError(_without_values(error)) from None
+            yield con, attached
+            fit = "state" in attached  # under another name a preview lives beside it, with tables of its own
         finally:
             con.close()
+            try:
+                for name in attached:
+                    engine.execute(f"DETACH {quote(name)}")
+            except duckdb.Error:  # somebody still reads: its files are given back when that ends
+                fit = False
+            if fit:
+                _give_back(settings, engine)
+            else:
+                engine.close()
 
     @contextmanager
     def rewriting(self, sync: str) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -19,7 +19,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.journal_records import Answer, SentBatch
 from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.plan import Plan, make_plan
-from reverse_etl_assets.records import Operation, Reason, RowError, Status
+from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
 from reverse_etl_assets.spec import Sync, SyncMode
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 from tests.engine.oracle import Expected, Key, Oracle, same
@@ -69,9 +69,8 @@ class Bench:
         self.check_outcomes(run_id, expected, fate_of)
 
     def fold(self, run_id: str, batches: list[SentBatch]) -> None:
-        ledger.fold(
-            self.con, self.columns, run_id, batches, now=time.time(), stopped="it was late", hold=HELD_OPERATIONS
-        )
+        able = Capabilities(frozenset(Operation), frozenset(Operation) - HELD_OPERATIONS, max_rows=1, max_bytes=1)
+        ledger.fold(self.con, self.columns, run_id, batches, now=time.time(), stopped="it was late", capabilities=able)
 
     def check_plan(self, plan: Plan, expected: Expected, rows: int) -> None:
         assert plan.model_rows == rows
