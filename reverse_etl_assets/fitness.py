@@ -119,9 +119,7 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
         message = f"`{sync.destination}` cannot {', '.join(sorted(missing))}; it can do {', '.join(able)}."
         problems.append(source.say(("sync_mode",), message))
     if capabilities.replaces and sync.change_detection.last_modified_at:
-        message = (
-            "what a run sends takes the place of all that is there, so every row has to be looked at."
-        )
+        message = "what a run sends takes the place of all that is there, so every row has to be looked at."
         problems.append(source.say(("change_detection", "last_modified_at"), message))
     if capabilities.replaces and not target.complete:
         message = f"what a run sends takes the place of all that `{sync.destination}` holds; use `full_refresh`."

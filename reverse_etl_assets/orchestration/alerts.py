@@ -12,7 +12,7 @@ import dagster as dg
 import httpx
 
 from reverse_etl_assets.destinations.slack import Slack
-from reverse_etl_assets.destinations.slack_messages import SlackOptions
+from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
 from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.clipping import clip

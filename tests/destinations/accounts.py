@@ -6,15 +6,15 @@ import httpx
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination
-from reverse_etl_assets.destinations.google_ads_options import GoogleAdsConnection
-from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
-from reverse_etl_assets.destinations.intercom_api import IntercomConnection
+from reverse_etl_assets.destinations.google_ads.options import GoogleAdsConnection
+from reverse_etl_assets.destinations.hubspot.options import HubSpotConnection
+from reverse_etl_assets.destinations.intercom.api import IntercomConnection
 from reverse_etl_assets.destinations.meta_ads import MetaAdsConnection
 from reverse_etl_assets.destinations.salesforce import SalesforceConnection
 from reverse_etl_assets.destinations.slack import SlackConnection
-from reverse_etl_assets.destinations.stripe_options import StripeConnection
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection
-from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
+from reverse_etl_assets.destinations.stripe.options import StripeConnection
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection
+from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.records import Target
 
 D = TypeVar("D", bound=HttpDestination[Any, Any])

@@ -11,7 +11,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.google_ads import GoogleAds
-from reverse_etl_assets.destinations.google_ads_options import GoogleAdsOptions
+from reverse_etl_assets.destinations.google_ads.options import GoogleAdsOptions
 from reverse_etl_assets.records import Capabilities, FieldType, Operation, Record, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target

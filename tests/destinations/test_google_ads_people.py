@@ -9,7 +9,7 @@ from google.ads.datamanager_util import Encoding, Formatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverse_etl_assets.destinations.google_ads_people import People, Unfit, packed, unpacked
+from reverse_etl_assets.destinations.google_ads.people import People, Unfit, packed, unpacked
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.testing.builders import record
 

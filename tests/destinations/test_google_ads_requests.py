@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.google_ads import GoogleAds
-from reverse_etl_assets.destinations.google_ads_answers import AudienceUnusable, RowsRefused, job_state, outcomes
+from reverse_etl_assets.destinations.google_ads.answers import AudienceUnusable, RowsRefused, job_state, outcomes
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from reverse_etl_assets.destinations.auth import JwtBearer
 from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.google_ads import GoogleAds
-from reverse_etl_assets.destinations.google_ads_options import GoogleAdsConnection
+from reverse_etl_assets.destinations.google_ads.options import GoogleAdsConnection
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RequestRejected
 from reverse_etl_assets.records import FieldType, Outcome, Reason, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -11,7 +11,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.intercom import Intercom
-from reverse_etl_assets.destinations.intercom_api import REQUESTS_PER_SECOND
+from reverse_etl_assets.destinations.intercom.api import REQUESTS_PER_SECOND
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Record, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sandbox.store import Table

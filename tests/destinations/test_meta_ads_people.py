@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.meta_ads_people import ACCEPTS, Unfit, cells
+from reverse_etl_assets.destinations.meta_ads.people import ACCEPTS, Unfit, cells
 from reverse_etl_assets.testing.builders import record
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.destinations.base import JobState, Part
-from reverse_etl_assets.destinations.meta_ads_answers import Received
-from reverse_etl_assets.destinations.meta_ads_sessions import HandedOver, state_of
+from reverse_etl_assets.destinations.meta_ads.answers import Received
+from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.job_follower import JobUnfinished
 from reverse_etl_assets.journal_records import RunStatus
 from reverse_etl_assets.report import Report

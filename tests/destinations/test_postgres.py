@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from reverse_etl_assets.destinations.postgres import Postgres
-from reverse_etl_assets.destinations.postgres_options import PostgresConnection
+from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.records import FieldType, Record, Target
 from reverse_etl_assets.testing.abilities import JobContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target

@@ -8,10 +8,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr, ValidationError
 
-from reverse_etl_assets.destinations.postgres_database import conninfo
-from reverse_etl_assets.destinations.postgres_options import PostgresConnection
-from reverse_etl_assets.destinations.postgres_table import Column, Table
-from reverse_etl_assets.destinations.postgres_table import problems as problems_of
+from reverse_etl_assets.destinations.postgres.database import conninfo
+from reverse_etl_assets.destinations.postgres.options import PostgresConnection
+from reverse_etl_assets.destinations.postgres.table import Column, Table
+from reverse_etl_assets.destinations.postgres.table import problems as problems_of
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RetryLater
 from reverse_etl_assets.records import Operation, Target
 from tests.destinations.postgres_tables import Server, a_target

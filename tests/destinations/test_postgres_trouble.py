@@ -212,7 +212,7 @@ def test_it_is_psycopg_that_is_missing() -> None:
 import asyncio, sys
 sys.modules["psycopg"] = None
 from reverse_etl_assets.destinations.postgres import Postgres
-from reverse_etl_assets.destinations.postgres_options import PostgresConnection
+from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.testing.builders import target
 to, options = target("t", "id"), Postgres.Options()
 Postgres.unopened(PostgresConnection(base_url="postgresql://h/d"), to, options)

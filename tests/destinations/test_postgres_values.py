@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.postgres_staging import key_parts
-from reverse_etl_assets.destinations.postgres_table import Column, quoted, split_name
-from reverse_etl_assets.destinations.postgres_values import same_in_column
+from reverse_etl_assets.destinations.postgres.staging import key_parts
+from reverse_etl_assets.destinations.postgres.table import Column, quoted, split_name
+from reverse_etl_assets.destinations.postgres.values import same_in_column
 from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.testing.builders import record
 from tests.destinations.postgres_tables import Server, a_target

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from reverse_etl_assets.destinations.salesforce_bulk import JobAnswer, encode_csv, job_outcomes, parse_error
+from reverse_etl_assets.destinations.salesforce.bulk import JobAnswer, encode_csv, job_outcomes, parse_error
 from reverse_etl_assets.destinations.values import utc_milliseconds
 from reverse_etl_assets.errors import RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, RowError, Status

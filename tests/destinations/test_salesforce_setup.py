@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce
-from reverse_etl_assets.destinations.salesforce_answers import request_error
-from reverse_etl_assets.destinations.salesforce_options import SalesforceConnection
+from reverse_etl_assets.destinations.salesforce.answers import request_error
+from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
 from reverse_etl_assets.errors import AuthenticationFailed
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 from slack_sdk.models.blocks import Block
 
 from reverse_etl_assets.destinations.slack import Slack, SlackConnection
-from reverse_etl_assets.destinations.slack_messages import SlackOptions
+from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,

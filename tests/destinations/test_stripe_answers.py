@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.destinations.stripe_answers import request_error, settled
-from reverse_etl_assets.destinations.stripe_fields import too_long
-from reverse_etl_assets.destinations.stripe_meters import not_taken
-from reverse_etl_assets.destinations.stripe_stream import Handover, Refusals
+from reverse_etl_assets.destinations.stripe.answers import request_error, settled
+from reverse_etl_assets.destinations.stripe.fields import too_long
+from reverse_etl_assets.destinations.stripe.meters import not_taken
+from reverse_etl_assets.destinations.stripe.stream import Handover, Refusals
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, RowError, Status, Target
 from reverse_etl_assets.testing.builders import batch, record, target

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from reverse_etl_assets.destinations import stripe_fields
 from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.destinations.stripe_options import StripeConnection
+from reverse_etl_assets.destinations.stripe import fields as stripe_fields
+from reverse_etl_assets.destinations.stripe.options import StripeConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.abilities import LookupContract

@@ -16,8 +16,8 @@ from stripe.params.v2.billing import MeterEventStreamCreateParams
 from typing_extensions import get_type_hints, is_typeddict
 
 from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.destinations.stripe_options import StripeConnection
-from reverse_etl_assets.destinations.stripe_reading import queries
+from reverse_etl_assets.destinations.stripe.options import StripeConnection
+from reverse_etl_assets.destinations.stripe.reading import queries
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record, Target
 from reverse_etl_assets.testing.builders import batch, record, target

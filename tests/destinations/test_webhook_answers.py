@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import Operation, Outcome, Reason, RowError, Status
 from reverse_etl_assets.testing.builders import batch, record, target

@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.errors import AuthenticationFailed, RequestRejected, RetryLater, SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -14,8 +14,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection, WebhookOptions
-from reverse_etl_assets.destinations.webhook_security import WebhookAuth
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection, WebhookOptions
+from reverse_etl_assets.destinations.webhook.security import WebhookAuth
 from reverse_etl_assets.errors import RequestRejected, SpecError
 from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.testing.builders import batch, record, target

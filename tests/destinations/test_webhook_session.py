@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.destinations.zendesk_answers import job_outcomes, request_error
+from reverse_etl_assets.destinations.zendesk.answers import job_outcomes, request_error
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, RequestRejected, RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Status
 from reverse_etl_assets.testing.builders import batch, record, target

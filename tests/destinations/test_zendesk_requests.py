@@ -11,7 +11,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
+from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Reason, Target
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts

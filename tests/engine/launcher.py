@@ -17,10 +17,10 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.postgres import Postgres
-from reverse_etl_assets.destinations.postgres_options import PostgresConnection
+from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.destinations.zendesk_options import ZendeskConnection
+from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run

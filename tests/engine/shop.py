@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.destinations.hubspot_options import HubSpotConnection
+from reverse_etl_assets.destinations.hubspot.options import HubSpotConnection
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.webhook_options import WebhookConnection
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.outcomes import RowOutcome
 from reverse_etl_assets.report import Report

@@ -1,0 +1,120 @@
+"""HubSpot: records, the members of static lists, and associations between records."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import httpx
+
+from reverse_etl_assets.destinations.auth import BearerToken
+from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.hubspot.answers import quota
+from reverse_etl_assets.destinations.hubspot.api import RECORDS_PER_REQUEST, Api, object_type_id
+from reverse_etl_assets.destinations.hubspot.associations import Associations
+from reverse_etl_assets.destinations.hubspot.lists import Members
+from reverse_etl_assets.destinations.hubspot.object import ObjectKind
+from reverse_etl_assets.destinations.hubspot.options import HubSpotConnection, HubSpotOptions
+from reverse_etl_assets.destinations.hubspot.records import Records
+from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected
+from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
+
+_PORTAL = "portal"
+"""What `check` learned of the account: its id, and the host of its pages."""
+
+
+class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
+    """What a sync's `object` names decides who writes: `contacts`, `lists/12` or `associations/contacts/companies`."""
+
+    Connection = HubSpotConnection
+    Options = HubSpotOptions
+    kind: ClassVar[str] = "hubspot"
+    describes: ClassVar[bool] = True
+    after_deletion = (
+        "HubSpot keeps an archived record, and can restore it for 90 days. Deleting it for good, as the GDPR asks, is"
+        " another call, which is not made: do it in HubSpot."
+    )
+
+    find_limit = RECORDS_PER_REQUEST
+    read_limit = RECORDS_PER_REQUEST
+
+    def __init__(
+        self, connection: HubSpotConnection, target: Target, options: HubSpotOptions, client: httpx.AsyncClient
+    ) -> None:
+        super().__init__(connection, target, options, client)
+        self._api = Api(self, connection.api_version)
+        self._object = _kind_of(target)(self._api, target, options)
+        self._portal: Mapping[str, list[str]] = {}
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: HubSpotOptions) -> Capabilities:
+        return _kind_of(target).capabilities(target)
+
+    @classmethod
+    def reads_back(cls, target: Target, options: HubSpotOptions) -> bool:
+        return _kind_of(target).reads_back
+
+    @classmethod
+    def quota(cls, response: httpx.Response) -> Quota | None:
+        return quota(response)
+
+    def auth(self) -> httpx.Auth:
+        return BearerToken(self.connection.access_token)
+
+    def error_for(self, response: httpx.Response) -> DestinationError:
+        return self._object.error_for(response)
+
+    @classmethod
+    def record_link(
+        cls, base_url: str, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]
+    ) -> str | None:
+        """The record's page, if `check` was told the portal; of an association the first record's."""
+        object_type = object_type_id(_kind_of(target).records_of(target, learned))
+        if object_type is None or not learned.get(_PORTAL):
+            return None
+        portal, app = learned[_PORTAL]
+        return f"https://{app}/contacts/{portal}/record/{object_type}/{destination_id.split(':')[0]}"
+
+    async def check(self) -> None:
+        await self._object.check()
+        if self.client.base_url.host.endswith(".hubapi.com"):  # else there are no pages to link to
+            with suppress(AuthenticationFailed, RequestRejected):  # nor if the token may not see the account
+                told = await self._api.get(self._api.account_path())
+                self._portal = {_PORTAL: [str(told["portalId"]), str(told.get("uiDomain") or "app.hubspot.com")]}
+
+    def learned(self) -> Mapping[str, list[str]]:
+        return {**self._object.learned(), **self._portal}
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._object.recall(learned)
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        return self._object.build_request(batch)
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+        return self._object.read_response(batch, response)
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        """One request; none if HubSpot has nothing that the rows name."""
+        outcomes = self._object.not_sendable(batch)
+        if len(outcomes) < len(batch.records):
+            outcomes += await super().send(batch)
+        self._object.settled(outcomes)
+        return outcomes
+
+    async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return await self._object.find(external_ids)
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        return await self._object.read_records(external_ids)
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return self._object.same(field, sent, held)
+
+
+def _kind_of(target: Target) -> type[ObjectKind]:
+    match target.object.split("/"):
+        case ["lists", _]:
+            return Members
+        case ["associations", _, _]:
+            return Associations
+    return Records

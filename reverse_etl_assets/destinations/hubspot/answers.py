@@ -1,0 +1,192 @@
+"""What HubSpot's answers mean, row by row and for a whole request.
+
+Error bodies and statuses: "Error handling" of HubSpot's developer documentation (2026), which asks to treat every field
+as optional.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
+from reverse_etl_assets.errors import (
+    AuthenticationFailed,
+    DestinationError,
+    QuotaExhausted,
+    RequestRejected,
+    RetryLater,
+)
+from reverse_etl_assets.records import Batch, Operation, Outcome, Quota, Reason, Record, RowError, Status, Target
+
+RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
+NEVER_ARRIVED = frozenset({521, 522, 523, 525})
+"""Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
+WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
+"""Seconds, for a 429 without Retry-After: limits are per 10 seconds, those of search per second ("API usage guidelines
+and limits", 2026)."""
+
+_INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)
+_EXISTING = re.compile(r"Existing ID: (\d+)")
+
+
+def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> Iterator[Outcome]:
+    """Outcomes of the rows that an answer names: by our trace id, else by the id that the request named them by."""
+    names = _Names(target, batch)
+    named: set[str] = set()
+    for error in listed(answer, "errors"):
+        context = error.get("context") or {}
+        traces = listed(context, "objectWriteTraceId")
+        for name in traces or (*listed(context, "ids"), *listed(context, "id")):
+            record = names.of_trace(name) if traces else names.of_name(name)
+            if record and record.key not in named:
+                named.add(record.key)
+                yield _refused(target, batch.operation, record, error)
+    for result in listed(answer, "results"):
+        record = names.of_result(result)
+        if record and record.key not in named:
+            named.add(record.key)
+            yield stages.unmoved(record, result) or _succeeded(batch.operation, record, result)
+
+
+class _Names:
+    """The records of a batch by the names an answer may use for them: those that the request used."""
+
+    def __init__(self, target: Target, batch: Batch) -> None:
+        self._key = target.external_id
+        self._by_id = batch.operation is Operation.UPDATE
+        self._by_trace = {record.key: record for record in batch.records}
+        self._by_name = batch.by_external_id(fold_case=True)
+        if self._by_id:
+            self._by_name = {record.destination_id or "": record for record in batch.records}
+
+    def of_trace(self, trace: Any) -> Record | None:
+        return self._by_trace.get(str(trace))
+
+    def of_name(self, name: Any) -> Record | None:
+        return self._by_name.get(str(name).lower())
+
+    def of_result(self, result: Mapping[str, Any]) -> Record | None:
+        if result.get("objectWriteTraceId") is not None:
+            return self.of_trace(result["objectWriteTraceId"])
+        return self.of_name(result.get("id") if self._by_id else (result.get("properties") or {}).get(self._key))
+
+
+def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome:
+    destination_id = result.get("id")
+    if operation is Operation.INSERT:
+        return Outcome(record.key, Status.CREATED, destination_id=destination_id)
+    if operation is Operation.UPDATE:
+        return Outcome(record.key, Status.UPDATED, destination_id=destination_id)
+    new = result.get("new")
+    status = Status.CREATED if new else Status.UPDATED
+    return Outcome(record.key, status, destination_id=destination_id, inferred=new is None)
+
+
+def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
+    said = row_error(error)
+    category = error.get("category")
+    if operation is Operation.INSERT and _says_it_exists(target, category, said):
+        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
+        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, said.message, held[0] if held else None)
+    if operation is Operation.UPDATE and category == "OBJECT_NOT_FOUND":
+        return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
+    return Outcome.rejected(record.key, said, retry=category in RETRY_ROW)
+
+
+def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
+    taken = error.code == "CONFLICTING_UNIQUE_VALUE" and error.field == target.external_id
+    return taken or (category == "CONFLICT" and "already exists" in error.message)
+
+
+def row_error(error: Mapping[str, Any]) -> RowError:
+    """HubSpot's own words, with the code and the property where it names them."""
+    message = str(error.get("message", ""))
+    code, field = error.get("category"), None
+    for detail in listed(error, "errors")[:1]:
+        code = detail.get("code") or code
+        names = listed(detail.get("context") or {}, "propertyName")
+        field = names[0] if names else None
+    if invalid := _invalid_properties(message):
+        first = invalid[0]
+        message = "; ".join(str(each.get("message", "")) for each in invalid)
+        code, field = first.get("error") or code, first.get("name") or field
+    return RowError(message, code, field)
+
+
+def _invalid_properties(message: str) -> list[dict[str, Any]]:
+    """The list that a validation error carries as JSON inside its message."""
+    found = _INVALID.search(message)
+    if found is None:
+        return []
+    try:
+        properties = msgspec.json.decode(found[1], type=list[dict[str, Any]])
+    except msgspec.DecodeError:
+        return []
+    return [each for each in properties if not each.get("isValid")]
+
+
+def quota(response: httpx.Response) -> Quota | None:
+    """The calls of the account's day ("API usage guidelines and limits", 2026); search and OAuth apps are not told."""
+    limit = response.headers.get("X-HubSpot-RateLimit-Daily", "")
+    remaining = response.headers.get("X-HubSpot-RateLimit-Daily-Remaining", "")
+    if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)) or not int(remaining) <= int(limit) > 0:
+        return None
+    return Quota(int(limit) - int(remaining), int(limit))
+
+
+def request_error(response: httpx.Response) -> DestinationError:
+    """The error for an answer that is not 2xx."""
+    body = _body(response)
+    said = row_error(body)
+    message = f"{said.code}: {said.message}" if said.code else said.message or None
+    status = response.status_code
+    if status == 429:
+        return _rate_limit(response, body, message or "HTTP 429")
+    if status == 423:  # locks last for 2 seconds
+        return RetryLater(message or "HTTP 423", max(2.0, retry_after(response) or 0.0), hold=True)
+    if status == 477:  # the account is moved to another data centre, for up to 24 hours
+        return RetryLater(message or "HTTP 477", retry_after(response) or 60.0, hold=True)
+    if status in NEVER_ARRIVED:
+        return RetryLater(message or f"HTTP {status}", retry_after(response))
+    if status == 403:
+        return AuthenticationFailed(f"{message or 'HTTP 403'}{_missing_scopes(body)}")
+    error = error_by_status(response, message, said.code)
+    if isinstance(error, RequestRejected):
+        error.field = said.field
+    return error
+
+
+def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str) -> DestinationError:
+    policy = body.get("policyName")
+    if policy == "DAILY":
+        return QuotaExhausted(f"{message} It starts anew at midnight in the account's time zone.")
+    after = retry_after(response)
+    return RetryLater(message, WAIT_BY_POLICY.get(str(policy)) if after is None else after, hold=True)
+
+
+def _missing_scopes(body: Mapping[str, Any]) -> str:
+    scopes = [
+        str(scope)
+        for error in listed(body, "errors")
+        for scope in listed(error.get("context") or {}, "requiredGranularScopes")
+    ]
+    return f" Scopes that are needed: {', '.join(scopes)}." if scopes else ""
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+
+
+def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:
+    value = mapping.get(name)
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

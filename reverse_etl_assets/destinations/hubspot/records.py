@@ -1,0 +1,186 @@
+"""HubSpot's records: contacts, companies, deals, tickets and custom objects, 100 in a request."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
+from reverse_etl_assets.destinations.hubspot.answers import batch_outcomes
+from reverse_etl_assets.destinations.hubspot.api import (
+    OBJECT_IDS,
+    RECORDS_PER_REQUEST,
+    REQUESTS_PER_SECOND,
+    Api,
+    Lookup,
+    Result,
+    by_email,
+)
+from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
+from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of
+from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
+from reverse_etl_assets.destinations.values import plain_text, same_value, utc_milliseconds
+from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
+from reverse_etl_assets.records import (
+    Batch,
+    Capabilities,
+    Current,
+    FieldType,
+    Operation,
+    Outcome,
+    Record,
+    Status,
+    Target,
+)
+
+MAX_BYTES = 5_000_000
+"""Our choice: HubSpot publishes no limit for the bytes of a request."""
+
+_ENDPOINTS = {
+    Operation.UPSERT: "upsert",
+    Operation.INSERT: "create",
+    Operation.UPDATE: "update",
+    Operation.DELETE: "archive",
+}
+
+
+class Records(ObjectKind):
+    """CRM records, matched by a property with unique values, or contacts by email.
+
+    Every input carries our key as `objectWriteTraceId`: with it HubSpot refuses bad rows alone (207), without it the
+    whole request, and its results are in no order.
+    An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already.
+    """
+
+    reads_back = True
+
+    def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
+        super().__init__(api, target, options)
+        self._lookup = Lookup(api, target.object, target.external_id)
+        self._times = [name for name, sent in target.fields.items() if sent is FieldType.TIMESTAMP]
+        self._stages = Stages(options.lifecycle)
+
+    @staticmethod
+    def capabilities(target: Target) -> Capabilities:
+        """An insert is idempotent because the external id is unique: a second one is refused.
+
+        HubSpot publishes no limit of concurrency and answers 423 when writes to an object come too fast ("Error
+        handling", 2026). "Partial upserts are not supported" for contacts that are matched by email, so there an
+        upsert names every property ("Contacts" guide, 2026-09).
+        """
+        partial = {Operation.UPDATE, Operation.UPSERT}
+        if by_email(target.object, target.external_id):
+            partial.remove(Operation.UPSERT)
+        return Capabilities(
+            operations=frozenset(Operation),
+            idempotent=frozenset(Operation),
+            max_rows=RECORDS_PER_REQUEST,
+            max_bytes=MAX_BYTES,
+            requests_per_second=REQUESTS_PER_SECOND,
+            concurrency=6,
+            fold_case=True,
+            needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
+            partial=frozenset(partial),
+        )
+
+    async def check(self) -> None:
+        """One request, the object's properties. A missing scope to write shows only with the first write."""
+        try:
+            answer = await self.api.get(self.api.path("properties", self.target.object))
+        except RequestRejected as error:
+            known = ", ".join(f"`{name}`" for name in OBJECT_IDS.values())
+            raise CheckFailed(
+                [
+                    f"There is no object `{self.target.object}` ({error}). Known are {known} and custom ones,"
+                    " `2-123456`; `lists/<id>` and `associations/<from>/<to>`."
+                ]
+            ) from error
+        if problems := list(hubspot_properties.problems(answer["results"], self.target)):
+            raise CheckFailed(problems)
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        build = self._input_builder(batch.operation)
+        path = self.api.path("objects", self.target.object, "batch", _ENDPOINTS[batch.operation])
+        return self.api.request("POST", path, {"inputs": [build(record) for record in batch.records]})
+
+    def _input_builder(self, operation: Operation) -> Callable[[Record], dict[str, Any]]:
+        match operation:
+            case Operation.UPSERT:
+                return self._upsert_input
+            case Operation.INSERT:
+                return self._create_input
+            case Operation.UPDATE:
+                return self._update_input
+        return lambda record: {"id": _id(record)}
+
+    def _upsert_input(self, record: Record) -> dict[str, Any]:
+        return {
+            "id": record.external_id,
+            "idProperty": self.target.external_id,
+            "objectWriteTraceId": record.key,
+            "properties": self._properties(record),
+        }
+
+    def _create_input(self, record: Record) -> dict[str, Any]:
+        properties = self._properties(record) | {self.target.external_id: record.external_id}
+        return {"objectWriteTraceId": record.key, "properties": properties, "associations": []}
+
+    def _update_input(self, record: Record) -> dict[str, Any]:
+        properties = self._properties(record)
+        properties.pop(self.target.external_id, None)  # it is what the record was found by
+        return {"id": _id(record), "objectWriteTraceId": record.key, "properties": properties}
+
+    def _properties(self, record: Record) -> dict[str, str]:
+        """Values as text, which is how HubSpot keeps them. An empty text clears a property, null does not."""
+        properties = {
+            name: value if type(value) is str else "" if value is None else plain_text(value)
+            for name, value in record.fields.items()
+        }
+        for name in self._times:
+            if properties.get(name):
+                properties[name] = utc_milliseconds(properties[name])
+        return properties | self._stages.clears(record)
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        if batch.operation is not Operation.DELETE:
+            yield from batch_outcomes(self.target, batch, answer_of(response), self._stages)
+        elif response.status_code == 204:
+            for record in batch.records:
+                yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        self._stages.settled(outcomes)
+
+    async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return await self._lookup.ids(external_ids)
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        """The properties that are written, as HubSpot's own texts."""
+        found = await self._lookup.read(external_ids, self.target.fields)
+        return {each: [self._current(result) for result in results] for each, results in found.items()}
+
+    def _current(self, result: Result) -> Current:
+        properties = result.get("properties") or {}
+        changed_at = result.get("updatedAt")
+        return Current(
+            result["id"],
+            {name: properties.get(name) or None for name in self.target.fields},
+            datetime.fromisoformat(changed_at).astimezone(UTC) if changed_at else None,
+        )
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        """HubSpot compares unique values without case, and a value that begins with `;` adds choices to a property."""
+        if sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held):
+            return True
+        if not isinstance(sent, str) or not isinstance(held, str):
+            return False
+        if field == self.target.external_id:
+            return sent.lower() == held.lower()
+        return sent.startswith(";") and set(sent[1:].split(";")) <= set(held.split(";"))
+
+
+def _id(record: Record) -> str:
+    if record.destination_id is None:
+        raise ContractViolation(f"row {record.key} has no record id: it has to be found first")
+    return record.destination_id

@@ -1,0 +1,182 @@
+"""Any HTTP API. The shortest destination, and the one to copy for another."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from reverse_etl_assets.destinations.base import HttpDestination, decode_json, encode_json, error_by_status
+from reverse_etl_assets.destinations.values import same_value
+from reverse_etl_assets.destinations.webhook.answers import SKIPPED, ListedResults, dig, status_outcomes
+from reverse_etl_assets.destinations.webhook.options import WebhookConnection, WebhookOptions
+from reverse_etl_assets.destinations.webhook.reading import RecordPages
+from reverse_etl_assets.destinations.webhook.requests import RequestTemplates, able
+from reverse_etl_assets.destinations.webhook.security import WebhookAuth, redacted, refuse_private_address
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
+from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, Operation, Outcome, Target
+
+_MOST, _SHORT = 10_000, 500  # characters of an error's body
+
+
+class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
+    """Requests from templates; outcomes from the status or from a list in the answer.
+
+    An API that only answers with a status does not say created or updated, so such outcomes are inferred, but for 201.
+    Redirects are not followed, and stop the run: a POST may lose its body on the way, and a token must not go to
+    another host.
+    """
+
+    Connection = WebhookConnection
+    Options = WebhookOptions
+
+    def __init__(
+        self, connection: WebhookConnection, target: Target, options: WebhookOptions, client: httpx.AsyncClient
+    ) -> None:
+        super().__init__(connection, target, options, client)
+        client.follow_redirects = False
+        self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
+        self._listed = ListedResults(options.results, fold_case=options.fold_case)
+        self._pages = RecordPages(target, options.read, fold_case=options.fold_case) if options.read else None
+        self._address_is_fine = connection.allow_private
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: WebhookOptions) -> Capabilities:
+        """Inserts are idempotent only with an idempotency key, and one row a request: batches are cut anew."""
+        for operation in able(options):
+            RequestTemplates(target, options, operation)  # raises SpecError for an unknown placeholder
+        if options.read:
+            RecordPages(target, options.read, fold_case=options.fold_case)
+        idempotent = {Operation.UPSERT, Operation.UPDATE, Operation.DELETE}
+        if options.idempotency_header and options.batch_size == 1:
+            idempotent.add(Operation.INSERT)
+        return Capabilities(
+            operations=able(options),
+            idempotent=frozenset(idempotent),
+            max_rows=options.batch_size,
+            max_bytes=options.max_bytes,
+            fold_case=options.fold_case,
+            confirms=options.results.status is not None,
+            partial=options.partial & able(options),
+        )
+
+    @classmethod
+    def reads_back(cls, target: Target, options: WebhookOptions) -> bool:
+        return options.read is not None
+
+    def auth(self) -> httpx.Auth:
+        return WebhookAuth(self.connection, self.client)
+
+    async def check(self) -> None:
+        """GET `check_path`, if there is one. No HTTP API can be asked for its fields in a way that all share.
+
+        Raises ConfigurationError for an address in a private network.
+        """
+        await self._refuse_private_address()
+        if self.options.check_path is None:
+            return
+        try:
+            await self.read(self.client.build_request("GET", self._url(self.options.check_path)))
+        except RequestRejected as error:
+            said = str(error)[:_SHORT]
+            raise CheckFailed([f"GET {self.options.check_path} was refused: {said}"]) from error
+
+    def build_request(self, batch: Batch) -> httpx.Request:
+        templates = self._templates[batch.operation]
+        scope = templates.scope(batch)
+        headers = {name: str(render(scope)) for name, render in templates.headers.items()}
+        if self.options.idempotency_header:
+            headers[self.options.idempotency_header] = batch.idempotency_key
+        if self.connection.signing_secret:
+            headers["webhook-id"] = batch.idempotency_key
+        content = None
+        if templates.body is not None:
+            content = self._encode(templates.body(scope))
+            headers.setdefault("Content-Type", f"application/{'x-ndjson' if self._lines else 'json'}")
+        return self.client.build_request(
+            templates.method, self._url(templates.path(scope)), content=content, headers=headers
+        )
+
+    @property
+    def _lines(self) -> bool:
+        return self.options.format == "ndjson"
+
+    def _encode(self, body: Any) -> bytes:
+        return b"".join(encode_json(line) + b"\n" for line in body) if self._lines else encode_json(body)
+
+    def _url(self, path: str) -> str:
+        return f"{self.connection.base_url.rstrip('/')}{path}" if path else self.connection.base_url
+
+    async def exchange(self, request: httpx.Request) -> httpx.Response:
+        await self._refuse_private_address()
+        return await super().exchange(request)
+
+    async def _refuse_private_address(self) -> None:
+        if not self._address_is_fine:
+            for address in (self.connection.base_url, self.connection.token_url):
+                if address and address.startswith("http"):
+                    await refuse_private_address(httpx.URL(address))
+            self._address_is_fine = True
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        try:
+            return await super().send(batch)
+        except RequestRejected as error:
+            if len(batch.records) == 1 and error.code in self._skipping(batch.operation):
+                return [Outcome.skipped(batch.records[0].key, SKIPPED[batch.operation], str(error))]
+            raise
+
+    def _skipping(self, operation: Operation) -> set[str]:
+        match operation:
+            case Operation.INSERT:
+                return {str(status) for status in self.options.exists}
+            case Operation.UPDATE | Operation.DELETE:
+                return {str(status) for status in self.options.missing}
+        return set()
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        results = self.options.results
+        done = self.options.success | ({207} if results.match != "status" else set())
+        if response.status_code not in done:
+            raise Ambiguous(f"HTTP {response.status_code} is not in `success`: nobody knows if it is done")
+        if results.match != "status":
+            if response.content:
+                answer = decode_json(response)
+                yield from self._listed.outcomes(batch, answer)
+            return
+        found = dig(decode_json(response), results.id) if results.id and response.content else None
+        yield from status_outcomes(batch, response.status_code, None if found is None else str(found))
+
+    # Reading back
+
+    @property
+    def read_limit(self) -> int:
+        return self._pages.at_once if self._pages else 1
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        """A status of `missing` means that there is no such record, where one is asked for at a time."""
+        assert self._pages is not None  # noqa: S101 - `reads_back` says so
+        found: dict[str, list[Current]] = {each: [] for each in external_ids}
+        page: httpx.URL | None = httpx.URL(self._url(self._pages.first(external_ids)))
+        seen: set[httpx.URL] = set()
+        while page is not None and page not in seen:
+            seen.add(page)
+            try:
+                answer = await self.read_json(self.client.build_request("GET", page))
+            except RequestRejected as error:
+                if len(external_ids) == 1 and error.code in {str(status) for status in self.options.missing}:
+                    break
+                raise
+            self._pages.sort_into(found, answer)
+            page = self._pages.next(page, answer)
+        return found
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        return sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held)
+
+    def error_for(self, response: httpx.Response) -> DestinationError:
+        status = response.status_code
+        if response.is_redirect:
+            # For every row alike, and often to a page to sign in.
+            return AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
+        said = redacted(self.connection, response.text)[:_MOST].strip()
+        return error_by_status(response, f"HTTP {status}: {said}" if said else None)

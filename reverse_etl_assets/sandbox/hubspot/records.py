@@ -1,0 +1,168 @@
+"""Create, update and archive of one HubSpot record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from reverse_etl_assets.sandbox.faults import Fault
+from reverse_etl_assets.sandbox.hubspot.schema import ObjectType, objects
+from reverse_etl_assets.sandbox.hubspot.values import Invalid, RowRefused, moves_back, not_valid, show_moment
+from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table, fold
+
+FIRST_ID = 151_000_000_000
+OTHER_EMAILS = "hs_additional_emails"
+
+
+class Records:
+    """The records and the schema of all objects. ``clock`` gives seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.tables: dict[str, Table] = {}
+        self.objects: dict[str, ObjectType] = {}
+        # A contact's additional addresses find it, too.
+        self._other_emails: dict[str, str] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        self.objects.update(objects())
+        self._other_emails.clear()
+        for place, kind in enumerate(self.objects.values()):
+            table = self.tables.get(kind.name)
+            if table is None:
+                first = FIRST_ID + place * 1_000_000_000
+                table = self.tables[kind.name] = Table(kind.name, lambda sequence, first=first: str(first + sequence))  # type: ignore[misc]
+            table.keys = kind.key_properties()
+            table.clear()
+
+    def object(self, name: str) -> ObjectType | None:
+        """By name, singular name, or object type id."""
+        lowered = name.lower()
+        for kind in self.objects.values():
+            if lowered in (kind.name, kind.type_id) or lowered in kind.aliases:
+                return kind
+        return None
+
+    def save(
+        self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None], who: str = INTEGRATION
+    ) -> Entry:
+        """Create a record (``entry`` None) or change one, to converted values.
+
+        Raises:
+            RowRefused: a property is missing, or a unique value is taken.
+        """
+        self.check(kind, entry, values)
+        return self.write(kind, entry, values, who)
+
+    def check(self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None]) -> None:
+        """Raises RowRefused if a new record lacks a property, or another record holds one of the unique values."""
+        if entry is None:
+            missing = [group[0] for group in kind.required if not any(values.get(name) for name in group)]
+            if missing:
+                raise not_valid(
+                    [Invalid(name, "REQUIRED_FIELD", f'Property "{name}" is required').problem for name in missing]
+                )
+        table = self.tables[kind.name]
+        for name in table.keys:
+            value = values.get(name)
+            if value is None or (entry is not None and entry.values.get(name) == value):
+                continue
+            other = next((found for found in table.find(name, value) if found is not entry), None)
+            other = other or self._by_other_email(kind, name, value)
+            if other is not None and other is not entry:
+                raise taken(kind, name, other.id)
+
+    def write(
+        self, kind: ObjectType, entry: Entry | None, values: dict[str, str | None], who: str = INTEGRATION
+    ) -> Entry:
+        """Write checked values; a lifecycle stage does not move back."""
+        table = self.tables[kind.name]
+        if entry is None:
+            entry = table.insert(dict(values), self.clock(), who)
+            self._note_other_emails(entry)
+            return entry
+        stage = values.get("lifecyclestage")
+        if stage and moves_back(entry.values.get("lifecyclestage"), stage):
+            values = {name: value for name, value in values.items() if name != "lifecyclestage"}
+        table.update(entry, _appended(kind, entry, values), self.clock(), who)
+        self._note_other_emails(entry)
+        return entry
+
+    def find(self, kind: ObjectType, id_property: str, value: str) -> Entry | None:
+        """The live record with this record id, or this value of a unique property."""
+        table = self.tables[kind.name]
+        if id_property in ("", "hs_object_id"):
+            return table.get(value)
+        found = table.find(id_property, value)
+        return found[0] if found else self._by_other_email(kind, id_property, value)
+
+    def _by_other_email(self, kind: ObjectType, name: str, value: str) -> Entry | None:
+        if name != "email":
+            return None
+        entry = self.tables[kind.name].get(self._other_emails.get(fold(value), ""))
+        return entry if entry is not None and fold(value) in _other_emails(entry) else None
+
+    def _note_other_emails(self, entry: Entry) -> None:
+        for address in _other_emails(entry):
+            self._other_emails[address] = entry.id
+
+    def archive(self, kind: ObjectType, entry: Entry) -> None:
+        self.tables[kind.name].archive(entry, self.clock())
+
+
+def shown(
+    kind: ObjectType, entry: Entry, wanted: Iterable[str] | None = None, values: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A record as the API answers it, with the wanted properties (default: all that have a value)."""
+    held = entry.values if values is None else values
+    created, updated = show_moment(entry.created_at), show_moment(entry.updated_at)
+    system = {"hs_object_id": entry.id, kind.created: created, kind.modified: updated}
+    if wanted is None:
+        properties = {name: value for name, value in held.items() if value is not None} | system
+    else:
+        properties = {name: held.get(name) for name in wanted if name in kind.properties} | system
+    return {
+        "id": entry.id,
+        "properties": properties,
+        "createdAt": created,
+        "updatedAt": updated,
+        "archived": entry.archived,
+    }
+
+
+def _other_emails(entry: Entry) -> list[str]:
+    held = entry.values.get(OTHER_EMAILS)
+    return fold(held).split(";") if held else []
+
+
+def taken(kind: ObjectType, name: str, holder: str) -> RowRefused:
+    """The refusal of a unique value that the record ``holder`` holds."""
+    if name in kind.id_properties:
+        text = f"{kind.label.capitalize()} already exists. Existing ID: {holder}"
+        return RowRefused("CONFLICT", text, 409, context={"existingId": [holder]})
+    text = f"{holder} already has that value for {name}."
+    return not_valid([Invalid(name, "CONFLICTING_UNIQUE_VALUE", text).problem])
+
+
+def refuse_by_fault(faults: Sequence[Fault], key: object) -> None:
+    """Refuse this row if a row fault hits it.
+
+    Raises:
+        RowRefused: as for a value that is not an option.
+    """
+    for fault in faults:
+        if fault.kind == "refuse_rows" and fault.hits_row(key):
+            raise not_valid([Invalid("hs_sandbox", "INVALID_OPTION", "Refused by a rule of the sandbox").problem])
+
+
+def _appended(kind: ObjectType, entry: Entry, values: dict[str, str | None]) -> dict[str, str | None]:
+    """A checkbox value that starts with ``;`` is added to the chosen options."""
+    if not any(value and value[0] == ";" for value in values.values()):
+        return values
+    told = dict(values)
+    for name, value in values.items():
+        if value and value[0] == ";" and kind.properties[name].field_type == "checkbox":
+            old = (entry.values.get(name) or "").split(";")
+            told[name] = ";".join(dict.fromkeys(option for option in [*old, *value.split(";")] if option))
+    return told
