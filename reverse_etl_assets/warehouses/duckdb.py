@@ -62,6 +62,11 @@ _MOST_IDLE = 2
 _idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
 """Engines without files, each with its settings, the one that was used last at the end."""
 _idle_lock = threading.Lock()
+_LEFT = """
+select table_name from duckdb_tables() where database_name = 'memory'
+union all select view_name from duckdb_views() where database_name = 'memory' and not internal
+union all select database_name from duckdb_databases() where database_name <> 'memory' and not internal
+"""
 _QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 
 
@@ -177,12 +182,13 @@ class DuckDBWarehouse:
         try:
             con.execute("SET TimeZone = 'UTC'")
             yield con, attached
-            fit = "state" in attached  # under another name a preview lives beside it, with tables of its own
+            fit = True
         finally:
             con.close()
             try:
                 for name in attached:
                     engine.execute(f"DETACH {quote(name)}")
+                fit = fit and not engine.execute(_LEFT).fetchall()
             except duckdb.Error:  # somebody still reads: its files are given back when that ends
                 fit = False
             if fit:
