@@ -149,7 +149,7 @@ class DuckDBWarehouse:
             try:
                 state = self.state_file(sync)
                 if write:
-                    self._create(state)
+                    self._create(con, state)
                     self._attach(con, state, state_as, "")
                 elif state.exists():
                     self._attach(con, state, state_as, "(READ_ONLY)")
@@ -220,14 +220,14 @@ class DuckDBWarehouse:
             for left in (fresh, fresh.with_name(f"{fresh.name}.wal")):
                 left.unlink(missing_ok=True)
 
-    def _create(self, state: Path) -> None:
+    def _create(self, con: duckdb.DuckDBPyConnection, state: Path) -> None:
         """Make the file whole or not at all: DuckDB cannot open one that a killed process was creating."""
         if state.exists():
             return
         self.state_folder.mkdir(parents=True, exist_ok=True)
         fresh = state.with_suffix(".new")
         fresh.unlink(missing_ok=True)
-        duckdb.connect(str(fresh)).close()
+        con.execute(f"ATTACH {literal(str(fresh))} AS new_state; DETACH new_state")
         fresh.replace(state)
 
     def _attach(self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mode: str) -> None:

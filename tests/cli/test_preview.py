@@ -17,7 +17,7 @@ from tests.engine.strategies import Table, tables
 UNGUARDED = {"allow_empty_model": True, "max_removed": {}, "row_count": {}}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     table=tables(),
     mode=st.sampled_from(sorted(SyncMode)),

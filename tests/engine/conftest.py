@@ -10,7 +10,7 @@ _ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_s
 settings.register_profile(
     "quick",
     deadline=None,
-    max_examples=30,
+    max_examples=15,
     suppress_health_check=_ALL,
     database=None,
     phases=[Phase.explicit, Phase.generate],

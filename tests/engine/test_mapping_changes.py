@@ -167,7 +167,7 @@ def steps(draw: st.DrawFn) -> Step:
     return Step(rows, mapping, draw(st.integers(0, 3)) == 0, draw(st.sampled_from(["resend", "restart"])))
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(history=st.lists(steps(), min_size=2, max_size=4), seed=st.integers(0, 5))
 def test_any_history_of_mappings(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, history: list[Step], seed: int

@@ -132,7 +132,7 @@ def test_rows_removed_are_found_at_the_next_full_compare(diary: Diary) -> None:
 EDIT = st.tuples(st.sampled_from("abcde"), st.sampled_from(["x", "y", "z"]), st.sampled_from([-0.9, -0.5, 0.0, 0.0]))
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(runs=st.lists(st.tuples(st.lists(EDIT, max_size=3), st.integers(0, 2)), min_size=3, max_size=6))
 def test_no_edit_within_the_lookback_is_lost(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, runs: list[tuple[list[Any], int]]
