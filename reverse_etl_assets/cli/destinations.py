@@ -35,8 +35,10 @@ def destinations(
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, escape, print_json
+    from reverse_etl_assets.destinations.registry import destination_type, destination_types
 
-    found = list(abilities(Deployed()))
+    deployed = Deployed()
+    found = list(abilities(deployed))
     if json:
         print_json(found)
     elif markdown:
@@ -46,6 +48,10 @@ def destinations(
         for each in found:
             out.print(f"[bold]{escape(each['destination'])}[/] {escape(each['object'])}")
             out.print(Padding(f"{_limits(each)}; {', '.join(_remarks(each)) or 'nothing more'}", (0, 0, 0, 2)))
+
+        used = {resource.destination_type for resource in deployed.destinations.values()}
+        if idle := sorted(name for name in destination_types() if destination_type(name) not in used):
+            out.print(f"[dim]Installed, and in no account of this deployment: {', '.join(idle)}[/]")
 
 
 def _limits(ability: "Mapping[str, str]") -> str:
