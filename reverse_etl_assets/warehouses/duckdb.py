@@ -70,10 +70,18 @@ union all select database_name from duckdb_databases() where database_name <> 'm
 _QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 
 
-def _taken(settings: dict[str, str]) -> duckdb.DuckDBPyConnection | None:
+def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
+    """One that is idle, or a new one. DuckDB does not move its folder for what memory cannot hold once it was used."""
     with _idle_lock:
         places = [place for place, (theirs, _) in enumerate(_idle) if theirs == settings]
-        return _idle.pop(places[-1])[1] if places else None
+        engine = _idle.pop(places[-1])[1] if places else None
+    if engine:
+        try:
+            engine.execute(f"SET temp_directory = {literal(str(spill))}")
+            return engine
+        except duckdb.Error:
+            engine.close()
+    return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
 
 
 def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:
@@ -173,11 +181,9 @@ class DuckDBWarehouse:
 
         Engines are used again: making one takes longer than most of what is done with it.
         """
-        settings = {"memory_limit": self.memory_limit, "temp_directory": str(self.state_folder / "spill")}
+        settings = {"memory_limit": self.memory_limit, "preserve_insertion_order": "false"}
         settings |= {"threads": str(self.threads)} if self.threads else {}
-        engine = _taken(settings)
-        if engine is None:
-            engine = duckdb.connect(":memory:", config={**settings, "preserve_insertion_order": "false"})
+        engine = _taken(settings, self.state_folder / "spill")
         con, attached, fit = engine.cursor(), list[str](), False
         try:
             con.execute("SET TimeZone = 'UTC'")
