@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.setting import FIELDS, account, build_model, change, environment, mark_synced, peak_memory
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import Answer
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.records import Answer
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -8,7 +8,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import columns_of
 from reverse_etl_assets.destinations.base import Account, ReadsRecords, encode_json
 from reverse_etl_assets.interrupts import run_interruptible
-from reverse_etl_assets.journal_records import Stopped
+from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.session import Environment, Session, open_session

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from reverse_etl_assets.journal_records import SentBatch
+from reverse_etl_assets.journal.records import SentBatch
 
 _CHUNK = 5_000  # rows in memory at once
 

@@ -11,7 +11,7 @@ import msgspec
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guard import Finding, tripped
-from reverse_etl_assets.journal_records import WaitingPlan
+from reverse_etl_assets.journal.records import WaitingPlan
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.policies import Approval
 from reverse_etl_assets.records import FieldType

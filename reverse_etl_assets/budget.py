@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from reverse_etl_assets.destinations.base import Budget
 from reverse_etl_assets.errors import BudgetSpent, StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import Refusal, Room, Taken
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal.records import Refusal, Room, Taken
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import Quota
 

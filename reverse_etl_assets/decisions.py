@@ -14,8 +14,8 @@ from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import Room
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal.records import Room
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.plan import Plan, Prefilter
 from reverse_etl_assets.policies import BeforeImages
 from reverse_etl_assets.records import Operation

@@ -19,8 +19,8 @@ from reverse_etl_assets.errors import (
 from reverse_etl_assets.feed import Feed, Work
 from reverse_etl_assets.job_follower import JobFollower
 from reverse_etl_assets.job_sending import JobSender
-from reverse_etl_assets.journal_records import Stopped
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.records import Stopped
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.lookups import Lookups
 from reverse_etl_assets.masking import Mask

@@ -10,7 +10,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.forget_state import Trace, hidden
-from reverse_etl_assets.journal_records import RunKind, RunStatus
+from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.outcomes import RowOutcome, settled_rows, unsettled_rows
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Operation, Reason, Status

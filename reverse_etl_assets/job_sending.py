@@ -14,7 +14,7 @@ from reverse_etl_assets.errors import (
 )
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.job_follower import JobFollower, JobUnfinished, JobUnreadable
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Batch, Reason
 from reverse_etl_assets.retries import Retries
 from reverse_etl_assets.settlement import Settlement

@@ -15,7 +15,7 @@ from reverse_etl_assets.field_changes import count_field_changes
 from reverse_etl_assets.forecast import forecast
 from reverse_etl_assets.guard import Finding
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import RunKind, Tripped, WaitingPlan
+from reverse_etl_assets.journal.records import RunKind, Tripped, WaitingPlan
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.preview import Preview, rows_of
 from reverse_etl_assets.records import Operation

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
-from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.journal.records import Stop
+from reverse_etl_assets.journal.stop_signals import VARIABLE, check_scope
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.stop_signals import VARIABLE, check_scope
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from reverse_etl_assets import quarantine
 from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_records import Note, SentBatch
+from reverse_etl_assets.journal.records import Note, SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Operation, Reason, Record, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render

@@ -26,7 +26,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, tripped
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import Room, Stop, WaitingPlan
+from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities

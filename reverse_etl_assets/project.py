@@ -11,11 +11,11 @@ from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal.stop_signals import StopSignals
 from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.stop_signals import StopSignals
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"

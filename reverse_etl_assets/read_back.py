@@ -13,7 +13,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, ReadsRecords
 from reverse_etl_assets.differences import Difference, Wanted, compare
 from reverse_etl_assets.errors import ContractViolation, ReverseEtlError
-from reverse_etl_assets.journal_records import Stopped
+from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic

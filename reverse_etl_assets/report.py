@@ -8,7 +8,7 @@ from reverse_etl_assets.cutover import Begun
 from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.forecast import Forecast
 from reverse_etl_assets.guard import Finding, beyond
-from reverse_etl_assets.journal_records import RunKind, RunStatus
+from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.spec import Sync
 
 

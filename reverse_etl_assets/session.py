@@ -13,7 +13,7 @@ from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer

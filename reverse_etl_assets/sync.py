@@ -31,7 +31,7 @@ from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.job_follower import JobUnfinished, JobUnreadable
-from reverse_etl_assets.journal_records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
+from reverse_etl_assets.journal.records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan

@@ -20,7 +20,7 @@ from reverse_etl_assets.differences import Difference, Kind, Tally, Verified, Wa
 from reverse_etl_assets.errors import ConfigurationError, DestinationError, ReverseEtlError, StateError
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.interrupts import run_interruptible
-from reverse_etl_assets.journal_records import Stopped
+from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.policies import Drift, Repair
 from reverse_etl_assets.read_back import CHUNK, Look, fields_decoder
 from reverse_etl_assets.session import Environment

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets import journal_schema
 from reverse_etl_assets.budget import Meter, price, seats_a_day, spent
 from reverse_etl_assets.destinations.base import Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import BudgetSpent, StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import FieldType, Operation, Quota, Target
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_schema import pace
+from reverse_etl_assets.journal.schema import pace
 from reverse_etl_assets.pacing import Pacer, backoff
 
 ACCOUNT = "crm"

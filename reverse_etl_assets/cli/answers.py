@@ -9,7 +9,7 @@ from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
 from reverse_etl_assets.conflicts import ConflictEntry, conflict_log
 from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
-from reverse_etl_assets.journal_records import Run, RunStatus, Stop
+from reverse_etl_assets.journal.records import Run, RunStatus, Stop
 from reverse_etl_assets.ledger import Learned, learned_of
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outcomes import RowOutcome, Why

@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.journal_records import WaitingPlan
+    from reverse_etl_assets.journal.records import WaitingPlan
     from reverse_etl_assets.report import Report
 
 

@@ -68,7 +68,7 @@ def run_one(
 
 def problem(report: "Report") -> str | None:
     """What is wrong with a run as a whole, if anything is."""
-    from reverse_etl_assets.journal_records import RunStatus
+    from reverse_etl_assets.journal.records import RunStatus
 
     if report.pending:
         return None
@@ -108,7 +108,7 @@ def show_reports(
     out: "Console", deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str] | None = None
 ) -> None:
     from reverse_etl_assets.cli.output import coloured, escape, number, table
-    from reverse_etl_assets.journal_records import RunKind
+    from reverse_etl_assets.journal.records import RunKind
 
     numbers = (*_OUTCOMES, "calls", "s")
     rows = table("sync", "status", *numbers, right=numbers)
@@ -141,7 +141,7 @@ def show_verified(out: "Console", report: "Report") -> None:
     """What reading back found, if it is not as it should be."""
     from reverse_etl_assets.cli.output import escape
     from reverse_etl_assets.cli.verify import show_differences
-    from reverse_etl_assets.journal_records import RunStatus
+    from reverse_etl_assets.journal.records import RunStatus
 
     found = report.verified if report.status is RunStatus.DONE else None
     if found and (found.duplicates or found.not_judged) and not found.wrong:
@@ -193,7 +193,7 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     """Show the run in Dagster too, if this machine has an instance. It has gone out, so no failure here matters."""
     import os
 
-    from reverse_etl_assets.journal_records import RunStatus
+    from reverse_etl_assets.journal.records import RunStatus
 
     if not os.environ.get("DAGSTER_HOME") or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
         return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal import Journal
-    from reverse_etl_assets.journal_records import Run, WaitingPlan
+    from reverse_etl_assets.journal.records import Run, WaitingPlan
     from reverse_etl_assets.spec import Sync
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
@@ -128,7 +128,7 @@ def plan_status(plan: "WaitingPlan") -> dict[str, Any]:
 def _usage(deployed: "Deployed") -> list[dict[str, Any]]:
     """What each sync used today and what that cost; also of those whose seats cost without a run."""
     from reverse_etl_assets.budget import price, seats_a_day
-    from reverse_etl_assets.journal_records import Usage
+    from reverse_etl_assets.journal.records import Usage
     from reverse_etl_assets.policies import Cost
 
     syncs = deployed.project.syncs
@@ -148,7 +148,7 @@ def _destination_status(deployed: "Deployed", name: str, usage: list[dict[str, A
     """What all syncs took of the account today, what they may take, and what the vendor itself counts."""
     from reverse_etl_assets.budget import spent
     from reverse_etl_assets.cli.output import iso
-    from reverse_etl_assets.journal_usage import Allowance
+    from reverse_etl_assets.journal.usage import Allowance
 
     journal, budget = deployed.project.journal, deployed.destinations[name].budget(name)
     room = journal.room(name, Allowance(budget.calls, budget.leave))

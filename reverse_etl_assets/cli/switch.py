@@ -7,7 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.journal_records import Stop
+    from reverse_etl_assets.journal.records import Stop
 
 All = Annotated[bool, typer.Option("--all", help="Every sync.")]
 Destination = Annotated[str | None, typer.Option(help="Every sync to this destination.")]

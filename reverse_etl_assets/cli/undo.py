@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.spec import Sync
-    from reverse_etl_assets.undo_preview import UndoPreview, UndoRow
+    from reverse_etl_assets.undo.preview import UndoPreview, UndoRow
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _WAYS = {"added": "to be made again", "changed": "to be set back", "removed": "to be deleted"}
@@ -64,7 +64,7 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
 def _preview(deployed: "Deployed", sync: "Sync", run: str, *, limit: int, reveal: bool, json: bool) -> None:
     from reverse_etl_assets.cli.output import console, print_json
     from reverse_etl_assets.errors import ConfigurationError
-    from reverse_etl_assets.undo_preview import preview_undo
+    from reverse_etl_assets.undo.preview import preview_undo
 
     try:
         account = deployed.account(sync)

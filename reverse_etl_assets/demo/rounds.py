@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from reverse_etl_assets.journal_records import Run
+from reverse_etl_assets.journal.records import Run
 from reverse_etl_assets.project import Project
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

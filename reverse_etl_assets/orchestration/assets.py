@@ -10,7 +10,7 @@ from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.guard import tripped
-from reverse_etl_assets.journal_records import PlanStatus, RunStatus
+from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import find_plan
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy

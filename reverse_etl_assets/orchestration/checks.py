@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.guard import GUARDS, UNLIMITED, Finding
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.drift import difference_metadata, severity
 from reverse_etl_assets.policies import Limit

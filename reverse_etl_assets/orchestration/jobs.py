@@ -10,7 +10,7 @@ from pydantic import Field
 
 from reverse_etl_assets import kill_switch
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
-from reverse_etl_assets.journal_records import ControlEntry, Stop
+from reverse_etl_assets.journal.records import ControlEntry, Stop
 from reverse_etl_assets.project import Project
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 from reverse_etl_assets.conflicts import ConflictEntry, conflict_count, conflict_log
 from reverse_etl_assets.decisions import reads_back
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.kept_plan import kept_plan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.orchestration.checks import findings_table

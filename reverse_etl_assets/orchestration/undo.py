@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reverse_etl_assets.journal_records import PlanStatus
+from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 

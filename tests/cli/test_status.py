@@ -2,8 +2,8 @@
 
 import pytest
 
-from reverse_etl_assets.journal_records import Tripped, WaitingPlan
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal.records import Tripped, WaitingPlan
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.orchestration.resources import HubSpotResource
 from reverse_etl_assets.records import Quota
 from tests.cli.office import CONTACTS, EVENTS, Office

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -9,7 +9,7 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox

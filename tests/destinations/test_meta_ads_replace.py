@@ -10,7 +10,7 @@ import pytest
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.meta_ads.answers import Received
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.meta_ads import REPLACED
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsOptions
 from reverse_etl_assets.errors import CheckFailed, DestinationError, SpecError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.records import FieldType, Target
 from reverse_etl_assets.sandbox import meta_ads as meta_api

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.destinations.postgres_proxy import Cut, between

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.slack import Slack, SlackConnection
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, StateError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -10,7 +10,7 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.guard import tripped
-from reverse_etl_assets.journal_records import PlanStatus, RunStatus
+from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import kept_plan
 from reverse_etl_assets.preview import Preview, preview
 from reverse_etl_assets.report import Report

@@ -10,7 +10,7 @@ import pytest
 
 from reverse_etl_assets import outcomes
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.outcomes import RowOutcome
 from reverse_etl_assets.records import Status
 from reverse_etl_assets.report import Report

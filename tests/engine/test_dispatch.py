@@ -14,7 +14,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, ConfigurationError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Batch, Outcome, Status
 from reverse_etl_assets.report import Report

@@ -9,7 +9,7 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, DestinationError, StateError, SyncBusy
-from reverse_etl_assets.journal_records import Stopped
+from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.failure_window import FailureWindow
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.field_changes import FieldChange
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

@@ -12,7 +12,7 @@ import pytest
 from reverse_etl_assets.errors import StateError, SyncBusy
 from reverse_etl_assets.forget import Forgetting, Forgotten, Refused, Subject
 from reverse_etl_assets.journal import Intent
-from reverse_etl_assets.journal_records import Note, RunKind, RunStatus
+from reverse_etl_assets.journal.records import Note, RunKind, RunStatus
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
@@ -289,7 +289,7 @@ def test_an_error_on_the_way_leaves_the_state_as_it_was(told: Shop, crm: Crm, zo
 def test_a_second_call_finds_what_a_first_did_not_get_to(told: Shop, crm: Crm, zoe: Zoe) -> None:
     """The journal comes first, and its log cannot be emptied while another process reads it."""
     with pytest.MonkeyPatch.context() as patch, told.journal.database.reading() as connection:
-        patch.setattr("reverse_etl_assets.journal_schema.BUSY_TIMEOUT", 0.0)
+        patch.setattr("reverse_etl_assets.journal.schema.BUSY_TIMEOUT", 0.0)
         connection.exec_driver_sql("SELECT count(*) FROM reverse_etl_runs").all()
         with pytest.raises(StateError, match="is in use"):
             forget(told, crm, zoe)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 

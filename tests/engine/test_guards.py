@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import Finding, beyond, judge, tripped
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.policies import Guards, Limit
 from reverse_etl_assets.records import Operation

@@ -4,7 +4,7 @@ import httpx
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.journal_records import Run, RunStatus
+from reverse_etl_assets.journal.records import Run, RunStatus
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run

@@ -17,7 +17,7 @@ import pytest
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.launcher import Launcher

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.journal_records import Answer, SentBatch
+from reverse_etl_assets.journal.records import Answer, SentBatch
 from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status

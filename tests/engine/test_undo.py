@@ -10,7 +10,7 @@ import pytest
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_records import RunKind, RunStatus
+from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync, Transform

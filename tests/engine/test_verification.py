@@ -9,7 +9,7 @@ import pytest
 from reverse_etl_assets.destinations.base import Account, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.differences import Kind
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reverse_etl_assets.errors import BudgetSpent
 from reverse_etl_assets.journal import Answer, Journal, Stopped
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Operation, Status
 

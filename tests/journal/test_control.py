@@ -8,8 +8,8 @@ import pytest
 
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import ControlEntry, Intent, Journal, ModelResult, Stop, Stopped
-from reverse_etl_assets.journal_batches import stop_in_force, write_intents
-from reverse_etl_assets.journal_records import scopes_of
+from reverse_etl_assets.journal.batches import stop_in_force, write_intents
+from reverse_etl_assets.journal.records import scopes_of
 from reverse_etl_assets.records import Operation
 
 

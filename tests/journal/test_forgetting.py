@@ -7,7 +7,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, RunStatus
-from reverse_etl_assets.journal_records import Note
+from reverse_etl_assets.journal.records import Note
 from reverse_etl_assets.records import Operation, RowError, Status
 
 SECRET = "b2f0a9d4c7e1365f"
@@ -101,7 +101,7 @@ class TestForgottenRuns:
         journal.close()
 
     def test_a_journal_in_use_is_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("reverse_etl_assets.journal_schema.BUSY_TIMEOUT", 0.0)
+        monkeypatch.setattr("reverse_etl_assets.journal.schema.BUSY_TIMEOUT", 0.0)
         journal = Journal.open(f"sqlite:///{tmp_path}/journal.db")
         a_run(journal, "r1")
         reader = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reverse_etl_assets.journal_packing import pack_answers, pack_rows, unpack_answers, unpack_rows
-from reverse_etl_assets.journal_records import Answer
+from reverse_etl_assets.journal.packing import pack_answers, pack_rows, unpack_answers, unpack_rows
+from reverse_etl_assets.journal.records import Answer
 from reverse_etl_assets.records import Reason, RowError, Status
 
 row_numbers = st.integers(0, 2**63 - 1) | st.integers(0, 50)

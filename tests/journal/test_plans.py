@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import ControlEntry, PlanStatus, Tripped, WaitingPlan
+from reverse_etl_assets.journal.records import ControlEntry, PlanStatus, Tripped, WaitingPlan
 
 REMOVED = Tripped("max_removed", "30 removed; the limit is 25 %", 30.5, 25)
 EMPTIED = Tripped("emptied_fields", "Email loses its value", 40, 20, "Email")

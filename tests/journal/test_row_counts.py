@@ -3,7 +3,7 @@
 from typing import Any
 
 from reverse_etl_assets.journal import Journal, RunStatus
-from reverse_etl_assets.journal_records import RunKind
+from reverse_etl_assets.journal.records import RunKind
 
 DAY = 86_400.0
 

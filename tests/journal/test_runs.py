@@ -5,7 +5,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, SentBatch
-from reverse_etl_assets.journal_records import RunKind
+from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.records import Operation, Reason, RowError, Status
 
 

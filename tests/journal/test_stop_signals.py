@@ -10,9 +10,9 @@ import pytest
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal import Intent, Journal, Stop, Stopped
-from reverse_etl_assets.journal_writer import JournalWriter
+from reverse_etl_assets.journal.stop_signals import StopSignals
+from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.stop_signals import StopSignals
 
 VARIABLE = "REVERSE_ETL_STOP"
 FILES = {"all": "STOP", "destination:crm": "STOP.destination.crm", "sync:contacts": "STOP.sync.contacts"}

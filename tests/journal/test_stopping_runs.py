@@ -14,7 +14,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal import Journal, RunStatus
-from reverse_etl_assets.journal_schema import usage
+from reverse_etl_assets.journal.schema import usage
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sync import Report

@@ -12,7 +12,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Intent, Journal, RunStatus, Stop
-from reverse_etl_assets.journal_records import Note, RunKind
+from reverse_etl_assets.journal.records import Note, RunKind
 from reverse_etl_assets.records import Operation
 
 VERSION_1 = """

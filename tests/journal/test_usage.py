@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal import Journal, Usage
-from reverse_etl_assets.journal_records import Refusal
-from reverse_etl_assets.journal_usage import Allowance
+from reverse_etl_assets.journal.records import Refusal
+from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.records import Quota
 
 HOUR, DAY = 3_600, 86_400

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from reverse_etl_assets.journal_records import PlanStatus
+from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.small_project import CONTACTS, Ran, SmallProject, stored
 

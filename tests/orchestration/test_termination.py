@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from reverse_etl_assets.journal_records import RunStatus
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
-from reverse_etl_assets.journal_records import Stop
+from reverse_etl_assets.journal.records import Stop
 
 VARIABLE = "REVERSE_ETL_STOP"
 _FILE = "STOP"

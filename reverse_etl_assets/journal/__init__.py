@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from reverse_etl_assets import journal_schema
-from reverse_etl_assets.journal_plans import Plans
-from reverse_etl_assets.journal_records import (
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.plans import Plans
+from reverse_etl_assets.journal.records import (
     Answer,
     ControlEntry,
     Intent,
@@ -25,10 +25,10 @@ from reverse_etl_assets.journal_records import (
     Stopped,
     Usage,
 )
-from reverse_etl_assets.journal_runs import Runs
-from reverse_etl_assets.journal_schema import Database
-from reverse_etl_assets.journal_usage import Spending
-from reverse_etl_assets.stop_signals import StopSignals
+from reverse_etl_assets.journal.runs import Runs
+from reverse_etl_assets.journal.schema import Database
+from reverse_etl_assets.journal.stop_signals import StopSignals
+from reverse_etl_assets.journal.usage import Spending
 
 __all__ = [
     "Answer",

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from reverse_etl_assets.journal_records import Answer, Note
+from reverse_etl_assets.journal.records import Answer, Note
 from reverse_etl_assets.records import Reason, RowError, Status
 
 

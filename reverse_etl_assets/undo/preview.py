@@ -16,7 +16,7 @@ from reverse_etl_assets.decisions import budget_finding
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
-from reverse_etl_assets.journal_records import Run, Stop
+from reverse_etl_assets.journal.records import Run, Stop
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
 
-from reverse_etl_assets import journal_schema
-from reverse_etl_assets.journal_base import JournalPart
-from reverse_etl_assets.journal_records import Refusal, Room, Taken, Usage, VendorCount
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.base import JournalPart
+from reverse_etl_assets.journal.records import Refusal, Room, Taken, Usage, VendorCount
 from reverse_etl_assets.records import Quota
 
 _usage, _quota = journal_schema.usage, journal_schema.quota

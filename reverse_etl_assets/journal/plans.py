@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, insert, select, update
 from sqlalchemy import delete as delete_from
 
-from reverse_etl_assets import journal_schema
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_base import to_json, to_text
-from reverse_etl_assets.journal_control import Control
-from reverse_etl_assets.journal_records import PlanStatus, Tripped, WaitingPlan
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.base import to_json, to_text
+from reverse_etl_assets.journal.control import Control
+from reverse_etl_assets.journal.records import PlanStatus, Tripped, WaitingPlan
 
 _plans, _runs = journal_schema.plans, journal_schema.runs
 _UNUSED = (PlanStatus.WAITING, PlanStatus.APPROVED)

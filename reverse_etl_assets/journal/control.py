@@ -2,10 +2,11 @@
 
 from sqlalchemy import Connection, delete, insert, select
 
-from reverse_etl_assets import journal_batches, journal_schema
-from reverse_etl_assets.journal_base import JournalPart, to_text
-from reverse_etl_assets.journal_records import ControlEntry, Stop, scopes_of
-from reverse_etl_assets.stop_signals import check_scope
+from reverse_etl_assets.journal import batches as journal_batches
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.base import JournalPart, to_text
+from reverse_etl_assets.journal.records import ControlEntry, Stop, scopes_of
+from reverse_etl_assets.journal.stop_signals import check_scope
 
 _stops, _control = journal_schema.stops, journal_schema.control
 

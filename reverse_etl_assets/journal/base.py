@@ -8,9 +8,9 @@ import msgspec
 from sqlalchemy import Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reverse_etl_assets.journal_packing import escaped
-from reverse_etl_assets.journal_schema import Database
-from reverse_etl_assets.stop_signals import StopSignals
+from reverse_etl_assets.journal.packing import escaped
+from reverse_etl_assets.journal.schema import Database
+from reverse_etl_assets.journal.stop_signals import StopSignals
 
 
 class JournalPart:

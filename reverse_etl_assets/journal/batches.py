@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_packing import (
+from reverse_etl_assets.journal.packing import (
     pack_answers,
     pack_notes,
     pack_rows,
@@ -13,10 +13,10 @@ from reverse_etl_assets.journal_packing import (
     unpack_notes,
     unpack_rows,
 )
-from reverse_etl_assets.journal_records import Answer, Intent, SentBatch, Stop
-from reverse_etl_assets.journal_schema import Database, batches, runs, stops
+from reverse_etl_assets.journal.records import Answer, Intent, SentBatch, Stop
+from reverse_etl_assets.journal.schema import Database, batches, runs, stops
+from reverse_etl_assets.journal.stop_signals import StopSignals
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.stop_signals import StopSignals
 
 PAGE = 200  # batches read at once
 

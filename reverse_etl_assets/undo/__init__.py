@@ -13,13 +13,13 @@ from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal_records import Run, RunKind, RunStatus
+from reverse_etl_assets.journal.records import Run, RunKind, RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import SyncRun, exclusive
-from reverse_etl_assets.undo_plan import plan_undo
+from reverse_etl_assets.undo.plan import plan_undo
 
 _WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"}
 _IN_DOUBT = ("failed_ambiguous", "failed_unanswered")

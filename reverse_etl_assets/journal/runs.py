@@ -7,10 +7,11 @@ import msgspec
 from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from reverse_etl_assets import journal_batches, journal_schema
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal_base import JournalPart, to_json, to_text
-from reverse_etl_assets.journal_records import (
+from reverse_etl_assets.journal import batches as journal_batches
+from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal.base import JournalPart, to_json, to_text
+from reverse_etl_assets.journal.records import (
     Answer,
     Intent,
     Run,
