@@ -69,7 +69,8 @@ class App:
             for start, prefix in mounts:
                 routes.append(Route(f"{start}/{{path:path}}", Gate(vendors[name], context, prefix)))
         self.control = Control(context, vendors)
-        self._starlette = Starlette(routes=[*routes, *self.control.routes(), *Page(context, vendors).routes()])
+        page = Page(context, vendors, {name: mounts[0][0] for name, mounts in MOUNTS.items()})
+        self._starlette = Starlette(routes=[*routes, *self.control.routes(), *page.routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Dropping a connection needs the transport, which ASGI does not pass on.

@@ -20,7 +20,17 @@ from reverse_etl_assets.sandbox.store import Entry, Table
 
 ROWS = 15
 LOG_LINES = 50
-TITLES = {"salesforce": "Salesforce", "hubspot": "HubSpot", "slack": "Slack", "rest": "REST sink"}
+TITLES = {
+    "google_ads": "Google Ads",
+    "hubspot": "HubSpot",
+    "intercom": "Intercom",
+    "meta_ads": "Meta Ads",
+    "rest": "REST sink",
+    "salesforce": "Salesforce",
+    "slack": "Slack",
+    "stripe": "Stripe",
+    "zendesk": "Zendesk",
+}
 # Scripts, images and requests to elsewhere have no place on this page.
 CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
 
@@ -56,9 +66,10 @@ class Shown:
 
 
 class Page:
-    def __init__(self, context: Context, vendors: dict[str, Vendor]) -> None:
+    def __init__(self, context: Context, vendors: dict[str, Vendor], bases: dict[str, str]) -> None:
         self._context = context
         self._vendors = vendors
+        self._bases = bases
         templates = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
@@ -131,7 +142,7 @@ class Page:
         return {
             "name": name,
             "title": TITLES.get(name, name),
-            "base": f"/{name}",
+            "base": self._bases[name],
             "objects": objects,
             "calls": counts["calls"]["total"],
             "failed": sum(count for status, count in statuses.items() if not status.startswith(("2", "3"))),
