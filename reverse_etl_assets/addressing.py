@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reverse_etl_assets.feed import Work
-from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Operation, Outcome, Reason, RowError
 
 

@@ -21,9 +21,9 @@ from reverse_etl_assets.job_follower import JobFollower
 from reverse_etl_assets.job_sending import JobSender
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
-from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.lookups import Lookups
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.policies import InFlight

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.records import Operation
 
 # What an envelope, the key and trace ids add to a row's fields, at most, in bytes.

@@ -11,6 +11,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.forget_state import Trace, hidden
 from reverse_etl_assets.journal.records import RunKind, RunStatus
+from reverse_etl_assets.outbox import outbox_columns, seal_outbox
 from reverse_etl_assets.outcomes import RowOutcome, settled_rows, unsettled_rows
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Operation, Reason, Status
@@ -48,7 +49,7 @@ class ForgetChanges:
         keys = keys[:1] if columns.fold_case else keys
         names = {"outbox": "state.outbox", "keys": columns.keys, "struct_type": columns.struct_type}
         con.execute(render("forget", **names), {"keys": keys})
-        ledger.seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
+        seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
         ledger.write_facts(con, {"full_compared_at": None})
         return replace(columns, operations=_DELETE), _plan(len(keys))
@@ -100,7 +101,7 @@ def _is_gone(outcome: RowOutcome) -> bool:
 def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The columns of the synced rows as they are. Raises StateError if the records are at another place than the file
     says."""
-    columns = ledger.outbox_columns(con)
+    columns = outbox_columns(con)
     for name in ("destination", "object", "primary_key", "external_id"):
         then, now = getattr(columns.sync, name), getattr(sync, name)
         if then != now:

@@ -16,6 +16,7 @@ from reverse_etl_assets.forecast import forecast
 from reverse_etl_assets.guard import Finding
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunKind, Tripped, WaitingPlan
+from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.preview import Preview, rows_of
 from reverse_etl_assets.records import Operation
@@ -43,7 +44,7 @@ def kept_plan(
             raise StateError(
                 f"the rows of plan {waiting.plan_id} are no longer kept, for a later run of {sync.sync} planned anew."
             )
-        columns = ledger.outbox_columns(con)
+        columns = outbox_columns(con)
         plan = _plan(con, columns, waiting, removed_known="outbox_full" in facts)
         connected = account.connection is not None
         return Preview(

@@ -9,7 +9,7 @@ from reverse_etl_assets.addressing import addressed, to_look_up
 from reverse_etl_assets.destinations.base import Destination, FindsRecords, ReadsRecords
 from reverse_etl_assets.errors import STOPPING, Ambiguous, RequestRejected, RetryLater
 from reverse_etl_assets.feed import Work
-from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.records import Operation, Reason
 from reverse_etl_assets.retries import Retries

@@ -9,8 +9,8 @@ from reverse_etl_assets.addressing import not_addressable
 from reverse_etl_assets.destinations.base import ReadsRecords, encode_json
 from reverse_etl_assets.journal.packing import escaped
 from reverse_etl_assets.journal.records import Conflict, Note
-from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.records import Current, Operation, Outcome, Reason
 from reverse_etl_assets.spec import IfNull, MappedField, Wins
 

@@ -28,12 +28,14 @@ from reverse_etl_assets.guard import Finding, tripped
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities
+from reverse_etl_assets.recovery import refuse_elsewhere
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.sync import exclusive, refuse_elsewhere
+from reverse_etl_assets.sync import exclusive
 from reverse_etl_assets.versions import Entry
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
@@ -182,7 +184,7 @@ def recovered(
             run_id = ledger.read_facts(con).get("outbox_run")
             if run_id in runs:
                 refuse_elsewhere(unfinished[runs.index(run_id)], account)
-                columns = ledger.outbox_columns(con)
+                columns = outbox_columns(con)
                 able = _capabilities(columns, account)
                 answers = journal.batches(run_id)
                 ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped="", capabilities=able)

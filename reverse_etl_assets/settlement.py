@@ -19,8 +19,8 @@ from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.journal.records import Answer
 from reverse_etl_assets.journal.writer import JournalWriter
-from reverse_etl_assets.ledger import OutboxRow
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, RowError, Status
 

@@ -23,7 +23,6 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Verified
-from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.fitness import can_read
@@ -31,11 +30,13 @@ from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.job_follower import JobUnfinished, JobUnreadable
-from reverse_etl_assets.journal.records import Run, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
+from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import outbox_rows, seal_outbox
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Status
+from reverse_etl_assets.recovery import collect, job_is_open, recover
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.settlement import Dispatched
@@ -70,15 +71,6 @@ def run_sync(
         return run.go()
 
 
-def refuse_elsewhere(run: Run, account: Account) -> None:
-    """Raises StateError if a killed run was to another destination: what became of it can only be asked there."""
-    if run.destination != account.name:
-        raise StateError(
-            f"run {run.run_id} of sync {run.sync} to `{run.destination}` was killed, and what became of it has to be"
-            f" brought home first: run the sync once with `destination: {run.destination}`. Nothing was sent."
-        )
-
-
 class Changes(Protocol):
     """Where a run's change set comes from."""
 
@@ -110,9 +102,7 @@ class ModelChanges:
         ledger.write_facts(con, {"outbox_run": None})
         plan = make_plan(con, relation, columns, prefilter=recent)
         full_at, means = None if recent else now, entry.definition.as_text
-        ledger.seal_outbox(
-            con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means
-        )
+        seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means)
         return columns, plan
 
     def before_sending(self, run: "SyncRun") -> None:
@@ -176,49 +166,9 @@ class SyncRun:
         dispatched = self._dispatch(planned)
         return self._finish(planned, findings, dispatched)
 
-    # recover
-
     def recover(self) -> None:
-        """Bring home what earlier, killed runs had been told."""
-        runs = self.journal.open_runs(self.sync.sync)
-        for run in runs:
-            self._recover_one(run)
-        self.recovered = tuple(run.run_id for run in runs)
-
-    def _recover_one(self, run: Run) -> None:
-        columns = None
-        with self.warehouse.open(self.sync.sync, write=True) as con:
-            if ledger.read_facts(con).get("outbox_run") == run.run_id:
-                columns = ledger.outbox_columns(con)
-        if columns is None:
-            detail = "the process ended before anything was sent, or its state file was moved away"
-            self.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
-            return
-        refuse_elsewhere(run, self.account)
-        had_jobs = self._job_is_open(run.run_id)
-        if had_jobs:
-            run_interruptible(self._collect_jobs(run.run_id, columns))
-        counts = self._fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))
-        detail = "the process ended in the middle; its answers were brought home by the next run"
-        if had_jobs and not counts.get("skipped_stopped"):
-            detail = "the results of its jobs were brought home by the next run"
-            self.journal.end_run(run.run_id, RunStatus.DONE, counts={**run.counts, **counts}, detail=detail)
-            return
-        self.journal.end_run(run.run_id, RunStatus.STOPPED, counts={**run.counts, **counts}, detail=detail)
-
-    async def _collect_jobs(self, run_id: str, columns: Columns) -> None:
-        """Fetch the results of jobs that a killed run had handed over."""
-        async with self._session(columns) as session, session.writer(run_id) as writer:
-            with self.warehouse.open(self.sync.sync) as con:
-                session.destination.recall(ledger.learned_of(con))
-            await self._collect(session.dispatcher(writer, mask=self.mask), run_id, columns)
-
-    async def _collect(self, dispatcher: Dispatcher, run_id: str, columns: Columns) -> None:
-        for batch in self.journal.batches(run_id):
-            if batch.job and batch.answered_at is None:
-                with self.warehouse.open(self.sync.sync) as con:
-                    rows = ledger.rows_by_number(con, columns, batch.rows)
-                await dispatcher.collect(batch.number, batch.job, rows)
+        """Bring home what earlier runs had been told."""
+        self.recovered = recover(self)
 
     # plan and guard
 
@@ -305,7 +255,7 @@ class SyncRun:
     async def _send(self, planned: _Planned) -> Dispatched:
         columns, plan = planned.columns, planned.plan
         async with (
-            self._session(columns) as session,
+            self.session(columns) as session,
             session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer,
         ):
             if planned.learned is None:
@@ -323,14 +273,14 @@ class SyncRun:
                     mask=self.mask,
                     on_progress=lambda statuses: self.on_progress(plan, statuses),
                 )
-                rows = ledger.outbox_rows(con, columns, with_base=rules is not None)
+                rows = outbox_rows(con, columns, with_base=rules is not None)
                 try:
                     dispatched = await dispatcher.run(rows)
                 finally:
                     await _let_go(rows)
             if dispatcher.spans_run and not dispatched.stopped:
                 with contextlib.suppress(JobUnreadable):  # the next run asks again
-                    await self._collect(dispatcher, self.run_id, columns)
+                    await collect(self, dispatcher, self.run_id, columns)
             return dispatched
 
     def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
@@ -348,7 +298,7 @@ class SyncRun:
         return self.changes.kind is not RunKind.UNDO  # what stopped the sync is what has to be put back
 
     @asynccontextmanager
-    async def _session(self, columns: Columns) -> AsyncIterator[Session]:
+    async def session(self, columns: Columns) -> AsyncIterator[Session]:
         async with open_session(
             self.environment, self.account, columns.target, self.sync.options, self.sync.sync, self.traffic
         ) as session:
@@ -360,7 +310,7 @@ class SyncRun:
 
     # fold, verify and report
 
-    def _fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]:
+    def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]:
         capabilities = self.account.type.capabilities_for(columns.target, self.options)
         with self.warehouse.open(self.sync.sync, write=True) as con:
             ledger.fold(
@@ -376,17 +326,14 @@ class SyncRun:
             found = ledger.counts(con, run_id, capabilities.several_records)
             return {**found, "in_quarantine": quarantine.count(con, columns.sync)}
 
-    def _job_is_open(self, run_id: str) -> bool:
-        return any(batch.job and batch.answered_at is None for batch in self.journal.batches(run_id))
-
     def _finish(self, planned: _Planned, findings: list[Finding], dispatched: Dispatched) -> Report:
         window = dispatched.window or FailureWindow(self.sync.guards.in_flight)  # nothing was sent
         findings = [*findings, window.finding]
-        if self._job_is_open(self.run_id):
+        if job_is_open(self.journal, self.run_id):
             detail = "a job is still running at the destination; the next run collects its results"
             report = self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
             return replace(report, pending=not dispatched.stopped)
-        counts = {**planned.counts, **self._fold(self.run_id, planned.columns, dispatched)}
+        counts = {**planned.counts, **self.fold(self.run_id, planned.columns, dispatched)}
         verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
         try:
             verified = self._verify(planned.columns, counts, dispatched)

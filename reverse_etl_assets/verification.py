@@ -21,6 +21,7 @@ from reverse_etl_assets.errors import ConfigurationError, DestinationError, Reve
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal.records import Stopped
+from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.policies import Drift, Repair
 from reverse_etl_assets.read_back import CHUNK, Look, fields_decoder
 from reverse_etl_assets.session import Environment
@@ -239,7 +240,7 @@ def _columns_of_state(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The keys and fields of the synced rows as they are."""
     if "outbox_sync" not in ledger.read_facts(con):
         raise StateError(f"sync {sync.sync} has not run yet, so there is nothing to look at.")
-    columns = ledger.outbox_columns(con)
+    columns = outbox_columns(con)
     present = ledger.columns_of_table(con, "state.synced")
     if not {ledger.unquoted(field.name): field.sql_type for field in columns.fields}.items() <= present.items():
         raise StateError(f"the last run of sync {sync.sync} broke off while it planned. Run it, then look again.")

@@ -16,7 +16,7 @@ from reverse_etl_assets.destinations.base import RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.writer import JournalWriter
-from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.testing.harness import Harness

@@ -14,6 +14,7 @@ from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunKind, RunStatus
+from reverse_etl_assets.outbox import seal_outbox
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment
@@ -58,7 +59,7 @@ class UndoChanges:
         """Raises StateError if there is nothing to put back, or no way to do so."""
         undone = undoable(run.journal, self._undone, run.sync, run.account)
         columns, plan = planned(run.journal, con, run.sync, run.account, undone)
-        ledger.seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
+        seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # Rows that were put back differ from the model, however long ago they were modified.
         ledger.write_facts(con, {"full_compared_at": None})
         return columns, plan

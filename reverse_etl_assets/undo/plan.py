@@ -11,6 +11,7 @@ from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.plan import Plan, transform
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.spec import Sync
@@ -73,7 +74,7 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The columns of the synced rows as they are: what the last run sent is what can be put back."""
     if "outbox_sync" not in ledger.read_facts(con):
         raise StateError(f"the state of sync {sync.sync} knows of no run; its file was moved away or is another one.")
-    columns = ledger.outbox_columns(con)
+    columns = outbox_columns(con)
     for name in ("version", "destination", "object", "primary_key", "external_id"):
         then, now = getattr(columns.sync, name), getattr(sync, name)
         if then != now:

@@ -18,6 +18,7 @@ from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
 from reverse_etl_assets.journal.records import Run, Stop
 from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import outbox_rows
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.preview import PlannedRow, recovered
@@ -161,7 +162,7 @@ async def _judge(
         reader: Any = session.destination
         partial = session.destination.capabilities.partial
         rules = FieldRules(columns.sync.mapping, reader, partial=partial, kept={}, mask=mask, puts_back=True)
-        for chunk in ledger.outbox_rows(con, columns, with_base=True):
+        for chunk in outbox_rows(con, columns, with_base=True):
             rows = [row for row in chunk if row.operation is not Operation.INSERT]
             found = await session.read([row.record.external_id for row in rows])
             verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in rows]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import ledger
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.outbox import outbox_columns, rows_by_number
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.launcher import zendesk
@@ -105,7 +105,7 @@ def test_rows_of_a_job_come_back_in_the_order_they_were_sent(sandbox: Sandbox, s
     shop.build(PEOPLE.format(21))
     shop.run(people, account(sandbox))
     with shop.warehouse.open(people.sync) as con:
-        columns = ledger.outbox_columns(con)
+        columns = outbox_columns(con)
         assert columns is not None
-        rows = ledger.rows_by_number(con, columns, [11, 2, 19, 3])
+        rows = rows_by_number(con, columns, [11, 2, 19, 3])
     assert [row.number for row in rows] == [11, 2, 19, 3]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.journal.records import Answer, SentBatch
-from reverse_etl_assets.ledger import OutboxRow
+from reverse_etl_assets.outbox import OutboxRow, outbox_rows, seal_outbox
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
 from reverse_etl_assets.spec import Sync, SyncMode
@@ -50,9 +50,9 @@ class Bench:
         run_id = f"run {number}"
         ledger.prepare(self.con, self.columns)
         plan = make_plan(self.con, "model", self.columns)
-        ledger.seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)
+        seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)
         self.check_plan(plan, expected, len(rows))
-        sent = [row for chunk in ledger.outbox_rows(self.con, self.columns) for row in chunk]
+        sent = [row for chunk in outbox_rows(self.con, self.columns) for row in chunk]
         keys = self.check_sent(sent, expected)
         batches, fate_of = answered(sent, keys, fates)
         self.fold(run_id, batches)

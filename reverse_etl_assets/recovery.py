@@ -1,0 +1,90 @@
+"""Brings home what earlier runs had been told: the first stage of every run, and all there is to a crash."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.dispatch import Dispatcher
+from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.interrupts import run_interruptible
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal.records import Run, RunStatus
+from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.outbox import outbox_columns, rows_by_number
+from reverse_etl_assets.session import Session
+from reverse_etl_assets.settlement import Dispatched
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+
+class Recovers(Protocol):
+    """A run that begins."""
+
+    sync: Sync
+    account: Account
+    journal: Journal
+    warehouse: DuckDBWarehouse
+    mask: Mask
+
+    def session(self, columns: Columns) -> AbstractAsyncContextManager[Session]: ...
+
+    def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]: ...
+
+
+def recover(now: Recovers) -> tuple[str, ...]:
+    """The runs that had no end, and have one now. Raises JobUnfinished if a job of one is still running."""
+    runs = now.journal.open_runs(now.sync.sync)
+    for run in runs:
+        _end(now, run)
+    return tuple(run.run_id for run in runs)
+
+
+def _end(now: Recovers, run: Run) -> None:
+    columns = None
+    with now.warehouse.open(now.sync.sync, write=True) as con:
+        if ledger.read_facts(con).get("outbox_run") == run.run_id:
+            columns = outbox_columns(con)
+    if columns is None:
+        detail = "the process ended before anything was sent, or its state file was moved away"
+        now.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
+        return
+    refuse_elsewhere(run, now.account)
+    had_jobs = job_is_open(now.journal, run.run_id)
+    if had_jobs:
+        run_interruptible(_collect_jobs(now, run.run_id, columns))
+    counts = now.fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))
+    status, detail = RunStatus.STOPPED, "the process ended in the middle; its answers were brought home by the next run"
+    if had_jobs and not counts.get("skipped_stopped"):
+        status, detail = RunStatus.DONE, "the results of its jobs were brought home by the next run"
+    now.journal.end_run(run.run_id, status, counts={**run.counts, **counts}, detail=detail)
+
+
+async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> None:
+    async with now.session(columns) as session, session.writer(run_id) as writer:
+        with now.warehouse.open(now.sync.sync) as con:
+            session.destination.recall(ledger.learned_of(con))
+        await collect(now, session.dispatcher(writer, mask=now.mask), run_id, columns)
+
+
+async def collect(now: Recovers, dispatcher: Dispatcher, run_id: str, columns: Columns) -> None:
+    """Fetch the results of the jobs that a run has handed over. Raises JobUnreadable if they cannot be told now."""
+    for batch in now.journal.batches(run_id):
+        if batch.job and batch.answered_at is None:
+            with now.warehouse.open(now.sync.sync) as con:
+                rows = rows_by_number(con, columns, batch.rows)
+            await dispatcher.collect(batch.number, batch.job, rows)
+
+
+def job_is_open(journal: Journal, run_id: str) -> bool:
+    return any(batch.job and batch.answered_at is None for batch in journal.batches(run_id))
+
+
+def refuse_elsewhere(run: Run, account: Account) -> None:
+    """Raises StateError if a killed run was to another destination: what became of it can only be asked there."""
+    if run.destination != account.name:
+        raise StateError(
+            f"run {run.run_id} of sync {run.sync} to `{run.destination}` was killed, and what became of it has to be"
+            f" brought home first: run the sync once with `destination: {run.destination}`. Nothing was sent."
+        )
