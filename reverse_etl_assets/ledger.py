@@ -124,10 +124,13 @@ def read_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None]) -> None:
-    for name, value in facts.items():
-        con.execute("delete from state.facts where name = $name", {"name": name})
-        if value is not None:
-            con.execute("insert into state.facts values ($name, $value)", {"name": name, "value": value})
+    """None forgets a fact."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    if facts:
+        con.execute("delete from state.facts where list_contains($names, name)", {"names": list(facts)})
+    if known:
+        both = {"names": list(known), "values": list(known.values())}
+        con.execute("insert into state.facts select unnest($names), unnest($values)", both)
 
 
 def fold(

@@ -19,7 +19,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
-SEEDS = range(int(os.environ.get("CHAOS_SEEDS", "4")))
+SEEDS = range(int(os.environ.get("CHAOS_SEEDS", "3")))
 WRITTEN = (Status.CREATED, Status.UPDATED)
 STORMS: list[dict[str, Any]] = [
     {"kind": "rate_limit", "retry_after": 0},

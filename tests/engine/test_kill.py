@@ -16,7 +16,7 @@ from reverse_etl_assets.undo import undo_run
 from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
-SEEDS = range(int(os.environ.get("KILLS", "6")))
+SEEDS = range(int(os.environ.get("KILLS", "4")))
 TWENTY = {**SINK, "batch_size": 20}
 CRM_BATCH, CRM_CONCURRENCY = 100, 6
 SINK_BATCH, SINK_CONCURRENCY = 20, 4
