@@ -158,21 +158,9 @@ def fold(
     con.execute("begin")
     try:
         fields_json = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
-        con.execute(
-            render("fold_outcomes", fields_json=fields_json), {**names, "stopped": stopped, "unsent": unsent.value}
-        )
-        same_key = " and ".join(f"synced.{key.name} = outbox.{key.name}" for key in columns.keys)
-        con.execute(
-            "delete from state.synced as synced using state.outbox as outbox, answers"
-            f" where answers.number = outbox.rowid and {settled('answers')} and {same_key}"
-        )
-        insert = render("fold_synced", keys=columns.keys, fields=columns.fields, settled=settled("answers"))
-        con.execute(insert, {"run_id": run_id})
-        before = f"case when outbox.before is not null then {columns.json('outbox.before')} end"
-        con.execute(render("fold_images", before_json=before), {"run_id": run_id})
-        con.execute(render("fold_conflicts"), names)
-        con.execute(render("fold_written_over", settled=settled("answers")))
-        con.execute(render("fold_kept", settled=settled("answers")), names)
+        told = {**names, "stopped": stopped, "unsent": unsent.value}
+        con.execute(render("fold_outcomes", fields_json=fields_json), told)
+        _fold_values(con, columns, names)
         _remember_unsettled(con, run_id, capabilities)
         if facts.get("outbox_of_model"):
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
@@ -181,22 +169,44 @@ def fold(
             {"now": names["now"]},
         )
         con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
-        new_facts: dict[str, str | None] = {"folded_run": run_id}
-        if facts.get("outbox_newest"):
-            new_facts["newest"] = facts["outbox_newest"]
-        if facts.get("outbox_full"):
-            new_facts["full_compared_at"] = facts["outbox_full"]
-            new_facts["full_compared_as"] = facts["outbox_sync"]
-        if facts.get("outbox_definition"):  # what was sent is what later files are compared with
-            latest = "version = (select max(version) from state.versions)"
-            definition = {"definition": facts["outbox_definition"]}
-            con.execute(f"update state.versions set definition = $definition where {latest}", definition)
-            new_facts["sent_run"] = run_id
-        write_facts(con, new_facts)
+        write_facts(con, _folded(con, run_id, facts))
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
+
+
+def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mapping[str, Any]) -> None:
+    """What the destination acknowledged, what it held before, and who won where somebody else had written."""
+    run = {"run_id": names["run_id"]}
+    same_key = " and ".join(f"synced.{key.name} = outbox.{key.name}" for key in columns.keys)
+    con.execute(
+        "delete from state.synced as synced using state.outbox as outbox, answers"
+        f" where answers.number = outbox.rowid and {settled('answers')} and {same_key}"
+    )
+    insert = render("fold_synced", keys=columns.keys, fields=columns.fields, settled=settled("answers"))
+    con.execute(insert, run)
+    before = f"case when outbox.before is not null then {columns.json('outbox.before')} end"
+    con.execute(render("fold_images", before_json=before), run)
+    con.execute(render("fold_conflicts"), names)
+    con.execute(render("fold_written_over", settled=settled("answers")))
+    con.execute(render("fold_kept", settled=settled("answers")), names)
+
+
+def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
+    """The facts that hold once the run is home. The definition of its sync counts as sent from here on."""
+    new_facts: dict[str, str | None] = {"folded_run": run_id}
+    if facts.get("outbox_newest"):
+        new_facts["newest"] = facts["outbox_newest"]
+    if facts.get("outbox_full"):
+        new_facts["full_compared_at"] = facts["outbox_full"]
+        new_facts["full_compared_as"] = facts["outbox_sync"]
+    if facts.get("outbox_definition"):  # what was sent is what later files are compared with
+        latest = "version = (select max(version) from state.versions)"
+        definition = {"definition": facts["outbox_definition"]}
+        con.execute(f"update state.versions set definition = $definition where {latest}", definition)
+        new_facts["sent_run"] = run_id
+    return new_facts
 
 
 def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, capabilities: Capabilities) -> None:
