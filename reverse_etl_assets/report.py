@@ -58,6 +58,11 @@ class Report:
         )
 
     @property
+    def ended_well(self) -> bool:
+        """To its end, with no more rows failed than allowed: what others may build on, and what counts as fresh."""
+        return self.status is RunStatus.DONE and not self.too_many_failed
+
+    @property
     def written(self) -> int:
         """Rows."""
         return sum(self.counts.get(name, 0) for name in ("created", "updated", "deleted"))

@@ -200,11 +200,11 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     import dagster as dg
 
     from reverse_etl_assets.orchestration.assets import asset_key
-    from reverse_etl_assets.orchestration.metadata import run_metadata
+    from reverse_etl_assets.orchestration.metadata import run_event, run_metadata
 
-    figures = run_metadata(report, deployed.project)
+    event = run_event(report, asset_key(report.sync), run_metadata(report, deployed.project))
     try:
         with dg.DagsterInstance.get() as instance:
-            instance.report_runless_asset_event(dg.AssetMaterialization(asset_key(report.sync), metadata=figures))
+            instance.report_runless_asset_event(event)
     except Exception as error:
         typer.echo(f"Dagster was not told of the run: {type(error).__name__}", err=True)

@@ -97,12 +97,16 @@ def _execute(
     if report.status is RunStatus.OPEN:
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
-    # The event comes before the failure: rows did go out, whatever became of the others.
     figures = metadata.run_metadata(report, project)
-    yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
-    if problem := project.mask(sync).text(_problem(report) or ""):
-        again = report.status is RunStatus.FAILED and not tripped(report.findings)
-        raise _failure(problem, metadata.counts(report.counts), allow_retries=again)
+    if report.ended_well:
+        yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
+        return
+    # The event comes before the failure: rows did go out, whatever became of the others.
+    yield from results
+    yield dg.AssetObservation(context.asset_key, metadata=figures)
+    again = report.status is RunStatus.FAILED and not tripped(report.findings)
+    problem = project.mask(sync).text(_problem(report))
+    raise _failure(problem, metadata.counts(report.counts), allow_retries=again)
 
 
 def _run(
@@ -145,12 +149,10 @@ def journal_run_id(context: dg.AssetExecutionContext, sync: Sync) -> str:
     return f"{context.run.run_id}/{sync.sync}" + (f"/{retry}" if retry else "")
 
 
-def _problem(report: Report) -> str | None:
+def _problem(report: Report) -> str:
     if report.status is not RunStatus.DONE:
         return f"the run ended early: {report.detail}"
-    if report.too_many_failed:
-        return f"{report.counts['failed']} of {report.change_set} rows failed, more than max_failed allows"
-    return None
+    return f"{report.counts['failed']} of {report.change_set} rows failed, more than max_failed allows"
 
 
 def _failure(message: str, figures: Mapping[str, Any], *, allow_retries: bool = True) -> dg.Failure:

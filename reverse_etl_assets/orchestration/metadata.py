@@ -75,6 +75,14 @@ def run_metadata(report: Report, project: Project) -> Any:
     return {**figures, **place, **_tables(report, project.warehouse, mask)}
 
 
+def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMaterialization | dg.AssetObservation:
+    """A materialisation says that the asset is as it should be: what lies downstream starts, and the sync is fresh.
+    Of a run that did not end well the same figures are an observation."""
+    if report.ended_well:
+        return dg.AssetMaterialization(key, metadata=figures)
+    return dg.AssetObservation(key, metadata=figures)
+
+
 def guarded_metadata(report: Report, project: Project, resource: DestinationResource) -> dict[str, Any]:
     """Of a run that was held back: what it would have sent, what stopped it, and how to let it out."""
     figures: dict[str, Any] = {name: report.counts.get(name, 0) for name in _CHANGES}

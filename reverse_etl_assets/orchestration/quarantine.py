@@ -27,6 +27,8 @@ def build_quarantine_asset(
     if not syncs:
         return None
     has: Any = dg.AutomationCondition  # its own types tell conditions of assets from those of checks
+    # A run that failed leaves no materialisation, and is the one that fills the quarantine; checks every run leaves.
+    ran = has.any_deps_updated() | has.any_deps_match(has.any_checks_match(has.newly_updated()))
 
     @dg.asset(
         key=KEY,
@@ -34,7 +36,7 @@ def build_quarantine_asset(
         group_name="operations",
         kinds={"reverse_etl"},
         description="Rows that their destination refused too often, of all syncs. They are not sent as they are.",
-        automation_condition=has.any_deps_updated().since_last_handled() & ~has.in_progress(),
+        automation_condition=ran.since_last_handled() & ~has.in_progress(),
     )
     def quarantine(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         places = [(sync, destinations[sync.destination].link(target(sync))) for sync in syncs]

@@ -95,11 +95,21 @@ def test_run_brings_home_a_killed_run(two: Office) -> None:
     assert "brought home the answers of run killed, which had no end" in two.ok("run", "people_to_crm")
 
 
-def test_run_shows_in_dagster(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_shows_in_dagster(two: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     home = two.home / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
+    two.sync("people_to_crm", max_failed={"percent": 5})
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=100)
+    assert two.run("run", "people_to_crm").exit_code == 1
+    with dg.DagsterInstance.get() as instance:
+        key = dg.AssetKey(["crm", "people_to_crm"])
+        assert instance.get_latest_materialization_event(key) is None
+        (seen,) = instance.fetch_observations(key, limit=5).records
+    assert seen.asset_observation is not None
+    assert seen.asset_observation.metadata["failed"].value == 2
+    sandbox.faults.clear()
     two.ok("run", "people_to_crm")
     with dg.DagsterInstance.get() as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["crm", "people_to_crm"]))

@@ -55,6 +55,13 @@ class Ran:
         return {name: value.value for name, value in materialization.metadata.items()}
 
     @property
+    def observed(self) -> Mapping[str, Any]:
+        """The figures of a run that left an observation, as one does that did not end well."""
+        kind = dg.DagsterEventType.ASSET_OBSERVATION
+        (seen,) = [e.asset_observation_data.asset_observation for e in self.events if e.event_type is kind]
+        return {name: value.value for name, value in seen.metadata.items()}
+
+    @property
     def checks(self) -> dict[str, Any]:
         found = [
             e.event_specific_data for e in self.events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
