@@ -18,6 +18,8 @@ _ANSWERS = pa.schema(
         ("answered_at", pa.timestamp("us")),
         *((name, pa.string()) for name in ("status", "reason", "code", "message", "field", "destination_id")),
         ("inferred", pa.bool_()),
+        ("once", pa.bool_()),
+        ("anew", pa.bool_()),
     ]
 )
 _NOTES = pa.schema(
@@ -73,8 +75,8 @@ class _Table:
 
 
 def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -> None:
-    """Make `answers` (the final one of each row that was sent), `notes` (what was read before a row was first sent)
-    and `conflicts`."""
+    """Make `answers` (the final one of each row that was sent, with what was noted as it was sent), `notes` (what was
+    read before a row was first sent) and `conflicts`."""
     answers, notes = _Table(con, "answers", _ANSWERS), _Table(con, "notes", _NOTES)
     conflicts = _Table(con, "conflicts", _CONFLICTS)
     for batch in batches:
@@ -85,12 +87,20 @@ def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -
             for note in batch.notes
             for c in note.conflicts or ()
         )
-    answers.close("number", "priority desc")
+    answers.close("number", "priority desc, once desc nulls first")
     notes.close("number", "priority")
     conflicts.close("number, field", "priority")
 
 
 def _answer_rows(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
+    once = None if batch.once is None else frozenset(batch.once)
+    anew = None if batch.anew is None else frozenset(batch.anew)
+    for row in _told(batch):
+        number = row[0]
+        yield (*row, None if once is None else number in once, None if anew is None else number in anew)
+
+
+def _told(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
     if batch.answered_at is None:  # whatever else is known of these rows comes before this
         why = "the request was sent, and the process ended before the answer came"
         for number in batch.rows:

@@ -147,8 +147,8 @@ def fold(
 ) -> None:
     """Bring a run's answers home in one transaction; folding a run again changes nothing.
 
-    `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows that must not be sent twice
-    are kept back from later runs until a person says what became of them.
+    `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows that must not be sent twice, by
+    what was noted as they were sent, are kept back from later runs until a person says what became of them.
     """
     facts = read_facts(con)
     if facts.get("folded_run") == run_id or facts.get("outbox_run") != run_id:
@@ -218,14 +218,14 @@ def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, capabilitie
         {"run_id": run_id, "superseded": Reason.SUPERSEDED.value},
     )
     con.execute(
-        f"insert into state.held select key, run_id, message {mine}"
-        " and reason = $ambiguous and (list_contains($once, operation)"
-        " or destination_id is null and list_contains($once_if_new, operation))",
+        "insert into state.held select outbox.key, $run_id, answers.message"
+        " from answers join state.outbox as outbox on outbox.rowid = answers.number"
+        " where answers.reason = $ambiguous and coalesce(answers.once, list_contains($once, outbox.operation))",
         {
             "run_id": run_id,
             "ambiguous": Reason.AMBIGUOUS.value,
-            "once": [operation.value for operation in capabilities.once],
-            "once_if_new": [operation.value for operation in capabilities.once_if_new],
+            # an earlier release did not note what was sent: then whatever could do harm is held
+            "once": [operation.value for operation in capabilities.once | capabilities.once_if_new],
         },
     )
 

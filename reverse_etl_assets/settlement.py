@@ -107,8 +107,14 @@ class Settlement:
     # Into the journal
 
     async def begin(self, work: Work) -> int:
-        notes = [row.note for row in work.rows if row.note]
-        return await self._writer.begin(work.operation, [row.number for row in work.rows], notes)
+        """The intent of a batch, with what its answer, should it be lost, cannot tell any more."""
+        return await self._writer.begin(
+            work.operation,
+            [row.number for row in work.rows],
+            [row.note for row in work.rows if row.note],
+            once=[row.number for row in work.rows if not self.repeatable(work.operation, [row])],
+            anew=[row.number for row in work.rows if row.record.destination_id is None],
+        )
 
     async def record(
         self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool, *, collects: bool = False

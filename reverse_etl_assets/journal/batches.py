@@ -56,6 +56,8 @@ def write_intents(connection: Connection, run_id: str, intents: Sequence[Intent]
             "rows": pack_rows(i.rows),
             "sent_at": now,
             "notes": pack_notes(i.notes),
+            "once": pack_rows(i.once),
+            "anew": pack_rows(i.anew),
         }
         for i in intents
     ]
@@ -115,6 +117,8 @@ def read_batches(database: Database, run_id: str) -> Iterator[SentBatch]:
                 r.answered_at,
                 answers,
                 unpack_notes(r.notes),
+                None if r.once is None else unpack_rows(r.once),
+                None if r.anew is None else unpack_rows(r.anew),
             )
         if len(page) < PAGE:
             return

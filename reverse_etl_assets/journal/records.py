@@ -81,12 +81,17 @@ class WaitingPlan:
 
 @dataclass(frozen=True)
 class Intent:
-    """A batch that is about to be sent; `rows` are row numbers of the outbox."""
+    """A batch that is about to be sent; `rows` are row numbers of the outbox.
+
+    `once` are those of which a second send could do harm, `anew` those that go out without an id of their record.
+    """
 
     number: int
     operation: Operation
     rows: Sequence[int]
     notes: Sequence["Note"] = ()
+    once: Sequence[int] = ()
+    anew: Sequence[int] = ()
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -129,7 +134,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class SentBatch:
-    """An intent and what came of it; without `answered_at` nobody knows. `job` is the destination's id of a job."""
+    """An intent and what came of it; without `answered_at` nobody knows. `job` is the destination's id of a job.
+
+    `once` and `anew` are None for a batch of an earlier release, which did not note them.
+    """
 
     number: int
     operation: Operation
@@ -139,6 +147,8 @@ class SentBatch:
     answered_at: float | None
     answers: Sequence[Answer]
     notes: Sequence[Note] = ()
+    once: Sequence[int] | None = None
+    anew: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ batches = _table(
     Column("answered_at", Float(53)),
     Column("answers", LargeBinary),
     Column("notes", LargeBinary),
+    Column("once", LargeBinary),
+    Column("anew", LargeBinary),
 )
 stops = _table(
     "stops",

@@ -20,7 +20,9 @@ from reverse_etl_assets.records import Operation
 class _Begin:
     operation: Operation
     rows: Sequence[int]
-    notes: Sequence[Note] = ()
+    notes: Sequence[Note]
+    once: Sequence[int]
+    anew: Sequence[int]
 
 
 @dataclass
@@ -71,9 +73,17 @@ class JournalWriter:
     ) -> None:
         await asyncio.to_thread(self._thread.shutdown)
 
-    async def begin(self, operation: Operation, rows: Sequence[int], notes: Sequence[Note] = ()) -> int:
+    async def begin(
+        self,
+        operation: Operation,
+        rows: Sequence[int],
+        notes: Sequence[Note] = (),
+        *,
+        once: Sequence[int] = (),
+        anew: Sequence[int] = (),
+    ) -> int:
         """Writes the intent of a batch; returns its number. Raises Stopped, and writes none, if the switch is on."""
-        future = self._put(_Begin(operation, rows, notes))
+        future = self._put(_Begin(operation, rows, notes, once, anew))
         try:
             return int(await asyncio.shield(asyncio.wrap_future(future)))
         except asyncio.CancelledError:
@@ -128,9 +138,8 @@ class JournalWriter:
             stop = None
             if begins:
                 stop = journal_batches.stop_in_force(database, connection, self._journal.signals, self._scopes)
-            intents = (
-                [] if stop else [Intent(self._last + i, b.operation, b.rows, b.notes) for i, b in enumerate(begins, 1)]
-            )
+            going = [] if stop else enumerate(begins, self._last + 1)
+            intents = [Intent(number, b.operation, b.rows, b.notes, b.once, b.anew) for number, b in going]
             journal_batches.write_intents(connection, self._run_id, intents, now)
             journal_batches.write_jobs(connection, self._run_id, jobs)
             journal_batches.write_answers(connection, self._run_id, answers, now)

@@ -4,14 +4,19 @@ insert into state.images
 with sent as (
     select
         outbox.*, answers.destination_id as answered_id, answers.status, notes.sent as noted, notes.read as was_read,
-        case when notes.read then notes.before else {{ before_json }} end as image,
-        coalesce(answers.reason in ('ambiguous', 'unanswered'), false) as in_doubt
+        case
+            when notes.read then notes.before
+            -- its record is gone, and the row went out for a new one
+            when not (coalesce(answers.anew, false) and outbox.destination_id is not null) then {{ before_json }}
+        end as image,
+        coalesce(answers.reason in ('ambiguous', 'unanswered'), false) as in_doubt,
+        coalesce(answers.anew, false) as anew
     from state.outbox as outbox
     join answers on answers.number = outbox.rowid
     left join notes on notes.number = outbox.rowid
 )
 select
-    $run_id, key, external_id, coalesce(answered_id, destination_id),
+    $run_id, key, external_id, coalesce(answered_id, case when not anew then destination_id end),
     case when not in_doubt then status when operation = 'delete' then 'deleted' when image is null then 'created'
     else 'updated' end,
     coalesce(noted, sent_fields),

@@ -15,7 +15,9 @@ select
     coalesce(answers.code, refusals.code) as code,
     case when answers.status is null then coalesce(outbox.message, $stopped) else answers.message end as message,
     coalesce(answers.field, refusals.field) as field,
-    coalesce(answers.destination_id, outbox.destination_id) as destination_id,
+    -- a row that went out without the id of its record, which is gone, is not where it was
+    coalesce(answers.destination_id, case when not coalesce(answers.anew, false) then outbox.destination_id end)
+        as destination_id,
     coalesce(answers.inferred, false) as inferred,
     outbox.changed_fields,
     case

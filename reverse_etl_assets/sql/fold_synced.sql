@@ -2,7 +2,8 @@
 insert into state.synced by name
 select
     outbox.key as _retl_key,
-    coalesce(answers.destination_id, outbox.destination_id) as _retl_id,
+    coalesce(answers.destination_id, case when not coalesce(answers.anew, false) then outbox.destination_id end)
+        as _retl_id,
     $run_id as _retl_run,
     outbox.untold as _retl_untold,
     {%- for key in keys %}

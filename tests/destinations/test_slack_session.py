@@ -5,10 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.destinations.slack import Slack, SlackConnection
+from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, StateError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType
@@ -19,7 +17,9 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.testing.builders import target
 from reverse_etl_assets.undo import undo_run
 from tests.destinations import accounts
-from tests.engine.shop import FAST, Shop, sink_sync
+from tests.engine import launcher
+from tests.engine.shop import Shop, sink_sync
+from tests.engine.test_kill import until
 
 ROWS = "select i::varchar as id, 'name ' || i as name, null::varchar as place from range({}) r(i)"
 
@@ -97,10 +97,7 @@ class Office:
 
     def __init__(self, shop: Shop, sandbox: Sandbox, **changes: Any) -> None:
         self.shop, self.sandbox = shop, sandbox
-        connection = SlackConnection(
-            base_url=f"{sandbox.url}/slack/api", token=SecretStr("xoxb-1"), requests_per_second=FAST
-        )
-        self.account = Account("slack", Slack, connection)
+        self.account = launcher.slack(sandbox.url)
         self.sync = slack_sync(**changes)
 
     def run(self, rows: str) -> Report:
@@ -175,6 +172,47 @@ def test_a_post_in_doubt_is_held_and_never_repeated(office: Office, fault: dict[
     again = office.run(ROWS.format(2))
     assert again.counts["held"] == 1
     assert office.requests("chat.postMessage") == 2
+
+
+def test_a_message_posted_anew_in_doubt_is_held(office: Office) -> None:
+    """Its row has an id, of the message that is gone: what counts is that it was sent without."""
+    office.run(ROWS.format(2))
+    office.sandbox.remove("slack", "customer-alerts", office.messages[0].id)
+    office.sandbox.fault("drop_after", vendor="slack", path="chat.postMessage", next=1)
+    changed = f"select id, name || '!' as name, place from ({ROWS.format(2)})"
+    report = office.run(changed)
+    assert (report.counts["updated"], report.counts["failed_ambiguous"]) == (1, 1)
+    outcome = office.shop.by_key(office.sync, report)["0"]
+    assert (outcome.reason, outcome.destination_id) == ("ambiguous", None)
+    again = office.run(changed)
+    assert (again.counts["held"], again.counts["skipped_held"]) == (1, 1)
+    assert office.texts == ["0: name 0!", "1: name 1!"]
+
+
+def test_a_message_posted_anew_before_a_kill_is_held(office: Office) -> None:
+    office.run(ROWS.format(2))
+    office.sandbox.remove("slack", "customer-alerts", office.messages[0].id)
+    office.sandbox.fault("timeout_after", vendor="slack", path="chat.postMessage", next=1, hold_seconds=20.0)
+    changed = f"select id, name || '!' as name, place from ({ROWS.format(2)})"
+    office.shop.build(changed)
+    with launcher.Launcher() as other:
+        other.start(office.shop, office.sync, "slack", office.sandbox.url)
+        until(lambda: "0: name 0!" in office.texts)
+        other.kill()
+    again = office.run(changed)
+    assert (again.counts["held"], again.counts["updated"]) == (1, 1)
+    assert office.texts == ["0: name 0!", "1: name 1!"]
+
+
+def test_an_undo_leaves_a_message_alone_that_was_posted_anew_in_doubt(office: Office) -> None:
+    """Nobody knows where it is, and the id that the row had is of one that is gone."""
+    office.run(ROWS.format(1))
+    office.sandbox.remove("slack", "customer-alerts", office.messages[0].id)
+    office.sandbox.fault("drop_after", vendor="slack", path="chat.postMessage", next=1)
+    report = office.run(f"select id, name || '!' as name, place from ({ROWS.format(1)})")
+    undone = undo_run(report.run_id, office.sync, office.shop.environment, office.account, who="ada", why="a test")
+    assert undone.counts["failed_invalid"] == 1
+    assert office.texts == ["0: name 0!"]
 
 
 def test_a_change_in_doubt_is_sent_again(office: Office) -> None:

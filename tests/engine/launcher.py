@@ -19,6 +19,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
+from reverse_etl_assets.destinations.slack import Slack, SlackConnection
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
@@ -48,7 +49,20 @@ def zendesk(url: str) -> Account:
     )
 
 
-ACCOUNTS = {"sink": sink, "crm": crm, "salesforce": salesforce, "zendesk": zendesk, "postgres": postgres, "meta": meta}
+def slack(url: str) -> Account:
+    connection = SlackConnection(base_url=f"{url}/slack/api", token=SecretStr("xoxb-1"), requests_per_second=FAST)
+    return Account("slack", Slack, connection)
+
+
+ACCOUNTS = {
+    "sink": sink,
+    "crm": crm,
+    "salesforce": salesforce,
+    "slack": slack,
+    "zendesk": zendesk,
+    "postgres": postgres,
+    "meta": meta,
+}
 
 
 class Launcher:

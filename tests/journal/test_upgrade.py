@@ -88,6 +88,7 @@ def test_everything_is_kept(old_url: str, open_journal: Callable[[], Journal]) -
     assert journal.open_runs("contacts") == [newest]
     (batch,) = journal.batches("r2")
     assert (batch.rows, batch.job, batch.answered_at, batch.notes) == ([1, 2, 3], "job1", None, ())
+    assert (batch.once, batch.anew) == (None, None)  # not noted then
     assert journal.stops() == [Stop("sync:contacts", "ada", "mapping", 9)]
     assert [entry.why for entry in journal.control_log()] == ["mapping"]
     assert [used.calls for used in journal.usage("crm")] == [40]
