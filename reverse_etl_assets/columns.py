@@ -6,6 +6,7 @@ from functools import cached_property
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.row_times import YEARS, is_time
 from reverse_etl_assets.spec import IfNull, Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
@@ -49,6 +50,7 @@ class Columns:
                 field_type(types[name.lower()])
             except StateError as error:
                 raise StateError(f"model {sync.model}, column {name}: {error}") from None
+        _refuse_texts_as_times(sync, types)
         return cls(sync, types, fold_case, partial)
 
     @cached_property
@@ -121,9 +123,18 @@ class Columns:
     @cached_property
     def sendable(self) -> Sequence[tuple[str, str]]:
         """Fields that can hold what no JSON can carry (NaN, infinity), each with the SQL that is true without it."""
-        tests = {FieldType.FLOAT: _FINITE, FieldType.DATE: _FINITE, FieldType.TIMESTAMP: _FINITE, FieldType.JSON: _JSON}
+        tests = {FieldType.FLOAT: _FINITE, FieldType.DATE: YEARS, FieldType.TIMESTAMP: YEARS, FieldType.JSON: _JSON}
         found = [(f.name, tests.get(field_type(f.sql_type))) for f in self.fields]
         return [(name, test.format(f"after.{name}")) for name, test in found if test]
+
+
+def _refuse_texts_as_times(sync: Sync, types: Mapping[str, str]) -> None:
+    for setting, name in sync.time_columns.items():
+        if not is_time(types[name.lower()]):
+            raise StateError(
+                f"model {sync.model}, column {name}: `{setting}` needs a TIMESTAMP or DATE, and the column is of type"
+                f" {types[name.lower()]}; cast it in the dbt model."
+            )
 
 
 def _constant(value: str | int | float | bool | None) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from reverse_etl_assets import ledger, row_history
+from reverse_etl_assets import ledger, row_history, row_times
+from reverse_etl_assets.answers import as_timestamp
 from reverse_etl_assets.budget import refusal
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, BaseDestination
@@ -45,9 +46,10 @@ def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | N
         return None
     if facts.get("full_compared_as") != ledger.written(sync):  # another mapping: any row may differ
         return None
-    if now - float(facts["full_compared_at"]) >= how.full_compare_every.total_seconds():
-        return None
-    return Prefilter(how.last_modified_at, datetime.fromisoformat(facts["newest"]) - how.lookback)
+    newest, since_full = datetime.fromisoformat(facts["newest"]), now - float(facts["full_compared_at"])
+    if newest > as_timestamp(now) or not 0 <= since_full < how.full_compare_every.total_seconds():
+        return None  # times of the future are those of a wrong clock, ours or the data's
+    return Prefilter(how.last_modified_at, row_times.before(newest, how.lookback))
 
 
 def budget_finding(journal: Journal, account: Account) -> Finding:

@@ -11,6 +11,7 @@ from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.records import FieldType
+from reverse_etl_assets.row_times import may_be_time
 from reverse_etl_assets.spec import OPERATIONS, IfNull, Sync, SyncMode, Wins
 from reverse_etl_assets.yaml_source import Location, YamlSource, did_you_mean
 
@@ -26,7 +27,22 @@ def model_problems(source: YamlSource, sync: Sync, model: Model) -> list[str]:
         for where, column in used
         if known and column.lower() not in known  # undocumented: the plan finds out
     ]
-    return [*unknown, *_not_permitted(source, sync, model, used), *_stale_permissions(source, sync, model, used)]
+    return [
+        *unknown,
+        *_no_times(source, sync, model),
+        *_not_permitted(source, sync, model, used),
+        *_stale_permissions(source, sync, model, used),
+    ]
+
+
+def _no_times(source: YamlSource, sync: Sync, model: Model) -> Iterator[str]:
+    """Columns that ought to hold times, and have another type in dbt; one that dbt does not say is seen at the plan."""
+    declared = {name.lower(): kind for name, kind in model.columns.items()}
+    for setting, column in sync.time_columns.items():
+        kind = declared.get(column.lower())
+        if kind and not may_be_time(kind):
+            message = f"`{column}` of `{model.name}` is of type {kind}; it must be a TIMESTAMP or DATE."
+            yield source.say(tuple(setting.split(".")), message)
 
 
 def _used_columns(sync: Sync) -> Iterator[tuple[Location, str]]:

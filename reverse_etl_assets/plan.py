@@ -1,5 +1,6 @@
 """The plan: what a run would send, found by one comparison inside the warehouse."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from reverse_etl_assets import row_times
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
@@ -44,6 +46,8 @@ class Plan:
     field_changes: tuple[FieldChange, ...] = ()
     quarantined: int = 0
     superseded: int = 0
+    unusable_times: Mapping[str, int] = field(default_factory=dict)
+    """Rows whose time cannot be used, by column."""
     more: Mapping[str, int] = field(default_factory=dict)
     """Further counts."""
 
@@ -51,7 +55,8 @@ class Plan:
     def counts(self) -> dict[str, int]:
         names = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
         left_out = ("quarantined", "superseded")
-        return {**{name: getattr(self, name) for name in (*names, *left_out)}, **self.more}
+        times = {"unusable_times": sum(self.unusable_times.values())} if self.unusable_times else {}
+        return {**{name: getattr(self, name) for name in (*names, *left_out)}, **times, **self.more}
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,14 @@ def make_plan(
     *,
     outbox: str = "state.outbox",
     prefilter: Prefilter | None = None,
+    now: float | None = None,
 ) -> Plan:
-    """Compare the model with the synced rows and write the change set to the outbox."""
+    """Compare the model with the synced rows and write the change set to the outbox. `now` bounds rows' times."""
+    now = time.time() if now is None else now
     model = relation
     relation, superseded = latest_rows(con, model, columns)
-    names = _names(relation, columns, outbox, prefilter)
-    model_rows, keyed_rows, newest = _measure(con, names, columns)
+    names = _names(relation, columns, outbox, prefilter, now)
+    model_rows, keyed_rows, newest = _measure(con, names, columns, now)
     synced_rows = _number(con, "select count(*) from state.synced")
     names["narrowed"] = _narrow(con, names, columns, synced_rows)
     con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
@@ -105,10 +112,11 @@ def make_plan(
         field_changes=count_field_changes(con, columns, outbox) if found.get("changed") else (),
         quarantined=quarantined,
         superseded=superseded,
+        unusable_times=row_times.unusable(con, model, columns.sync.time_columns, now),
     )
 
 
-def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None) -> dict[str, Any]:
+def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None, now: float) -> dict[str, Any]:
     """What the SQL templates need to know."""
     pairs = [_differs(f) for f in columns.fields]
     untold = " or ".join(_untold(f) for f in columns.fields)
@@ -117,8 +125,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
     own_keys = [key.expression for key in columns.keys]
     raw_keys = [quote(name) for name in columns.sync.primary_key]
     key_columns = " or ".join(columns.sync.primary_key)
-    modified = quote(prefilter.column) if prefilter else ""
-    recent = f"{modified} >= $since or {modified} is null" if prefilter else None
+    recent = row_times.since(prefilter.column, "$since") if prefilter else None
     pending = f"{columns.key_text(own_keys)} in (select key from state.pending)"
     return {
         "outbox": outbox,
@@ -137,7 +144,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "changed": lambda field: f"{_differs(field)} or {_untold(field)}",
         "sent_fields": _sent_fields(columns),
         "pack_after": columns.pack("model", otherwise="synced"),
-        "row_time": quote(columns.sync.updated_at) if columns.sync.updated_at else None,
+        "row_time": row_times.row_time(columns.sync.updated_at, now) if columns.sync.updated_at else None,
         "pack": columns.pack,
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
@@ -177,10 +184,12 @@ def _sent_fields(columns: Columns) -> str:
     )
 
 
-def _measure(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns) -> tuple[int, int, Any]:
-    """Rows of the model, those with a key, and the newest modification if the sync goes by it."""
+def _measure(
+    con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns, now: float
+) -> tuple[int, int, Any]:
+    """Rows of the model, those with a key, and the newest modification until now if the sync goes by it."""
     modified = columns.sync.change_detection.last_modified_at
-    newest = f"max({quote(modified)})::timestamp" if modified else "null"
+    newest = row_times.newest(modified, now) if modified else "null"
     query = f"select count(*), count(*) filter (where {names['has_key']}), {newest} from {names['relation']}"
     row = con.execute(query).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
@@ -213,7 +222,8 @@ def _reject(
     if duplicates or keyless:
         con.execute(render("rejected_rows", **names))
     if sendable := columns.sendable:
-        messages = [f"when not ({test}) then {literal(f'{n} is not a finite number or time')}" for n, test in sendable]
+        message = "is not a finite number or time (the years are 1 to 9999)"
+        messages = [f"when not ({test}) then {literal(f'{n} {message}')}" for n, test in sendable]
         con.execute(
             f"update {outbox} set kind = 'rejected', operation = null, reason = 'invalid',"
             f" message = case {' '.join(messages)} end"

@@ -8,6 +8,7 @@ from reverse_etl_assets.approvals import to_decide
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.preview import PlannedRow, Preview, some_of_each
+from reverse_etl_assets.row_times import said
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
 _IF_ANY = ("quarantined", "superseded")
@@ -83,7 +84,8 @@ def _heading(found: Preview) -> str:
 
 def _counts(found: Preview) -> str:
     names = [*_COUNTS, *(name for name in _IF_ANY if getattr(found.plan, name))]
-    return _table(names, [[f"{getattr(found.plan, name):,}" for name in names]])
+    table, odd = _table(names, [[f"{getattr(found.plan, name):,}" for name in names]]), found.plan.unusable_times
+    return f"{table}\n\nRows have {_plain(said(odd))}." if odd else table
 
 
 def _guards(found: Preview) -> str:

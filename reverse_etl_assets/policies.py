@@ -151,7 +151,8 @@ class ChangeDetection(Strict):
     """How changed rows are found. Without `last_modified_at` every row is compared with its synced row."""
 
     last_modified_at: str | None = None
-    """A timestamp column. Only rows at or after the last run's newest one (less `lookback`) are compared."""
+    """A column of type TIMESTAMP or DATE, in UTC. Only rows at or after the last run's newest one (less `lookback`) are
+    compared; the newest is never beyond the clock."""
     lookback: Duration = timedelta(hours=1)
     full_compare_every: Duration = timedelta(days=1)
     """When every row is compared all the same: finds removed rows and those that came late."""

@@ -126,8 +126,9 @@ def preview(
             if key is not None:
                 relation = _only(con, relation, columns, key)
             begun = _show_state(con, columns, model, relation, key)
-            recent = prefilter(sync, ledger.read_facts(con), environment.clock())
-            plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent)
+            now = environment.clock()
+            recent = prefilter(sync, ledger.read_facts(con), now)
+            plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent, now=now)
             found = Preview(
                 sync,
                 plan,

@@ -1,7 +1,7 @@
 """What a run has to say of itself, in figures. The rows are in the sync's state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reverse_etl_assets.budget import price
 from reverse_etl_assets.cutover import Begun
@@ -37,6 +37,8 @@ class Report:
     """What reading records back found; None if the run did not get that far."""
     pending: bool = False
     """The rows are handed over, and the destination has not said yet what became of them: the next run asks."""
+    unusable_times: Mapping[str, int] = field(default_factory=dict)
+    """Rows whose time cannot be used, by column."""
     begun: Begun | None = None
     """How the sync's version began, as long as nothing of it was sent before."""
 

@@ -141,7 +141,7 @@ class Sync(Strict):
     model_version: int | None = None
     """The version of the dbt model that is meant, if not its latest one."""
     updated_at: str | None = None
-    """The model's timestamp column that says when a row was changed, for fields with `wins: latest`."""
+    """The model's timestamp (or date) column that says when a row was changed, for fields with `wins: latest`."""
     on_duplicate_key: Annotated[
         OnDuplicateKey, BeforeValidator(_to_latest, json_schema_input_type=str | OnDuplicateKey)
     ] = OnDuplicateKey()
@@ -206,6 +206,15 @@ class Sync(Strict):
         mapped = (source.column for source in self.mapping.values() if source.column)
         others = (self.change_detection.last_modified_at, self.updated_at, self.on_duplicate_key.latest_by)
         return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others))))
+
+    @property
+    def time_columns(self) -> dict[str, str]:
+        """The columns that say when a row was changed, by setting."""
+        named = {
+            "change_detection.last_modified_at": self.change_detection.last_modified_at,
+            "updated_at": self.updated_at,
+        }
+        return {setting: column for setting, column in named.items() if column}
 
     @property
     def transforms(self) -> bool:

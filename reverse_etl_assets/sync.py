@@ -100,7 +100,7 @@ class ModelChanges:
         run.begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
         recent = prefilter(run.sync, ledger.read_facts(con), now)
         ledger.write_facts(con, {"outbox_run": None})
-        plan = make_plan(con, relation, columns, prefilter=recent)
+        plan = make_plan(con, relation, columns, prefilter=recent, now=now)
         full_at, means = None if recent else now, entry.definition.as_text
         seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means)
         return columns, plan
@@ -394,6 +394,7 @@ class SyncRun:
             detail=detail,
             plan_id=planned.identity.plan_id if planned else None,
             forecast=planned.forecast if planned else None,
+            unusable_times=planned.plan.unusable_times if planned else {},
             kind=self.changes.kind,
             calls=self.traffic.calls,
             bytes=self.traffic.bytes,

@@ -1,6 +1,7 @@
 """What is refused when syncs are loaded: for their model, their fields, their destination, and each other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,22 @@ def test_two_that_fill_and_one_that_owns(tmp_path: Path) -> None:
         "d.yml:7: mapping.town:",
         "d.yml:8: mapping.mail:",
     ]
+
+
+FIT = ["timestamp", "DATE", "timestamptz", "datetime", None, "a_domain"]
+UNFIT = ["text", "varchar(20)", "bigint", "json"]
+
+
+@pytest.mark.parametrize("kind", [*FIT, *UNFIT])
+@pytest.mark.parametrize("setting", ["change_detection: {last_modified_at: seen_at}", "updated_at: seen_at"])
+def test_a_column_of_times_is_declared_as_one(tmp_path: Path, kind: str | None, setting: str) -> None:
+    model = replace(PEOPLE, columns={**PEOPLE.columns, "seen_at": kind})
+    (tmp_path / "contacts.yaml").write_text(f"{GOOD}{setting}\n")
+    if kind in FIT:
+        assert load_syncs(tmp_path, {"people": model}, TYPES)
+        return
+    with pytest.raises(SpecError, match="it must be a TIMESTAMP or DATE") as caught:
+        load_syncs(tmp_path, {"people": model}, TYPES)
+    where = f"contacts.yaml:{len(GOOD.splitlines()) + 1}: "
+    assert where in str(caught.value)
+    assert f"`seen_at` of `people` is of type {kind}" in str(caught.value)

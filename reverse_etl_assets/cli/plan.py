@@ -95,6 +95,7 @@ def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
 def _show(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
     from reverse_etl_assets.plan_summary import sends
+    from reverse_etl_assets.row_times import said
 
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  {sync.model} -> {sync.destination} {sync.object}, {sync.sync_mode}")
@@ -103,6 +104,8 @@ def _show(out: "Console", found: "Preview") -> None:
     out.print("  ".join(f"{name} [bold]{getattr(plan, name):,}[/]" for name in head))
     if not plan.removed_known:
         out.print("[dim]Only rows modified lately are compared; removed rows are found by the next full compare.[/]")
+    if plan.unusable_times:
+        out.print(f"[yellow]Rows have {said(plan.unusable_times)}.[/]")
     if found.begun:
         out.print(f"[yellow]{escape(str(found.begun))}[/]")
     out.print(f"Would send {sends(found)}." if plan.to_send else "Nothing to send.")

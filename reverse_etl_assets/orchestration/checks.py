@@ -11,6 +11,7 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.drift import difference_metadata, severity
 from reverse_etl_assets.policies import Limit
 from reverse_etl_assets.report import Report
+from reverse_etl_assets.row_times import said
 
 _GUARDS = {
     "kill_switch": "Nobody has stopped this sync, its destination or everything.",
@@ -30,6 +31,7 @@ _OUTCOMES = {
     "failed_rows": "No row failed. Red: more rows failed than `max_failed` allows, yellow: fewer.",
     "unanswered_rows": "The destination said of every row what became of it.",
     "quarantined_rows": "No row is kept back because the destination refused it too often.",
+    "usable_times": "The times that the model's rows carry can be used, as far as the sync goes by them.",
     "verified_delivery": "Records of a sample of the rows that the run wrote were read back, and hold what was sent.",
 }
 _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
@@ -47,6 +49,7 @@ def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
         "quarantined_rows": _quarantined_rows(report),
+        "usable_times": _usable_times(report),
         "verified_delivery": _verified_delivery(report),
     }
     return [_result(key, name, result) for name, result in results.items()]
@@ -144,6 +147,14 @@ def _quarantined_rows(report: Report) -> _Result:
         return _not_judged("the run ended before")
     said = f"{rows:,} row{'s' * (rows != 1)} in quarantine"
     return rows == 0, dg.AssetCheckSeverity.WARN, said, {"quarantined": rows}
+
+
+def _usable_times(report: Report) -> _Result:
+    if "model_rows" not in report.counts:
+        return _not_judged("the run ended before")
+    found = report.unusable_times
+    message = said(found) if found else "no row has a time that cannot be used"
+    return not found, dg.AssetCheckSeverity.WARN, message, {"rows": sum(found.values())}
 
 
 def _verified_delivery(report: Report) -> _Result:

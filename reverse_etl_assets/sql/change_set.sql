@@ -12,7 +12,7 @@ with model as (
         {{ field.expression }} as {{ field.name }}
         {%- endfor %}
         {%- if row_time %},
-        {{ row_time }}::timestamp as _retl_row_time
+        {{ row_time }} as _retl_row_time
         {%- endif %}
     from {{ relation }}
     where {{ has_key }}

@@ -17,7 +17,7 @@ HOUR = 3600.0
 
 
 class Clock:
-    now = 1_767_225_600.0  # 2026-01-01
+    now = 1_767_225_600.0 + 86_400.0  # a day after the start
 
     def __call__(self) -> float:
         return self.now

@@ -15,6 +15,7 @@ CHECKS = {
     "failed_rows",
     "unanswered_rows",
     "quarantined_rows",
+    "usable_times",
     "verified_delivery",
 }
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
