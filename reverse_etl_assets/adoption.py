@@ -72,11 +72,11 @@ class _Adoption:
         for start in range(0, len(page), at_once):
             self._obey_the_kill_switch()
             part = page[start : start + at_once]
-            found = await session.read([external_id for _, external_id, _ in part])
+            found = (await session.read([external_id for _, external_id, _ in part])).found
             for number, external_id, row in part:
                 records = found.get(external_id, ())
                 if len(records) != 1:
-                    continue  # the plan finds that none is there, or the destination refuses to guess
+                    continue  # it is planned as new: its own look-up finds none, is refused, or says of several
                 differing = self._differing(row, records[0], reader.same)
                 if differing is not None:
                     text = encode_json(records[0].fields).decode()

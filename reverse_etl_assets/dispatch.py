@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from reverse_etl_assets.asking import HOPELESS
 from reverse_etl_assets.destinations.base import Destination, RunsJobs, encode_json
 from reverse_etl_assets.errors import (
     STOPPING,
@@ -13,8 +14,10 @@ from reverse_etl_assets.errors import (
     ConfigurationError,
     ContractViolation,
     DestinationError,
+    GarbledAnswer,
     RequestRejected,
     RetryLater,
+    Unsendable,
 )
 from reverse_etl_assets.feed import Feed, Work
 from reverse_etl_assets.job_follower import JobFollower
@@ -35,8 +38,8 @@ T = TypeVar("T")
 
 READ_BEFORE_JOB = 10_000
 """Rows of one job where each record is read first: a job must not begin hours after its first record was read."""
-_HOPELESS = 25
-"""Rows refused one by one, out of batches, with no request accepted yet: then the fault is not the rows'."""
+_GARBLED = 25
+"""Answers in a row that nobody can make sense of: then the fault is the destination's code."""
 
 
 class Dispatcher:
@@ -78,7 +81,7 @@ class Dispatcher:
             follower = JobFollower(destination, pacer, longest_pause=longest, attempts=attempts)
             self._jobs = JobSender(destination, writer, follower, self._settlement)
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self._refused = 0
+        self._refused = self._garbled = 0
         self._alone = asyncio.Lock()
 
     @property
@@ -181,11 +184,11 @@ class Dispatcher:
         send = self._send_job if work.operation in self._job_operations else self._send
         try:
             return await self._retries.call(lambda last: self._tracked(send(work, last)), work.attempt)
-        except RequestRejected as error:
+        except (RequestRejected, GarbledAnswer) as error:
             if len(work.rows) > 1:
                 return await self._bisect(work)
             await self._settlement.settle_all(work, Reason.REJECTED, error)
-            self._lose_hope(self._settlement.said(work, error))
+            self._lose_hope(work, error)
         except RetryLater as error:
             await self._settlement.settle_all(work, Reason.UNAVAILABLE, error)
         except Ambiguous as error:
@@ -194,11 +197,13 @@ class Dispatcher:
             self._settlement.halt_on(work, error)
         return None
 
-    def _lose_hope(self, error: str) -> None:
+    def _lose_hope(self, work: Work, error: DestinationError) -> None:
         """Stop bisecting when the destination refuses whatever it is sent, and spare the account the requests."""
         self._refused += 1
-        if self._refused == _HOPELESS and not self._settlement.accepted and self.capabilities.max_rows > 1:
-            self._settlement.halt(f"every request was refused, down to {_HOPELESS} single rows: {error}", failed=True)
+        halves = self.capabilities.max_rows > 1 or isinstance(error, Unsendable)
+        if self._refused == HOPELESS and not self._settlement.accepted and halves:
+            said = self._settlement.said(work, error)
+            self._settlement.halt(f"every request was refused, down to {HOPELESS} single rows: {said}", failed=True)
 
     async def _bisect(self, work: Work) -> Work | None:
         """Find the bad row of a batch that was refused as a whole, by sending its halves."""
@@ -225,13 +230,29 @@ class Dispatcher:
                 raise  # the intent stays open: until it is sent again, nobody knows
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             return None
-        except ContractViolation as error:
-            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
-            raise
+        except GarbledAnswer as error:
+            await self._at_a_loss(work, number, error)
+            return None
         except (DestinationError, ConfigurationError):
             await self._settlement.not_sent(number)
             raise
+        self._garbled = 0
         return await self._settlement.record(work, number, outcomes, last)
+
+    async def _at_a_loss(self, work: Work, number: int, error: GarbledAnswer) -> None:
+        """Settle a batch whose answer is of no use. Raises the error if its halves can be sent: one row may be what
+        spoils the answer; ContractViolation if no answer is of any use."""
+        self._garbled += 1
+        hopeless = self._garbled >= _GARBLED
+        again = not error.in_doubt or self._settlement.repeatable(work.operation, work.rows)
+        if len(work.rows) > 1 and again and not hopeless:
+            if not error.in_doubt:
+                await self._settlement.not_sent(number)
+            raise error
+        reason = Reason.AMBIGUOUS if error.in_doubt else Reason.UNAVAILABLE
+        await self._settlement.settle_all(work, reason, error, number)
+        if hopeless:
+            raise ContractViolation(f"{_GARBLED} answers in a row were of no use: {error}") from error
 
     async def _send_job(self, work: Work, last: bool) -> Work | None:
         assert self._jobs is not None  # noqa: S101 - only then are there job operations

@@ -64,6 +64,25 @@ class RequestRejected(DestinationError):
         self.field = field
 
 
+class Unsendable(RequestRejected):
+    """No request can be made of these rows: nothing went out."""
+
+
+class GarbledAnswer(DestinationError):
+    """The destination's code cannot make sense of an answer.
+
+    `in_doubt` is true if it may be the answer to a write: then nobody can know if it was carried out.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = True) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
+
+
+class Hopeless(DestinationError):
+    """Whatever is asked is refused: the run stops, for the fault is not in the rows."""
+
+
 class AuthenticationFailed(DestinationError):
     """Credentials are wrong, expired for good, or lack a permission: the run stops."""
 
@@ -80,5 +99,5 @@ class ContractViolation(DestinationError):
     """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""
 
 
-STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError)
+STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError, Hopeless)
 """Errors that no later batch would escape."""

@@ -10,6 +10,7 @@ from reverse_etl_assets.errors import (
     ConfigurationError,
     ContractViolation,
     DestinationError,
+    GarbledAnswer,
     RetryLater,
 )
 from reverse_etl_assets.feed import Work
@@ -34,11 +35,11 @@ class JobSender:
         number = await self._settlement.begin(work)
         try:
             job = await self._settlement.guarded(self._destination.open_job(batch))
-        except Ambiguous as error:
+        except (Ambiguous, GarbledAnswer) as error:
             if not self._destination.job_opens_loaded:  # an empty job at worst
                 await self._settlement.not_sent(number)
                 raise RetryLater(str(error)) from error
-            if not last and self._settlement.repeatable(work.operation, work.rows):
+            if not last and self._settlement.repeatable(work.operation, work.rows) and isinstance(error, Ambiguous):
                 raise  # the intent stays open: until it is sent again, nobody knows
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             return None
@@ -59,7 +60,7 @@ class JobSender:
         except JobUnreadable as error:
             self._settlement.halt_on(work, error)
             return None
-        except (Ambiguous, ContractViolation) as error:
+        except (Ambiguous, GarbledAnswer, ContractViolation) as error:
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             if isinstance(error, ContractViolation):
                 raise
@@ -82,7 +83,7 @@ class JobSender:
             return
         except JobUnreadable:
             raise
-        except Ambiguous as error:
+        except (Ambiguous, GarbledAnswer) as error:
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             return
         await self._settlement.record(work, number, outcomes, last=True, collects=True)
@@ -122,7 +123,7 @@ class JobSender:
         assert part is not None  # noqa: S101 - there is a first one
         try:
             return await self._settlement.guarded(self._destination.open_job(part[1]))
-        except Ambiguous as error:  # an empty job at worst
+        except (Ambiguous, GarbledAnswer) as error:  # an empty job at worst
             raise RetryLater(str(error)) from error
 
     async def _upload(self, job: str, batch: Batch, place: Part, last: bool) -> None:

@@ -1,11 +1,11 @@
 """What is looked up at the destination before rows are written: their records' ids, or the records themselves."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 from reverse_etl_assets.addressing import addressed, to_look_up
+from reverse_etl_assets.asking import Asking, Call
 from reverse_etl_assets.destinations.base import Destination, FindsRecords, ReadsRecords
 from reverse_etl_assets.errors import STOPPING, Ambiguous, RequestRejected, RetryLater
 from reverse_etl_assets.feed import Work
@@ -25,7 +25,8 @@ class Lookups:
         self, destination: Destination, rules: FieldRules | None, retries: Retries, settlement: Settlement
     ) -> None:
         self._destination, self._rules = destination, rules
-        self._retries, self._settlement = retries, settlement
+        self._settlement = settlement
+        self._asking = Asking(retries, type(destination).__name__)
 
     def at_once(self, operation: Operation) -> int:
         """Rows that are looked up in one request; 1 if those of the operation are not."""
@@ -52,9 +53,7 @@ class Lookups:
         """Rows with the destination's own ids; those without exactly one record get their outcome here."""
         assert isinstance(self._destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
         keys = to_look_up(work)
-        found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
-        if found is None:
-            return []
+        work, found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
         rows, outcomes = addressed(work, found)
         if outcomes:
             number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]))
@@ -65,33 +64,27 @@ class Lookups:
         """Rows to which the field rules were applied, each against its record; some need no write."""
         assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - only then are there rules
         keys = [row.record.external_id for row in work.rows]
-        found = await self._ask(work, keys, self._destination.read_limit, self._destination.read_records)
-        if found is None:
-            return []
+        work, found = await self._ask(work, keys, self._destination.read_limit, self._destination.read_records)
         verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in work.rows]
         if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
             number = await self._settlement.begin(replace(work, rows=[row for row, _ in settled]))
             await self._settlement.answer(number, settled)
         return [verdict.row for verdict in verdicts if not verdict.outcome]
 
-    async def _ask(
-        self, work: Work, keys: Sequence[str], limit: int, call: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]
-    ) -> dict[str, T] | None:
-        """Answers for all keys, however many; None once the rows are settled because there is no answer."""
-        found: dict[str, T] = {}
+    async def _ask(self, work: Work, keys: Sequence[str], limit: int, call: Call[T]) -> tuple[Work, dict[str, T]]:
+        """The rows of which something is known now, and what. Those of which nothing is get their outcome here."""
+        nothing = replace(work, rows=[])
         try:
-            for start in range(0, len(keys), limit):
-                asked = keys[start : start + limit]
-                found.update(await self._retries.call(partial(self._once, call, asked)))
-        except (RetryLater, RequestRejected, Ambiguous) as error:
+            answers = await self._asking.ask(keys, limit, call)
+        except (RetryLater, Ambiguous) as error:
             await self._settlement.settle_all(work, Reason.UNAVAILABLE, error)
-            return None
+            return nothing, {}
         except STOPPING as error:
             self._settlement.halt_on(work, error)
-            return None
-        return found
-
-    async def _once(
-        self, call: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]], keys: Sequence[str], last: bool
-    ) -> Mapping[str, T]:
-        return await self._settlement.guarded(call(keys))
+            return nothing, {}
+        for key, refusal in answers.refused.items():
+            refused = replace(work, rows=[row for row in work.rows if row.record.external_id == key])
+            reason = Reason.REJECTED if isinstance(refusal, RequestRejected) else Reason.UNAVAILABLE
+            await self._settlement.settle_all(refused, reason, refusal)
+        rows = [row for row in work.rows if row.record.external_id not in answers.refused]
+        return replace(work, rows=rows), answers.found

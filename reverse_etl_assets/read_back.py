@@ -9,11 +9,13 @@ import duckdb
 import msgspec
 
 from reverse_etl_assets import ledger
+from reverse_etl_assets.asking import Answers
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.destinations.base import Account, ReadsRecords
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Difference, Wanted, compare
 from reverse_etl_assets.errors import ContractViolation, ReverseEtlError
 from reverse_etl_assets.journal.records import Stopped
+from reverse_etl_assets.records import Current
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
@@ -42,6 +44,10 @@ class Look:
     ) -> None:
         self.sync, self.columns, self.environment, self.account = sync, columns, environment, account
         self._traffic = traffic
+        self.unread = 0
+        """Rows whose records the destination does not let itself be asked for."""
+        self.refusal = ""
+        """What was said of the first of them."""
         self._obeys_sync_stop = obeys_sync_stop
 
     def last_check(self, con: duckdb.DuckDBPyConnection) -> ledger.Learned | None:
@@ -58,8 +64,16 @@ class Look:
         async with self._readable(learned) as session:
             for chunk in chunks:
                 self.refuse_if_stopped()
-                for wanted, differences in await _judged(session, chunk):
+                found = await session.read([wanted.external_id for wanted in chunk])
+                for error in found.refused.values():
+                    self.unread, self.refusal = self.unread + 1, self.refusal or str(error)
+                for wanted, differences in _judged(session, chunk, found):
                     add(wanted, differences)
+
+    @property
+    def not_judged(self) -> str:
+        """Why not all rows could be looked at; empty if they were."""
+        return f"{self.unread:,} of them were refused: {self.refusal}" if self.unread else ""
 
     def refuse_if_stopped(self) -> None:
         """What is stopped is not asked either. Raises Stopped."""
@@ -81,12 +95,13 @@ class Look:
             yield session
 
 
-async def _judged(session: Session, chunk: Sequence[Wanted]) -> list[tuple[Wanted, list[Difference]]]:
+def _judged(
+    session: Session, chunk: Sequence[Wanted], answers: Answers[Sequence[Current]]
+) -> list[tuple[Wanted, list[Difference]]]:
     reader: Any = session.destination
-    assert isinstance(reader, ReadsRecords)  # noqa: S101 - the callers have asked
+    asked = [wanted for wanted in chunk if wanted.external_id not in answers.refused]
     try:
-        found = await session.read([wanted.external_id for wanted in chunk])
-        return [(each, compare(each, found.get(each.external_id, ()), reader.same)) for each in chunk]
+        return [(each, compare(each, answers.found.get(each.external_id, ()), reader.same)) for each in asked]
     except ReverseEtlError:
         raise
     except Exception as error:  # the destination's code; it must not end a run that has done its work

@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+from reverse_etl_assets.asking import Answers, Asking
 from reverse_etl_assets.budget import Meter
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account, BaseDestination, ReadsRecords, RunsJobs
@@ -50,30 +50,31 @@ class Session:
         self.pacer = pacer
         self._environment, self._account, self._sync = environment, account, sync
         self._retries = Retries(pacer, environment.patience)
+        self._asking = Asking(self._retries, type(destination).__name__)
 
     async def check(self) -> None:
         """The destination's own check. Raises CheckFailed or a DestinationError."""
         await self._retries.call(lambda last: self.destination.check())
 
-    async def read(self, external_ids: Sequence[str]) -> dict[str, Sequence[Current]]:
-        """The records that carry these external ids, however many. Raises a DestinationError."""
+    async def read(self, external_ids: Sequence[str]) -> Answers[Sequence[Current]]:
+        """The records that carry these external ids, however many. Raises a DestinationError that concerns them all."""
         reader = self.destination
         assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
-        found: dict[str, Sequence[Current]] = {}
+        answers = Answers[Sequence[Current]]()
         turns = asyncio.Semaphore(self.destination.capabilities.concurrency)
+        size = reader.read_limit
 
         async def read(ids: Sequence[str]) -> None:
             async with turns:
-                found.update(await self._retries.call(partial(_read, reader, ids)))
+                await self._asking.ask_once(ids, reader.read_records, answers, halves=size > 1)
 
-        size = reader.read_limit
         try:
             async with asyncio.TaskGroup() as tasks:
                 for start in range(0, len(external_ids), size):
                     tasks.create_task(read(external_ids[start : start + size]))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
-        return found
+        return answers
 
     def writer(self, run_id: str, *, obeys_sync_stop: bool = True) -> JournalWriter:
         return JournalWriter(
@@ -109,10 +110,6 @@ class Session:
             patience=self._environment.patience,
             on_progress=on_progress,
         )
-
-
-async def _read(reader: ReadsRecords, ids: Sequence[str], last: bool) -> Mapping[str, Sequence[Current]]:
-    return await reader.read_records(ids)
 
 
 @asynccontextmanager

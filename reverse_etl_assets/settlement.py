@@ -9,14 +9,13 @@ from typing import TypeVar
 from reverse_etl_assets.destinations.base import Destination
 from reverse_etl_assets.errors import (
     BudgetSpent,
-    CheckFailed,
     ConfigurationError,
-    ContractViolation,
     DestinationError,
-    StateError,
+    GarbledAnswer,
 )
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.feed import Work
+from reverse_etl_assets.guarding import guarded
 from reverse_etl_assets.journal.records import Answer
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.masking import Mask
@@ -82,20 +81,15 @@ class Settlement:
     # What the destination did
 
     async def guarded(self, call: Awaitable[T]) -> T:
-        """An error that a destination must not raise is a broken contract, not the end of the process."""
-        try:
-            return await call
-        except (DestinationError, CheckFailed, ConfigurationError, StateError, asyncio.CancelledError):
-            raise  # a StateError: the journal did not count the call
-        except Exception as error:
-            raise ContractViolation(f"{self._name} failed with {type(error).__name__}") from error
+        """An error that a destination must not raise is not the end of the process."""
+        return await guarded(call, self._name)
 
     def checked(self, batch: Batch, outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
-        """Outcomes by key. Raises ContractViolation for a key that was not sent or that has two outcomes."""
+        """Outcomes by key. Raises GarbledAnswer for a key that was not sent or that has two outcomes."""
         keys = {record.key for record in batch.records}
         by_key = {outcome.key: outcome for outcome in outcomes}
         if len(by_key) != len(outcomes) or not by_key.keys() <= keys:
-            raise ContractViolation(f"{self._name} gave outcomes for rows that were not sent, or two for one row")
+            raise GarbledAnswer(f"{self._name} gave outcomes for rows that were not sent, or two for one row")
         return by_key
 
     def repeatable(self, operation: Operation, rows: Sequence[OutboxRow]) -> bool:

@@ -2,7 +2,9 @@
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -46,6 +48,40 @@ class Traffic:
         self.bytes += size
 
 
+@dataclass
+class Watched:
+    """What a piece of work has sent so far."""
+
+    calls: int = 0
+    writes: int = 0
+    """Calls that may have changed something."""
+
+
+_watched: ContextVar[Watched | None] = ContextVar("watched", default=None)
+_only_reads: ContextVar[bool] = ContextVar("only_reads", default=False)
+
+
+@contextmanager
+def watched() -> Iterator[Watched]:
+    """Watches the calls that are made meanwhile by this task, or by tasks that it starts."""
+    work = Watched()
+    token = _watched.set(work)
+    try:
+        yield work
+    finally:
+        _watched.reset(token)
+
+
+@contextmanager
+def only_reads() -> Iterator[None]:
+    """The calls meanwhile change nothing: they ask for records, or for a token."""
+    token = _only_reads.set(True)
+    try:
+        yield
+    finally:
+        _only_reads.reset(token)
+
+
 class CountsCalls(Protocol):
     """Has a say before every request: a budget.Meter."""
 
@@ -75,6 +111,9 @@ class Line:
         if self._meter:
             await self._meter.take()
         self._traffic.count(size)
+        if work := _watched.get():
+            work.calls += 1
+            work.writes += not _only_reads.get()
 
     def client(self, read_timeout: float = READ_TIMEOUT) -> httpx.AsyncClient:
         """An HTTP client whose calls count by themselves.

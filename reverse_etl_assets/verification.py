@@ -65,7 +65,7 @@ def verify_run(
             run_interruptible(look.compare(_rows_of_run(con, columns, run_id, sync.verify.sample), learned, add))
     except ReverseEtlError as error:
         return tally.verified(not_judged=str(error))
-    return tally.verified()
+    return tally.verified(not_judged=look.not_judged)
 
 
 def _rows_of_run(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, sample: Sample) -> Chunks:
@@ -155,7 +155,7 @@ class _DriftLook:
     def go(self, sample: Sample, repair: bool) -> Drifted:
         not_all = ""
         try:
-            self._look(sample)
+            not_all = self._look(sample)
         except (DestinationError, Stopped) as error:
             if not self._looked_at:
                 raise
@@ -169,8 +169,8 @@ class _DriftLook:
             with self._warehouse.open(self._sync.sync, write=repair) as con:
                 return self._judge(con, repair, not_all)
 
-    def _look(self, sample: Sample) -> None:
-        """Compare a copy of synced rows with their records; runs may go on meanwhile."""
+    def _look(self, sample: Sample) -> str:
+        """Compare a copy of synced rows with their records; runs may go on meanwhile. Says why some could not be."""
         with ExitStack() as stack:
             with exclusive(self._sync, self._warehouse):
                 self._refuse_unfinished()
@@ -181,6 +181,7 @@ class _DriftLook:
                 learned = look.last_check(con)
                 con.execute("detach state")
             run_interruptible(look.compare(self._rows(con, columns), learned, self._add))
+            return look.not_judged
 
     def _refuse_unfinished(self) -> None:
         """What a killed run wrote is at the destination, and not in the synced rows yet."""

@@ -10,8 +10,9 @@ import jwt
 import msgspec
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import retry_after
+from reverse_etl_assets.destinations.base import reachable, retry_after
 from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
+from reverse_etl_assets.traffic import only_reads
 
 
 class BearerToken(httpx.Auth):
@@ -59,9 +60,11 @@ class FetchedToken(httpx.Auth, ABC):
 
     async def _fetch(self) -> str:
         request = self._client.build_request("POST", self._url, data=dict(self._form()))
+        reachable(request.url, "token_url")
         try:
-            response = await self._client.send(request, auth=None)
-        except httpx.TransportError as error:
+            with only_reads():
+                response = await self._client.send(request, auth=None)
+        except httpx.RequestError as error:
             # Not ambiguous: the request that needs the token was never sent.
             raise RetryLater(f"no token: {type(error).__name__}") from error
         if response.status_code == 429 or response.status_code >= 500:

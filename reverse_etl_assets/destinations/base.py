@@ -22,12 +22,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
+    ConfigurationError,
     DestinationError,
     RequestRejected,
     RetryLater,
+    Unsendable,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
-from reverse_etl_assets.traffic import Line
+from reverse_etl_assets.traffic import Line, only_reads
 
 
 class Destination(Protocol):
@@ -80,6 +82,9 @@ class ReadsRecords(Protocol):
         Asked for every field of every row that is read, so it has to be quick, above all for equal values.
         `values.same_value` is what most vendors have in common.
         """
+
+
+_PORTS = range(1, 65_536)
 
 
 class JobState(StrEnum):
@@ -262,7 +267,7 @@ class HttpDestination(BaseDestination[C, O]):
     def __init__(self, connection: C, target: Target, options: O, client: httpx.AsyncClient) -> None:
         super().__init__(connection, target, options)
         self.client = client
-        client.base_url = httpx.URL(connection.base_url)
+        client.base_url = reachable(connection.base_url)
         if auth := self.auth():
             client.auth = auth
 
@@ -299,12 +304,15 @@ class HttpDestination(BaseDestination[C, O]):
 
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Send one request; returns a 2xx answer or raises the DestinationError that says what to do."""
+        reachable(request.url)
         try:
             response = await self.client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise RetryLater(f"no connection: {type(error).__name__}") from error
-        except httpx.TransportError as error:
-            raise Ambiguous(f"no answer: {type(error).__name__}") from error
+        except httpx.LocalProtocolError as error:  # its words show the header, which may be a secret
+            raise Unsendable("a header of the request holds characters that no header can") from error
+        except httpx.RequestError as error:
+            raise Ambiguous(f"no answer that can be read: {type(error).__name__}") from error
         if not response.is_success:
             raise self.error_for(response)
         return response
@@ -312,7 +320,8 @@ class HttpDestination(BaseDestination[C, O]):
     async def read(self, request: httpx.Request) -> httpx.Response:
         """`exchange` for a request that only reads: it is safe to repeat, so nothing about it is ambiguous."""
         try:
-            return await self.exchange(request)
+            with only_reads():
+                return await self.exchange(request)
         except Ambiguous as error:
             raise RetryLater(str(error)) from error
 
@@ -322,6 +331,18 @@ class HttpDestination(BaseDestination[C, O]):
             return decode_json(await self.read(request))
         except Ambiguous as error:
             raise RetryLater(str(error)) from error
+
+
+def reachable(address: httpx.URL | str, setting: str = "base_url") -> httpx.URL:
+    """The address. Raises ConfigurationError if no server can be there: then no row is at fault, and none is sent."""
+    right = f"`{setting}` has to be like `https://host` or `https://host:8443`, with a port from 1 to 65535"
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{right}: {error}.") from error
+    if url.scheme not in ("http", "https") or not url.host or not (url.port is None or url.port in _PORTS):
+        raise ConfigurationError(f"{right}; host `{url.host}`, port {url.port} of `{url.scheme}` is none.")
+    return url
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ Kind = Literal[
     "timeout_after",
     "malformed",
     "empty",
+    "garbled",
     "refuse_rows",
     "lock_rows",
     "omit_rows",
@@ -41,13 +42,15 @@ class Fault:
 
     - ``rate_limit``: the vendor's "too many requests" (``retry_after`` seconds adds the header,
       ``daily`` takes the daily limit's wording);
-    - ``server_error``: ``status`` (default 503) without a write;
+    - ``server_error``: ``status`` (default 503) without a write; with ``written`` after it, as a proxy answers whose
+      server took too long;
     - ``expire_token``: every token issued so far ends; Salesforce then answers 401 until a new one is asked for;
     - ``slow``: answers after ``delay_ms``;
     - ``drop_before``, ``drop_after``: closes the connection without an answer, before or after the write;
     - ``timeout_after``: writes, then holds the answer until the client gives up, at most ``hold_seconds``,
       and closes the connection;
     - ``malformed``: writes, then sends half of the JSON; ``empty``: writes, then sends 200 without a body;
+      ``garbled``: writes, then sends a body that says it is compressed and is not;
     - ``refuse_rows``: refuses ``percent`` of the rows with a validation error of the vendor, chosen by
       ``row_is_hit``;
     - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row;
@@ -73,6 +76,7 @@ class Fault:
     seed: int = 0
     status: int = 503
     retry_after: int | None = None
+    written: bool = False
     daily: bool = False
     delay_ms: float = 1_000.0
     hold_seconds: float = 30.0

@@ -111,6 +111,8 @@ class Gate:
     def _answer(self, call: Call, fault: Fault | None) -> Answer:
         kind = fault.kind if fault is not None else ""
         if fault is not None and kind in ("rate_limit", "server_error"):
+            if fault.written:
+                self._handled(call)
             answer = self.vendor.failure(fault)
         elif kind == "expire_token":
             self.vendor.expire_tokens()
@@ -121,6 +123,8 @@ class Gate:
         if kind == "malformed":
             whole = answer.body()
             return Answer(answer.status, whole[: len(whole) // 2] or b"{", answer.headers)
+        if kind == "garbled":
+            return Answer(answer.status, b"no gzip" + answer.body(), {**answer.headers, "Content-Encoding": "gzip"})
         if kind == "empty":
             return Answer(200, b"", answer.headers)
         return answer

@@ -30,6 +30,7 @@ from reverse_etl_assets.testing.harness import GOOD, Harness, Session, error_of,
 from reverse_etl_assets.testing.interference import (
     Trouble,
     answers,
+    garbles_the_answer,
     loses_the_answer,
     refuses_connections,
     repeats_the_request,
@@ -238,6 +239,10 @@ class DestinationContract(OutcomeContract):
     @live
     async def test_a_broken_answer_is_no_success(self, server: Any, session: Session) -> None:
         await self._no_success(session, BROKEN_ANSWERS)
+
+    @live
+    async def test_an_answer_that_cannot_be_unpacked_is_ambiguous(self, server: Any, session: Session) -> None:
+        assert isinstance(await self._meeting(session, garbles_the_answer), Ambiguous)
 
     async def _no_success(self, session: Session, bodies: tuple[bytes, ...]) -> None:
         sent = batch(UPSERT, self.record(1))

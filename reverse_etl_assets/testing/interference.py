@@ -73,6 +73,13 @@ def says_instead(content: bytes) -> Trouble:
     return trouble
 
 
+async def garbles_the_answer(request: httpx.Request, handle: Handle) -> httpx.Response:
+    """The request is carried out, and its answer says that it is compressed, and is not."""
+    response = await handle(request)
+    body = httpx.ByteStream(b"no gzip" + await response.aread())
+    return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=body, request=request)
+
+
 async def loses_the_answer(request: httpx.Request, handle: Handle) -> httpx.Response:
     """The request is carried out, and the connection breaks before its answer."""
     await (await handle(request)).aread()

@@ -22,7 +22,7 @@ from reverse_etl_assets.outbox import outbox_rows
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.preview import PlannedRow, recovered
-from reverse_etl_assets.records import Operation, Outcome
+from reverse_etl_assets.records import Operation, Outcome, RowError
 from reverse_etl_assets.session import Environment, open_session
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
@@ -164,7 +164,11 @@ async def _judge(
         rules = FieldRules(columns.sync.mapping, reader, partial=partial, kept={}, mask=mask, puts_back=True)
         for chunk in outbox_rows(con, columns, with_base=True):
             rows = [row for row in chunk if row.operation is not Operation.INSERT]
-            found = await session.read([row.record.external_id for row in rows])
-            verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in rows]
-            outcomes += [verdict.outcome for verdict in verdicts if verdict.outcome]
+            answers = await session.read([row.record.external_id for row in rows])
+            for row in rows:
+                if error := answers.refused.get(row.record.external_id):
+                    said = RowError(mask.said([row.record], str(error)))
+                    outcomes.append(Outcome.rejected(row.record.key, said))
+                elif outcome := rules.judge(row, answers.found.get(row.record.external_id, ())).outcome:
+                    outcomes.append(outcome)
     return outcomes

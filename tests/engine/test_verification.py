@@ -291,7 +291,7 @@ def test_a_destination_that_breaks_when_it_is_read_spoils_no_run(shop: Shop, san
     report = shop.run(verified(at, before_images="synced"), broken)
     assert report.status is RunStatus.DONE
     assert report.verified is not None
-    assert report.verified.not_judged == "Broken failed with KeyError when it was read"
+    assert report.verified.not_judged == "3 of them were refused: Broken cannot make a request of it: KeyError"
 
 
 def test_a_run_that_is_terminated_while_it_looks_has_ended_well(shop: Shop, sandbox: Sandbox) -> None:

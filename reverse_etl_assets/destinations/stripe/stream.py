@@ -20,6 +20,7 @@ from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.stripe.meters import not_taken
 from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
 from reverse_etl_assets.records import Batch, Outcome, Reason, RowError, Status
+from reverse_etl_assets.traffic import only_reads
 
 STREAM = "/v2/billing/meter_event_stream"
 SESSION = "/v2/billing/meter_event_session"
@@ -65,9 +66,10 @@ class StripeAuth(httpx.Auth):
         headers = {"Stripe-Version": self._version, "Content-Type": "application/json"}
         request = self._client.build_request("POST", self._session, content=b"{}", headers=headers)
         try:
-            response = await self._client.send(request, auth=self._key)
+            with only_reads():
+                response = await self._client.send(request, auth=self._key)
             token = msgspec.json.decode(response.content, type=dict[str, Any]).get("authentication_token")
-        except (httpx.TransportError, msgspec.DecodeError) as error:
+        except (httpx.RequestError, msgspec.DecodeError) as error:
             raise RetryLater(f"no session of the meter event stream: {type(error).__name__}") from error
         if isinstance(token, str):
             return token

@@ -1,0 +1,32 @@
+"""What an error that a destination must not raise says of its call: nothing went out, or nobody can know."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import httpx
+
+from reverse_etl_assets.errors import ContractViolation, GarbledAnswer, ReverseEtlError, Unsendable
+from reverse_etl_assets.traffic import watched
+
+T = TypeVar("T")
+
+
+async def guarded(call: Awaitable[T], name: str) -> T:
+    """The call's result. `name` is the destination's.
+
+    An error of its code is Unsendable if nothing went out before it, and else a GarbledAnswer.
+    """
+    with watched() as sent:
+        try:
+            return await call
+        except ContractViolation as error:
+            if sent.writes == 0:
+                raise
+            raise GarbledAnswer(str(error)) from error
+        except ReverseEtlError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__
+            if sent.calls == 0:
+                raise Unsendable(f"{name} cannot make a request of it: {said}") from error
+            raise GarbledAnswer(f"{name} failed with {said} at an answer", in_doubt=sent.writes > 0) from error

@@ -1,0 +1,145 @@
+"""One answer of no use, or one row of which no request can be made, takes nothing else of the run with it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from reverse_etl_assets.destinations.base import Account, decode_json
+from reverse_etl_assets.destinations.webhook import Webhook
+from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.records import Batch, Current, Outcome
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.engine.test_bad_keys import READ, people
+
+TEN = {**SINK, "batch_size": 10}
+ONE = {"method": "PUT", "path": "/{{ object }}/{{ key }}"}
+
+
+def held(sandbox: Sandbox) -> set[str]:
+    table = sandbox.rest.tables.get("people")
+    return {entry.id for entry in table.live()} if table else set()
+
+
+def failed(shop: Shop, sync: Any, report: Any) -> dict[str | None, str | None]:
+    return {key: each.reason for key, each in shop.by_key(sync, report).items() if each.status == "failed"}
+
+
+def test_an_appended_batch_whose_answer_cannot_be_unpacked_is_held_alone(shop: Shop, sandbox: Sandbox) -> None:
+    people(shop, 100)
+    sandbox.fault("garbled", vendor="rest", next=1, skip=3)
+    sync = sink_sync(sync_mode="append", options=TEN)
+    report = shop.run(sync, sink(sandbox.url))
+    assert report.status is RunStatus.DONE
+    assert list(failed(shop, sync, report).values()) == ["ambiguous"] * 10
+    assert len(held(sandbox)) == 100
+    sandbox.faults.clear()
+    assert shop.run(sync, sink(sandbox.url)).counts["held"] == 10
+    assert sandbox.rest.tables["people"].counters.updated == 0
+
+
+def test_an_upsert_whose_answer_cannot_be_unpacked_is_sent_again(shop: Shop, sandbox: Sandbox) -> None:
+    people(shop, 100)
+    sandbox.fault("garbled", vendor="rest", next=1, skip=3)
+    report = shop.run(sink_sync(options=TEN), sink(sandbox.url))
+    assert report.status is RunStatus.DONE
+    assert report.counts["failed"] == 0
+
+
+def test_a_read_whose_answer_cannot_be_unpacked_is_repeated(shop: Shop, sandbox: Sandbox) -> None:
+    people(shop, 100)
+    sandbox.fault("garbled", vendor="rest", method="GET", next=1)
+    report = shop.run(sink_sync(options={**TEN, "read": READ}), sink(sandbox.url))
+    assert report.counts["created"] == 100
+
+
+@pytest.mark.parametrize("mode", ["incremental", "append"])
+@pytest.mark.parametrize("batch_size", [1, 100])
+def test_a_row_of_which_no_request_can_be_made(shop: Shop, sandbox: Sandbox, mode: str, batch_size: int) -> None:
+    """Refused alone, never in doubt and never held: nothing of it went out."""
+    endless = "y" * 70_000
+
+    class InTheAddress(Webhook):
+        """Names its rows in the address."""
+
+        def build_request(self, batch: Batch) -> httpx.Request:
+            request = super().build_request(batch)
+            long = [record.key for record in batch.records if len(record.key) > 1_000]
+            return self.client.build_request("POST", f"/x/{long[0]}") if long else request
+
+    people(shop, 40, endless)
+    sync = sink_sync(sync_mode=mode, options={**SINK, "batch_size": batch_size} if batch_size > 1 else ONE)
+    for _ in range(2):
+        report = shop.run(sync, Account("sink", InTheAddress, sink(sandbox.url).connection))
+        assert report.status is RunStatus.DONE
+        assert failed(shop, sync, report) == {endless: "rejected"}
+        assert report.counts.get("held", 0) == 0
+    assert len(held(sandbox)) == 40
+
+
+class Stumbles(Webhook):
+    """Falls over the answer about one row."""
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+        if any(record.key == "c7" for record in batch.records):
+            raise KeyError("results")
+        return super().read_response(batch, response)
+
+
+class NamesAStranger(Webhook):
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+        for outcome in super().read_response(batch, response):
+            yield Outcome("nobody", outcome.status) if outcome.key == "c7" else outcome
+
+
+@pytest.mark.parametrize("destination", [Stumbles, NamesAStranger])
+def test_an_answer_that_the_code_falls_over(shop: Shop, sandbox: Sandbox, destination: type[Webhook]) -> None:
+    people(shop, 100)
+    sync = sink_sync(options=TEN)
+    report = shop.run(sync, Account("sink", destination, sink(sandbox.url).connection))
+    assert report.status is RunStatus.DONE
+    assert failed(shop, sync, report) == {"c7": "ambiguous"}
+    assert len(held(sandbox)) == 100
+
+    people(shop, 100, name="m")
+    events = sink_sync(sync="events", object="events", sync_mode="append", options=TEN)
+    report = shop.run(events, Account("sink", destination, sink(sandbox.url).connection))
+    assert report.status is RunStatus.DONE
+    assert set(failed(shop, events, report).values()) == {"ambiguous"}
+    assert len(failed(shop, events, report)) == 10
+    assert shop.run(events, sink(sandbox.url)).counts["held"] == 10
+    assert sandbox.rest.tables["events"].counters.updated == 0
+
+
+class StumblesAtReads(Webhook):
+    """Falls over the record of one row when it reads, after the answer came."""
+
+    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+        found = await super().read_records(external_ids)
+        if "c7" in external_ids:
+            decode_json(httpx.Response(200, content=b"{}"))["nothing"]
+        return found
+
+
+def test_a_read_that_the_code_falls_over(shop: Shop, sandbox: Sandbox) -> None:
+    """The row is not refused by anybody: it is unavailable, and stays out of quarantine."""
+    people(shop, 100)
+    sync = sink_sync(options={**TEN, "read": READ}, quarantine={"after": 1})
+    for _ in range(2):
+        report = shop.run(sync, Account("sink", StumblesAtReads, sink(sandbox.url).connection))
+        assert failed(shop, sync, report) == {"c7": "unavailable"}
+    assert len(held(sandbox)) == 99
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999/rest", "http:///rest", "http://127.0.0.1:0/rest"])
+@pytest.mark.parametrize("mode", ["incremental", "append"])
+def test_an_address_at_which_nobody_can_be(shop: Shop, sandbox: Sandbox, address: str, mode: str) -> None:
+    people(shop, 10)
+    sync = sink_sync(sync_mode=mode)
+    connection = sink(sandbox.url).connection.model_copy(update={"base_url": address})
+    with pytest.raises(ConfigurationError, match="base_url"):
+        shop.run(sync, Account("sink", Webhook, connection))
+    assert shop.run(sync, sink(sandbox.url)).counts["created"] == 10
