@@ -185,14 +185,14 @@ class Dispatcher:
         try:
             return await self._retries.call(lambda last: self._tracked(send(work, last)), work.attempt)
         except (RequestRejected, GarbledAnswer) as error:
+            work = replace(work, in_doubt=work.in_doubt or error.perhaps_done)
             if len(work.rows) > 1:
                 return await self._bisect(work)
-            await self._settlement.settle_all(work, Reason.REJECTED, error)
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS if work.in_doubt else Reason.REJECTED, error)
             self._lose_hope(work, error)
-        except RetryLater as error:
-            await self._settlement.settle_all(work, Reason.UNAVAILABLE, error)
-        except Ambiguous as error:
-            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error)
+        except (RetryLater, Ambiguous) as error:
+            in_doubt = work.in_doubt or error.perhaps_done
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS if in_doubt else Reason.UNAVAILABLE, error)
         except STOPPING as error:
             self._settlement.halt_on(work, error)
         return None
@@ -225,17 +225,15 @@ class Dispatcher:
         try:
             answered = await self._settlement.guarded(self.destination.send(batch))
             outcomes = self._settlement.checked(batch, answered)
-        except Ambiguous as error:
-            if self._settlement.repeatable(work.operation, work.rows) and not last:
-                raise  # the intent stays open: until it is sent again, nobody knows
-            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
-            return None
         except GarbledAnswer as error:
             await self._at_a_loss(work, number, error)
             return None
-        except (DestinationError, ConfigurationError):
+        except ConfigurationError:
             await self._settlement.not_sent(number)
             raise
+        except DestinationError as error:
+            await self._settlement.unanswered(work, number, error, last)
+            return None
         self._garbled = 0
         return await self._settlement.record(work, number, outcomes, last)
 
@@ -244,12 +242,12 @@ class Dispatcher:
         spoils the answer; ContractViolation if no answer is of any use."""
         self._garbled += 1
         hopeless = self._garbled >= _GARBLED
-        again = not error.in_doubt or self._settlement.repeatable(work.operation, work.rows)
+        again = not error.perhaps_done or self._settlement.repeatable(work.operation, work.rows)
         if len(work.rows) > 1 and again and not hopeless:
-            if not error.in_doubt:
+            if not error.perhaps_done:
                 await self._settlement.not_sent(number)
             raise error
-        reason = Reason.AMBIGUOUS if error.in_doubt else Reason.UNAVAILABLE
+        reason = Reason.AMBIGUOUS if error.perhaps_done else Reason.UNAVAILABLE
         await self._settlement.settle_all(work, reason, error, number)
         if hopeless:
             raise ContractViolation(f"{_GARBLED} answers in a row were of no use: {error}") from error

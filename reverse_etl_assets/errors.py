@@ -35,24 +35,35 @@ class CheckFailed(ReverseEtlError):
 
 
 class DestinationError(ReverseEtlError):
-    """A request did not get an answer that settles every row of its batch."""
+    """A request did not get an answer that settles every row of its batch.
+
+    `perhaps_done` is true if the request may have been carried out all the same: then its rows are in doubt, and sent
+    again only by operations that may be repeated.
+    """
+
+    perhaps_done = False
 
 
 class RetryLater(DestinationError):
-    """The destination did not take the request; it is safe to send it again.
+    """The destination did not take the request, as far as it says; a later one may be taken.
 
     `after` is the wait in seconds the destination asked for, or None if it named none.
     `hold` is true if the wait is for the whole account (a rate limit), not only for this batch.
     """
 
-    def __init__(self, message: str, after: float | None = None, *, hold: bool = False) -> None:
+    def __init__(
+        self, message: str, after: float | None = None, *, hold: bool = False, perhaps_done: bool = False
+    ) -> None:
         super().__init__(message)
         self.after = after
         self.hold = hold
+        self.perhaps_done = perhaps_done
 
 
 class Ambiguous(DestinationError):
     """Nobody can know if the request was carried out: sent again only if the operation is idempotent."""
+
+    perhaps_done = True
 
 
 class RequestRejected(DestinationError):
@@ -69,14 +80,11 @@ class Unsendable(RequestRejected):
 
 
 class GarbledAnswer(DestinationError):
-    """The destination's code cannot make sense of an answer.
+    """The destination's code cannot make sense of an answer, perhaps to a request that only reads."""
 
-    `in_doubt` is true if it may be the answer to a write: then nobody can know if it was carried out.
-    """
-
-    def __init__(self, message: str, *, in_doubt: bool = True) -> None:
+    def __init__(self, message: str, *, perhaps_done: bool = True) -> None:
         super().__init__(message)
-        self.in_doubt = in_doubt
+        self.perhaps_done = perhaps_done
 
 
 class Hopeless(DestinationError):

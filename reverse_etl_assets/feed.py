@@ -16,11 +16,13 @@ _NO_LIMIT = sys.maxsize  # of bytes: rows that are only looked up are not sent y
 
 @dataclass(frozen=True)
 class Work:
-    """Rows for one batch, all of one operation. `attempt` counts how often they were sent before."""
+    """Rows for one batch, all of one operation. `attempt` counts how often they were sent before; `in_doubt` says that
+    this may have been carried out, though nobody told."""
 
     operation: Operation
     rows: list[OutboxRow]
     attempt: int = 0
+    in_doubt: bool = False
 
 
 Limits = Callable[[Operation], tuple[int, int]]

@@ -29,4 +29,4 @@ async def guarded(call: Awaitable[T], name: str) -> T:
             said = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__
             if sent.calls == 0:
                 raise Unsendable(f"{name} cannot make a request of it: {said}") from error
-            raise GarbledAnswer(f"{name} failed with {said} at an answer", in_doubt=sent.writes > 0) from error
+            raise GarbledAnswer(f"{name} failed with {said} at an answer", perhaps_done=sent.writes > 0) from error

@@ -35,17 +35,15 @@ class JobSender:
         number = await self._settlement.begin(work)
         try:
             job = await self._settlement.guarded(self._destination.open_job(batch))
-        except (Ambiguous, GarbledAnswer) as error:
-            if not self._destination.job_opens_loaded:  # an empty job at worst
-                await self._settlement.not_sent(number)
-                raise RetryLater(str(error)) from error
-            if not last and self._settlement.repeatable(work.operation, work.rows) and isinstance(error, Ambiguous):
-                raise  # the intent stays open: until it is sent again, nobody knows
-            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
-            return None
-        except (DestinationError, ConfigurationError):
+        except ConfigurationError:
             await self._settlement.not_sent(number)
             raise
+        except DestinationError as error:
+            if error.perhaps_done and not self._destination.job_opens_loaded:  # at worst there is an empty job
+                await self._settlement.not_sent(number)
+                raise RetryLater(str(error)) from error
+            await self._settlement.unanswered(work, number, error, last)
+            return None
         await self._writer.set_job(number, job)
         return await self._follow(work, batch, number, job, last)
 
@@ -123,8 +121,10 @@ class JobSender:
         assert part is not None  # noqa: S101 - there is a first one
         try:
             return await self._settlement.guarded(self._destination.open_job(part[1]))
-        except (Ambiguous, GarbledAnswer) as error:  # an empty job at worst
-            raise RetryLater(str(error)) from error
+        except DestinationError as error:
+            if not error.perhaps_done:
+                raise
+            raise RetryLater(str(error)) from error  # an empty job at worst
 
     async def _upload(self, job: str, batch: Batch, place: Part, last: bool) -> None:
         await self._settlement.guarded(self._follower.upload(job, batch, place))

@@ -170,6 +170,8 @@ class Capabilities:
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
     `retry_serially` sends rows again one batch at a time: they met a lock, and more at once would meet the next.
     `several_records` names the codes that refuse a row because more than one record carries its key.
+    `not_taken` names further statuses by which the vendor says in so many words that it carried nothing out: a 503 or
+    408 of others may come from a proxy, whose server works on.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
     """
 
@@ -188,6 +190,7 @@ class Capabilities:
     replaces: bool = False
     idempotent_by_id: frozenset[Operation] = frozenset()
     retry_serially: bool = False
+    not_taken: frozenset[int] = frozenset()
 
     @property
     def once(self) -> frozenset[Operation]:

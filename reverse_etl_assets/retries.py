@@ -47,10 +47,11 @@ class Retries:
         """Call until it is taken; `call` is told when it is the last time.
 
         Refusals for the rate alone do not count as attempts: they end when the account's time is up.
-        Raises the last error, or Ambiguous if an earlier try may have been carried out.
+        Raises the last error, or an earlier one if that try may have been carried out. A refusal is raised as it is,
+        with `perhaps_done` if an earlier try may have been.
         """
         limited_until: float | None = None
-        doubt: Ambiguous | None = None
+        doubt: DestinationError | None = None
         tries = attempt
         while True:
             await self._turn()
@@ -59,7 +60,7 @@ class Retries:
                 return await call(last)
             except (RetryLater, Ambiguous) as error:
                 hold = isinstance(error, RetryLater) and error.hold
-                doubt = error if isinstance(error, Ambiguous) else doubt
+                doubt = error if error.perhaps_done else doubt
                 now = asyncio.get_running_loop().time()
                 limited_until = limited_until or now + self._patience.rate_limited
                 attempt += not hold
@@ -67,6 +68,9 @@ class Retries:
                 if attempt >= self._patience.attempts or (hold and now > limited_until):
                     raise doubt or error from None
                 await self._wait(error, tries)
+            except DestinationError as error:
+                error.perhaps_done |= doubt is not None
+                raise
 
     async def pause(self, tries: int) -> None:
         """Wait before rows are sent again that the destination asked for."""

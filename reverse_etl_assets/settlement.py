@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from reverse_etl_assets.destinations.base import Destination
 from reverse_etl_assets.errors import (
+    STOPPING,
     BudgetSpent,
     ConfigurationError,
     DestinationError,
@@ -144,6 +145,18 @@ class Settlement:
             number = await self.begin(work)
         said = RowError(self.said(work, error), getattr(error, "code", None), getattr(error, "field", None))
         await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
+
+    async def unanswered(self, work: Work, number: int, error: DestinationError, last: bool) -> None:
+        """Settle a batch that was perhaps carried out, if nothing more will be told of it. Raises the error if it was
+        not carried out, is sent again (its intent stays open: until then nobody knows), or ends the run."""
+        ends = isinstance(error, STOPPING)
+        if not error.perhaps_done:
+            await self.not_sent(number)
+        elif ends or last or not self.repeatable(work.operation, work.rows):
+            await self.settle_all(work, Reason.AMBIGUOUS, error, number)
+            if not ends:
+                return
+        raise error
 
     async def not_sent(self, number: int) -> None:
         """The batch's request was never carried out: its rows are as if it had not been begun."""

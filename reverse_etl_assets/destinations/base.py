@@ -313,9 +313,12 @@ class HttpDestination(BaseDestination[C, O]):
             raise Unsendable("a header of the request holds characters that no header can") from error
         except httpx.RequestError as error:
             raise Ambiguous(f"no answer that can be read: {type(error).__name__}") from error
-        if not response.is_success:
-            raise self.error_for(response)
-        return response
+        if response.is_success:
+            return response
+        refusal = self.error_for(response)
+        if refusal.perhaps_done and response.status_code in self.capabilities.not_taken:
+            raise RetryLater(str(refusal), retry_after(response))
+        raise refusal
 
     async def read(self, request: httpx.Request) -> httpx.Response:
         """`exchange` for a request that only reads: it is safe to repeat, so nothing about it is ambiguous."""
@@ -324,6 +327,9 @@ class HttpDestination(BaseDestination[C, O]):
                 return await self.exchange(request)
         except Ambiguous as error:
             raise RetryLater(str(error)) from error
+        except DestinationError as error:
+            error.perhaps_done = False
+            raise
 
     async def read_json(self, request: httpx.Request) -> Any:
         """The JSON answer to a request that only reads."""
@@ -355,11 +361,16 @@ class Account:
 
 
 def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
-    """What a status code means by the HTTP standard (RFC 9110, RFC 6585) when the body says nothing better."""
+    """What a status code means by the HTTP standard when the body says nothing better.
+
+    Not taken: 429 (RFC 6585, 4), 425 ("unwilling to risk processing", RFC 8470, 5.2), 423 (RFC 4918, 11.3), and 401,
+    403, 407. A 408 or 503 (RFC 9110, 15.5.9 and 15.6.4) and a redirect may come once the request was carried out: from
+    a proxy that waited for its server, or to show the result (303).
+    """
     status = response.status_code
     message = message or f"HTTP {status} {response.reason_phrase}".strip()
     if status in (429, 503, 408, 423, 425):
-        return RetryLater(message, retry_after(response), hold=status == 429)
+        return RetryLater(message, retry_after(response), hold=status == 429, perhaps_done=status in (503, 408))
     if status in (401, 403, 407):
         return AuthenticationFailed(message)
     if status >= 500 or status < 400:

@@ -221,7 +221,7 @@ def test_what_was_never_sent_is_not_quarantined(shop: Shop, hook: Sink) -> None:
 
 def test_other_failures_are_no_refusals(hook: Sink) -> None:
     sync = hook.sync()
-    assert hook.refuse(sync, "server_error").counts["failed_unavailable"] == 3
+    assert hook.refuse(sync, "server_error").counts["failed_ambiguous"] == 3
     assert hook.refuse(sync, "omit_rows", percent=100).counts["failed"] == 3
     assert hook.held(sync) == []
 

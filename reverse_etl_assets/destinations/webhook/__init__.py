@@ -57,6 +57,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             fold_case=options.fold_case,
             confirms=options.results.status is not None,
             partial=options.partial & able(options),
+            not_taken=options.not_taken,
         )
 
     @classmethod
@@ -176,7 +177,9 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     def error_for(self, response: httpx.Response) -> DestinationError:
         status = response.status_code
         if response.is_redirect:
-            # For every row alike, and often to a page to sign in.
-            return AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
+            # For every row alike, and often to a page to sign in; or to the result of what was done (303).
+            error = AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
+            error.perhaps_done = True
+            return error
         said = redacted(self.connection, response.text)[:_MOST].strip()
         return error_by_status(response, f"HTTP {status}: {said}" if said else None)

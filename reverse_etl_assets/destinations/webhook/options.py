@@ -174,6 +174,9 @@ class WebhookOptions(SyncOptions):
     """Statuses that mean, for an insert of one record, that it is there already."""
     missing: frozenset[int] = frozenset({404, 410})
     """Statuses that mean, for an update or delete of one record, that it is not there."""
+    not_taken: frozenset[int] = frozenset()
+    """Statuses, such as 503 or 408, by which the API says that it carried nothing out. By themselves they do not: they
+    may come from a proxy, so an insert that meets one is held for a person."""
     results: Results = Results()
     idempotency_header: str | None = None
     """Name of the header that carries the idempotency key, if the API honours one: `Idempotency-Key`."""
