@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ class Model:
 
     `columns` maps documented columns to their declared type (None if undeclared). `pii` maps the columns that dbt marks
     as personal data, in lower case, to the kind (`email`). `reverse_etl` and `tags` are what the model's own `meta` and
-    tags say of syncs, and `file` is where they stand, in the dbt project.
+    tags say of syncs, and `file` is where they stand, in the dbt project. `tests` are those of its table (None if that
+    is not known) and `unit_tests` those of its code; `upstream` is all that it is built from.
     """
 
     name: str
@@ -36,6 +37,9 @@ class Model:
     reverse_etl: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     file: str = ""
+    tests: Sequence[str] | None = None
+    unit_tests: Sequence[str] = ()
+    upstream: Sequence[str] = ()
 
 
 def load_models(manifest: Path) -> dict[str, Model]:
@@ -44,25 +48,59 @@ def load_models(manifest: Path) -> dict[str, Model]:
     Raises ConfigurationError if there is no manifest yet, or if a mark of personal data cannot be understood.
     """
     try:
-        nodes = json.loads(manifest.read_text())["nodes"].values()
+        found = json.loads(manifest.read_text())
+        nodes = found["nodes"].values()
     except FileNotFoundError:
         raise ConfigurationError(
             f"dbt's manifest is missing at {manifest}. Build it with `make manifest` (or `dbt parse`)."
         ) from None
     except (json.JSONDecodeError, KeyError) as error:
         raise ConfigurationError(f"dbt's manifest at {manifest} cannot be read: {error}") from error
-    return {name: _model(node) for node in nodes if node["resource_type"] == "model" for name in names(node)}
+    tests = _tests(found)
+    models = [(node, _model(node, found, tests.get(names(node)[0], {}))) for node in nodes if _is_model(node)]
+    return {name: model for node, model in models for name in names(node)}
+
+
+def _is_model(node: Mapping[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model")
 
 
 def names(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a sync may call a model of the manifest: `customers.v2`, and plain `customers` if that is the latest."""
+    """What a sync may call a model of the manifest: `customers.v2`, and plain `customers` if that is the latest.
+
+    A source is called `crm.people`.
+    """
     name, version = node["name"], node.get("version")
+    if node.get("resource_type") == "source":
+        return (f"{node['source_name']}.{name}",)
     if version is None:
         return (name,)
     return (f"{name}.v{version}", name) if version == node.get("latest_version") else (f"{name}.v{version}",)
 
 
-def _model(node: Mapping[str, Any]) -> Model:
+def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """By what is tested, the kind of test: its names."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for test in (*manifest["nodes"].values(), *manifest.get("unit_tests", {}).values()):
+        if test["resource_type"] in ("test", "unit_test"):
+            for name in tested(test, manifest):
+                found.setdefault(name, {}).setdefault(test["resource_type"], []).append(test["name"])
+    return found
+
+
+def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all that a model is built from, the nearest first."""
+    nodes, seen = {**manifest.get("sources", {}), **manifest["nodes"]}, {node["unique_id"]}
+    waiting = [node]
+    while waiting:
+        for unique_id in (waiting.pop(0).get("depends_on") or {}).get("nodes") or ():
+            if unique_id in nodes and unique_id not in seen:
+                seen.add(unique_id)
+                waiting.append(nodes[unique_id])
+                yield names(nodes[unique_id])[0]
+
+
+def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[str, Sequence[str]]) -> Model:
     columns = node["columns"].values()
     said = _meta(node).get("reverse_etl") or {}
     if not isinstance(said, Mapping):
@@ -80,6 +118,9 @@ def _model(node: Mapping[str, Any]) -> Model:
         reverse_etl=said,
         tags=_tags(node),
         file=(node.get("patch_path") or node.get("original_file_path") or "").split("://")[-1],
+        tests=tuple(tests.get("test", ())),
+        unit_tests=tuple(tests.get("unit_test", ())),
+        upstream=tuple(_upstream(node, manifest)),
     )
 
 
@@ -108,40 +149,46 @@ def _personal(model: str, column: Mapping[str, Any]) -> str | None:
     return _PERSONAL if mark else None
 
 
-def model_test_results(run_results: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The results of a dbt invocation by a model's names: each test's status, and the build's own under `build`."""
-    results: dict[str, dict[str, str]] = {}
-    for result in run_results["results"]:
-        node = manifest["nodes"].get(result["unique_id"])
-        if node is None:
-            continue
-        if node["resource_type"] == "model":
-            status = "pass" if result["status"] == "success" else result["status"]
-            for name in names(node):
-                results.setdefault(name, {})["build"] = status
-        elif node["resource_type"] == "test":
-            for parent in node["depends_on"]["nodes"]:
-                if parent == node.get("attached_node", parent) and parent.startswith("model."):
-                    for name in names(manifest["nodes"].get(parent) or {"name": parent.split(".")[-1]}):
-                        results.setdefault(name, {})[node["name"]] = result["status"]
-    return results
+def tested(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What a test of the manifest is of: each name of a model, the name of a source, seed or snapshot."""
+    nodes = {**manifest.get("sources", {}), **manifest["nodes"]}
+    attached = test.get("attached_node")
+    for unique_id in [attached] if attached else test["depends_on"]["nodes"]:
+        yield from names(nodes.get(unique_id) or {"name": unique_id.split(".")[-1]})
 
 
-def duckdb_path(dbt_folder: Path, target: str | None = None) -> Path:
-    """The DuckDB file that dbt's profile names, so that the warehouse is configured once.
+def profile_target(dbt_folder: Path) -> str:
+    """The target of dbt's profile that counts where none is named. Raises ConfigurationError if there is no profile."""
+    try:
+        return str(_profile(dbt_folder)["target"])
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(f"{dbt_folder / 'profiles.yml'}: no usable profile: it has no `target`.") from error
 
-    Understands `env_var` as dbt does; a relative path is relative to the dbt project, where dbt changes into.
-    Raises ConfigurationError if there is no such profile or its target is not DuckDB.
-    """
+
+def _profile(dbt_folder: Path) -> Mapping[str, Any]:
+    """Understands `env_var` as dbt does. Raises ConfigurationError if there is no such profile."""
     profiles = dbt_folder / "profiles.yml"
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
     try:
         profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text())["profile"]
         flags = {"PROJECT_DIR": str(dbt_folder), "PROFILES_DIR": str(dbt_folder)}
         text = template.from_string(profiles.read_text()).render(env_var=_env_var, flags=flags)
-        outputs = yaml.safe_load(text)[profile]
+        found: Mapping[str, Any] = yaml.safe_load(text)[profile]
+    except (OSError, KeyError, TypeError, yaml.YAMLError, jinja2.TemplateError) as error:
+        raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
+    return found
+
+
+def duckdb_path(dbt_folder: Path, target: str | None = None) -> Path:
+    """The DuckDB file that dbt's profile names, so that the warehouse is configured once.
+
+    A relative path is relative to the dbt project, where dbt changes into.
+    Raises ConfigurationError if there is no such profile or its target is not DuckDB.
+    """
+    profiles, outputs = dbt_folder / "profiles.yml", _profile(dbt_folder)
+    try:
         output = outputs["outputs"][target or outputs["target"]]
-    except (OSError, KeyError, yaml.YAMLError, jinja2.TemplateError) as error:
+    except (KeyError, TypeError) as error:
         raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
     if output["type"] != "duckdb":
         raise ConfigurationError(f"{profiles}: target is {output['type']!r}, and only 'duckdb' is supported so far.")

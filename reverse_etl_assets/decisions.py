@@ -11,6 +11,8 @@ from reverse_etl_assets import ledger, row_history, row_times
 from reverse_etl_assets.answers import as_timestamp
 from reverse_etl_assets.budget import refusal
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt_results import Dbt, judge_results, listen
 from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.guard import Finding, judge
@@ -66,10 +68,11 @@ def room_of(journal: Journal, account: Account) -> Room:
     return journal.room(account.name, Allowance(budget.calls, budget.leave))
 
 
-def guard_findings(sync: Sync, journal: Journal, plan: Plan) -> list[Finding]:
+def guard_findings(sync: Sync, journal: Journal, plan: Plan, model: Model, dbt: Dbt | None) -> list[Finding]:
     """What the guards say of a plan, given the sync's history and the last results of the model's tests."""
     now = journal.clock()
     counts = journal.row_counts(sync.sync, recent=row_history.RECENT, since=now - row_history.LOOK_BACK)
     history = [row_history.EarlierRun(at, rows) for at, rows in counts]
-    results = {result.test: result.status for result in journal.model_results(sync.model)}
-    return judge(plan, sync.guards, history=history, now=now, model_results=results)
+    trouble = listen(journal, dbt) if dbt else {}
+    tests = judge_results(model, journal, trouble)
+    return judge(plan, sync.guards, history=history, now=now, tests=tests)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from reverse_etl_assets.dbt_results import ModelTests
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.policies import FieldGuard, Guards, Limit
 from reverse_etl_assets.records import Operation
@@ -24,7 +25,6 @@ GUARDS = (
 )
 """Every guard, in the order in which a run meets them."""
 UNLIMITED = "no limit is set"
-_BAD = frozenset({"fail", "error", "runtime error", "skipped"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Finding:
     """One guard's judgement: what it saw, what it allows, and in words why.
 
     `value` and `limit` are in the unit that decided: rows, percent or deviations. `figures` are all numbers by name.
-    `field` is set if the finding is about one field of several.
+    `field` is set if the finding is about one field of several. `judged` is False if the guard could not look, and lets
+    pass what it does not know.
     """
 
     guard: str
@@ -42,15 +43,14 @@ class Finding:
     limit: float | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     field: str | None = None
+    judged: bool = True
 
 
-def judge(
-    plan: Plan, policy: Guards, *, history: Iterable[EarlierRun], now: float, model_results: Mapping[str, str]
-) -> list[Finding]:
+def judge(plan: Plan, policy: Guards, *, history: Iterable[EarlierRun], now: float, tests: ModelTests) -> list[Finding]:
     """The findings of every guard that looks at a plan, in a fixed order. `history` are the sync's successful runs."""
     fields = (policy.every_field, *policy.fields.values())
     return [
-        _model_tests(policy, model_results),
+        _model_tests(policy, tests),
         _empty_model(plan, policy),
         _row_count(plan, policy, history, now),
         *judge_changes(plan, policy),
@@ -79,14 +79,18 @@ def beyond(limit: Limit, rows: int, of: int) -> bool:
     return too_many or (limit.percent is not None and of > 0 and 100 * rows / of > limit.percent)
 
 
-def _model_tests(policy: Guards, results: Mapping[str, str]) -> Finding:
-    bad = sorted(name for name, status in results.items() if status in _BAD)
+def _model_tests(policy: Guards, tests: ModelTests) -> Finding:
+    bad = len(tests.bad)
     if not policy.require_passing_tests:
-        return Finding("model_tests", True, f"not required to pass; {UNLIMITED}", len(bad))
+        return Finding("model_tests", True, f"not required to pass; {UNLIMITED}", bad)
     if bad:
-        return Finding("model_tests", False, f"failed on the model's last build: {', '.join(bad)}", len(bad), 0)
-    said = f"{len(results)} results of the model's last build are good" if results else "no test results are known"
-    return Finding("model_tests", True, said, 0, 0)
+        return Finding("model_tests", False, f"failed on the model's last build: {', '.join(tests.bad)}", bad, 0)
+    if tests.unknown and "require_passing_tests" in policy.model_fields_set:
+        said = f"not known to pass, as `require_passing_tests: true` asks: {tests.unknown}"
+        return Finding("model_tests", False, said, 0, 0)
+    if tests.unknown:
+        return Finding("model_tests", True, f"not judged: {tests.unknown}", 0, 0, judged=False)
+    return Finding("model_tests", True, f"{tests.good} results of the model's last build are good", 0, 0)
 
 
 def _empty_model(plan: Plan, policy: Guards) -> Finding:

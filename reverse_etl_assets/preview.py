@@ -132,7 +132,7 @@ def preview(
             found = Preview(
                 sync,
                 plan,
-                guard_findings(sync, environment.journal, plan),
+                guard_findings(sync, environment.journal, plan, environment.models[sync.model], environment.dbt),
                 rows_of(con, columns, _OUTBOX, "operation is not null", limit),
                 rows_of(con, columns, _OUTBOX, "operation is null", limit),
                 unfinished=unfinished,

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models
+from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models, profile_target
+from reverse_etl_assets.dbt_results import Dbt
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
@@ -76,4 +77,5 @@ class Project:
 
     @cached_property
     def environment(self) -> Environment:
-        return Environment(self.journal, self.warehouse, self.models)
+        dbt = Dbt(self.manifest, profile_target(self.dbt_folder))
+        return Environment(self.journal, self.warehouse, self.models, dbt=dbt)

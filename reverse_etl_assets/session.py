@@ -10,6 +10,7 @@ from typing import Any
 from reverse_etl_assets.asking import Answers, Asking
 from reverse_etl_assets.budget import Meter
 from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt_results import Dbt
 from reverse_etl_assets.destinations.base import Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
@@ -33,6 +34,8 @@ class Environment:
     models: Mapping[str, Model]
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = time.time
+    dbt: Dbt | None = None
+    """Where dbt says what it did last."""
 
 
 class Session:

@@ -202,7 +202,8 @@ class SyncRun:
         if self.changes.kind is RunKind.FORGET:  # a person has asked for this one record
             return findings
         if self.changes.kind is RunKind.SYNC:
-            findings += guard_findings(self.sync, self.journal, planned.plan)
+            model = self.environment.models[self.sync.model]
+            findings += guard_findings(self.sync, self.journal, planned.plan, model, self.environment.dbt)
         elif self.changes.kind is RunKind.UNDO:
             findings += judge_changes(planned.plan, self.sync.guards)
         approval = self.journal.approval_of(self.sync.sync)

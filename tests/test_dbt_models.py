@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reverse_etl_assets.dbt_models import Model, load_models, model_test_results
+from reverse_etl_assets.dbt_models import Model, load_models
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookOptions
 from reverse_etl_assets.errors import ConfigurationError, SpecError
@@ -121,15 +121,10 @@ def test_versions_of_a_model(models: Mapping[str, Model]) -> None:
     assert (models["people"].version, models["people"].latest_version) == (None, None)
 
 
-def test_results_of_a_versioned_models_tests(manifest: Path) -> None:
-    """Under each name that a sync may call the model by."""
-    found = json.loads(manifest.read_text())
-    nodes = [name for name in found["nodes"] if name.startswith(("test.", "model.shop.customers"))]
-    results = {"results": [{"unique_id": name, "status": "fail" if "v1" in name else "pass"} for name in nodes]}
-    judged = model_test_results(results, found)
-    assert judged.keys() == {"customers", "customers.v1", "customers.v2"}
-    assert judged["customers.v1"] == {"build": "fail", "unique_customers_v1_id": "fail"}
-    assert judged["customers"] == judged["customers.v2"] == {"build": "pass", "unique_customers_v2_id": "pass"}
+def test_the_tests_of_a_model(models: Mapping[str, Model]) -> None:
+    assert models["customers.v1"].tests == ("unique_customers_v1_id",)
+    assert models["customers"].tests == ("unique_customers_v2_id",)
+    assert models["people"].tests == ()
 
 
 def test_which_version_of_the_model(tmp_path: Path, models: Mapping[str, Model]) -> None:

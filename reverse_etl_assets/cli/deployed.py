@@ -50,6 +50,19 @@ class Deployed:
         """Where the sync goes, with credentials. Raises ConfigurationError if they are missing."""
         return self.destinations[sync.destination].account(sync.destination)
 
+    def ask_dagster(self, sync: Sync) -> None:
+        """What its instance, if this machine has one, knows of the sync's model."""
+        if not os.environ.get("DAGSTER_HOME"):
+            return
+        import dagster as dg
+
+        from reverse_etl_assets.orchestration.dbt import model_keys
+        from reverse_etl_assets.orchestration.heard import hear
+
+        with dg.DagsterInstance.get() as instance:
+            key = model_keys(self.project)[sync.model]
+            hear(instance, self.project.journal, self.project.models[sync.model], key)
+
     def link(self, sync: Sync) -> str | None:
         """Where people see what the sync writes, if the destination has such a page."""
         from reverse_etl_assets.orchestration.description import target

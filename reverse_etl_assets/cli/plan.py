@@ -57,6 +57,7 @@ def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | Non
         account = deployed.account_without_credentials(sync)
     environment = deployed.project.environment
     if show is None:
+        deployed.ask_dagster(sync)
         return preview(sync, environment, account, limit=limit)
     return kept_plan(sync, environment, account, None if show == "waiting" else show, limit=limit)
 

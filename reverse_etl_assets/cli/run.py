@@ -59,6 +59,7 @@ def run_one(
     try:
         with _progress(sync.sync) as on_progress:
             account = deployed.account(sync)
+            deployed.ask_dagster(sync)
             report = run_sync(sync, deployed.project.environment, account, plan_id=plan_id, on_progress=on_progress)
         reports.append(report)
         _tell_dagster(deployed, report)

@@ -6,7 +6,8 @@ fails; a change is on disk when its method returns.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from sqlalchemy import Connection, select, update
@@ -66,13 +67,29 @@ class Journal(Runs, Plans, Spending):
     # results of the models' dbt tests
 
     def record_model_results(self, model: str, results: Mapping[str, str]) -> None:
-        """Replaces the earlier results of the named tests; `results` is test name to status."""
-        rows = [{"model": model, "test": t, "status": s, "at": self.clock()} for t, s in sorted(results.items())]
+        """As of now, for the named tests; `results` is test name to status."""
+        now = self.clock()
+        self.hear_model_results({model: [ModelResult(test, status, now) for test, status in results.items()]})
+
+    def hear_model_results(self, found: Mapping[str, Iterable[ModelResult]]) -> None:
+        """Each takes the place of an older result of the same test; one from after now is taken for one of now."""
+        now, t = self.clock(), _results.c
+        known = {(row.model, row.test): row.at for row in self._read(select(t.model, t.test, t.at))}
+        latest = {
+            (model, result.test): {"model": model, "test": result.test, "status": result.status, "at": at}
+            for model, results in found.items()
+            for result in sorted(results, key=attrgetter("at"))
+            for at, before in [(min(result.at, now), known.get((model, result.test), 0.0))]
+            if at > before or before >= now
+        }
+        if not latest:
+            return
         upsert = self._insert(_results)
         new = {"status": upsert.excluded.status, "at": upsert.excluded.at}
-        if rows:
-            with self.database.writing() as connection:
-                connection.execute(upsert.on_conflict_do_update(index_elements=["model", "test"], set_=new), rows)
+        older = upsert.excluded.at >= t.at
+        statement = upsert.on_conflict_do_update(index_elements=["model", "test"], set_=new, where=older | (t.at > now))
+        with self.database.writing() as connection:
+            connection.execute(statement, [latest[key] for key in sorted(latest)])
 
     def model_results(self, model: str) -> list[ModelResult]:
         t = _results.c

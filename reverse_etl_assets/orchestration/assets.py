@@ -16,6 +16,7 @@ from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
 from reverse_etl_assets.orchestration.checks import check_results, check_specs, unjudged
 from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.heard import hear
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.project import Project
@@ -70,16 +71,21 @@ def build_sync_asset(
         output_required=False,  # rows that a destination has not settled yet are no materialisation
     )
     def run(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
-        yield from _execute(context, config, sync, project, resource)
+        yield from _execute(context, config, sync, project, resource, model_key)
 
     return run
 
 
 def _execute(
-    context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project, resource: DestinationResource
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    sync: Sync,
+    project: Project,
+    resource: DestinationResource,
+    model_key: dg.AssetKey,
 ) -> Results:
     try:
-        report = _run(context, config, sync, project, resource)
+        report = _run(context, config, sync, project, resource, model_key)
     except Exception:
         yield from unjudged(context.asset_key, "the run broke off")
         raise
@@ -110,12 +116,18 @@ def _execute(
 
 
 def _run(
-    context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project, resource: DestinationResource
+    context: dg.AssetExecutionContext,
+    config: SyncConfig,
+    sync: Sync,
+    project: Project,
+    resource: DestinationResource,
+    model_key: dg.AssetKey,
 ) -> Report:
     run_id = journal_run_id(context, sync)
     try:
         account = resource.account(sync.destination)
         plan_id = _approve(context, config, sync, project)
+        hear(context.instance, project.journal, project.models[sync.model], model_key)
         return run_sync(
             sync, project.environment, account, plan_id=plan_id, run_id=run_id, on_progress=_progress(context)
         )

@@ -104,6 +104,8 @@ def _guard(name: str, report: Report) -> _Result:
     if not passed and report.status is RunStatus.GUARDED:
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
         said = f"nothing was sent; {said}{waits}"
+    if passed and not all(finding.judged for finding in found):
+        return False, dg.AssetCheckSeverity.WARN, clip(said, 2_000), {}
     return passed, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), _figures(found)
 
 

@@ -19,7 +19,8 @@ from dagster_dbt import (
 )
 from packaging.version import Version
 
-from reverse_etl_assets.dbt_models import model_test_results, names
+from reverse_etl_assets.dbt_models import names
+from reverse_etl_assets.dbt_results import results_of
 from reverse_etl_assets.project import Project
 
 _SOURCES = ("*.sql", "*.yml", "*.yaml", "*.csv")
@@ -101,9 +102,4 @@ def _remember_results(invocation: DbtCliInvocation, project: Project) -> None:
         manifest = invocation.get_artifact("manifest.json")
     except FileNotFoundError:  # dbt was ended, or did not get as far as building
         return
-    tests = {node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "test"}
-    for model, statuses in model_test_results(results, manifest).items():
-        known = {result.test for result in project.journal.model_results(model)}
-        # A test that failed and was then deleted must not keep the syncs of its model from running for good.
-        deleted = dict.fromkeys(known - tests - {"build"}, "deleted")
-        project.journal.record_model_results(model, deleted | statuses)
+    project.journal.hear_model_results(results_of(results, manifest))

@@ -53,7 +53,7 @@ class Office:
         (self.dbt_folder / "target").mkdir(parents=True)
         (self.dbt_folder / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
         (self.dbt_folder / "profiles.yml").write_text(PROFILE)
-        (self.dbt_folder / "target" / "manifest.json").write_text(json.dumps({"nodes": {"m": _node()}}))
+        (self.dbt_folder / "target" / "manifest.json").write_text(json.dumps({"nodes": {"m": _node(), "t": _test()}}))
         self.variables = {
             "REVERSE_ETL_HOME": str(home),
             "REVERSE_ETL_DEPLOYMENT": f"deployment_in_{home.name}",
@@ -130,3 +130,7 @@ def _node() -> dict[str, Any]:
         "alias": "people",
         "columns": {name: {"name": name} for name in COLUMNS},
     }
+
+
+def _test() -> dict[str, Any]:
+    return {"name": "unique_email", "resource_type": "test", "attached_node": "m"}

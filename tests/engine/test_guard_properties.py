@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reverse_etl_assets.dbt_results import ModelTests
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import GUARDS, Finding, judge
 from reverse_etl_assets.plan import Plan
@@ -36,7 +37,8 @@ GUARDED = st.builds(
     require_passing_tests=st.booleans(),
 )
 HISTORY = st.lists(st.builds(EarlierRun, at=st.floats(NOW - 70 * DAY, NOW + 9 * DAY), rows=ROWS), max_size=40)
-STATUSES = st.dictionaries(st.text(max_size=5), st.sampled_from(["pass", "fail", "warn", "nonsense"]))
+NAMES = st.lists(st.text(max_size=5)).map(tuple)
+TESTS = st.builds(ModelTests, NAMES, st.integers(0, 5), st.sampled_from(["", "never ran"]))
 
 
 @st.composite
@@ -58,19 +60,19 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-def judged(plan: Plan, policy: Guards, history: list[EarlierRun], results: dict[str, str]) -> list[Finding]:
-    return judge(plan, policy, history=history, now=NOW, model_results=results)
+def judged(plan: Plan, policy: Guards, history: list[EarlierRun], tests: ModelTests) -> list[Finding]:
+    return judge(plan, policy, history=history, now=NOW, tests=tests)
 
 
 def tripped(findings: list[Finding]) -> set[tuple[str, str | None]]:
     return {(finding.guard, finding.field) for finding in findings if not finding.passed}
 
 
-@given(plan=plans(), policy=GUARDED, history=HISTORY, results=STATUSES)
+@given(plan=plans(), policy=GUARDED, history=HISTORY, tests=TESTS)
 def test_every_plan_is_judged_by_every_guard(
-    plan: Plan, policy: Guards, history: list[EarlierRun], results: dict[str, str]
+    plan: Plan, policy: Guards, history: list[EarlierRun], tests: ModelTests
 ) -> None:
-    findings = judged(plan, policy, history, results)
+    findings = judged(plan, policy, history, tests)
     assert list(dict.fromkeys(finding.guard for finding in findings)) == [
         name for name in GUARDS if name not in ("kill_switch", "approval", "budget", "in_flight")
     ]
@@ -99,7 +101,7 @@ def more_of(plan: Plan, what: str, more: int) -> Plan:
     what=st.sampled_from(("added", "changed", "removed", "fields")),
 )
 def test_more_rows_never_make_a_guard_let_go(plan: Plan, policy: Guards, more: int, what: str) -> None:
-    before, after = (judged(each, policy, [], {}) for each in (plan, more_of(plan, what, more)))
+    before, after = (judged(each, policy, [], ModelTests()) for each in (plan, more_of(plan, what, more)))
     assert tripped(before) <= tripped(after)
 
 
@@ -108,10 +110,10 @@ def test_further_from_the_usual_never_makes_the_row_count_let_go(
     policy: Guards, history: list[EarlierRun], rows: int, more: int, plan: Plan, up: bool
 ) -> None:
     def trips(model_rows: int) -> bool:
-        findings = judged(replace(plan, model_rows=model_rows), policy, history, {})
+        findings = judged(replace(plan, model_rows=model_rows), policy, history, ModelTests())
         return ("row_count", None) in tripped(findings)
 
-    usual = next(finding for finding in judged(plan, policy, history, {}) if finding.guard == "row_count")
+    usual = next(finding for finding in judged(plan, policy, history, ModelTests()) if finding.guard == "row_count")
     centre = usual.figures.get("usual rows", rows)
     nearer = rows if (rows >= centre) == up else int(2 * centre - rows)
     if nearer >= 0:

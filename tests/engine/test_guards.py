@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets.dbt_results import ModelTests
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import Finding, beyond, judge, tripped
 from reverse_etl_assets.journal.records import RunStatus
@@ -25,6 +26,7 @@ NONE: Mapping[str, Any] = {
 }
 """Guards that let everything through; with a limit added, single rows trip it."""
 NOW = 1_750_000_000.0
+GOOD = ModelTests(good=2)
 
 
 def planned(*fields: FieldChange, **counts: int) -> Plan:
@@ -34,20 +36,20 @@ def planned(*fields: FieldChange, **counts: int) -> Plan:
 
 
 def findings_of(
-    plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), results: Mapping[str, str] | None = None
+    plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), tests: ModelTests = GOOD
 ) -> list[Finding]:
     """`earlier` are the row counts of runs of the last hours, the newest first."""
     history = [EarlierRun(NOW - 60 * (1 + number), rows) for number, rows in enumerate(earlier)]
     guards = Guards.model_validate({**NONE, **policy})
-    findings = judge(plan, guards, history=history, now=NOW, model_results=results or {})
+    findings = judge(plan, guards, history=history, now=NOW, tests=tests)
     assert all(finding.message for finding in findings)
     return findings
 
 
 def guards_that_trip(
-    plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), results: Mapping[str, str] | None = None
+    plan: Plan, policy: Mapping[str, Any], earlier: Sequence[int] = (), tests: ModelTests = GOOD
 ) -> list[str]:
-    return [finding.guard for finding in tripped(findings_of(plan, policy, earlier, results))]
+    return [finding.guard for finding in tripped(findings_of(plan, policy, earlier, tests))]
 
 
 def message(guard: str, *args: Any) -> str:
@@ -92,7 +94,7 @@ def test_a_share_of_nothing_cannot_be_computed_so_it_trips_and_a_number_decides(
 
 
 def test_a_first_run_passes_the_defaults() -> None:
-    findings = judge(planned(added=1000, synced_rows=0), Guards(), history=[], now=NOW, model_results={})
+    findings = judge(planned(added=1000, synced_rows=0), Guards(), history=[], now=NOW, tests=ModelTests())
     assert tripped(findings) == []
 
 
@@ -200,7 +202,7 @@ def test_fields_within_their_limits_are_told_by_the_worst() -> None:
 def test_a_fifth_of_a_field_may_be_emptied_by_default() -> None:
     def trips(emptied: int, filled: int) -> bool:
         plan = planned(FieldChange("Email", emptied, emptied, filled), changed=emptied)
-        return bool(tripped(judge(plan, Guards(), history=[], now=NOW, model_results={})))
+        return bool(tripped(judge(plan, Guards(), history=[], now=NOW, tests=ModelTests())))
 
     assert not trips(20, 100)
     assert trips(21, 100)
@@ -220,13 +222,15 @@ def test_an_empty_model() -> None:
     assert guards_that_trip(planned(model_rows=0), {"allow_empty_model": True}) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "trips"), [("pass", False), ("success", False), ("warn", False), ("fail", True), ("error", True)]
-)
-def test_results_of_the_models_tests(status: str, trips: bool) -> None:
-    results = {"unique_id": status, "not_null_id": "pass"}
-    assert guards_that_trip(planned(), {}, results=results) == ["model_tests"] * trips
-    assert guards_that_trip(planned(), {"require_passing_tests": False}, results=results) == []
+def test_results_of_the_models_tests() -> None:
+    bad, unknown = ModelTests(bad=("unique_id",), good=1), ModelTests(unknown="unique_id never ran")
+    asked: Mapping[str, Any] = {"require_passing_tests": True}
+    assert guards_that_trip(planned(), asked, tests=GOOD) == []
+    assert guards_that_trip(planned(), {}, tests=bad) == ["model_tests"]
+    assert guards_that_trip(planned(), {}, tests=unknown) == []
+    assert guards_that_trip(planned(), asked, tests=unknown) == ["model_tests"]
+    for tests in (bad, unknown):
+        assert guards_that_trip(planned(), {"require_passing_tests": False}, tests=tests) == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,13 @@
 """From dbt's build to the destination, with a real dbt."""
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
 import pytest
 
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -29,3 +37,40 @@ def test_a_sync_alone_refuses_a_model_whose_tests_failed_in_an_earlier_run(shop:
     assert ran.success
     assert [m.asset_key.to_user_string() for m in ran.materializations] == ["people", "crm/dbt_contacts"]
     assert len(sandbox.hubspot.tables["contacts"].live()) == 50
+
+
+@pytest.fixture
+def own(shop: Shop, tmp_path: Path, instance: dg.DagsterInstance) -> Iterator[Shop]:
+    """With a dbt folder of its own, where a shell leaves its files."""
+    folder, home = tmp_path / "dbt", tmp_path / "home"
+    shutil.copytree(shop.dbt_folder, folder)
+    home.mkdir()
+    own = Shop(home, folder, instance)
+    yield own
+    own.project.journal.close()
+
+
+def in_a_shell(shop: Shop, *words: str) -> None:
+    command = [sys.executable, "-m", "dbt.cli.main", *words, "--profiles-dir", "."]
+    subprocess.run(command, cwd=shop.dbt_folder, env=os.environ, check=False, capture_output=True)
+
+
+def test_dbt_in_a_shell_is_heard_of(own: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVERSE_ETL_HOME", str(own.home))
+    own.write_sync("shell_contacts")
+    definitions = own.definitions()
+    own.fill(DUPLICATE)
+    in_a_shell(own, "build")
+    refused = own.run(definitions, "crm/shell_contacts")
+    assert "model_tests: failed on the model's last build: unique_people_email; plan" in refused.failure.description
+
+    own.fill(GOOD)
+    in_a_shell(own, "run")
+    refused = own.run(definitions, "crm/shell_contacts")
+    assert "unique_people_email, which has not run since the model was built anew" in refused.failure.description
+    assert sandbox.log.lines() == []
+
+    in_a_shell(own, "test")
+    ran = own.run(definitions, "crm/shell_contacts")
+    assert ran.success
+    assert ran.checks["guard_model_tests"].passed

@@ -1,5 +1,6 @@
 """A sync's run as Dagster shows it: what is recorded, what is red, and what is never sent."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -7,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.guard import GUARDS
 from reverse_etl_assets.sandbox.server import Sandbox
-from tests.orchestration.small_project import TOKEN, SmallProject, stored
+from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
 CHECKS = {
     *(f"guard_{name}" for name in GUARDS if name != "row_count"),
@@ -134,6 +135,50 @@ def test_failed_tests_of_the_model_keep_a_later_run_from_sending(small: SmallPro
     assert "unique_people_email" in ran.failure.description
     assert "size" not in ran.failure.description
     assert sandbox.log.lines() == []
+
+
+@pytest.fixture
+def alone(small: SmallProject) -> Iterator[SmallProject]:
+    """In an instance that has not heard of the model."""
+    with dg.DagsterInstance.ephemeral() as small.instance:
+        yield small
+
+
+def test_somebodys_own_dbt_assets_are_heard_of(alone: SmallProject, sandbox: Sandbox) -> None:
+    """They tell Dagster alone."""
+    small, passed = alone, False
+
+    @dg.asset(key=MODEL_KEY, check_specs=[dg.AssetCheckSpec("unique_people_email", asset=MODEL_KEY)])
+    def people() -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield dg.MaterializeResult()
+        yield dg.AssetCheckResult(passed=passed)
+
+    small.run(people)
+    sync = small.asset()
+    ran = small.run(sync)
+    assert "unique_people_email" in ran.failure.description
+    assert sandbox.log.lines() == []
+    passed = True
+    small.run(people)
+    ran = small.run(sync)
+    assert ran.success
+    check = ran.checks["guard_model_tests"]
+    assert (check.passed, check.severity) == (False, WARN)
+    assert check.description == "not judged: size ran before the model was built anew; run `dbt test`"
+
+
+def test_tests_of_which_nothing_is_known(alone: SmallProject, sandbox: Sandbox) -> None:
+    small = alone
+    (small.dbt_folder / "target" / "run_results.json").unlink()
+    asked = small.asset(guards={"require_passing_tests": True})
+    ran = small.run(asked)
+    assert "not known to pass, as `require_passing_tests: true` asks: no results" in ran.failure.description
+    assert sandbox.log.lines() == []
+    ran = small.run(small.asset())
+    assert ran.success
+    check = ran.checks["guard_model_tests"]
+    assert (check.passed, check.severity) == (False, WARN)
+    assert check.description.startswith("not judged: no results of dbt are known")
 
 
 def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> None:
