@@ -122,6 +122,8 @@ class Quarantine(Strict):
 
     after: Annotated[int, Field(ge=1)] | None = 5
     """Times that the destination refuses the same values; null: never."""
+    apart: Duration = timedelta(hours=1)
+    """Refusals that follow each other within this time count once: retries are no second opinion."""
     hint: str = ""
     """What whoever looks at the list should do; shown with each row."""
 

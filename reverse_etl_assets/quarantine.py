@@ -1,7 +1,7 @@
 """Quarantine: a row that the destination refuses again and again with the same values leaves the loop.
 
-Refusals are counted when a run is folded. A row that settled, left the model or changed is forgotten there, so what is
-left is what still stands in the model as it was refused.
+Refusals are counted when a run is folded; those that follow each other within `apart` count once. A row that settled,
+left the model or changed is forgotten there, so what is left is what still stands in the model as it was refused.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,14 +55,21 @@ def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, *, s
         " (select 1 from refused_rows as now where now.key = r.key and now.digest = r.digest and not now.settled)"
     )
     con.execute(
-        "update state.refusals as r set times = r.times + 1, last_at = now.answered_at, run_id = $run_id,"
+        "update state.refusals as r set times = r.times + 1, counted_at = now.answered_at"
+        " from refused_rows as now where now.again and now.key = r.key"
+        # whichever is later: rows are counted also after a clock that was ahead
+        " and abs(epoch(now.answered_at) - epoch(coalesce(r.counted_at, r.last_at))) >= $apart",
+        {"apart": columns.sync.quarantine.apart.total_seconds()},
+    )
+    con.execute(
+        "update state.refusals as r set last_at = now.answered_at, run_id = $run_id,"
         " code = now.code, message = now.message, field = now.field, freed = false"
         " from refused_rows as now where now.again and now.key = r.key",
         {"run_id": run_id},
     )
     con.execute(
         "insert into state.refusals"
-        " select key, digest, 1, answered_at, answered_at, $run_id, code, message, field, false"
+        " select key, digest, 1, answered_at, answered_at, $run_id, code, message, field, false, answered_at"
         " from refused_rows where again and key not in (select key from state.refusals)",
         {"run_id": run_id},
     )

@@ -18,6 +18,7 @@ from reverse_etl_assets.orchestration.checks import check_results, check_specs, 
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.heard import hear
 from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.report import Report
@@ -71,7 +72,8 @@ def build_sync_asset(
         output_required=False,  # rows that a destination has not settled yet are no materialisation
     )
     def run(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
-        yield from _execute(context, config, sync, project, resource, model_key)
+        with obeyed_by_run_retries(context):
+            yield from _execute(context, config, sync, project, resource, model_key)
 
     return run
 

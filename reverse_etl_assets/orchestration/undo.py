@@ -1,6 +1,6 @@
 """Undo as a job: launch it with the id of a run, and what that run wrote is put back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.metadata import run_metadata
 from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
@@ -31,22 +32,8 @@ class Undo(dg.Config):
 def build_undo_job(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.JobDefinition:
     @dg.op(description="Puts back what a run wrote, where nobody has written since, and stops its sync.")
     def undo(context: dg.OpExecutionContext, config: Undo) -> Any:
-        sync, report = _undo(context, config, project, destinations)
-        account = destinations[sync.destination].destination_type
-        said = summary(project.journal, report, account)
-        if report.status is RunStatus.GUARDED:
-            waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
-            guards = {"guards": findings_table(report.findings)}
-            raise _failure(f"nothing was put back{waits}: {report.detail}", guards)
-        found = run_metadata(report, project)
-        figures: Any = {"undoes": config.run, **{n: value for n, value in found.items() if n not in _OF_A_SYNC}}
-        for sentence in said:
-            context.log.info(sentence)
-        # The event comes before the failure: rows were put back, whatever became of the others.
-        yield dg.AssetObservation(asset_key(sync), description="\n".join(said), metadata=figures)
-        if not is_whole(report):
-            raise _failure("not all was put back. " + " ".join(said), figures)
-        yield dg.Output(None, metadata=figures)
+        with obeyed_by_run_retries(context):
+            yield from _execute(context, config, project, destinations)
 
     @dg.job(
         name="undo_run",
@@ -56,6 +43,27 @@ def build_undo_job(project: Project, destinations: Mapping[str, DestinationResou
         undo()
 
     return job
+
+
+def _execute(
+    context: dg.OpExecutionContext, config: Undo, project: Project, destinations: Mapping[str, DestinationResource]
+) -> Iterator[dg.AssetObservation | dg.Output[None]]:
+    sync, report = _undo(context, config, project, destinations)
+    account = destinations[sync.destination].destination_type
+    said = summary(project.journal, report, account)
+    if report.status is RunStatus.GUARDED:
+        waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
+        guards = {"guards": findings_table(report.findings)}
+        raise _failure(f"nothing was put back{waits}: {report.detail}", guards)
+    found = run_metadata(report, project)
+    figures: Any = {"undoes": config.run, **{n: value for n, value in found.items() if n not in _OF_A_SYNC}}
+    for sentence in said:
+        context.log.info(sentence)
+    # The event comes before the failure: rows were put back, whatever became of the others.
+    yield dg.AssetObservation(asset_key(sync), description="\n".join(said), metadata=figures)
+    if not is_whole(report):
+        raise _failure("not all was put back. " + " ".join(said), figures)
+    yield dg.Output(None, metadata=figures)
 
 
 def _undo(

@@ -33,3 +33,5 @@ create table if not exists state.refusals (
     key varchar, digest varchar, times integer, first_at timestamp, last_at timestamp,
     run_id varchar, code varchar, message varchar, field varchar, freed boolean
 );
+-- When a refusal was last counted; one that follows soon is not.
+alter table state.refusals add column if not exists counted_at timestamp;

@@ -34,7 +34,7 @@ def test_a_search_that_one_key_spoils(shop: Shop, sandbox: Sandbox) -> None:
     endless = "x" * 20_000
     people(shop, 25, endless)
     mapping = {"metadata.customer_id": "id", "description": "name"}
-    quarantine = {"quarantine": {"after": 2}}
+    quarantine = {"quarantine": {"after": 2, "apart": "0 seconds"}}
     sync = sink_sync(destination="stripe", object="customers", mapping=mapping, options={"delete": True}, **quarantine)
     account = Account("stripe", Stripe, accounts.stripe(sandbox.url, requests_per_second=FAST))
     report = shop.run(sync, account)

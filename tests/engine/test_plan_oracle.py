@@ -206,7 +206,7 @@ def test_plan_and_fold_agree_with_the_oracle(
             "mapping": {name: name for name in fields},
             "sync_mode": mode,
             "on_duplicate_key": {"latest_by": latest_by},
-            "quarantine": {"after": refusals_allowed},
+            "quarantine": {"after": refusals_allowed, "apart": "0 seconds"},
         }
     )
     columns = Columns.of(sync, types, fold_case=fold_case)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets import quarantine
+from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -23,7 +24,7 @@ def crm(request: pytest.FixtureRequest, sandbox: Sandbox) -> Crm:
 
 
 def strict(crm: Crm, after: int | None = 1, **changes: Any) -> Sync:
-    policy = {"after": after, "hint": "Ask sales ops."}
+    policy = {"after": after, "apart": "0 seconds", "hint": "Ask sales ops."}
     return crm.sync(quarantine=policy, owners=["team:sales"], max_failed={"percent": 100}, **changes)
 
 
@@ -138,9 +139,9 @@ class Sink:
         self.shop, self.sandbox = shop, sandbox
         shop.build("select 'k' || i as id, 'n' || i as name, timestamp '2026-01-01' as at from range(3) r(i)")
 
-    def sync(self, after: int | None = 1, **changes: Any) -> Sync:
+    def sync(self, after: int | None = 1, apart: str = "0 seconds", **changes: Any) -> Sync:
         unguarded = {"max_removed": {}, "row_count": {}, **changes.pop("guards", {})}
-        policies = {"quarantine": {"after": after}, "max_failed": {"percent": 100}, "guards": unguarded}
+        policies = {"quarantine": {"after": after, "apart": apart}, "max_failed": {"percent": 100}, "guards": unguarded}
         return sink_sync(**policies, **changes)
 
     def run(self, sync: Sync) -> Report:
@@ -168,6 +169,47 @@ def test_a_changed_value_that_is_refused_too_counts_from_one(shop: Shop, hook: S
     hook.refuse(sync)
     assert hook.held(sync) == ["k0", "k2"]
     assert counted(hook.refuse(sync)) == {"failed": 1, "skipped_quarantined": 2, "quarantined": 2, "in_quarantine": 3}
+
+
+def test_refusals_at_once_count_once(shop: Shop, hook: Sink) -> None:
+    """Ours, an op's retry policy, or Dagster's run retries: a fault of a minute puts no row away."""
+    now = 1_780_000_000.0
+    shop.journal.close()
+    shop.journal = Journal.open(shop.journal_url, clock=lambda: now)
+    sync = hook.sync(after=2, apart="1 hour")
+    for _ in range(6):
+        hook.refuse(sync)
+        now += 60
+    assert hook.held(sync) == []
+    assert shop.state(sync, "select distinct times from state.refusals") == [(1,)]
+    now += 3_600
+    hook.refuse(sync)
+    assert hook.held(sync) == ["k0", "k1", "k2"]
+    retry(shop, sync)
+    hook.refuse(sync)
+    assert hook.held(sync) == ["k0", "k1", "k2"], "it had its chance"
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_from_being_counted(shop: Shop, hook: Sink) -> None:
+    now = 1_790_000_000.0
+    shop.journal.close()
+    shop.journal = Journal.open(shop.journal_url, clock=lambda: now)
+    sync = hook.sync(after=2, apart="1 hour")
+    hook.refuse(sync)
+    now -= 86_400
+    hook.refuse(sync)
+    assert hook.held(sync) == ["k0", "k1", "k2"]
+
+
+def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
+    """It knew when a row was refused last, and not when that was counted."""
+    sync = hook.sync(after=2, apart="1 hour")
+    hook.refuse(sync)
+    with shop.warehouse.open(sync.sync, write=True) as con:
+        con.execute("update state.refusals set last_at = last_at - interval 2 hour")
+        con.execute("alter table state.refusals drop column counted_at")
+    hook.refuse(sync)
+    assert hook.held(sync) == ["k0", "k1", "k2"]
 
 
 def test_a_changed_mapping_frees_every_row(hook: Sink) -> None:
