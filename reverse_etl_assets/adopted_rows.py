@@ -13,7 +13,7 @@ from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.spec import MappedField, Wins
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.superseded import latest_rows
-from reverse_etl_assets.warehouses.duckdb import literal, quote
+from reverse_etl_assets.warehouses.duckdb import literal
 
 
 def note_model(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str) -> int:
@@ -25,8 +25,8 @@ def note_model(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str) 
         "keys": columns.keys,
         "has_key": columns.has_key,
         "own_keys": ", ".join(own_keys),
-        "key_text": columns.key_text(own_keys),
-        "external_id": columns.key_text([quote(name) for name in columns.sync.primary_key]),
+        "key_text": columns.key_text(),
+        "external_id": columns.external_id,
         "pack": columns.pack(None),
         "sendable": " and ".join(test for _, test in columns.sendable) or "true",
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reverse_etl_assets import value_text
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.duckdb import field_type, literal
@@ -19,6 +20,7 @@ class ImageField:
     text: str
     value: str
     exact: str
+    sql_type: str
 
 
 def unpacked(columns: Columns, image: str) -> str:
@@ -41,7 +43,7 @@ def image_fields(columns: Columns, image: str, *, ours: str = "true") -> Iterato
         if source.transform:  # what was read is a hash, and the model's value is not known
             value, exact = f"case when {ours} then {value} end", f"{ours} and {exact}"
         known = f"({kind} is not null and ({text} is null or coalesce({exact}, false)))"
-        yield ImageField(column.name, column.literal, text, value, known)
+        yield ImageField(column.name, column.literal, text, value, known, column.sql_type)
 
 
 def _typed(column: Column, text: str, kind: str) -> tuple[str, str]:
@@ -55,7 +57,8 @@ def _typed(column: Column, text: str, kind: str) -> tuple[str, str]:
         case FieldType.INTEGER | FieldType.DECIMAL:
             return value, f"{_plain(f'{value}::varchar')} = {_plain(text)} and ({kind} <> 'DOUBLE' or {_short(text)})"
         case FieldType.FLOAT:
-            return value, f"{value}::double = try_cast({text} as double)"
+            either = f"{value}::double, {value_text.exact(value, sql_type)}"  # a FLOAT as earlier releases wrote it
+            return value, f"try_cast({text} as double) in ({either})"
         case FieldType.DATE:
             return value, f"{value}::timestamp = {_moment(text)}"
         case FieldType.TIMESTAMP:
@@ -67,7 +70,8 @@ def _typed(column: Column, text: str, kind: str) -> tuple[str, str]:
         case FieldType.JSON:
             document = f"try_cast({text} as json)"  # some keep it as a text
             value = document if sql_type == "JSON" else f"try_cast({document} as {sql_type})"
-            return value, f"to_json({value})::varchar = ({document})::varchar"
+            either = f"to_json({value})::varchar, to_json({value_text.exact(value, sql_type)})::varchar"
+            return value, f"({document})::varchar in ({either})"
     return value, f"{value} is not null"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from reverse_etl_assets import value_text
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.row_times import YEARS, is_time
@@ -11,7 +12,9 @@ from reverse_etl_assets.spec import IfNull, Sync
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 from reverse_etl_assets.yaml_source import did_you_mean
 
-_FINITE = "isfinite({})"
+_FINITE = "coalesce(isfinite({}), true)"
+_FINITE_KEYS = {FieldType.FLOAT: _FINITE, FieldType.DATE: YEARS, FieldType.TIMESTAMP: YEARS}
+_BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 # What is left of a JSON text without its strings shows whether every number in it is one.
 _JSON = """not regexp_matches(regexp_replace(to_json({})::varchar, '"([^"\\\\]|\\\\.)*"', '', 'g'), 'NaN|Inf')"""
 
@@ -36,9 +39,18 @@ class Columns:
     fold_case: bool
     partial: bool = False  # a changed row goes out with its changed fields alone
     operations: frozenset[Operation] | None = None  # None: those of the sync's mode
+    fold_blanks: bool = False  # blanks around a key are none of it
 
     @classmethod
-    def of(cls, sync: Sync, model_types: Mapping[str, str], *, fold_case: bool, partial: bool = False) -> "Columns":
+    def of(
+        cls,
+        sync: Sync,
+        model_types: Mapping[str, str],
+        *,
+        fold_case: bool,
+        partial: bool = False,
+        fold_blanks: bool = False,
+    ) -> "Columns":
         """Raises StateError if the built model lacks a column that the sync needs."""
         types = {name.lower(): sql_type for name, sql_type in model_types.items()}
         missing = [name for name in sync.columns if name.lower() not in types]
@@ -51,7 +63,7 @@ class Columns:
             except StateError as error:
                 raise StateError(f"model {sync.model}, column {name}: {error}") from None
         _refuse_texts_as_times(sync, types)
-        return cls(sync, types, fold_case, partial)
+        return cls(sync, types, fold_case, partial, fold_blanks=fold_blanks and len(sync.primary_key) == 1)
 
     @cached_property
     def target(self) -> Target:
@@ -60,14 +72,28 @@ class Columns:
 
     @cached_property
     def keys(self) -> Sequence[Column]:
-        """The join keys: typed as in the model, or lower-cased text where the destination folds case."""
+        """The join keys: typed as in the model, or text where the destination folds it."""
         return [
-            Column(f"_retl_k{i}", self._key_expression(name), "VARCHAR" if self.fold_case else self.types[name.lower()])
-            for i, name in enumerate(self.sync.primary_key)
+            Column(f"_retl_k{i}", self._folded(quote(name), sql_type), "VARCHAR" if self._folds else sql_type)
+            for i, (name, sql_type) in enumerate(zip(self.sync.primary_key, self._key_types, strict=True))
         ]
 
-    def _key_expression(self, column: str) -> str:
-        return f"lower({quote(column)}::varchar)" if self.fold_case else quote(column)
+    @property
+    def _key_types(self) -> list[str]:
+        return [self.types[name.lower()] for name in self.sync.primary_key]
+
+    @property
+    def _folds(self) -> bool:
+        return self.fold_case or self.fold_blanks
+
+    def _folded(self, value: str, sql_type: str) -> str:
+        if not self._folds:
+            return value
+        text = self._trimmed(value_text.text(value, sql_type))
+        return f"lower({text})" if self.fold_case else text
+
+    def _trimmed(self, text: str) -> str:
+        return f"trim({text}, {_BLANKS})" if self.fold_blanks else text
 
     @cached_property
     def fields(self) -> Sequence[Column]:
@@ -83,16 +109,66 @@ class Columns:
 
     @cached_property
     def has_key(self) -> str:
-        """True for a row whose every key column has a value; an empty text is none."""
-        parts = [f"{quote(name)} is not null" for name in self.sync.primary_key]
-        only = self.sync.primary_key[0]
-        if len(self.sync.primary_key) == 1 and self.types[only.lower()] == "VARCHAR":
-            parts.append(f"trim({quote(only)}) <> ''")
+        """True for a row that has a key: a finite value in each column, and something that can be seen."""
+        names = [quote(name) for name in self.sync.primary_key]
+        return self._is_key(list(zip(names, self._key_types, strict=True)))
+
+    @cached_property
+    def has_synced_key(self) -> str:
+        """Likewise for synced rows, among which earlier releases left others."""
+        return self._is_key([(key.name, key.sql_type) for key in self.keys])
+
+    def _is_key(self, columns: Sequence[tuple[str, str]]) -> str:
+        parts = [f"{column} is not null" for column, _ in columns]
+        kinds = [(column, field_type(sql_type)) for column, sql_type in columns]
+        parts += [_FINITE_KEYS[kind].format(column) for column, kind in kinds if kind in _FINITE_KEYS]
+        texts = [column for column, kind in kinds if kind is FieldType.TEXT]
+        if len(texts) == len(columns):  # a number can always be seen
+            parts.append(f"({' or '.join(value_text.is_visible(column) for column in texts)})")
         return " and ".join(parts)
 
-    def key_text(self, expressions: Sequence[str]) -> str:
-        """One text for the whole key; of several columns, joined by `|` so that no two keys share a text."""
-        texts = [f"{expression}::varchar" for expression in expressions]
+    @property
+    def external_id(self) -> str:
+        """What a row's record is matched by, as text: the key in its own spelling."""
+        text = self._joined([quote(name) for name in self.sync.primary_key], self._key_types)
+        return self._trimmed(text)
+
+    def key_text(self, relation: str | None = None) -> str:
+        """One text for the whole key, of a relation that has the key's columns or of the model's own row."""
+        values = [f"{relation}.{key.name}" if relation else key.expression for key in self.keys]
+        return self._joined(values, [key.sql_type for key in self.keys])
+
+    @property
+    def old_key_text(self) -> str:
+        """The text of the model's own row as earlier releases wrote it."""
+        values = [value_text.old_text(quote(name)) for name in self.sync.primary_key]
+        values = [f"lower({value})" if self.fold_case else value for value in values]
+        return self._joined(values, ["VARCHAR"] * len(values))
+
+    def is_old_spelling(self, relation: str) -> str:
+        """True for a synced row whose key an earlier release wrote in another way."""
+        return f"lower({self._trimmed(f'{relation}._retl_key')}) <> lower({self.key_text(relation)})"
+
+    @property
+    def is_respelled(self) -> bool:
+        """Whether earlier releases wrote the key in another way."""
+        return any(map(value_text.is_respelled, self._key_types))
+
+    def _respelled(self, key: Column, sql_type: str) -> str:
+        if not self._folds or not (value_text.is_respelled(sql_type) or self.fold_blanks):
+            return key.name
+        if not value_text.is_respelled(sql_type):
+            return self._trimmed(key.name)
+        return f"coalesce({self._folded(f'try_cast(upper({key.name}) as {sql_type})', sql_type)}, {key.name})"
+
+    @property
+    def respelled_keys(self) -> list[tuple[Column, str]]:
+        """The key's columns, and each as SQL over a synced row that an earlier release may have written."""
+        return [(k, self._respelled(k, sql_type)) for k, sql_type in zip(self.keys, self._key_types, strict=True)]
+
+    def _joined(self, values: Sequence[str], types: Sequence[str]) -> str:
+        """Of several columns, joined by `|` so that no two keys share a text."""
+        texts = [value_text.text(value, sql_type) for value, sql_type in zip(values, types, strict=True)]
         if len(texts) == 1:
             return texts[0]
         escaped = [f"replace(replace(coalesce({text}, ''), '\\', '\\\\'), '|', '\\|')" for text in texts]
@@ -117,7 +193,7 @@ class Columns:
 
     def json(self, struct: str) -> str:
         """The fields as JSON: times with a zone, numbers with every digit."""
-        parts = [f"{f.literal}: {_json_value(f'{struct}.{f.name}', f.sql_type)}" for f in self.fields]
+        parts = [f"{f.literal}: {value_text.in_json(f'{struct}.{f.name}', f.sql_type)}" for f in self.fields]
         return "to_json({" + ", ".join(parts) + "})"
 
     @cached_property
@@ -148,10 +224,3 @@ def _constant(value: str | int | float | bool | None) -> tuple[str, str]:
         case float():
             return f"{value!r}::double", "DOUBLE"
     return f"{literal(value)}::varchar", "VARCHAR"
-
-
-def _json_value(value: str, sql_type: str) -> str:
-    if field_type(sql_type) is FieldType.TIMESTAMP:
-        in_utc = f"{value} at time zone 'UTC'" if sql_type.endswith("TIME ZONE") else f"{value}::timestamp"
-        return f"strftime({in_utc}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-    return value

@@ -21,7 +21,7 @@ from reverse_etl_assets.journal.records import Room
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.plan import Plan, Prefilter
 from reverse_etl_assets.policies import BeforeImages
-from reverse_etl_assets.records import Operation
+from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 
 
@@ -31,7 +31,16 @@ def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: 
     capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
     partial = OPERATIONS[sync.sync_mode] & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
     partial = partial and sync.sync_mode is not SyncMode.FULL_REFRESH
-    return Columns.of(sync, types, fold_case=capabilities.fold_case, partial=partial)
+    return Columns.of(
+        sync, types, fold_case=capabilities.fold_case, partial=partial, fold_blanks=capabilities.fold_blanks
+    )
+
+
+def sends_key_as_field(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
+    """Whether what a record is matched by was written to it as a mapped field, and not as the key's text."""
+    target = sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
+    able = destination.capabilities_for(target, destination.Options.model_validate(sync.options))
+    return able.key_as_field and sync.external_id.lower() in {field.lower() for field in sync.mapping}
 
 
 def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:

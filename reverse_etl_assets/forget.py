@@ -22,7 +22,6 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import SyncRun
 from reverse_etl_assets.sync_lock import exclusive
 from reverse_etl_assets.versions import history
-from reverse_etl_assets.warehouses.duckdb import quote
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,13 @@ class Forgetting:
     def _is_in_model(self, sync: Sync) -> bool:
         model = self._environment.models[sync.model]
         with self._warehouse.open(sync.sync, models=True) as con:
-            self._warehouse.column_types(con, model)  # raises StateError if it is not built
-            text = Columns(sync, {}, fold_case=False).key_text([quote(name) for name in sync.primary_key])
-            query = f"select 1 from {self._warehouse.relation(model)} where lower({text}) = lower($key) limit 1"
-            try:
-                return con.execute(query, {"key": self._key}).fetchone() is not None
-            except duckdb.BinderException:
-                raise StateError(f"the built model {sync.model} has no column {', '.join(sync.primary_key)}") from None
+            types = {name.lower(): kind for name, kind in self._warehouse.column_types(con, model).items()}
+            if any(name.lower() not in types for name in sync.primary_key):
+                raise StateError(f"the built model {sync.model} has no column {', '.join(sync.primary_key)}")
+            columns = Columns(sync, types, fold_case=False)
+            held = f"lower({columns.external_id}) = lower($key) or lower({columns.old_key_text}) = lower($key)"
+            query = f"select 1 from {self._warehouse.relation(model)} where {held} limit 1"
+            return con.execute(query, {"key": self._key}).fetchone() is not None
 
     # refuse
 

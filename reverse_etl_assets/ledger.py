@@ -86,7 +86,8 @@ def fitted(columns: Columns, present: Mapping[str, str], *, nothing_told: bool =
         if nothing_told:
             untold.append(field.literal)
         fields.append(f"{value} as {field.name}")
-    return ["_retl_key", "_retl_id", "_retl_run", _untold(columns, untold), *(k.name for k in columns.keys), *fields]
+    keys = [f"{spelt} as {key.name}" for key, spelt in columns.respelled_keys]
+    return ["_retl_key", "_retl_id", "_retl_run", _untold(columns, untold), *keys, *fields]
 
 
 def _untold(columns: Columns, more: Sequence[str]) -> str:

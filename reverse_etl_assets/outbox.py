@@ -112,6 +112,7 @@ def seal_outbox(
             "outbox_sync": written(columns.sync),
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
+            "outbox_fold_blanks": str(columns.fold_blanks),
             "outbox_of_model": "yes" if of_model else None,
             "outbox_definition": definition,
             "outbox_newest": newest.isoformat() if newest else None,
@@ -128,4 +129,5 @@ def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:
         Sync.model_validate_json(facts["outbox_sync"]),
         msgspec.json.decode(facts["outbox_types"], type=dict[str, str]),
         facts["outbox_fold_case"] == "True",
+        fold_blanks=facts.get("outbox_fold_blanks") == "True",
     )

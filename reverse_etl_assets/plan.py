@@ -21,7 +21,7 @@ from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.superseded import latest_rows, name_superseded
 from reverse_etl_assets.transforms import Unfit, transformed
-from reverse_etl_assets.warehouses.duckdb import literal, quote
+from reverse_etl_assets.warehouses.duckdb import literal
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,14 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
     pairs = [_differs(f) for f in columns.fields]
     untold = " or ".join(_untold(f) for f in columns.fields)
     differs = " or ".join([f"(synced._retl_untold is not null and ({untold}))", *pairs])
-    model_keys = [f"model.{key.name}" for key in columns.keys]
     own_keys = [key.expression for key in columns.keys]
-    raw_keys = [quote(name) for name in columns.sync.primary_key]
     key_columns = " or ".join(columns.sync.primary_key)
     recent = row_times.since(prefilter.column, "$since") if prefilter else None
-    pending = f"{columns.key_text(own_keys)} in (select key from state.pending)"
+    names = ", ".join(key.name for key in columns.keys)
+    pending = (
+        f"{columns.key_text()} in (select key from state.pending) or ({', '.join(own_keys)}) in"
+        f" (select ({names}) from state.synced where _retl_key in (select key from state.pending))"
+    )
     return {
         "outbox": outbox,
         "relation": relation,
@@ -134,12 +136,14 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "operations": _operations(columns.sync.sync_mode),
         "keys": columns.keys,
         "own_keys": ", ".join(own_keys),
-        "key_names": ", ".join(key.name for key in columns.keys),
+        "key_names": names,
         "fields": columns.fields,
         "has_key": columns.has_key,
-        "external_id": columns.key_text(raw_keys),
-        "key_text": columns.key_text(model_keys),
-        "key_text_of_row": columns.key_text(own_keys),
+        "has_synced_key": columns.has_synced_key,
+        "external_id": columns.external_id,
+        "key_text": columns.key_text("model"),
+        "is_old_spelling": columns.is_old_spelling("synced"),
+        "key_text_of_row": columns.key_text(),
         "differs": differs,
         "changed": lambda field: f"{_differs(field)} or {_untold(field)}",
         "sent_fields": _sent_fields(columns),
@@ -148,7 +152,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "pack": columns.pack,
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
-        "no_key_message": literal(f"the primary key ({key_columns}) is empty"),
+        "no_key_message": literal(f"the primary key ({key_columns}) is empty, or no finite number or time"),
         "duplicate_message": literal(_duplicate_message(columns.sync)),
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from reverse_etl_assets import cutover, ledger, versions
+from reverse_etl_assets import cutover, ledger, spelling, versions
 from reverse_etl_assets.approvals import Identity, decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.cutover import Begun
@@ -37,7 +37,7 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.sync import exclusive
 from reverse_etl_assets.versions import Entry
-from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _OUTBOX = "memory.main.outbox"
 
@@ -213,12 +213,14 @@ def _show_state(
         ledger.write_facts(con, {"full_compared_at": None})
     if entry.same_place and (held := entry.kept_as("held")) in tables:
         con.execute(f"insert into state.held select * from stored.{held}")
-    rows = entry.kept_as("synced")
-    if rows not in tables:
+    rows = f"stored.{named}" if (named := entry.kept_as("synced")) in tables else None
+    if rows:
+        _show_rows(con, columns, entry, rows, relation, key)
+    else:
         ledger.fit(con, columns)
-        return cutover.foreseen(con, columns, entry, None, relation)
-    _show_rows(con, columns, entry, f"stored.{rows}", relation, key)
-    return cutover.foreseen(con, columns, entry, f"stored.{rows}", relation)
+    if entry.same_place and not entry.takes_back:
+        spelling.respell(con, columns, relation, as_field=False)
+    return cutover.foreseen(con, columns, entry, rows, relation)
 
 
 def _show_rows(
@@ -240,8 +242,10 @@ def _show_rows(
 
 def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:
     """The model's rows of one key, as a relation."""
-    text = columns.key_text([quote(name) for name in columns.sync.primary_key])
-    query = f"create table memory.main.subject as select * from {relation} where lower({text}) = lower($key)"
+    query = (
+        f"create table memory.main.subject as select * from {relation}"
+        f" where lower({columns.external_id}) = lower($key) or lower({columns.old_key_text}) = lower($key)"
+    )
     con.execute(query, {"key": key})
     return "memory.main.subject"
 

@@ -166,6 +166,8 @@ class Capabilities:
     `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited; for
     a part of it if `rate_scope` names one: a channel, an endpoint.
     `fold_case` says that the destination takes external ids that differ only in case for one record.
+    `fold_blanks` says that it takes those for one that differ only in blanks around them.
+    `key_as_field` says that an upsert matches records by what the mapped key field holds, not by the key's own text.
     `confirms` says that an answer tells created from updated; if not, outcomes are marked inferred.
     `partial` names the operations that leave fields alone which a record does not name: then only changed ones go out.
     `retry_serially` sends rows again one batch at a time: they met a lock, and more at once would meet the next.
@@ -183,6 +185,8 @@ class Capabilities:
     rate_scope: str = ""
     concurrency: int = 4
     fold_case: bool = False
+    fold_blanks: bool = False
+    key_as_field: bool = False
     confirms: bool = True
     needs_id: frozenset[Operation] = frozenset()
     partial: frozenset[Operation] = frozenset()

@@ -13,8 +13,9 @@ from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.duckdb import field_type, quote
 
 _TOLERANCE = timedelta(days=1)  # clocks that differ, and local times without a zone
-YEARS = "({0} >= date '0001-01-01' and {0} < date '9999-12-31' + interval 1 day)"
-"""SQL that is true for a time which every destination can read."""
+_AT = "try_cast({0} as timestamp)"
+YEARS = f"coalesce({_AT} >= timestamp '0001-01-01' and {_AT} < timestamp '10000-01-01', {{0}} is null)"
+"""SQL that is true for a time which every destination can read, and for NULL."""
 
 
 def is_time(sql_type: str) -> bool:
@@ -43,7 +44,8 @@ def newest(column: str, now: float) -> str:
 
 def since(column: str, at: str) -> str:
     """True for rows that may have been modified since the bound value `at`: also those whose time tells nothing."""
-    return f"({moment(column)} >= {at} or not coalesce({YEARS.format(moment(column))}, false))"
+    known = moment(column)
+    return f"({known} >= {at} or {known} is null or not {YEARS.format(known)})"
 
 
 def row_time(column: str, now: float) -> str:

@@ -16,11 +16,18 @@ from typing import Any, Protocol
 
 import duckdb
 
-from reverse_etl_assets import cutover, ledger, quarantine, versions
+from reverse_etl_assets import cutover, ledger, quarantine, spelling, versions
 from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.decisions import budget_finding, columns_of, guard_findings, prefilter, reads_back
+from reverse_etl_assets.decisions import (
+    budget_finding,
+    columns_of,
+    guard_findings,
+    prefilter,
+    reads_back,
+    sends_key_as_field,
+)
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
@@ -97,6 +104,8 @@ class ModelChanges:
         ledger.claim(con, run.sync)
         entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
         relation = run.warehouse.relation(model)
+        if entry.same_place and not entry.takes_back:
+            spelling.respell(con, columns, relation, as_field=sends_key_as_field(run.sync, run.account.type))
         run.begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
         recent = prefilter(run.sync, ledger.read_facts(con), now)
         ledger.write_facts(con, {"outbox_run": None})

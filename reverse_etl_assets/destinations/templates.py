@@ -6,13 +6,14 @@ There is nothing else to learn: no loops, no conditions, no filters. A field tha
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
 from reverse_etl_assets.destinations.values import key_value, plain_text
 from reverse_etl_assets.errors import RequestRejected, SpecError
-from reverse_etl_assets.records import Record, Target
+from reverse_etl_assets.records import FieldType, Record, Target
 
 Scope = Mapping[str, Any]
 Render = Callable[[Scope], Any]
@@ -30,7 +31,8 @@ def row_names(target: Target) -> list[str]:
 def row_scope(target: Target, record: Record) -> dict[str, Any]:
     """What a row's placeholders stand for. `fields` holds the external id, too; of a deleted row that is all."""
     key = key_value(target.key_type, record.external_id)
-    return {"key": key, "fields": {target.external_id: key, **record.fields}}
+    field = float(key) if target.key_type is FieldType.FLOAT and isinstance(key, Decimal) else key
+    return {"key": key, "fields": {target.external_id: field, **record.fields}}
 
 
 def compile_template(template: Any, known: Collection[str], where: str) -> Render:

@@ -13,6 +13,7 @@ from reverse_etl_assets.records import FieldType
 
 NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})
 _FINER = re.compile(r"T\d\d:\d\d:\d\d\.\d{4,}(?:Z|[+-]\d\d:?\d\d)$")
+_FINER_THAN_MICROSECONDS = re.compile(r"\.\d{7,}")
 _IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z", re.ASCII)
 _FLAGS = {"true": True, "false": False}
 # Some vendors tell dates and times in milliseconds since 1970, as text.
@@ -68,6 +69,23 @@ def key_value(key_type: FieldType, key: str) -> str | Decimal:
         except InvalidOperation:
             pass  # for the destination to refuse
     return key
+
+
+def key_form(key_type: FieldType, key: Any, *, fold_case: bool = False) -> str:
+    """The one form of a key, however a destination spells it in its answer: `1e+16`, `10000000000000000.0`."""
+    text = plain_text(key) if key is not None else ""
+    if key_type in NUMBERS:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            return text
+        return format(number.normalize(), "f") if number.is_finite() else text
+    if key_type is FieldType.TIMESTAMP and not _FINER_THAN_MICROSECONDS.search(text):
+        try:
+            return _parsed(text.upper()).isoformat()
+        except (ValueError, OverflowError):
+            return text
+    return text.lower() if fold_case else text
 
 
 # Equality

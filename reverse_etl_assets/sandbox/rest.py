@@ -312,6 +312,8 @@ def _password(basic: str) -> str:
 
 def _key(row: Row, name: str) -> str:
     value = row.get(name)
+    if isinstance(value, bool):
+        return str(value).lower()
     return "" if value is None or isinstance(value, (dict, list)) else str(value)
 
 

@@ -21,7 +21,8 @@ with model as (
 ),
 synced as (
     select * from state.synced
-    {%- if narrowed %} where ({{ key_names }}) in (select ({{ key_names }}) from candidates){% endif %}
+    where {{ has_synced_key }}
+    {%- if narrowed %} and ({{ key_names }}) in (select ({{ key_names }}) from candidates){% endif %}
 ),
 compared as (
 select
@@ -37,7 +38,9 @@ select
     coalesce(model.{{ key.name }}, synced.{{ key.name }}) as {{ key.name }},
     {%- endfor %}
     coalesce(synced._retl_key, {{ key_text }}) as key,
-    coalesce(model._retl_external_id, synced._retl_key) as external_id,
+    -- A record that was made by its key in another spelling is found by that one.
+    case when {{ is_old_spelling }} then synced._retl_key
+        else coalesce(model._retl_external_id, synced._retl_key) end as external_id,
     synced._retl_id as destination_id,
     null::varchar as reason,
     null::varchar as message,

@@ -18,6 +18,7 @@ synced as (
             then hash({% for field in fields %}{{ field.name }}{% if not loop.last %}, {% endif %}{% endfor %})
         end as digest
     from state.synced
+    where {{ has_synced_key }}
 )
 select
     {%- for key in keys %}

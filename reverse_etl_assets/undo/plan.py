@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import ledger, value_text
 from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
@@ -110,7 +110,7 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
     fields = list(image_fields(columns, "image", ours="source = 'synced'"))
     doubted = (f"{field.literal}: {field.value}" for field in image_fields(columns, "doubted"))
     external_id = dict(zip(columns.sync.mapping, fields, strict=True)).get(columns.sync.external_id)
-    as_written = f"left_there.{external_id.name}::varchar" if external_id else "null"
+    as_written = value_text.text(f"left_there.{external_id.name}", external_id.sql_type) if external_id else "null"
     as_deleted = external_id.text if external_id else "null"
     return {
         "outbox": _OUTBOX,

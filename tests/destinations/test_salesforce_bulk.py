@@ -1,5 +1,7 @@
 """Bulk API 2.0: the file that goes in, and recorded result files."""
 
+import csv
+import io
 from decimal import Decimal
 
 import pytest
@@ -25,6 +27,15 @@ def test_csv_of_an_upsert() -> None:
     assert encode_csv(TARGET, rows, {}, {}).decode() == (
         'Ext__c,LastName,Amount__c\na,"Ray ""R"", jr",100\nb,#N/A,#N/A\nc,"two\nlines",\nd, spaces stay ,0.1\n'
     )
+
+
+@pytest.mark.parametrize("text", ["a\rb", "\r", "a\r\nb", "a\n\rb", "end\r"])
+def test_csv_of_a_text_with_any_line_end(text: str) -> None:
+    """Unquoted, a carriage return ends a row for many readers."""
+    rows = batch(Operation.UPSERT, record("a", LastName=text, Amount__c=1), record("b\r", LastName="Ray"))
+    written = encode_csv(TARGET, rows, {}, {}).decode()
+    assert f'a,"{text}",1\n' in written
+    assert list(csv.reader(io.StringIO(written, newline="")))[1:] == [["a", text, "1"], ["b\r", "Ray", ""]]
 
 
 def test_csv_of_values_that_are_no_text() -> None:

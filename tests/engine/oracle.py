@@ -115,7 +115,7 @@ class Oracle:
         parts = [row[name] for name in self.keys]
         if any(part is None for part in parts):
             return None
-        if len(parts) == 1 and isinstance(parts[0], str) and not parts[0].strip(" "):
+        if all(isinstance(part, str) and not part.strip() for part in parts):
             return None
         return tuple(str(part).lower() if self.fold_case else part for part in parts)
 

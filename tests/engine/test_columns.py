@@ -34,8 +34,7 @@ def test_no_two_keys_share_a_text(con: duckdb.DuckDBPyConnection, one: tuple[str
     names = ["a", "b", "c"]
     sync = sink_sync(primary_key=names, mapping={"name": "name"})
     columns = Columns.of(sync, dict.fromkeys([*names, "name"], "VARCHAR"), fold_case=False)
-    text = columns.key_text(names)
-    query = f"select {text} from (select unnest($a) a, unnest($b) b, unnest($c) c)"
+    query = f"select {columns.key_text()} from (select unnest($a) a, unnest($b) b, unnest($c) c)"
     values = {name: [one[i], other[i]] for i, name in enumerate(names)}
     (first,), (second,) = con.execute(query, values).fetchall()
     assert (first == second) == (one == other)
@@ -87,6 +86,13 @@ VALUES = {
     "-0.00000001::decimal(38,8)": Decimal("-0.00000001"),
     "1.10::decimal(5,2)": Decimal("1.10"),
     "0.1::double": Decimal("0.1"),
+    "0.1::float": Decimal("0.1"),
+    "16777216::float": Decimal("16777216.0"),
+    "[0.1::float, 3e38::float]": [Decimal("0.1"), Decimal("3e38")],
+    "{'FLOAT': 0.1::float, 'b': map {'FLOAT, ': [0.2::float]}}": {
+        "FLOAT": Decimal("0.1"),
+        "b": {"FLOAT, ": [Decimal("0.2")]},
+    },
     "1e300::double": Decimal("1e300"),
     "true": True,
     "date '2024-02-29'": "2024-02-29",
@@ -111,6 +117,16 @@ def test_values_arrive_exactly(shop: Shop, sandbox: Sandbox) -> None:
     assert record.pop("id") == "k"
     assert record == {f"f{n}": value for n, value in enumerate(VALUES.values())}
     assert shop.run(sink_sync(mapping=mapping), sink(sandbox.url)).change_set == 0
+
+
+def test_a_decimal_has_the_digits_of_its_type(shop: Shop, sandbox: Sandbox) -> None:
+    """In JSON, too: what takes text must not get 100.0 for a whole number."""
+    values = {"100": "100::decimal(5,0)", "1.50": "1.5::decimal(9,2)", "-0.10": "-0.1::decimal(30,2)"}
+    shop.build("select 'k' as id, " + ", ".join(f"{value} as c{n}" for n, value in enumerate(values.values())))
+    mapping = {"id": "id"} | {f"f{n}": f"c{n}" for n in range(len(values))}
+    shop.run(sink_sync(mapping=mapping), Account("sink", Raw, sink(sandbox.url).connection))
+    for number, text in enumerate(values):
+        assert f'"f{number}":{text}' in Raw.bodies[-1].decode()
 
 
 def exactly(body: bytes) -> Any:

@@ -13,6 +13,7 @@ import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
+from reverse_etl_assets.destinations.values import utc_milliseconds
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -20,7 +21,18 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
 )
-from reverse_etl_assets.records import Batch, Operation, Outcome, Quota, Reason, Record, RowError, Status, Target
+from reverse_etl_assets.records import (
+    Batch,
+    FieldType,
+    Operation,
+    Outcome,
+    Quota,
+    Reason,
+    Record,
+    RowError,
+    Status,
+    Target,
+)
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
@@ -32,6 +44,11 @@ and limits", 2026)."""
 _INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
 _COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _EXISTING = re.compile(r"Existing ID: (\d+)")
+
+
+def spelled(target: Target, external_id: str) -> str:
+    """A key as the property of its record holds it."""
+    return utc_milliseconds(external_id) if target.key_type is FieldType.TIMESTAMP else external_id
 
 
 def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> Iterator[Outcome]:
@@ -60,7 +77,7 @@ class _Names:
         self._key = target.external_id
         self._by_id = batch.operation is Operation.UPDATE
         self._by_trace = {record.key: record for record in batch.records}
-        self._by_name = batch.by_external_id(fold_case=True)
+        self._by_name = {spelled(target, record.external_id).lower(): record for record in batch.records}
         if self._by_id:
             self._by_name = {record.destination_id or "": record for record in batch.records}
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
-from reverse_etl_assets.destinations.hubspot.answers import batch_outcomes
+from reverse_etl_assets.destinations.hubspot.answers import batch_outcomes, spelled
 from reverse_etl_assets.destinations.hubspot.api import (
     OBJECT_IDS,
     RECORDS_PER_REQUEST,
@@ -80,6 +80,7 @@ class Records(ObjectKind):
             requests_per_second=REQUESTS_PER_SECOND,
             concurrency=6,
             fold_case=True,
+            key_as_field=True,
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset(partial),
         )
@@ -115,15 +116,15 @@ class Records(ObjectKind):
         return lambda record: {"id": _id(record)}
 
     def _upsert_input(self, record: Record) -> dict[str, Any]:
-        return {
-            "id": record.external_id,
-            "idProperty": self.target.external_id,
-            "objectWriteTraceId": record.key,
-            "properties": self._properties(record),
-        }
+        key, properties = self.target.external_id, self._properties(record)
+        name = spelled(self.target, record.external_id)
+        if key in properties:  # a record made by one spelling of its key would not be found by another
+            properties[key] = name
+        return {"id": name, "idProperty": key, "objectWriteTraceId": record.key, "properties": properties}
 
     def _create_input(self, record: Record) -> dict[str, Any]:
-        properties = self._properties(record) | {self.target.external_id: record.external_id}
+        key = {self.target.external_id: spelled(self.target, record.external_id)}
+        properties = self._properties(record) | key
         return {"objectWriteTraceId": record.key, "properties": properties, "associations": []}
 
     def _update_input(self, record: Record) -> dict[str, Any]:
@@ -153,12 +154,14 @@ class Records(ObjectKind):
         self._stages.settled(outcomes)
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        return await self._lookup.ids(external_ids)
+        found = await self._lookup.ids([spelled(self.target, each) for each in external_ids])
+        return {each: found[spelled(self.target, each)] for each in external_ids}
 
     async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
         """The properties that are written, as HubSpot's own texts."""
-        found = await self._lookup.read(external_ids, self.target.fields)
-        return {each: [self._current(result) for result in results] for each, results in found.items()}
+        found = await self._lookup.read([spelled(self.target, each) for each in external_ids], self.target.fields)
+        named = {each: found[spelled(self.target, each)] for each in external_ids}
+        return {each: [self._current(result) for result in results] for each, results in named.items()}
 
     def _current(self, result: Result) -> Current:
         properties = result.get("properties") or {}

@@ -20,6 +20,7 @@ from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record
 
 CLEAR = "#N/A"
 """An empty cell leaves a field as it is; only this clears it."""
+_EITHER_END = "\r\n"  # the writer quotes what has a character of it
 _FLAGS = {"true": True, "false": False}
 TRANSIENT_JOB_ERRORS = ("InternalServerError", "TooManyLockFailure")
 
@@ -54,13 +55,18 @@ def encode_csv(target: Target, batch: Batch, convert: Convert, parents: Parents)
     by_id = key_column(target, batch.operation) == "Id"
     rows = [(record, _by_column(record, parents)) for record in sendable(batch)]
     columns = [] if batch.operation is Operation.DELETE else _columns(target, [fields for _, fields in rows])
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["Id" if by_id else target.external_id, *columns])
+    lines = [_line(["Id" if by_id else target.external_id, *columns])]
     for record, fields in rows:
         key = record.destination_id if by_id else record.external_id
-        writer.writerow([key, *[_cell(fields[c], convert.get(c)) if c in fields else "" for c in columns]])
-    return text.getvalue().encode()
+        lines.append(_line([key, *[_cell(fields[c], convert.get(c)) if c in fields else "" for c in columns]]))
+    return "".join(lines).encode()
+
+
+def _line(cells: Iterable[Any]) -> str:
+    """A line of the file. A cell with a line feed or a carriage return is quoted, whichever of them ends lines."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=_EITHER_END).writerow(cells)
+    return text.getvalue().removesuffix(_EITHER_END) + "\n"
 
 
 def _by_column(record: Record, parents: Parents) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         super().__init__(connection, target, options, client)
         client.follow_redirects = False
         self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
-        self._listed = ListedResults(options.results, fold_case=options.fold_case)
+        self._listed = ListedResults(target, options.results, fold_case=options.fold_case)
         self._pages = RecordPages(target, options.read, fold_case=options.fold_case) if options.read else None
         self._address_is_fine = connection.allow_private
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.values import key_form, plain_text
 from reverse_etl_assets.destinations.webhook.options import Results
 from reverse_etl_assets.errors import Ambiguous
-from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status
+from reverse_etl_assets.records import Batch, Operation, Outcome, Reason, Record, RowError, Status, Target
 
 OWN_STATUS = {
     Operation.INSERT: Status.CREATED,
@@ -38,8 +38,8 @@ def status_outcomes(batch: Batch, status: int, destination_id: str | None) -> It
 class ListedResults:
     """Reads answers that list results. Made once for a sync: its methods run for every row."""
 
-    def __init__(self, results: Results, *, fold_case: bool) -> None:
-        self._results = results
+    def __init__(self, target: Target, results: Results, *, fold_case: bool) -> None:
+        self._key_type, self._results = target.key_type, results
         self._fold_case = fold_case
         self._meanings = {said.lower(): status for said, status in results.statuses.items()}
         self._read = {name: _reader(getattr(results, name)) for name in ("key", "status", "code", "error", "id")}
@@ -59,13 +59,14 @@ class ListedResults:
             for record, result in zip(batch.records, listed, strict=True):
                 yield self._outcome(batch.operation, record, result)
             return
-        waiting = batch.by_external_id(fold_case=self._fold_case)
+        waiting = {self._form(record.external_id): record for record in batch.records}
         key = self._read["key"]
         for result in listed:
-            name = str(key(result))
-            name = name.lower() if self._fold_case else name
-            if name in waiting:
+            if (name := self._form(key(result))) in waiting:
                 yield self._outcome(batch.operation, waiting.pop(name), result)
+
+    def _form(self, key: Any) -> str:
+        return key_form(self._key_type, key, fold_case=self._fold_case)
 
     def _outcome(self, operation: Operation, record: Record, result: Any) -> Outcome:
         read = self._read

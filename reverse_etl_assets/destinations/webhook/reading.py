@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.templates import compile_path
-from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.values import key_form, plain_text
 from reverse_etl_assets.destinations.webhook.answers import dig
 from reverse_etl_assets.destinations.webhook.options import Reading
 from reverse_etl_assets.errors import RequestRejected, RetryLater
@@ -78,4 +78,4 @@ class RecordPages:
             return None
 
     def _folded(self, key: str) -> str:
-        return key.lower() if self._fold_case else key
+        return key_form(self._target.key_type, key, fold_case=self._fold_case)

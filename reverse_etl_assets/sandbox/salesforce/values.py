@@ -17,6 +17,7 @@ from reverse_etl_assets.sandbox.salesforce.ids import normal_id
 from reverse_etl_assets.sandbox.salesforce.schema import Field
 
 EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z0-9-]{2,}")
+_BLANKS = "".join(map(chr, range(ord(" ") + 1)))  # full-width ones stay (forcedotcom/dataloader, pull request 1453)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})")
 _DAYTIME = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?Z?")
@@ -95,7 +96,7 @@ def _checked_text(part: Field, value: str, malformed: Callable[[Field, Any], Row
         return _moment(part, value, malformed)
     if part.type == "time":
         return _daytime(part, value, malformed)
-    value = value.strip()
+    value = value.strip(_BLANKS)
     if value == "":
         return None
     if part.type == "reference":
