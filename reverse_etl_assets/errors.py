@@ -67,16 +67,24 @@ class Ambiguous(DestinationError):
 
 
 class RequestRejected(DestinationError):
-    """The destination refused the whole request; the batch is bisected until the bad row stands alone."""
+    """The destination refused the whole request; the batch is bisected until the bad row stands alone.
 
-    def __init__(self, message: str, code: str | None = None, field: str | None = None) -> None:
+    `whole` is true if nothing of it can have been taken. Where that is not known, by this or by
+    `Capabilities.refuses_whole`, a batch of rows that must not be sent twice is in doubt.
+    """
+
+    def __init__(self, message: str, code: str | None = None, field: str | None = None, *, whole: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.field = field
+        self.whole = whole
 
 
 class Unsendable(RequestRejected):
     """No request can be made of these rows: nothing went out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, whole=True)
 
 
 class GarbledAnswer(DestinationError):

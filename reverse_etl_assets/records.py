@@ -174,6 +174,8 @@ class Capabilities:
     `several_records` names the codes that refuse a row because more than one record carries its key.
     `not_taken` names further statuses by which the vendor says in so many words that it carried nothing out: a 503 or
     408 of others may come from a proxy, whose server works on.
+    `refuses_whole` says that a request that is refused was refused with all of its rows. Others take the good ones and
+    answer 4xx for the rest: then a batch that must not be sent twice is not halved, but in doubt.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
     """
 
@@ -195,6 +197,7 @@ class Capabilities:
     idempotent_by_id: frozenset[Operation] = frozenset()
     retry_serially: bool = False
     not_taken: frozenset[int] = frozenset()
+    refuses_whole: bool = False
 
     @property
     def once(self) -> frozenset[Operation]:

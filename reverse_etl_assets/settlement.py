@@ -9,10 +9,12 @@ from typing import TypeVar
 from reverse_etl_assets.destinations.base import Destination
 from reverse_etl_assets.errors import (
     STOPPING,
+    Ambiguous,
     BudgetSpent,
     ConfigurationError,
     DestinationError,
     GarbledAnswer,
+    RequestRejected,
 )
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.feed import Work
@@ -150,6 +152,10 @@ class Settlement:
         """Settle a batch that was perhaps carried out, if nothing more will be told of it. Raises the error if it was
         not carried out, is sent again (its intent stays open: until then nobody knows), or ends the run."""
         ends = isinstance(error, STOPPING)
+        if isinstance(error, RequestRejected) and self._may_have_taken_some(work, error):
+            said = f"{error} (of a batch of {len(work.rows)}: some of its rows may have been taken)"
+            await self.settle_all(work, Reason.AMBIGUOUS, Ambiguous(said), number)
+            return
         if not error.perhaps_done:
             await self.not_sent(number)
         elif ends or last or not self.repeatable(work.operation, work.rows):
@@ -157,6 +163,10 @@ class Settlement:
             if not ends:
                 return
         raise error
+
+    def _may_have_taken_some(self, work: Work, error: RequestRejected) -> bool:
+        whole = len(work.rows) == 1 or error.whole or self._capabilities.refuses_whole
+        return not whole and not self.repeatable(work.operation, work.rows)
 
     async def not_sent(self, number: int) -> None:
         """The batch's request was never carried out: its rows are as if it had not been begun."""

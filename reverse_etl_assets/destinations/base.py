@@ -375,7 +375,12 @@ def error_by_status(response: httpx.Response, message: str | None = None, code: 
         return AuthenticationFailed(message)
     if status >= 500 or status < 400:
         return Ambiguous(message)
-    return RequestRejected(message, code or str(status))
+    return RequestRejected(message, code or str(status), whole=status in _OF_THE_REQUEST)
+
+
+_OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
+"""Refusals of the request as such, before anybody looks at rows: its method, length, address, format or header (RFC
+9110, 15.5; RFC 6585, 5)."""
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -10,8 +10,10 @@
   /rest/{collection}/delete`` take a batch of records or of bare keys.
 
 ``?key=`` names the field that holds the key (default ``id``). ``?results=`` says what a batch answers: ``key``
-(default: one result a row by key, in no order), ``index`` (by position), ``counts``, or ``nothing`` (204).
-In the last three a row without a key is stored under a number. A repeated
+(default: one result a row by key, in no order), ``index`` (by position), ``counts``, ``nothing`` (204), or ``errors``:
+only what was refused, in the list ``?list=`` (default ``errors``) by position and key, or bare keys with ``?bare=1``,
+under the status ``?status=`` (default 201). With ``?whole=1`` one refused row refuses them all.
+In the last four a row without a key is stored under a number. A repeated
 ``Idempotency-Key`` gets the first answer again; with another body 422 (IETF draft "The Idempotency-Key HTTP Header
 Field").
 """
@@ -32,7 +34,7 @@ from reverse_etl_assets.sandbox.replays import Replays
 from reverse_etl_assets.sandbox.store import PERSON, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
-RESULTS = ("key", "index", "counts", "nothing")
+RESULTS = ("key", "index", "counts", "nothing", "errors")
 JSON_MEDIA = "application/json"
 Row = dict[str, Any]
 
@@ -208,18 +210,27 @@ class Rest:
         faults = self.context.faults.for_rows(self.name, call.method, call.path)
         results: list[Row] = []
         counts = {"created": 0, "updated": 0, "deleted": 0, "error": 0}
+        refused: list[Any] = []
+        if args.get("whole") and (bad := [i for i, row in enumerate(rows) if self._refused(call, _key(row, name))]):
+            said = [{"index": i, name: _key(rows[i], name), "code": "refused", "message": "Refused"} for i in bad]
+            return Answer(int(args.get("status", "400")), {args.get("list", "errors"): said}, media=JSON_MEDIA)
         for index, row in enumerate(rows):
             key = _key(row, name) if isinstance(row, dict) else (str(row) if delete and row is not None else "")
             if not key and not delete and mode != "key" and isinstance(row, dict):
                 key = f"#{table.sequence + 1}"
             status, error = self._one(table, key, row, name, faults, delete)
             counts[status] += 1
+            if error:
+                refused.append(key if args.get("bare") else {"index": index, name: key, **error})
             if mode in ("key", "index") and not omitted(faults, key):
                 told: Row = {"index": index, "status": status} if mode == "index" else {name: key, "status": status}
                 results.append(told | {"error": error} if error else told)
         table.counters.refused += counts["error"]
         if mode == "nothing":
             return Answer(204)
+        if mode == "errors":
+            told = {"inserted": len(rows) - len(refused), args.get("list", "errors"): refused}
+            return Answer(int(args.get("status", "201")) if refused else 201, told, media=JSON_MEDIA)
         if mode == "counts":
             return Answer(200, counts, media=JSON_MEDIA)
         if mode == "key":

@@ -184,5 +184,5 @@ def test_an_empty_answer_or_list_names_nobody() -> None:
 )
 def test_statuses(status: int, headers: dict[str, str], error: type[DestinationError]) -> None:
     found = webhook().error_for(httpx.Response(status, headers=headers, text="said so"))
-    assert type(found) is error
+    assert isinstance(found, error)
     assert str(status) in str(found)

@@ -75,6 +75,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
             max_bytes=1_000_000,  # our choice: the text is far below it
             requests_per_second=TIER_3_PER_SECOND if edits or options.channel else POSTS_PER_SECOND,
             rate_scope="chat.update" if edits else "" if options.channel else _name(target),
+            refuses_whole=True,  # a digest is one message
             concurrency=1,  # messages in the order of rows, and never more than one of them in doubt
         )
 

@@ -10,10 +10,23 @@ from reverse_etl_assets.destinations.values import same_value
 from reverse_etl_assets.destinations.webhook.answers import SKIPPED, ListedResults, dig, status_outcomes
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection, WebhookOptions
 from reverse_etl_assets.destinations.webhook.reading import RecordPages
+from reverse_etl_assets.destinations.webhook.refusals import NamedRefusals
 from reverse_etl_assets.destinations.webhook.requests import RequestTemplates, able
 from reverse_etl_assets.destinations.webhook.security import WebhookAuth, redacted, refuse_private_address
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
-from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, Operation, Outcome, Target
+from reverse_etl_assets.records import (
+    Batch,
+    Capabilities,
+    Current,
+    FieldType,
+    Operation,
+    Outcome,
+    Reason,
+    Record,
+    RowError,
+    Status,
+    Target,
+)
 
 _MOST, _SHORT = 10_000, 500  # characters of an error's body
 
@@ -35,7 +48,9 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         super().__init__(connection, target, options, client)
         client.follow_redirects = False
         self._templates = {operation: RequestTemplates(target, options, operation) for operation in able(options)}
-        self._listed = ListedResults(target, options.results, fold_case=options.fold_case)
+        once, folds = self.capabilities.once, options.fold_case
+        self._listed = ListedResults(target, options.results, fold_case=folds, once=once, not_taken=options.not_taken)
+        self._named = NamedRefusals(target, options.results, fold_case=folds)
         self._pages = RecordPages(target, options.read, fold_case=options.fold_case) if options.read else None
         self._address_is_fine = connection.allow_private
 
@@ -58,6 +73,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             confirms=options.results.status is not None,
             partial=options.partial & able(options),
             not_taken=options.not_taken,
+            refuses_whole=options.refuses_whole,
         )
 
     @classmethod
@@ -124,7 +140,23 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         except RequestRejected as error:
             if len(batch.records) == 1 and error.code in self._skipping(batch.operation):
                 return [Outcome.skipped(batch.records[0].key, SKIPPED[batch.operation], str(error))]
+            if isinstance(error, _Refusal) and (outcomes := self._some_refused(batch, error)):
+                return outcomes
             raise
+
+    def _some_refused(self, batch: Batch, error: "_Refusal") -> list[Outcome]:
+        """Outcomes from a 4xx that names the rows it is about; none if it does not."""
+        try:
+            named = self._named.of(batch, _json(error.response)) if self._named else {}
+        except Ambiguous:
+            return []
+        others = [record for record in batch.records if record.key not in named]
+        if not named:
+            return []
+        if not self.options.refuses_whole:
+            return [*named.values(), *status_outcomes(batch, others, error.response.status_code, None)]
+        again = RowError("refused together with others of its batch, and sent again without them")
+        return [*named.values(), *(Outcome.rejected(record.key, again, retry=True) for record in others)]
 
     def _skipping(self, operation: Operation) -> set[str]:
         match operation:
@@ -136,16 +168,30 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         results = self.options.results
-        done = self.options.success | ({207} if results.match != "status" else set())
-        if response.status_code not in done:
+        lists = results.match != "status" or bool(self._named)
+        if response.status_code not in self.options.success | ({207} if lists else set()):
             raise Ambiguous(f"HTTP {response.status_code} is not in `success`: nobody knows if it is done")
-        if results.match != "status":
-            if response.content:
-                answer = decode_json(response)
-                yield from self._listed.outcomes(batch, answer)
+        needed = bool(self._named or results.done) and response.status_code != 204
+        answer = decode_json(response) if needed else _json(response)
+        self._named.refuse_if_not_done(answer)
+        named = self._named.of(batch, answer)
+        yield from named.values()
+        if results.match == "status":
+            yield from self._by_status(batch, [each for each in batch.records if each.key not in named], response)
+        elif response.content:
+            listed = self._listed.outcomes(batch, decode_json(response))
+            yield from (outcome for outcome in listed if outcome.key not in named)
+
+    def _by_status(self, batch: Batch, records: Sequence[Record], response: httpx.Response) -> Iterator[Outcome]:
+        """What the status says of rows that nothing else is said of, unless the answer speaks of errors."""
+        answer, id_at = _json(response), self.options.results.id
+        one = len(batch.records) == 1
+        if unread := self._named.unread(answer, (self.target.external_id, *self.target.fields), one=one):
+            said = RowError(f"the answer speaks of errors at `{unread}`; `results.refused` can say what that means")
+            yield from (Outcome(each.key, Status.FAILED, Reason.AMBIGUOUS, said) for each in records)
             return
-        found = dig(decode_json(response), results.id) if results.id and response.content else None
-        yield from status_outcomes(batch, response.status_code, None if found is None else str(found))
+        found = dig(decode_json(response), id_at) if id_at and response.content else None
+        yield from status_outcomes(batch, records, response.status_code, None if found is None else str(found))
 
     # Reading back
 
@@ -182,4 +228,23 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             error.perhaps_done = True
             return error
         said = redacted(self.connection, response.text)[:_MOST].strip()
-        return error_by_status(response, f"HTTP {status}: {said}" if said else None)
+        found = error_by_status(response, f"HTTP {status}: {said}" if said else None)
+        if isinstance(found, RequestRejected):
+            return _Refusal(str(found), found.code, whole=found.whole, response=response)
+        return found
+
+
+class _Refusal(RequestRejected):
+    """A 4xx, with its answer: this may name the rows that it is about."""
+
+    def __init__(self, message: str, code: str | None, *, whole: bool, response: httpx.Response) -> None:
+        super().__init__(message, code, whole=whole)
+        self.response = response
+
+
+def _json(response: httpx.Response) -> Any:
+    """An answer that need not be JSON; None if it is none."""
+    try:
+        return decode_json(response)
+    except Ambiguous:
+        return None

@@ -1,6 +1,6 @@
 """What a webhook's answer means, by the rules of its `results` settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,15 +22,18 @@ SKIPPED = {
     Operation.UPDATE: Reason.NOT_FOUND,
     Operation.DELETE: Reason.ALREADY_GONE,
 }
-_GOOD, _BAD = frozenset({"ok", "success", "true"}), frozenset({"failed", "error", "false"})
+GOOD, BAD = frozenset({"ok", "success", "true"}), frozenset({"failed", "error", "false"})
 _STATUSES = {status.value: status for status in Status}
 _TRY_AGAIN = frozenset({"429", "503"})
 
 
-def status_outcomes(batch: Batch, status: int, destination_id: str | None) -> Iterator[Outcome]:
-    """The same for every row: by convention 201 is created; anything else is inferred from the operation."""
-    created = status == 201 and batch.operation in (Operation.INSERT, Operation.UPSERT)
-    for record in batch.records:
+def status_outcomes(
+    batch: Batch, records: Sequence[Record], status: int, destination_id: str | None
+) -> Iterator[Outcome]:
+    """The same for each of these rows: by convention 201 is created, if it is about one record; anything else is
+    inferred from the operation."""
+    created = status == 201 and batch.operation in (Operation.INSERT, Operation.UPSERT) and len(batch.records) == 1
+    for record in records:
         became = Status.CREATED if created else OWN_STATUS[batch.operation]
         yield Outcome(record.key, became, destination_id=destination_id, inferred=not created)
 
@@ -38,9 +41,19 @@ def status_outcomes(batch: Batch, status: int, destination_id: str | None) -> It
 class ListedResults:
     """Reads answers that list results. Made once for a sync: its methods run for every row."""
 
-    def __init__(self, target: Target, results: Results, *, fold_case: bool) -> None:
+    def __init__(
+        self,
+        target: Target,
+        results: Results,
+        *,
+        fold_case: bool,
+        once: frozenset[Operation],
+        not_taken: frozenset[int],
+    ) -> None:
+        """Of operations in `once` a row that was perhaps taken is in doubt, not failed."""
         self._key_type, self._results = target.key_type, results
         self._fold_case = fold_case
+        self._once, self._taken_by_none = once, {str(status) for status in not_taken}
         self._meanings = {said.lower(): status for said, status in results.statuses.items()}
         self._read = {name: _reader(getattr(results, name)) for name in ("key", "status", "code", "error", "id")}
         self._meaning = lru_cache(1_000)(self._find_meaning)
@@ -70,12 +83,19 @@ class ListedResults:
 
     def _outcome(self, operation: Operation, record: Record, result: Any) -> Outcome:
         read = self._read
-        word, code, message = _word(read["status"](result)), _word(read["code"](result)), _word(read["error"](result))
-        destination_id = _word(read["id"](result)) or None
+        word, code, message = (
+            as_word(read["status"](result)),
+            as_word(read["code"](result)),
+            as_word(read["error"](result)),
+        )
+        destination_id = as_word(read["id"](result)) or None
         status, said_so = self._meaning(operation, word, code)
         if status is Status.SKIPPED:
             said = message or f"the destination says {word!r}"
             return Outcome.skipped(record.key, SKIPPED[operation], said, destination_id)
+        if operation in self._once and _perhaps_taken(word) and word not in self._taken_by_none:
+            said = message or f"the destination says {word!r}"
+            return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, RowError(said, code or word))
         if message or status is Status.FAILED:
             error = RowError(message or f"the destination says {word!r}", code or word or None)
             return Outcome.rejected(record.key, error, retry=word in _TRY_AGAIN)
@@ -92,7 +112,12 @@ class ListedResults:
         return status, status is not None and word.lower() in {"201", status.value, *self._meanings}
 
 
-def _word(value: Any) -> str:
+def _perhaps_taken(word: str) -> bool:
+    """A status of a row that does not say that it was not taken, by the same rules as that of a request."""
+    return word.isdecimal() and len(word) == 3 and (word in {"202", "408"} or word[0] in "35")
+
+
+def as_word(value: Any) -> str:
     """A value of an answer as text; nothing, null and false are empty."""
     if type(value) is str:
         return value
@@ -102,9 +127,9 @@ def _word(value: Any) -> str:
 def _usual_meaning(word: str, operation: Operation, results: Results) -> Status | None:
     """What a status means if the settings do not say; None if nobody can tell."""
     word = word.lower()
-    if results.status is None or word in _GOOD:
+    if results.status is None or word in GOOD:
         return OWN_STATUS[operation]
-    if word in _BAD:
+    if word in BAD:
         return Status.FAILED
     if word == "201":
         return Status.CREATED

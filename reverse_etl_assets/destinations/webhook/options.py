@@ -89,6 +89,32 @@ class Call(_Part):
     body: Any = None
 
 
+class Refused(_Part):
+    """A list in an answer that names only rows which were refused, or passed over. Paths are dotted."""
+
+    path: str = "errors"
+    """Where the list is; empty: the answer itself. An object in its place has the rows' keys or places as its names."""
+    index: str | None = None
+    """In an entry: the row's place in the request; empty: the entry itself."""
+    counted_from: Literal[0, 1] = 0
+    """What the first row's place is."""
+    key: str | None = None
+    """In an entry: the external id; empty: the entry itself. With neither `index` nor `key` an entry is about the whole
+    request, and refuses it."""
+    error: str | None = None
+    """In an entry: the message."""
+    code: str | None = None
+    """In an entry: the error's code."""
+    means: Literal["failed", "skipped"] = "failed"
+    """`skipped`: what was asked for is so already."""
+
+    @model_validator(mode="after")
+    def _names_rows_in_one_way(self) -> "Refused":
+        if self.index is not None and self.key is not None:
+            raise ValueError("an entry is matched by `index` or by `key`: keep one.")
+        return self
+
+
 class Results(_Part):
     """How an answer says what became of each row. Paths are dotted: `data.results`."""
 
@@ -109,6 +135,14 @@ class Results(_Part):
     """In a result (with `status` in the answer): the destination's own id of the record."""
     statuses: dict[str, Status] = Field(default_factory=dict)
     """What other words in `status` or `code` mean: created, updated, deleted, skipped or failed."""
+    refused: list[Refused] = Field(default_factory=list)
+    """Lists of an answer, also one of a 4xx, that name only what was refused: then the other rows were taken."""
+    taken: str | None = None
+    """In an answer with `refused`: how many rows were taken. If that is not all others, these are in doubt."""
+    done: str | None = None
+    """In an answer: a word or boolean that says of the whole request if it was done, whatever the status."""
+    ignored: list[str] = Field(default_factory=list)
+    """Names in an answer that look like errors and are none."""
 
 
 class Reading(_Part):
@@ -177,6 +211,9 @@ class WebhookOptions(SyncOptions):
     not_taken: frozenset[int] = frozenset()
     """Statuses, such as 503 or 408, by which the API says that it carried nothing out. By themselves they do not: they
     may come from a proxy, so an insert that meets one is held for a person."""
+    refuses_whole: bool = False
+    """Whether a 4xx to a batch means that no row of it was taken. If not, a batch of inserts that is refused is held,
+    for some may have been taken; `results.refused` can read which were not."""
     results: Results = Results()
     idempotency_header: str | None = None
     """Name of the header that carries the idempotency key, if the API honours one: `Idempotency-Key`."""
