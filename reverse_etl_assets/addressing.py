@@ -5,22 +5,38 @@ from dataclasses import replace
 
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.outbox import OutboxRow
-from reverse_etl_assets.records import AMBIGUOUS_KEY, Operation, Outcome, Reason, RowError
+from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, Operation, Outcome, Reason, RowError
 
 
 def to_look_up(work: Work) -> list[str]:
-    """External ids whose records have to be found first."""
+    """External ids whose records have to be found first. An id that is known goes along: see `addressed`."""
     return [row.record.external_id for row in work.rows if _unknown(row)]
+
+
+def known_ids(rows: Sequence[OutboxRow], capabilities: Capabilities) -> dict[str, str]:
+    """The ids that are known, by external id, of rows that a destination addresses by id if it knows one.
+
+    Where a write is matched by its key, what carries the key is the record that the write will meet, and no other.
+    """
+    by_id = capabilities.needs_id | {Operation.UPDATE, Operation.DELETE}
+    return {
+        r.record.external_id: r.record.destination_id for r in rows if r.record.destination_id and r.operation in by_id
+    }
 
 
 def addressed(
     work: Work, found: Mapping[str, Sequence[str]]
 ) -> tuple[list[OutboxRow], list[tuple[OutboxRow, Outcome]]]:
-    """Rows with one record each, or with none to be made, and the outcome of those that cannot be addressed."""
+    """Rows with one record each, or with none to be made, and the outcome of those that cannot be addressed.
+
+    A row whose key finds nothing is sent to the id that is known of it: a search may lag behind, and a record may have
+    got another key. If that record is gone, the destination says so.
+    """
     rows: list[OutboxRow] = []
     outcomes: list[tuple[OutboxRow, Outcome]] = []
     for row in work.rows:
-        ids = found.get(row.record.external_id, ()) if _unknown(row) else (row.record.destination_id,)
+        known = [row.record.destination_id] if row.record.destination_id else []
+        ids = (found.get(row.record.external_id) or known) if _unknown(row) else known
         if len(ids) == 1:
             rows.append(replace(row, record=replace(row.record, destination_id=ids[0])))
         elif not ids and row.operation is Operation.UPSERT:
@@ -31,8 +47,8 @@ def addressed(
 
 
 def _unknown(row: OutboxRow) -> bool:
-    # An update always looks: a stored id may be that of a record that was deleted and made anew.
-    return row.operation is Operation.UPDATE or row.record.destination_id is None
+    # A stored id may be that of a record that was deleted and made anew, or merged into another one.
+    return row.operation in (Operation.UPDATE, Operation.DELETE) or row.record.destination_id is None
 
 
 def not_addressable(row: OutboxRow, ids: Sequence[str]) -> Outcome:

@@ -40,6 +40,7 @@ class Columns:
     partial: bool = False  # a changed row goes out with its changed fields alone
     operations: frozenset[Operation] | None = None  # None: those of the sync's mode
     fold_blanks: bool = False  # blanks around a key are none of it
+    id_separator: str = ""  # between several identities of one record in an id of the destination
 
     @classmethod
     def of(
@@ -50,6 +51,7 @@ class Columns:
         fold_case: bool,
         partial: bool = False,
         fold_blanks: bool = False,
+        id_separator: str = "",
     ) -> "Columns":
         """Raises StateError if the built model lacks a column that the sync needs."""
         types = {name.lower(): sql_type for name, sql_type in model_types.items()}
@@ -63,7 +65,8 @@ class Columns:
             except StateError as error:
                 raise StateError(f"model {sync.model}, column {name}: {error}") from None
         _refuse_texts_as_times(sync, types)
-        return cls(sync, types, fold_case, partial, fold_blanks=fold_blanks and len(sync.primary_key) == 1)
+        folds = fold_blanks and len(sync.primary_key) == 1
+        return cls(sync, types, fold_case, partial, fold_blanks=folds, id_separator=id_separator)
 
     @cached_property
     def target(self) -> Target:

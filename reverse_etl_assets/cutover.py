@@ -63,6 +63,8 @@ def enter(
         if entry.begins:
             _begin(con, columns, entry, relation, run_id, now)
         ledger.fit(con, columns)
+        if entry.takes_back or entry.begins:  # it has other rows now
+            ledger.write_facts(con, {"shared_noted": None})
         con.execute("commit")
     except BaseException:
         con.execute("rollback")

@@ -32,7 +32,12 @@ def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: 
     partial = OPERATIONS[sync.sync_mode] & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
     partial = partial and sync.sync_mode is not SyncMode.FULL_REFRESH
     return Columns.of(
-        sync, types, fold_case=capabilities.fold_case, partial=partial, fold_blanks=capabilities.fold_blanks
+        sync,
+        types,
+        fold_case=capabilities.fold_case,
+        partial=partial,
+        fold_blanks=capabilities.fold_blanks,
+        id_separator=capabilities.id_separator,
     )
 
 

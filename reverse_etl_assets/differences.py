@@ -21,12 +21,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a row's record should hold. `fields` is None if there should be no record; `run_id` is who wrote it last."""
+    """What a row's record should hold. `fields` is None if there should be no record; `run_id` is who wrote it last.
+
+    `destination_id` is the record's, as far as we know it.
+    """
 
     key: str
     external_id: str
     fields: Mapping[str, Any] | None
     run_id: str | None = None
+    destination_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

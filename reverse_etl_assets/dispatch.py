@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from reverse_etl_assets.asking import HOPELESS
+from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import Destination, RunsJobs, encode_json
 from reverse_etl_assets.errors import (
     STOPPING,
@@ -56,6 +57,7 @@ class Dispatcher:
         rules: FieldRules | None = None,
         in_flight: InFlight | None = None,
         mask: Mask | None = None,
+        deletions: Deletions | None = None,
         patience: Patience | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> None:
@@ -63,7 +65,7 @@ class Dispatcher:
         self.capabilities = destination.capabilities
         self.sync = sync
         self.patience = patience or Patience()
-        self._job_operations, self._rules = job_operations, rules
+        self._job_operations, self._rules, self._deletions = job_operations, rules, deletions
         self._retries = Retries(pacer, self.patience)
         self._settlement = Settlement(
             destination,
@@ -71,6 +73,7 @@ class Dispatcher:
             self._retries.halted,
             in_flight=in_flight,
             mask=mask or Mask(),
+            deletions=deletions,
             on_progress=on_progress,
         )
         self.report = self._settlement.report
@@ -144,7 +147,7 @@ class Dispatcher:
             except Stopped as stopped:
                 self._settlement.halt(str(stopped))
             finally:
-                await asyncio.shield(feed.done(again))
+                await asyncio.shield(feed.done(work, again))
 
     async def _hand_over(self, feed: Feed) -> None:
         assert self._jobs is not None  # noqa: S101 - the contract of `job_spans_run`
@@ -158,8 +161,9 @@ class Dispatcher:
     async def _parts(self, feed: Feed) -> AsyncIterator[tuple[Work, Batch]]:
         """All batches of the run. Raises Halted if they do not come to their end: a part less is not the last one."""
         while work := await feed.next():
-            work = replace(work, rows=await self._lookups.looked_up(work))
-            await feed.done()
+            rows = await self._lookups.looked_up(work)
+            await feed.done(work)
+            work = replace(work, rows=rows)
             if work.rows:
                 yield work, self._batch(work)
         if self._retries.halted.is_set():
@@ -167,7 +171,7 @@ class Dispatcher:
 
     async def _deliver(self, work: Work) -> Work | None:
         """Take a batch to its end. Returns the rows that the destination wants to see again."""
-        rows = await self._lookups.looked_up(work)
+        rows = await self._spared(work.operation, await self._lookups.looked_up(work))
         if not rows:
             return None
         work = replace(work, rows=rows)
@@ -179,6 +183,18 @@ class Dispatcher:
                 async with self._alone:
                     return await self._attempt(work)
         return await self._attempt(work)
+
+    async def _spared(self, operation: Operation, rows: list[OutboxRow]) -> list[OutboxRow]:
+        """Without the deletes whose record another row stands for; those get their outcome here."""
+        if operation is not Operation.DELETE or self._deletions is None:
+            return rows
+        if not (spared := await self._deletions.spared(rows)):
+            return rows
+        number = await self._settlement.begin(Work(operation, [row for row, _ in spared]))
+        await self._settlement.answer(number, spared)
+        self.report.heirs = self._deletions.heirs
+        stay = {row.number for row, _ in spared}
+        return [row for row in rows if row.number not in stay]
 
     async def _attempt(self, work: Work) -> Work | None:
         send = self._send_job if work.operation in self._job_operations else self._send

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -39,30 +39,31 @@ class Feed:
         self._rows: deque[OutboxRow] = deque()
         self._again: dict[tuple[Operation, int], deque[OutboxRow]] = defaultdict(deque)
         self._exhausted = False
-        self._in_flight = 0
+        self._in_flight: Counter[bool] = Counter()  # batches, by whether they delete
         self._changed = asyncio.Condition()
 
     async def next(self) -> Work | None:
         """A batch, or None when every row has been taken and none will come back.
 
-        Rows to be sent again go out once they fill a batch, or when there is nothing else left.
+        Rows to be sent again go out once they fill a batch, or when there is nothing else left. Deletes wait until
+        all writes are settled: a write tells which records must stay.
         """
         async with self._changed:
             while True:
                 work = self._returned(full=True) or await self._fresh() or self._returned(full=False)
                 if work:
-                    self._in_flight += 1
+                    self._in_flight[work.operation is Operation.DELETE] += 1
                     return work
-                if not self._in_flight:
+                if not self._in_flight.total():
                     return None
                 await self._changed.wait()
 
-    async def done(self, again: Work | None = None) -> None:
+    async def done(self, work: Work, again: Work | None = None) -> None:
         """A batch that `next` gave is settled, but for the rows that come back."""
         async with self._changed:
             if again:
                 self._again[again.operation, again.attempt].extend(again.rows)
-            self._in_flight -= 1
+            self._in_flight[work.operation is Operation.DELETE] -= 1
             self._changed.notify_all()
 
     def _returned(self, *, full: bool) -> Work | None:
@@ -81,7 +82,15 @@ class Feed:
         if not self._rows:
             return None
         operation = self._rows[0].operation
+        if operation is Operation.DELETE and self._writes:
+            return None
         return Work(operation, self._cut(self._rows, operation, *self._fresh_limits(operation)))
+
+    @property
+    def _writes(self) -> bool:
+        """Whether any are under way or come back."""
+        waiting = (rows and operation is not Operation.DELETE for (operation, _), rows in self._again.items())
+        return self._in_flight[False] > 0 or any(waiting)
 
     def _fresh_limits(self, operation: Operation) -> tuple[int, int]:
         rows, size = self._limits(operation)

@@ -106,7 +106,7 @@ class _Reckoner:
 
     def _to_find(self, operation: Operation) -> int:
         """Records whose id at the destination is not known, or is looked up all the same."""
-        unknown = "operation = $operation and (operation = 'update' or destination_id is null)"
+        unknown = "operation = $operation and (operation in ('update', 'delete') or destination_id is null)"
         return int(self._number(f"select count(*) from {self._outbox} where {unknown}", operation))
 
     def _number(self, query: str, operation: Operation) -> float:

@@ -3,7 +3,7 @@
 All functions take a connection on which the sync's state is attached as `state`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any
 
@@ -11,13 +11,13 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from reverse_etl_assets import quarantine
+from reverse_etl_assets import quarantine, shared_records
 from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec import Sync, SyncMode
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.warehouses.duckdb import field_type, literal
 
@@ -28,7 +28,7 @@ _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar",
 def settled(relation: str) -> str:
     """SQL that is true for an outcome after which destination and row agree."""
     done = f"{relation}.status in ('{Status.CREATED}', '{Status.UPDATED}', '{Status.DELETED}')"
-    agreed = (Reason.ALREADY_EXISTS, Reason.ALREADY_GONE, Reason.SAME, Reason.KEPT)
+    agreed = (Reason.ALREADY_EXISTS, Reason.ALREADY_GONE, Reason.SAME, Reason.KEPT, Reason.SHARED)
     reasons = ", ".join(f"'{reason}'" for reason in agreed)
     there = f"{relation}.reason in ({reasons})"
     return f"coalesce({done} or {there}, false)"
@@ -144,6 +144,7 @@ def fold(
     stopped: str,
     capabilities: Capabilities,
     unsent: Reason = Reason.STOPPED,
+    heirs: Set[str] = frozenset(),
     retention_days: int = 90,
 ) -> None:
     """Bring a run's answers home in one transaction; folding a run again changes nothing.
@@ -155,6 +156,7 @@ def fold(
     if facts.get("folded_run") == run_id or facts.get("outbox_run") != run_id:
         return
     load_answers(con, batches)
+    shared_records.answer(con, as_timestamp(now))
     names = {"run_id": run_id, "now": as_timestamp(now)}
     con.execute("begin")
     try:
@@ -163,6 +165,10 @@ def fold(
         con.execute(render("fold_outcomes", fields_json=fields_json), told)
         _fold_values(con, columns, names)
         _remember_unsettled(con, run_id, capabilities)
+        shared_records.send_heirs_again(con, columns, run_id, heirs)
+        if columns.sync.sync_mode is not SyncMode.APPEND:  # events are no records
+            known = "shared_noted" in facts  # else by an earlier release, which did not look
+            shared_records.note(con, columns, settled=settled("answers") if known else None)
         if facts.get("outbox_of_model"):
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
         con.execute(
@@ -196,7 +202,7 @@ def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mappin
 
 def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
     """The facts that hold once the run is home. The definition of its sync counts as sent from here on."""
-    new_facts: dict[str, str | None] = {"folded_run": run_id}
+    new_facts: dict[str, str | None] = {"folded_run": run_id, "shared_noted": "yes"}
     if facts.get("outbox_newest"):
         new_facts["newest"] = facts["outbox_newest"]
     if facts.get("outbox_full"):

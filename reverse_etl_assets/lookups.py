@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from reverse_etl_assets.addressing import addressed, to_look_up
+from reverse_etl_assets.addressing import addressed, known_ids, to_look_up
 from reverse_etl_assets.asking import Asking, Call
-from reverse_etl_assets.destinations.base import Destination, FindsRecords, ReadsRecords
+from reverse_etl_assets.destinations.base import BaseDestination, Destination, FindsRecords, ReadsRecords
 from reverse_etl_assets.errors import STOPPING, Ambiguous, RequestRejected, RetryLater
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.outbox import OutboxRow
 from reverse_etl_assets.ownership import FieldRules
-from reverse_etl_assets.records import Operation, Reason
+from reverse_etl_assets.records import Current, Operation, Outcome, Reason
 from reverse_etl_assets.retries import Retries
 from reverse_etl_assets.settlement import Settlement
 
@@ -51,25 +52,54 @@ class Lookups:
 
     async def _located(self, work: Work) -> list[OutboxRow]:
         """Rows with the destination's own ids; those without exactly one record get their outcome here."""
-        assert isinstance(self._destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
-        keys = to_look_up(work)
-        work, found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
+        if work.operation is Operation.DELETE and self._reads_back:
+            work, found = await self._seen(work)
+        else:
+            assert isinstance(self._destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
+            keys = to_look_up(work)
+            work, found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
         rows, outcomes = addressed(work, found)
-        if outcomes:
-            number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]))
-            await self._settlement.answer(number, outcomes)
+        await self._settle(work, outcomes)
         return rows
+
+    @property
+    def _reads_back(self) -> bool:
+        """Whether the target's records can be read, and not only found."""
+        destination = self._destination
+        return isinstance(destination, BaseDestination) and destination.reads_back(
+            destination.target, destination.options
+        )
+
+    async def _seen(self, work: Work) -> tuple[Work, dict[str, Sequence[str]]]:
+        """Rows to delete with what is known of their records now; by their ids alone where the key finds none."""
+        work, found = await self._records(work)
+        rows = []
+        for row in work.rows:
+            names = [name for each in found.get(row.record.external_id, ()) for name in each.external_ids]
+            rows.append(replace(row, record=replace(row.record, destination_id=None), external_ids=names))
+        ids: dict[str, Sequence[str]] = {
+            key: [each.destination_id for each in records] for key, records in found.items()
+        }
+        return replace(work, rows=rows), ids
 
     async def _judged(self, work: Work, rules: FieldRules) -> list[OutboxRow]:
         """Rows to which the field rules were applied, each against its record; some need no write."""
-        assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - only then are there rules
-        keys = [row.record.external_id for row in work.rows]
-        work, found = await self._ask(work, keys, self._destination.read_limit, self._destination.read_records)
+        work, found = await self._records(work)
         verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in work.rows]
-        if settled := [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome]:
-            number = await self._settlement.begin(replace(work, rows=[row for row, _ in settled]))
-            await self._settlement.answer(number, settled)
+        await self._settle(work, [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome])
         return [verdict.row for verdict in verdicts if not verdict.outcome]
+
+    async def _records(self, work: Work) -> tuple[Work, dict[str, Sequence[Current]]]:
+        assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - the callers have asked
+        keys = [row.record.external_id for row in work.rows]
+        known = known_ids(work.rows, self._destination.capabilities)
+        read = partial(self._destination.read_records, known=known)
+        return await self._ask(work, keys, self._destination.read_limit, read)
+
+    async def _settle(self, work: Work, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+        if outcomes:
+            number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]))
+            await self._settlement.answer(number, outcomes)
 
     async def _ask(self, work: Work, keys: Sequence[str], limit: int, call: Call[T]) -> tuple[Work, dict[str, T]]:
         """The rows of which something is known now, and what. Those of which nothing is get their outcome here."""

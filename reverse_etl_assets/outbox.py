@@ -43,6 +43,8 @@ class OutboxRow:
     """What was read of the record."""
     looked_up: bool = False
     """The record was looked up in this run, and is not again."""
+    external_ids: Sequence[str] = ()
+    """All by which its record was found, where it may have several."""
 
 
 def outbox_rows(
@@ -113,6 +115,7 @@ def seal_outbox(
             "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
             "outbox_fold_case": str(columns.fold_case),
             "outbox_fold_blanks": str(columns.fold_blanks),
+            "outbox_id_separator": columns.id_separator or None,
             "outbox_of_model": "yes" if of_model else None,
             "outbox_definition": definition,
             "outbox_newest": newest.isoformat() if newest else None,
@@ -130,4 +133,5 @@ def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:
         msgspec.json.decode(facts["outbox_types"], type=dict[str, str]),
         facts["outbox_fold_case"] == "True",
         fold_blanks=facts.get("outbox_fold_blanks") == "True",
+        id_separator=facts.get("outbox_id_separator", ""),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from reverse_etl_assets import shared_records
 from reverse_etl_assets.cutover import LeftRow, destination_of, left_rows
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.masking import Mask
@@ -123,6 +124,8 @@ class Why:
     destination: str | None = None
     """Where the latest outcome is of; an earlier version may have had another one than the sync has now."""
     left: Sequence[LeftRow] = ()
+    shares: Sequence[str] = ()
+    """The keys of other rows that are the same record at the destination."""
 
 
 def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
@@ -141,7 +144,8 @@ def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
     held = con.execute("select message from state.held where lower(key) = lower($key)", {"key": key}).fetchone()
     synced = dict(zip(names, row, strict=True)) if row else None
     destination = destination_of(con, outcomes[0].answered_at) if outcomes else None
-    return Why(outcomes, synced, held[0] if held else None, destination, left_rows(con, key))
+    shares = shared_records.sharing(con, key)
+    return Why(outcomes, synced, held[0] if held else None, destination, left_rows(con, key), shares)
 
 
 def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:

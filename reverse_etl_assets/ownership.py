@@ -57,7 +57,8 @@ class FieldRules:
             return Verdict(replace(row, note=note), self._skipped(row, Reason.EDITED, edited))
         row = replace(row, record=replace(row.record, destination_id=current.destination_id))
         if row.operation is Operation.DELETE:
-            return Verdict(replace(row, note=Note(row.number, read=True, before=_json(current.fields))))
+            note = Note(row.number, read=True, before=_json(current.fields))
+            return Verdict(replace(row, note=note, external_ids=current.external_ids))
         return self._write(row, current)
 
     def _write(self, row: OutboxRow, current: Current) -> Verdict:
@@ -145,10 +146,12 @@ def _decide(rule: Wins, ours_at: datetime | None, theirs_at: datetime | None, *,
 
 
 def _in_full(row: OutboxRow, note: Note) -> OutboxRow:
-    """There is no record: it is made of all fields, not of the changed ones."""
+    """No record was read: all fields go out, not only those that changed, to the id that is known if there is one.
+
+    The destination says if that record is gone.
+    """
     fields = row.record.fields if row.full is None else row.full
-    record = replace(row.record, fields=fields, destination_id=None)  # one that was known is gone
-    return replace(row, record=record, full=None, note=note)
+    return replace(row, record=replace(row.record, fields=fields), full=None, note=note)
 
 
 def _said(at: datetime) -> str:

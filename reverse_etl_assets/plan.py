@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from reverse_etl_assets import row_times
+from reverse_etl_assets import row_times, shared_records
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
@@ -83,8 +83,10 @@ def make_plan(
     names = _names(relation, columns, outbox, prefilter, now)
     model_rows, keyed_rows, newest = _measure(con, names, columns, now)
     synced_rows = _number(con, "select count(*) from state.synced")
-    names["narrowed"] = _narrow(con, names, columns, synced_rows)
+    names["narrowed"] = "candidates" if _narrow(con, names, columns, synced_rows) else None
     con.execute(render("change_set", **names), {"since": prefilter.since} if prefilter else None)
+    if shared_records.spare(con, columns, outbox):
+        _send_heirs(con, names, columns)
     scope = "changes" if prefilter else _duplicate_scope(_count(con, outbox, "kind"), keyed_rows, synced_rows)
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
     if columns.sync.transforms:
@@ -114,6 +116,18 @@ def make_plan(
         superseded=superseded,
         unusable_times=row_times.unusable(con, model, columns.sync.time_columns, now),
     )
+
+
+def _send_heirs(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: Columns) -> None:
+    """Rows whose record another row of theirs leaves go out with all fields: it may hold that row's values."""
+    outbox = names["outbox"]
+    heirs = f"{outbox}_of_heirs"
+    stale = shared_records.all_fields(columns)
+    con.execute(render("change_set", **{**names, "outbox": heirs, "narrowed": "shared_rows", "stale": stale}))
+    con.execute(f"delete from {outbox} where key in (select key from {heirs} where kind = 'changed')")
+    con.execute(f"insert into {outbox} by name select * from {heirs} where kind = 'changed'")
+    con.execute(f"drop table {heirs}")
+    shared_records.inherit(con, columns, outbox)
 
 
 def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | None, now: float) -> dict[str, Any]:
@@ -152,6 +166,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "pack": columns.pack,
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
+        "stale": None,
         "no_key_message": literal(f"the primary key ({key_columns}) is empty, or no finite number or time"),
         "duplicate_message": literal(_duplicate_message(columns.sync)),
     }

@@ -64,7 +64,8 @@ class Look:
         async with self._readable(learned) as session:
             for chunk in chunks:
                 self.refuse_if_stopped()
-                found = await session.read([wanted.external_id for wanted in chunk])
+                known = {each.external_id: each.destination_id for each in chunk if each.destination_id}
+                found = await session.read([wanted.external_id for wanted in chunk], known)
                 for error in found.refused.values():
                     self.unread, self.refusal = self.unread + 1, self.refusal or str(error)
                 for wanted, differences in _judged(session, chunk, found):

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     SAME = "same"  # the record holds these values already
     KEPT = "kept"  # every field that would change belongs to the destination, by the sync's field rules
     EDITED = "edited"  # undo: somebody changed the record since
+    SHARED = "shared"  # delete: another row stands for the same record
     SUPERSEDED = "superseded"  # another row of the same key is newer
     QUARANTINED = "quarantined"  # refused too often with these values
 
@@ -140,11 +141,13 @@ class Current:
 
     `fields` has every field of the target that was asked for, None where the record has no value, each in a form that
     can be sent back as it is. `changed_at` is when anybody last changed the record (UTC), if the destination says so.
+    `external_ids` are all that it is found by, where the vendor lets a record have several: a contact's addresses.
     """
 
     destination_id: str
     fields: Mapping[str, Any]
     changed_at: datetime | None = None
+    external_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,8 @@ class Capabilities:
     `refuses_whole` says that a request that is refused was refused with all of its rows. Others take the good ones and
     answer 4xx for the rest: then a batch that must not be sent twice is not halved, but in doubt.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
+    `id_separator` joins several identities of one record in an id (an audience's member by all that was uploaded): two
+    rows with one of them in common stand for one record.
     """
 
     operations: frozenset[Operation]
@@ -198,6 +203,7 @@ class Capabilities:
     retry_serially: bool = False
     not_taken: frozenset[int] = frozenset()
     refuses_whole: bool = False
+    id_separator: str = ""
 
     @property
     def once(self) -> frozenset[Operation]:

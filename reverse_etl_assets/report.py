@@ -74,4 +74,4 @@ class Report:
         return price(self.sync.cost, calls=self.calls, rows=self.written)
 
 
-_NEVER_SENT = ("stopped", "budget", "held", "quarantined", "superseded")
+_NEVER_SENT = ("stopped", "budget", "held", "quarantined", "superseded", "shared")

@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from reverse_etl_assets.asking import Answers, Asking
 from reverse_etl_assets.budget import Meter
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.dbt_results import Dbt
-from reverse_etl_assets.destinations.base import Account, BaseDestination, ReadsRecords, RunsJobs
+from reverse_etl_assets.deletions import Deletions
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.writer import JournalWriter
@@ -59,8 +61,13 @@ class Session:
         """The destination's own check. Raises CheckFailed or a DestinationError."""
         await self._retries.call(lambda last: self.destination.check())
 
-    async def read(self, external_ids: Sequence[str]) -> Answers[Sequence[Current]]:
-        """The records that carry these external ids, however many. Raises a DestinationError that concerns them all."""
+    async def read(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Answers[Sequence[Current]]:
+        """The records that carry these external ids, however many; `known` has their ids as far as we know them.
+
+        Raises a DestinationError that concerns them all.
+        """
         reader = self.destination
         assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
         answers = Answers[Sequence[Current]]()
@@ -69,7 +76,7 @@ class Session:
 
         async def read(ids: Sequence[str]) -> None:
             async with turns:
-                await self._asking.ask_once(ids, reader.read_records, answers, halves=size > 1)
+                await self._asking.ask_once(ids, partial(reader.read_records, known=known), answers, halves=size > 1)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -92,6 +99,7 @@ class Session:
         rules: FieldRules | None = None,
         in_flight: InFlight | None = None,
         mask: Mask | None = None,
+        deletions: Deletions | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> Dispatcher:
         """`to_send` decides which operations go out as jobs."""
@@ -110,6 +118,7 @@ class Session:
             rules=rules,
             in_flight=in_flight,
             mask=mask,
+            deletions=deletions,
             patience=self._environment.patience,
             on_progress=on_progress,
         )

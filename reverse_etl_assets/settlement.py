@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import Destination
 from reverse_etl_assets.errors import (
     STOPPING,
@@ -43,6 +44,8 @@ class Dispatched:
     """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
     unsent: Reason = Reason.STOPPED
     """Why rows were left unsent, as their outcome says it."""
+    heirs: Set[str] = frozenset()
+    """Keys, in lower case, of rows whose record a row left that found it under another key."""
     window: FailureWindow | None = None
     """How many of the latest rows failed; if the run is guarded in flight."""
 
@@ -58,6 +61,7 @@ class Settlement:
         *,
         in_flight: InFlight | None,
         mask: Mask,
+        deletions: Deletions | None,
         on_progress: Callable[[Mapping[str, int]], None],
     ) -> None:
         self.report = Dispatched(window=FailureWindow(in_flight) if in_flight else None)
@@ -65,7 +69,7 @@ class Settlement:
         """A request was accepted, whatever it said of its rows."""
         self._name, self._capabilities = type(destination).__name__, destination.capabilities
         self._writer, self._halted = writer, halted
-        self._mask, self._on_progress = mask, on_progress
+        self._mask, self._deletions, self._on_progress = mask, deletions, on_progress
 
     # The run's end before its time
 
@@ -182,6 +186,8 @@ class Settlement:
             for r, o in outcomes
         ]
         await self._writer.answer(number, answers)
+        if self._deletions:
+            self._deletions.wrote(outcome for _, outcome in outcomes)
         self.report.statuses.update(outcome.status.value for _, outcome in outcomes)
         self._watch(outcomes)
         self._on_progress(self.report.statuses)

@@ -10,13 +10,13 @@ import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import duckdb
 
-from reverse_etl_assets import cutover, ledger, quarantine, spelling, versions
+from reverse_etl_assets import cutover, ledger, quarantine, shared_records, spelling, versions
 from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
 from reverse_etl_assets.columns import Columns
@@ -28,6 +28,7 @@ from reverse_etl_assets.decisions import (
     reads_back,
     sends_key_as_field,
 )
+from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Verified
 from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
@@ -273,7 +274,7 @@ class SyncRun:
                 self._remember_check(columns, session.destination.learned())
             else:
                 session.destination.recall(planned.learned)
-            with self.warehouse.open(self.sync.sync) as con:
+            with self.warehouse.open(self.sync.sync) as con, self._deletions(con, columns) as deletions:
                 rules = self._rules(con, columns, session)
                 dispatcher = session.dispatcher(
                     writer,
@@ -281,6 +282,7 @@ class SyncRun:
                     rules=rules,
                     in_flight=self.sync.guards.in_flight,
                     mask=self.mask,
+                    deletions=deletions,
                     on_progress=lambda statuses: self.on_progress(plan, statuses),
                 )
                 rows = outbox_rows(con, columns, with_base=rules is not None)
@@ -292,6 +294,11 @@ class SyncRun:
                 with contextlib.suppress(JobUnreadable):  # the next run asks again
                     await collect(self, dispatcher, self.run_id, columns)
             return dispatched
+
+    def _deletions(self, con: duckdb.DuckDBPyConnection, columns: Columns) -> AbstractContextManager[Deletions | None]:
+        """What keeps records that other rows stand for; a person who is to be forgotten goes with all rows."""
+        forget = self.changes.kind is RunKind.FORGET
+        return contextlib.nullcontext() if forget else Deletions(con, columns)
 
     def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
         undo = self.changes.kind is RunKind.UNDO and can_read(self.sync, self.account.type)
@@ -331,9 +338,11 @@ class SyncRun:
                 now=self.environment.clock(),
                 stopped=dispatched.stopped or "",
                 unsent=dispatched.unsent,
+                heirs=dispatched.heirs,
                 capabilities=capabilities,
             )
             found = ledger.counts(con, run_id, capabilities.several_records)
+            found["possible_duplicates"] += shared_records.count(con, columns)
             return {**found, "in_quarantine": quarantine.count(con, columns.sync)}
 
     def _finish(self, planned: _Planned, findings: list[Finding], dispatched: Dispatched) -> Report:

@@ -81,16 +81,18 @@ def _wanted_of_run(
     decode: Callable[[str], dict[str, Any]],
     key: str,
     external_id: str,
+    destination_id: str | None,
     deleted: bool,
     fields: str,
     names: Sequence[str] | None,
     kept: Sequence[str] | None,
 ) -> Wanted:
     if deleted:
-        return Wanted(key, external_id, None)
+        return Wanted(key, external_id, None, destination_id=destination_id)
     sent = decode(fields)
     told = sent if names is None else names
-    return Wanted(key, external_id, {name: sent[name] for name in told if name not in (kept or ())})
+    holds = {name: sent[name] for name in told if name not in (kept or ())}
+    return Wanted(key, external_id, holds, destination_id=destination_id)
 
 
 def _limit(sample: Sample) -> int | None:
@@ -192,11 +194,11 @@ class _DriftLook:
 
     def _rows(self, con: duckdb.DuckDBPyConnection, columns: Columns) -> Chunks:
         decode = fields_decoder()
-        found = con.execute("select key, run_id, untold, fields from synced_sample")
+        found = con.execute("select key, destination_id, run_id, untold, fields from synced_sample")
         while rows := found.fetchmany(CHUNK):
             yield [
-                Wanted(key, key, self._told(columns.sync, decode(fields), untold or ()), run_id)
-                for key, run_id, untold, fields in rows
+                Wanted(key, key, self._told(columns.sync, decode(fields), untold or ()), run_id, destination_id)
+                for key, destination_id, run_id, untold, fields in rows
             ]
 
     def _told(self, sent_as: Sync, fields: dict[str, Any], untold: Sequence[str]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False
         primary_key="|".join(sync.primary_key),
         in_model=facts.in_model,
         next_operation=facts.planned.operation if facts.planned else None,
-        sentences=[*_past(facts), *_place(facts), *_left(facts), *_kept(facts), *_future(facts)],
+        sentences=[*_past(facts), *_place(facts), *_shares(facts), *_left(facts), *_kept(facts), *_future(facts)],
         outcomes=facts.why.outcomes,
         sent=sent,
         sent_title=title,
@@ -145,8 +145,9 @@ def _masked(found: Why, mask: Mask, key: str) -> Why:
     rows = [replace(outcome.masked(mask), key=key) for outcome in found.outcomes]
     synced = None if found.synced is None else mask.row(found.synced)
     held = None if found.held is None else mask.text(found.held, {}, key)
+    shares = [mask.key(each) or "" for each in found.shares]
     left = [replace(row, destination_id=mask.text(row.destination_id or "", {}, key) or None) for row in found.left]
-    return replace(found, outcomes=rows, synced=synced, held=held, left=left)
+    return replace(found, outcomes=rows, synced=synced, held=held, left=left, shares=shares)
 
 
 def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
@@ -212,11 +213,19 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"It was in quarantine at {at}, and not sent: {last.message}."
         case (_, Reason.SUPERSEDED):
             yield f"It was not sent at {at}: {last.message}."
+        case (_, Reason.SHARED):
+            yield f"It has left the model, and nothing was deleted in {where} for it at {at}: {last.message}."
 
 
 def _place(facts: _Facts) -> Iterator[str]:
     if facts.link:
         yield f"See {facts.link}"
+
+
+def _shares(facts: _Facts) -> Iterator[str]:
+    if keys := facts.why.shares:
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5:,} more" if len(keys) > 5 else "")
+        yield f"{facts.sync.destination} takes it for the same record as {shown}: the last of them to be sent counts."
 
 
 def _said(outcome: RowOutcome) -> str:

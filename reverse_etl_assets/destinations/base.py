@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import httpx
@@ -44,6 +45,9 @@ class Destination(Protocol):
         """Send one request, or raise a DestinationError. Outcomes carry our keys, in any order."""
 
 
+NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
+
+
 @runtime_checkable
 class FindsRecords(Protocol):
     """Can look records up by external id; needed for operations named in `Capabilities.needs_id`."""
@@ -52,9 +56,10 @@ class FindsRecords(Protocol):
     """Most external ids in one lookup."""
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-        """The destination ids of the records that carry each external id; an absent one has none.
+        """The destination ids of the records that carry each external id now; an absent one has none.
 
-        Keys of the answer are the external ids as they were asked for. One request.
+        Keys of the answer are the external ids as they were asked for. One request. It may lag behind writes: a row
+        whose id is known is sent to that id if nothing is found.
         """
 
 
@@ -68,8 +73,14 @@ class ReadsRecords(Protocol):
     read_limit: int
     """Most external ids in one read; the engine never asks for more."""
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         """The records that carry each external id, with all fields of the target; an absent one has none.
+
+        `known` has the id of the record as we know it, by external id. Where no record carries the external id, the one
+        of that id is read, if it is there: somebody has given it another key, or it stands for another row as well. A
+        destination that has no ids ignores it.
 
         Keys of the answer are the external ids as they were asked for. Of several records with one id all are given,
         for the caller to refuse. Usually one request; more if the vendor cuts its answers into pages.

@@ -32,6 +32,7 @@ _OUTCOMES = {
     "unanswered_rows": "The destination said of every row what became of it.",
     "quarantined_rows": "No row is kept back because the destination refused it too often.",
     "usable_times": "The times that the model's rows carry can be used, as far as the sync goes by them.",
+    "possible_duplicates": "No record stands for several rows of the model, and no key of a row for several records.",
     "verified_delivery": "Records of a sample of the rows that the run wrote were read back, and hold what was sent.",
 }
 _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
@@ -49,6 +50,7 @@ def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
         "quarantined_rows": _quarantined_rows(report),
+        "possible_duplicates": _possible_duplicates(report),
         "usable_times": _usable_times(report),
         "verified_delivery": _verified_delivery(report),
     }
@@ -157,6 +159,14 @@ def _usable_times(report: Report) -> _Result:
     found = report.unusable_times
     message = said(found) if found else "no row has a time that cannot be used"
     return not found, dg.AssetCheckSeverity.WARN, message, {"rows": sum(found.values())}
+
+
+def _possible_duplicates(report: Report) -> _Result:
+    rows = report.counts.get("possible_duplicates")
+    if rows is None:
+        return _not_judged("nothing was sent" if report.status is RunStatus.GUARDED else "the run ended before")
+    said = f"{rows:,} row{'s' * (rows != 1)} share a record with another row, or have a key that several records carry"
+    return rows == 0, dg.AssetCheckSeverity.WARN, said, {"possible duplicates": rows}
 
 
 def _verified_delivery(report: Report) -> _Result:

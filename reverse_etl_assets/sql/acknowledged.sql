@@ -1,6 +1,6 @@
 -- What a run sent and the destination said it took: the values that went out, which of them, and what the destination won.
 with written as (
-    select key, status
+    select key, status, destination_id
     from state.outcomes
     where run_id = $run_id and status in ('created', 'updated', 'deleted')
     {%- if limit is not none %}
@@ -14,6 +14,7 @@ kept as (
 select
     outbox.key,
     outbox.external_id,
+    written.destination_id,
     written.status = 'deleted' as deleted,
     coalesce(outbox.sent, {{ after }}) as fields,
     outbox.sent_fields,

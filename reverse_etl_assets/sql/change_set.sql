@@ -17,12 +17,13 @@ with model as (
     from {{ relation }}
     where {{ has_key }}
     {%- if prefilter %} and ({{ prefilter }}){% endif %}
-    {%- if narrowed %} and ({{ own_keys }}) in (select ({{ key_names }}) from candidates){% endif %}
+    {%- if narrowed %} and ({{ own_keys }}) in (select ({{ key_names }}) from {{ narrowed }}){% endif %}
 ),
 synced as (
-    select * from state.synced
+    select *{% if stale %} replace ({{ stale }} as _retl_untold){% endif %}
+    from state.synced
     where {{ has_synced_key }}
-    {%- if narrowed %} and ({{ key_names }}) in (select ({{ key_names }}) from candidates){% endif %}
+    {%- if narrowed %} and ({{ key_names }}) in (select ({{ key_names }}) from {{ narrowed }}){% endif %}
 ),
 compared as (
 select

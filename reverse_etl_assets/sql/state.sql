@@ -7,6 +7,8 @@ create table if not exists state.outcomes (
     status varchar, reason varchar, code varchar, message varchar, field varchar,
     destination_id varchar, inferred boolean, changed_fields varchar[], fields varchar
 );
+-- Rows that share a record with another row, by each id of it that they have in common.
+create table if not exists state.shared (id varchar, key varchar);
 -- What a run overwrote or deleted, as JSON: in the fields it wrote (null: in all of them).
 create table if not exists state.images (
     run_id varchar, key varchar, external_id varchar, destination_id varchar, status varchar,

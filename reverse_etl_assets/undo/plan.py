@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets import ledger, value_text
+from reverse_etl_assets import ledger, shared_records, value_text
 from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
@@ -43,6 +43,7 @@ def plan_undo(
     ledger.write_facts(con, {"outbox_run": None})
     operations = _operations(columns, account)
     con.execute(render("undo", **_names(columns, operations)), {"run": run_id, "undos": list(undos)})
+    shared_records.spare(con, columns, _OUTBOX)
     _refuse_what_cannot_be_done(con, columns, account)
     if columns.sync.transforms:  # what was read at the destination was a hash already
         transform(con, _OUTBOX, columns, "source = 'synced'")

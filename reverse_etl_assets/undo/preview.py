@@ -10,6 +10,7 @@ import duckdb
 import msgspec
 
 from reverse_etl_assets import ledger
+from reverse_etl_assets.addressing import known_ids
 from reverse_etl_assets.approvals import decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import budget_finding
@@ -164,7 +165,8 @@ async def _judge(
         rules = FieldRules(columns.sync.mapping, reader, partial=partial, kept={}, mask=mask, puts_back=True)
         for chunk in outbox_rows(con, columns, with_base=True):
             rows = [row for row in chunk if row.operation is not Operation.INSERT]
-            answers = await session.read([row.record.external_id for row in rows])
+            known = known_ids(rows, session.destination.capabilities)
+            answers = await session.read([row.record.external_id for row in rows], known)
             for row in rows:
                 if error := answers.refused.get(row.record.external_id):
                     said = RowError(mask.said([row.record], str(error)))

@@ -71,6 +71,7 @@ def test_pool_checks_and_the_model_without_its_sql(shop: Shop) -> None:
         "failed_rows",
         "unanswered_rows",
         "quarantined_rows",
+        "possible_duplicates",
     }
     model = spec(shop, "people")
     assert model.description == "People we know."

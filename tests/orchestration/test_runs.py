@@ -16,6 +16,7 @@ CHECKS = {
     "failed_rows",
     "unanswered_rows",
     "quarantined_rows",
+    "possible_duplicates",
     "usable_times",
     "verified_delivery",
 }

@@ -94,6 +94,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
             fold_case=is_address(target.external_id),
             confirms=False,
             replaces=options.replace,
+            id_separator=" ",
         )
 
     def auth(self) -> httpx.Auth | None:

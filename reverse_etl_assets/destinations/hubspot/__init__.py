@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import httpx
 
 from reverse_etl_assets.destinations.auth import BearerToken
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination
 from reverse_etl_assets.destinations.hubspot.answers import quota
 from reverse_etl_assets.destinations.hubspot.api import RECORDS_PER_REQUEST, Api, object_type_id
 from reverse_etl_assets.destinations.hubspot.associations import Associations
@@ -104,8 +104,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return await self._object.find(external_ids)
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
-        return await self._object.read_records(external_ids)
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
+        return await self._object.read_records(external_ids, known)
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return self._object.same(field, sent, held)

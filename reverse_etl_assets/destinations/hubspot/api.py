@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
-from reverse_etl_assets.destinations.base import HttpDestination, encode_json
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination, encode_json
 from reverse_etl_assets.errors import RetryLater
 
 RECORD_ID = "hs_object_id"
@@ -84,8 +84,23 @@ class Lookup:
     async def ids(self, keys: Sequence[str]) -> dict[str, list[str]]:
         return {each: [result["id"] for result in results] for each, results in (await self.read(keys)).items()}
 
-    async def read(self, keys: Sequence[str], properties: Iterable[str] = ()) -> dict[str, list[Result]]:
-        """The records that carry each key, spelt as it was asked for. One request, of 100 keys at most."""
+    async def read(
+        self, keys: Sequence[str], properties: Iterable[str] = (), known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> dict[str, list[Result]]:
+        """The records that carry each key, spelt as it was asked for, or else have the id that is known.
+
+        One request of 100 keys at most, and one more for keys that no record carries and whose id is known.
+        """
+        found = await self._carrying(keys, properties)
+        ids = {known[each]: each for each, results in found.items() if not results and each in known}
+        if ids and self._key != RECORD_ID:
+            for record_id, results in (
+                await Lookup(self._api, self._name, RECORD_ID).read(list(ids), properties)
+            ).items():
+                found[ids[record_id]] = results
+        return found
+
+    async def _carrying(self, keys: Sequence[str], properties: Iterable[str]) -> dict[str, list[Result]]:
         asked: dict[str, list[str]] = {}  # a key may be asked for in several spellings, which HubSpot takes for one
         for each in keys:
             asked.setdefault(each.lower(), []).append(each)
@@ -99,12 +114,13 @@ class Lookup:
             body["idProperty"] = self._key
         found: dict[str, dict[str, Result]] = {each: {} for each in keys}
         for result in await self._api.results(self._api.path("objects", self._name, "batch", "read"), body):
-            for name in self._names(result):
+            for name in self.names(result):
                 for each in asked.get(name, ()):
                     found[each][result["id"]] = result  # once, though several of its addresses were asked for
         return {each: list(results.values()) for each, results in found.items()}
 
-    def _names(self, result: Result) -> set[str]:
+    def names(self, result: Result) -> set[str]:
+        """The keys by which a record is found, in lower case."""
         if self._key == RECORD_ID:
             return {result["id"]}
         properties = result.get("properties") or {}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from reverse_etl_assets.destinations.base import decode_json
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, decode_json
 from reverse_etl_assets.destinations.hubspot.answers import request_error
 from reverse_etl_assets.destinations.hubspot.api import Api
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
@@ -44,7 +44,9 @@ class ObjectKind(ABC):
     @abstractmethod
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]: ...
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         raise NotImplementedError("only of what `reads_back`")
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

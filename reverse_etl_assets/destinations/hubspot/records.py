@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
 from reverse_etl_assets.destinations.hubspot.answers import batch_outcomes, spelled
 from reverse_etl_assets.destinations.hubspot.api import (
@@ -157,9 +158,12 @@ class Records(ObjectKind):
         found = await self._lookup.ids([spelled(self.target, each) for each in external_ids])
         return {each: found[spelled(self.target, each)] for each in external_ids}
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         """The properties that are written, as HubSpot's own texts."""
-        found = await self._lookup.read([spelled(self.target, each) for each in external_ids], self.target.fields)
+        ids = {spelled(self.target, each): record_id for each, record_id in known.items()}
+        found = await self._lookup.read([spelled(self.target, each) for each in external_ids], self.target.fields, ids)
         named = {each: found[spelled(self.target, each)] for each in external_ids}
         return {each: [self._current(result) for result in results] for each, results in named.items()}
 
@@ -170,6 +174,7 @@ class Records(ObjectKind):
             result["id"],
             {name: properties.get(name) or None for name in self.target.fields},
             datetime.fromisoformat(changed_at).astimezone(UTC) if changed_at else None,
+            sorted(self._lookup.names(result)),
         )
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

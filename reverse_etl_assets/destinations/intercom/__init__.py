@@ -8,7 +8,13 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.auth import BearerToken
-from reverse_etl_assets.destinations.base import HttpDestination, decode_json, error_by_status, retry_after
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    HttpDestination,
+    decode_json,
+    error_by_status,
+    retry_after,
+)
 from reverse_etl_assets.destinations.intercom.api import Api, IntercomConnection, IntercomOptions, ObjectKind
 from reverse_etl_assets.destinations.intercom.links import MEMBERSHIPS, TAGS, Memberships, Tag
 from reverse_etl_assets.destinations.intercom.records import Companies, Contacts
@@ -134,8 +140,10 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return await self._object.find(external_ids)
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
-        return {each: await self._object.read(each) for each in external_ids}
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
+        return {each: await self._object.read(each, known.get(each)) for each in external_ids}
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return self._object.same(field, sent, held)

@@ -190,7 +190,7 @@ class ObjectKind(ABC):
     @abstractmethod
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]: ...
 
-    async def read(self, external_id: str) -> list[Current]:
+    async def read(self, external_id: str, known: str | None = None) -> list[Current]:
         raise NotImplementedError(f"{self.target.object} cannot be read back")
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

@@ -43,6 +43,7 @@ class _Records(ObjectKind):
     """What contacts and companies have in common: attributes, and reading one by its key."""
 
     model: ClassVar[str]
+    path: ClassVar[str]
     keys: ClassVar[tuple[str, ...]]
     needs = (
         "`Read and list users and companies`, `Read and write users`, `Write users and companies`, and, to make"
@@ -72,8 +73,10 @@ class _Records(ObjectKind):
         right = " or ".join(f"`{key}`" for key in self.keys)
         return [f"`{self.target.external_id}` is no key of `{self.target.object}`: match by {right}."]
 
-    async def read(self, external_id: str) -> list[Current]:
+    async def read(self, external_id: str, known: str | None = None) -> list[Current]:
         found = await self._held(external_id)
+        if found is None and known:
+            found = await self.api.one(f"{self.path}/{quote(_plain(known), safe='')}", self.model)
         if found is None:
             return []
         changed = found.get("updated_at")
@@ -100,7 +103,7 @@ class Contacts(_Records):
     ("An archived contact ...") is brought back before ("Create contact", reference 2.15, and its pull request 543).
     """
 
-    model = "contact"
+    model, path = "contact", "/contacts"
     keys = ("external_id", "email")
 
     @classmethod
@@ -190,7 +193,7 @@ class Companies(_Records):
     processed asynchronously" ("Delete a company", reference 2.15).
     """
 
-    model = "company"
+    model, path = "company", "/companies"
     keys = ("company_id",)
     find_limit = 1
 

@@ -53,8 +53,11 @@ def whole(value: Any) -> int | None:
 def outcomes(
     status: Status, people: People, said: Received, refused: Refused, *, sent: int, place: str
 ) -> Iterator[Outcome]:
-    """One for each row. `sent` is how many entries the counts are about, `place` what they were sent in; `refused` are
-    those of them that samples name."""
+    """One for each row, with the first cell as its id: the external id as Meta knows it.
+
+    `sent` is how many entries the counts are about, `place` what they were sent in; `refused` are those of them that
+    samples name.
+    """
     if said.invalid >= sent:
         reason = next((without_hashes(reason) for reason in said.samples.values() if reason), "no reason is given")
         error = RowError(f"Meta calls every entry of the {place} invalid: {reason}", "INVALID_ENTRY")
@@ -65,11 +68,11 @@ def outcomes(
     if left > 0:
         words = f"Meta calls {said.invalid:,} of the {sent:,} entries of the {place} invalid, and does not name"
         doubt = RowError(f"{words} {left:,} of them; this row may be one", "INVALID_ENTRIES")
-    for record, _ in people:
+    for record, cells in people:
         if refusal := refused.get(record.key):
             yield Outcome.rejected(record.key, refusal)
-        else:
-            yield Outcome(record.key, status, error=doubt, inferred=True)
+        else:  # who is removed by one row's external id is not there for another row of the same one, as Meta reads it
+            yield Outcome(record.key, status, error=doubt, destination_id=str(cells[0]), inferred=True)
 
 
 def unfit(record: Record, message: str, name: str | None) -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from reverse_etl_assets.destinations.base import BaseDestination, JobState, Part
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, BaseDestination, JobState, Part
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection, PostgresOptions
 from reverse_etl_assets.destinations.postgres.values import same_in_column
 from reverse_etl_assets.errors import ConfigurationError
@@ -115,7 +115,9 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
         return await self._work.collect(job_id, batch)
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         return await self._work.read(external_ids)
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

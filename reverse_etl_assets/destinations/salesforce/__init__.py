@@ -9,7 +9,14 @@ from urllib.parse import quote
 import httpx
 
 from reverse_etl_assets.destinations.auth import ClientCredentials, JwtBearer
-from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    HttpDestination,
+    JobState,
+    Part,
+    decode_json,
+    encode_json,
+)
 from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
 from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
@@ -253,23 +260,39 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         """Ids by external id. One request, or more if the keys are too long for one URL."""
         return {each: [row["Id"] for row in rows] for each, rows in (await self._select(external_ids)).items()}
 
-    async def read_records(self, external_ids: Sequence[str]) -> dict[str, list[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> dict[str, list[Current]]:
         found = await self._select(external_ids, self._reading.columns)
+        lost = {
+            salesforce_soql.same_id(known[each]): each for each in external_ids if each in known and not found[each]
+        }
+        async for row in self._by_id([known[each] for each in lost.values()]):
+            found[lost[salesforce_soql.same_id(row["Id"])]].append(row)
         return {each: [self._reading.current(row) for row in rows] for each, rows in found.items()}
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return self._reading.same(field, sent, held)
 
+    @property
+    def _room(self) -> int:
+        """Bytes of a query in a URL."""
+        return LONGEST_URL - len(str(self.client.base_url)) - len(f"{self._root}/query?q=")
+
     async def _select(self, external_ids: Sequence[str], more: Sequence[str] = ()) -> dict[str, list[dict[str, Any]]]:
         """The rows that carry each external id."""
         found: dict[str, list[dict[str, Any]]] = {each: [] for each in external_ids}
         asked = {self._fold(each): each for each in external_ids}
-        room = LONGEST_URL - len(str(self.client.base_url)) - len(f"{self._root}/query?q=")
-        for soql in salesforce_soql.queries(self.target, external_ids, room, more):
+        for soql in salesforce_soql.queries(self.target, external_ids, self._room, more):
             async for row in self._rows(soql):
                 if each := asked.get(self._fold(plain_text(row[self.target.external_id]))):
                     found[each].append(row)
         return found
+
+    async def _by_id(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        for soql in salesforce_soql.queries(self.target, ids, self._room, self._reading.columns, key="Id"):
+            async for row in self._rows(soql):
+                yield row
 
     async def _rows(self, soql: str) -> AsyncIterator[dict[str, Any]]:
         """The rows of all pages of a query's answer."""

@@ -1,24 +1,31 @@
 """Keys in SOQL: how they are written, and when two of them are the same."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from urllib.parse import quote
 
 from reverse_etl_assets.destinations.values import key_value, number_text
-from reverse_etl_assets.records import Target
+from reverse_etl_assets.records import FieldType, Target
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
 
 
-def queries(target: Target, external_ids: Iterable[str], room: int, more: Iterable[str] = ()) -> Iterator[str]:
-    """SELECTs of Id, key and `more` that together name all the keys; each fits in `room` bytes of a URL."""
+def queries(
+    target: Target, keys: Iterable[str], room: int, more: Iterable[str] = (), *, key: str | None = None
+) -> Iterator[str]:
+    """SELECTs of Id, key and `more` that together name all the keys; each fits in `room` bytes of a URL.
+
+    The key is the target's external id, or `Id`.
+    """
+    target = target if key is None else replace(target, external_id=key, key_type=FieldType.TEXT)
     key = target.external_id
     columns = {name.lower(): name for name in ("Id", key, *more)}  # the same field twice is refused
     start = f"SELECT {','.join(columns.values())} FROM {target.object} WHERE {key} IN ("
     room -= len(quote(start))
     literals: list[str] = []
     used = 0
-    for each in external_ids:
+    for each in keys:
         written = literal(target, each)
         size = len(quote(written, safe="")) + len("%2C")
         if literals and used + size > room:

@@ -10,7 +10,14 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    HttpDestination,
+    JobState,
+    Part,
+    decode_json,
+    encode_json,
+)
 from reverse_etl_assets.destinations.stripe import fields as stripe_fields
 from reverse_etl_assets.destinations.stripe import meters as stripe_meters
 from reverse_etl_assets.destinations.stripe.answers import request_error, settled
@@ -250,7 +257,9 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return await self._reading.find(external_ids)
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         return {each: await self._reading.held(each) for each in external_ids}
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

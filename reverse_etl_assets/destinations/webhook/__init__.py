@@ -5,7 +5,13 @@ from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.base import HttpDestination, decode_json, encode_json, error_by_status
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    HttpDestination,
+    decode_json,
+    encode_json,
+    error_by_status,
+)
 from reverse_etl_assets.destinations.values import same_value
 from reverse_etl_assets.destinations.webhook.answers import SKIPPED, ListedResults, dig, status_outcomes
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection, WebhookOptions
@@ -199,7 +205,9 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
     def read_limit(self) -> int:
         return self._pages.at_once if self._pages else 1
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         """A status of `missing` means that there is no such record, where one is asked for at a time."""
         assert self._pages is not None  # noqa: S101 - `reads_back` says so
         found: dict[str, list[Current]] = {each: [] for each in external_ids}

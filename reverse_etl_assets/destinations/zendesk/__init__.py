@@ -1,13 +1,20 @@
 """Zendesk Support: users and organizations with their own fields, and tickets; alone or as jobs of 100."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from reverse_etl_assets.destinations.auth import BearerToken
-from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, decode_json, encode_json
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    HttpDestination,
+    JobState,
+    Part,
+    decode_json,
+    encode_json,
+)
 from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
 from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
 from reverse_etl_assets.destinations.zendesk import reading as zendesk_reading
@@ -266,8 +273,15 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         found = await self._held(external_ids)
         return {each: [str(one["id"]) for one in records] for each, records in found.items()}
 
-    async def read_records(self, external_ids: Sequence[str]) -> dict[str, list[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> dict[str, list[Current]]:
+        """A user has one external id; of rows that share a user only the latest is found by it."""
         found = await self._held(external_ids)
+        lost = {known[each]: each for each in external_ids if each in known and not found[each]}
+        if lost and self._ids != "ids":
+            async for held in self._listed("ids", list(lost)):
+                found[lost[str(held["id"])]].append(held)
         return {each: [zendesk_reading.current(self.target, one) for one in records] for each, records in found.items()}
 
     async def _held(self, external_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
@@ -275,13 +289,16 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         asked = {each.lower(): each for each in external_ids if each.strip() and "," not in each}
         if self._ids == "ids":
             asked = {each: each for each in asked if each.isdecimal()}
-        for some in zendesk_reading.lists(list(asked)):
-            answer = await self._get(f"{self._root}/show_many", **{self._ids: some})
-            for held in _list_of(answer, self.target.object):
-                each = asked.get(str(held.get(self.target.external_id)).lower())
-                if each and held.get("active") is not False:
-                    found[each].append(held)
+        async for held in self._listed(self._ids, list(asked)):
+            if each := asked.get(str(held.get(self.target.external_id)).lower()):
+                found[each].append(held)
         return found
+
+    async def _listed(self, by: str, values: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+        for some in zendesk_reading.lists(values):
+            for held in _list_of(await self._get(f"{self._root}/show_many", **{by: some}), self.target.object):
+                if held.get("active") is not False:
+                    yield held
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return zendesk_reading.same(self.target, field, sent, held)
