@@ -211,7 +211,7 @@ class DestinationContract(OutcomeContract):
         error = await self._meeting(session, answers(429, Retry_After="7"))
         assert isinstance(error, RetryLater)
         assert (error.after, error.hold) == (7.0, True)
-        assert self.stored(server) == {}
+        assert not self.stored(server)
 
     @live
     async def test_a_busy_server_is_asked_again(self, server: Any, session: Session) -> None:

@@ -12,12 +12,19 @@ from typing import Any, ClassVar
 import httpx
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import ConnectionSettings, FindsRecords, HttpDestination, ReadsRecords
+from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
+    ConnectionSettings,
+    FindsRecords,
+    HttpDestination,
+    ReadsRecords,
+)
 from reverse_etl_assets.errors import RequestRejected
 from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Record, RowError, Status, Target
 from reverse_etl_assets.testing.builders import batch
 from reverse_etl_assets.testing.interference import Interference
 
+Stored = tuple[str, Mapping[str, Any]]
 GOOD = frozenset({Status.CREATED, Status.UPDATED, Status.DELETED})
 
 
@@ -56,14 +63,14 @@ class Session:
         found = await self.destination.find([record.external_id for record in records])
         return [replace(each, destination_id=found[each.external_id][0]) for each in records]
 
-    async def read(self, *external_ids: str) -> dict[str, list[Current]]:
+    async def read(self, *external_ids: str, known: Mapping[str, str] = NOTHING_KNOWN) -> dict[str, list[Current]]:
         """What the destination holds, by key; as the engine does, asks for no more at once than it takes."""
         assert isinstance(self.destination, ReadsRecords)
         most = self.destination.read_limit
         found: dict[str, list[Current]] = {}
         for start in range(0, len(external_ids), most):
             asked = external_ids[start : start + most]
-            answer = await self.destination.read_records(asked)
+            answer = await self.destination.read_records(asked, known)
             assert list(answer) == list(asked)
             found |= {key: list(held) for key, held in answer.items()}
         return found
@@ -96,8 +103,9 @@ class Harness(ABC):
         """The same record with a value that the server refuses."""
 
     @abstractmethod
-    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
-        """What the server holds of the target's object: fields by external id."""
+    def stored(self, server: Any) -> Sequence[Stored]:
+        """What the server holds of the target's object: external id and fields of each record, also of two that carry
+        the same external id."""
 
     @asynccontextmanager
     async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
@@ -120,7 +128,7 @@ class Harness(ABC):
 
     def held(self, server: Any, record: Record, field: str) -> Any:
         """The value that the server holds in a field of a record."""
-        stored = {key.lower(): values for key, values in self.stored(server).items()}
+        stored = {key.lower(): values for key, values in self.stored(server)}
         return stored[record.external_id.lower()].get(field)
 
 

@@ -1,10 +1,10 @@
 """The shipped contract, kept by all three destinations against the sandbox."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -18,13 +18,13 @@ from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.testing.abilities import JobContract, LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import with_field
+from reverse_etl_assets.testing.harness import Stored, with_field
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
 
 
-def values_by(table: Table, key: str) -> dict[str, Mapping[str, Any]]:
-    return {entry.values[key]: entry.values for entry in table.live()}
+def values_by(table: Table, key: str) -> list[Stored]:
+    return [(entry.values[key], entry.values) for entry in table.live()]
 
 
 class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobContract, ReadBackContract):
@@ -92,7 +92,7 @@ class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobCon
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "Email", "not an address")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.salesforce.tables["Contact"], "External_Id__c")
 
 
@@ -148,7 +148,7 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackC
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "segment", "no such option")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.hubspot.tables["contacts"], "external_id")
 
 
@@ -159,7 +159,7 @@ class TestHubSpotByEmail(TestHubSpot):
         email = f"ann.{number}@example.com"
         return record(f"cust-{number}", external_id=email, favourite_product="-", lifetime_value=Decimal("10.50"))
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.hubspot.tables["contacts"], "email")
 
 
@@ -197,7 +197,7 @@ class TestWebhookOneByOne(DestinationContract):
         # Left out of the path, such a key would address the whole collection.
         return replace(record, external_id="..")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.rest.table("people"), "id")
 
 

@@ -1,7 +1,7 @@
 """The shipped contract, kept by Google Ads audiences against the sandbox."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
@@ -16,7 +16,7 @@ from reverse_etl_assets.records import Capabilities, FieldType, Operation, Recor
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Harness, with_field
+from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from tests.destinations import accounts
 
@@ -69,10 +69,10 @@ class Audience(Harness):
     def spoiled(self, record: Record) -> Record:
         return with_field(with_field(record, "region_code", "US"), "postal_code", "unknown")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         """Fields by our own key, which Google is not told: found by the hash of the address."""
         live = (entry.values for entry in server.google_ads.tables["1001"].live())
-        return {keys_by_hash()[held["emailAddress"]]: {"postal_code": held["postalCode"]} for held in live}
+        return [(keys_by_hash()[held["emailAddress"]], {"postal_code": held["postalCode"]}) for held in live]
 
 
 class TestGoogleAds(Audience, DestinationContract):

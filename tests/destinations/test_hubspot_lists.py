@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Re
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, live
+from reverse_etl_assets.testing.harness import Session, Stored, live
 from tests.destinations import accounts
 
 BOTH = (Operation.UPSERT, Operation.DELETE)
@@ -82,9 +82,9 @@ class TestMembers(NoFields):
     def spoiled(self, record: Record) -> Record:
         return replace(record, destination_id="77")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         members, contacts = server.hubspot.tables.get("lists/1"), server.hubspot.tables["contacts"]
-        return {contacts.entries[each.id].values["email"]: {} for each in (members.live() if members else ())}
+        return [(contacts.entries[each.id].values["email"], {}) for each in (members.live() if members else ())]
 
     @live
     async def test_a_record_that_is_not_there_is_skipped_alone(self, server: Any, session: Session) -> None:
@@ -111,10 +111,10 @@ class TestAssociations(NoFields):
     def spoiled(self, record: Record) -> Record:
         return replace(record, destination_id="77:88")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         pairs, contacts = server.hubspot.tables.get(PAIRS.object), server.hubspot.tables["contacts"]
         ids = [each.id.partition(":")[0] for each in (pairs.live() if pairs else ())]
-        return {contacts.entries[each].values["email"]: {} for each in ids}
+        return [(contacts.entries[each].values["email"], {}) for each in ids]
 
 
 def hubspot(to: Target, version: str = "v3") -> HubSpot:

@@ -18,7 +18,7 @@ from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.testing.abilities import LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, with_field
+from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
@@ -37,8 +37,8 @@ class Persistent(Session):
         return await self._settle(batch(sent.operation, replace(row, destination_id=outcome.destination_id)))
 
 
-def values_by(table: Table, key: str) -> dict[str, Mapping[str, Any]]:
-    return {entry.values[key]: _plain(entry.values) for entry in table.live()}
+def values_by(table: Table, key: str) -> list[Stored]:
+    return [(entry.values[key], _plain(entry.values)) for entry in table.live()]
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "phone", "no number")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.intercom.contacts.table, "external_id")
 
 
@@ -144,7 +144,7 @@ class TestIntercomContactsByEmail(_Kept):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "phone", "no number")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.intercom.contacts.table, "email")
 
 
@@ -188,5 +188,5 @@ class TestIntercomCompanies(_Kept, ReadBackContract):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "size", "many")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         return values_by(server.intercom.companies, "company_id")

@@ -1,11 +1,11 @@
 """Meta custom audiences keep the shipped contract against the sandbox, at Meta's rate."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -16,7 +16,7 @@ from reverse_etl_assets.sandbox import meta_ads as meta
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Harness, with_field
+from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from tests.destinations import accounts
 
@@ -54,9 +54,9 @@ class People(Harness):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "MADID", "no device")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         people = server.meta_ads.tables[meta.BY_VALUE].live()
-        return {HASHES.get(each.values["EMAIL"], each.id): each.values for each in people}
+        return [(HASHES.get(each.values["EMAIL"], each.id), each.values) for each in people]
 
 
 class TestMetaAds(People, DestinationContract):

@@ -1,7 +1,7 @@
 """The contract, kept on a real server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +16,7 @@ from reverse_etl_assets.records import FieldType, Record, Target
 from reverse_etl_assets.testing.abilities import JobContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import OutcomeContract
-from reverse_etl_assets.testing.harness import Session
+from reverse_etl_assets.testing.harness import Session, Stored
 from reverse_etl_assets.testing.interference import Interference
 from reverse_etl_assets.testing.reading import ReadBackContract
 from reverse_etl_assets.traffic import Line, Traffic
@@ -95,6 +95,7 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
         "price": (Decimal("1.005"), Decimal("2.10")),
     }
     # A row is found by a column that is unique.
+    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
     test_all_records_of_a_key_are_told = None
     # An empty text is a value of its own: tests of this file.
     test_a_field_without_a_value_is_none = None
@@ -123,9 +124,9 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
     def spoiled(self, record: Record) -> Record:
         return replace(record, fields={**record.fields, "score": 2**31})
 
-    def stored(self, server: str) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: str) -> Sequence[Stored]:
         with psycopg.connect(server) as connection:
             connection.execute("set timezone = 'UTC'")
             rows = connection.execute("select to_jsonb(p)::text from app.people p").fetchall()
         found = [json.loads(text, parse_float=Decimal) for (text,) in rows]
-        return {each["id"]: each for each in found}
+        return [(each["id"], each) for each in found]

@@ -1,12 +1,12 @@
 """The shipped contract, kept by Slack against the sandbox."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -16,7 +16,7 @@ from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Ta
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, with_field
+from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from tests.destinations import accounts
 
@@ -82,9 +82,9 @@ class TestSlack(DestinationContract, PaceContract):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "channel", "no-such-channel")
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
         texts = [unescape(entry.values["text"]).split("|") for entry in server.slack.tables["customer-alerts"].live()]
-        return {key: dict(zip(FIELDS, values, strict=True)) for key, *values in texts}
+        return [(key, dict(zip(FIELDS, values, strict=True))) for key, *values in texts]
 
     @contextmanager
     def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:

@@ -1,6 +1,6 @@
 """The shipped contract, kept by Stripe's customers against the sandbox; the pace also of live meter events."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +16,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.abilities import LookupContract
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, with_field
+from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
@@ -84,10 +84,10 @@ class TestStripe(DestinationContract, LookupContract, PaceContract):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "tax_exempt", "sometimes")
 
-    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Any) -> Sequence[Stored]:
         held = [entry.values for entry in server.stripe.tables["customers"].live()]
         flat = [{f"metadata.{key}": value for key, value in each["metadata"].items()} for each in held]
-        return {each["metadata.customer_id"]: each for each in flat}
+        return [(each["metadata.customer_id"], each) for each in flat]
 
     pace_allowed = 25.0
     pace_rows = 50
@@ -125,8 +125,8 @@ class TestMeterEvents(PaceContract):
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "payload.value", "many")
 
-    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
-        return {entry.id: entry.values for entry in server.stripe.tables["meter_events"].live()}
+    def stored(self, server: Any) -> Sequence[Stored]:
+        return [(entry.id, entry.values) for entry in server.stripe.tables["meter_events"].live()]
 
     paced_server = TestStripe.paced_server
     refused_for_the_rate = TestStripe.refused_for_the_rate
@@ -168,6 +168,7 @@ class TestStripeById(ReadBackContract):
     timestamp_field = "metadata.seen_at"
 
     # The id is the customer's address, so there is only one.
+    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
     test_all_records_of_a_key_are_told = None
 
     @pytest.fixture
@@ -183,6 +184,8 @@ class TestStripeById(ReadBackContract):
     def record(self, number: int) -> Record:
         return record(f"cus_A{number}", **{"metadata.note": "-", "balance": 0})
 
-    def stored(self, server: Any) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: Any) -> Sequence[Stored]:
         live = server.stripe.tables["customers"].live()
-        return {each.id: {name: stripe_fields.held(each.values, name) for name in self.target.fields} for each in live}
+        return [
+            (each.id, {name: stripe_fields.held(each.values, name) for name in self.target.fields}) for each in live
+        ]

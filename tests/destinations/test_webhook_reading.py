@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from reverse_etl_assets.records import FieldType, Operation, Record
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
+from reverse_etl_assets.testing.harness import Stored
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
@@ -51,6 +52,7 @@ class TestReadOneByOne(DestinationContract, ReadBackContract):
     # A 2xx is all that such an API says, whatever is in its body; and there is one record at an address.
     test_an_answer_that_names_nobody_is_no_success = None
     test_a_broken_answer_is_no_success = None
+    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
     test_all_records_of_a_key_are_told = None
     # The status of a PUT says nothing of an id.
     test_what_was_written_is_read = None
@@ -69,8 +71,8 @@ class TestReadOneByOne(DestinationContract, ReadBackContract):
     def spoiled(self, record: Record) -> Record:
         return Record(record.key, "..", record.fields)
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
-        return {entry.id: entry.values for entry in server.rest.table("people").live()}
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
+        return [(entry.id, entry.values) for entry in server.rest.table("people").live()]
 
 
 class TestReadInPages(TestReadOneByOne, PaceContract):

@@ -1,6 +1,6 @@
 """The shipped contract, kept by Zendesk against the sandbox; and its limits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.abilities import JobContract, LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Harness, with_field
+from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
@@ -81,8 +81,8 @@ class OnZendesk(Harness):
     def connection(self, server: Sandbox) -> ConnectionSettings:
         return accounts.zendesk(server.url)
 
-    def stored(self, server: Sandbox) -> Mapping[str, Mapping[str, Any]]:
-        return {e.values["external_id"]: e.values for e in server.zendesk.tables[self.target.object].live()}
+    def stored(self, server: Sandbox) -> Sequence[Stored]:
+        return [(e.values["external_id"], e.values) for e in server.zendesk.tables[self.target.object].live()]
 
 
 class TestUsers(

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import (
+    NOTHING_KNOWN,
     ConnectionSettings,
     HttpDestination,
     SyncOptions,
@@ -193,9 +194,13 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
         found = await self._by_key(external_ids)
         return {each: [_id_of(record) for record in held] for each, held in found.items()}
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         """From "List records", whose results are up to date; those of "Search records" may lag behind."""
         found = await self._by_key(external_ids)
+        for each in [key for key, held in found.items() if not held and key in known]:
+            found[each] = await self._by_id(known[each])
         return {each: [self._current(record) for record in held] for each, held in found.items()}
 
     def _current(self, record: Mapping[str, Any]) -> Current:
@@ -215,6 +220,19 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             for key in self._keys(record) & asked.keys():
                 asked[key].append(record)
         return found
+
+    async def _by_id(self, record_id: str) -> list[dict[str, Any]]:
+        """ "Get a record", which answers 404 if it is not there."""
+        try:
+            answer = await self.read_json(self.client.build_request("GET", f"{self._object}/records/{record_id}"))
+        except RequestRejected as error:
+            if error.code == "not_found":
+                return []
+            raise
+        held = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(held, dict) or _id_of(held) != record_id:
+            raise RetryLater("the answer is not the record that was asked for")
+        return [held]
 
     async def _query(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         records = _listed(await self.read_json(self._json("POST", f"{self._object}/records/query", body)))

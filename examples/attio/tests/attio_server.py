@@ -66,10 +66,10 @@ class AttioServer:
         self._http.shutdown()
         self._http.server_close()
 
-    def stored(self) -> dict[str, dict[str, Any]]:
-        """Plain values by `user_ref`, as a person would see them."""
+    def stored(self) -> list[tuple[str, dict[str, Any]]]:
+        """`user_ref` and plain values of each person, as somebody would see them."""
         with self._lock:
-            return {_plain(held["user_ref"][0]): _seen(held) for held in self.people.values()}
+            return [(_plain(held["user_ref"][0]), _seen(held)) for held in self.people.values()]
 
     def answer(self, method: str, target: str, token: str, body: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
         with self._lock:
@@ -100,6 +100,8 @@ class AttioServer:
                 return {"data": [_attribute(slug) for slug in TYPES]}
             case "POST", ["records", "query"]:
                 return {"data": self._query(sent)}
+            case "GET", ["records", record_id]:
+                return {"data": _record(self._known(record_id), self.people[record_id])}
         if "record_permission:read-write" not in self.scope:
             raise Refused(403, "unauthorized", "You do not have the necessary permissions.", "auth_error")
         match method, parts[3:]:

@@ -255,7 +255,7 @@ def test_a_run_creates_updates_deletes_and_names_the_row_that_is_refused(
     first = place.run(people.format("no such option", 5), account)
     second = place.run(people.replace("'note'", "'other'").format("Free", 4), account)
     assert (first, second) == ({"updated": 4, "failed": 1}, {"updated": 4, "deleted": 1})
-    assert {key: values["notes"] for key, values in server.stored().items()} == {f"u{i}": "other" for i in range(4)}
+    assert {key: values["notes"] for key, values in server.stored()} == {f"u{i}": "other" for i in range(4)}
 
 
 # The package

@@ -1,9 +1,8 @@
 """Attio keeps the contract of destinations: the suites that the project ships."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from attio_server import WRITES, AttioServer
@@ -14,7 +13,7 @@ from reverse_etl_assets.records import FieldType, Record
 from reverse_etl_assets.testing.abilities import LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import with_field
+from reverse_etl_assets.testing.harness import Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 
@@ -78,7 +77,7 @@ class TestAttio(DestinationContract, LookupContract, SchemaContract, ReadBackCon
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "tier", "no such option")
 
-    def stored(self, server: AttioServer) -> Mapping[str, Mapping[str, Any]]:
+    def stored(self, server: AttioServer) -> Sequence[Stored]:
         return server.stored()
 
     def duplicate(self, server: AttioServer, record: Record) -> None:
