@@ -43,8 +43,8 @@ def plan_undo(
     ledger.write_facts(con, {"outbox_run": None})
     operations = _operations(columns, account)
     con.execute(render("undo", **_names(columns, operations)), {"run": run_id, "undos": list(undos)})
-    shared_records.spare(con, columns, _OUTBOX)
     _refuse_what_cannot_be_done(con, columns, account)
+    shared_records.spare(con, columns, _OUTBOX)
     if columns.sync.transforms:  # what was read at the destination was a hash already
         transform(con, _OUTBOX, columns, "source = 'synced'")
     used = {Operation(o): n for o, n in _count(con, "operation").items() if o}
