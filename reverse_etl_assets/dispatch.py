@@ -18,6 +18,7 @@ from reverse_etl_assets.errors import (
     GarbledAnswer,
     RequestRejected,
     RetryLater,
+    Unavailable,
     Unsendable,
 )
 from reverse_etl_assets.feed import Feed, Work
@@ -32,8 +33,9 @@ from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Batch, Operation, Reason
-from reverse_etl_assets.retries import Halted, Patience, Retries
+from reverse_etl_assets.retries import Patience, Retries
 from reverse_etl_assets.settlement import Dispatched, Settlement
+from reverse_etl_assets.waiting import Halted
 
 T = TypeVar("T")
 
@@ -209,6 +211,10 @@ class Dispatcher:
         except (RetryLater, Ambiguous) as error:
             in_doubt = work.in_doubt or error.perhaps_done
             await self._settlement.settle_all(work, Reason.AMBIGUOUS if in_doubt else Reason.UNAVAILABLE, error)
+        except Unavailable as error:
+            in_doubt = work.in_doubt or error.perhaps_done
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS if in_doubt else Reason.UNAVAILABLE, error)
+            self._settlement.halt_on(work, error)
         except STOPPING as error:
             self._settlement.halt_on(work, error)
         return None

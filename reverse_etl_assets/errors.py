@@ -1,5 +1,6 @@
 """Every error a user can meet, named by what the caller must do about it."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -55,7 +56,7 @@ class RetryLater(DestinationError):
         self, message: str, after: float | None = None, *, hold: bool = False, perhaps_done: bool = False
     ) -> None:
         super().__init__(message)
-        self.after = after
+        self.after = after if after is None or 0 <= after < math.inf else None  # no number is not: it compares false
         self.hold = hold
         self.perhaps_done = perhaps_done
 
@@ -99,6 +100,14 @@ class Hopeless(DestinationError):
     """Whatever is asked is refused: the run stops, for the fault is not in the rows."""
 
 
+class Unavailable(DestinationError):
+    """The destination asks for a longer wait than a run's patience: the run ends, and a later one tries again."""
+
+    def __init__(self, message: str, *, perhaps_done: bool = False) -> None:
+        super().__init__(message)
+        self.perhaps_done = perhaps_done
+
+
 class AuthenticationFailed(DestinationError):
     """Credentials are wrong, expired for good, or lack a permission: the run stops."""
 
@@ -115,5 +124,5 @@ class ContractViolation(DestinationError):
     """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""
 
 
-STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError, Hopeless)
+STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError, Hopeless, Unavailable)
 """Errors that no later batch would escape."""

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from reverse_etl_assets.destinations.base import JobState, Part, RunsJobs
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, QuotaExhausted, RetryLater
+from reverse_etl_assets.journal import LONGEST_HOLD, Stopped
 from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Batch, Outcome
+from reverse_etl_assets.waiting import Halted
 
 T = TypeVar("T")
 
@@ -33,7 +35,10 @@ class JobFollower:
 
     async def upload(self, job: str, batch: Batch, part: Part) -> None:
         """Hand the rows over. Raises RetryLater if the job did not take them: then none was processed."""
-        await self._pacer.slot()
+        try:
+            await self._pacer.slot()
+        except (Halted, Stopped) as error:
+            raise RetryLater("the run is told to end") from error
         try:
             await self._destination.upload(job, batch, part)
         except (RetryLater, Ambiguous) as error:
@@ -61,22 +66,32 @@ class JobFollower:
                 raise RetryLater(f"job {job} was never handed over")
             if patience is not None and clock() - began >= patience:
                 raise JobUnfinished(f"job {job} is still running after {patience:,.0f} s")
-            await asyncio.sleep(self._pause(look))
+            await self._rest(self._pacer.waits.wait(self._pause(look)))
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer: the rows have been sent, giving up now would lose what became of them."""
         for attempt in count(1):
-            await self._pacer.slot()
+            await self._rest(self._pacer.slot())
             try:
                 return await call()
             except RetryLater as error:
-                if attempt >= self._attempts:
-                    raise JobUnreadable(f"the job's state could not be read: {error}") from error
                 seconds = error.after if error.after is not None else self._pause(attempt)
-                await (self._pacer.hold(seconds) if error.hold else asyncio.sleep(seconds))
+                if error.hold:
+                    await self._pacer.hold(seconds)
+                if attempt >= self._attempts or seconds > LONGEST_HOLD:
+                    raise JobUnreadable(f"the job's state could not be read: {error}") from error
+                if not error.hold:
+                    await self._rest(self._pacer.waits.wait(seconds))
             except (AuthenticationFailed, QuotaExhausted) as error:
                 raise JobUnreadable(f"the job's state could not be read: {error}") from error
         raise AssertionError("unreachable")
+
+    async def _rest(self, wait: Awaitable[None]) -> None:
+        """The rows are handed over: if the run is told to end meanwhile, the next one asks for them."""
+        try:
+            await wait
+        except (Halted, Stopped) as error:
+            raise JobUnfinished(f"the job was still running when the run was told to end: {error}") from error
 
     def _pause(self, look: int) -> float:
         return min(self._longest_pause, 0.25 * 2.0 ** min(look, 10))

@@ -13,6 +13,8 @@ class Resumed:
     lifted: tuple[Stop, ...]
     left: tuple[Stop, ...]
     """Stops still in force, of this scope (the environment) or another."""
+    unheld: tuple[str, ...] = ()
+    """Accounts that were to be left alone for a while, because the destination asked for it, and are not any more."""
     problem: str | None = None
     """What has to be said if the journal could not be asked."""
 
@@ -38,7 +40,8 @@ def stop(project: Project, scope: str, who: str, why: str) -> str | None:
 
 
 def resume(project: Project, scope: str, who: str, why: str) -> Resumed:
-    """Lifts the stops of this very scope, those in the journal and those given by a file.
+    """Lifts the stops of this very scope, those in the journal and those given by a file; of a destination also the
+    wait that it asked for.
 
     Raises StateError if a file cannot be removed, or if there is none and the journal is out of reach.
     """
@@ -53,10 +56,12 @@ def resume(project: Project, scope: str, who: str, why: str) -> Resumed:
             raise
         signals.remove(scope)
         said = f"The journal could not be asked: {error}\nWhat it stops is still stopped."
-        return Resumed(tuple(by_file), tuple(signals.all()), said)
+        return Resumed(tuple(by_file), tuple(signals.all()), problem=said)
     for given in by_file:
         signals.remove(scope)
         journal.log_stop(given)  # its file is gone: now the log alone knows who gave it, when and why
     if by_file or in_journal:
         journal.resume(scope, who, why)
-    return Resumed((*in_journal, *by_file), tuple(journal.stops()))
+    kind, _, name = scope.partition(":")
+    unheld = journal.lift_holds(name, who, why) if kind == "destination" else []
+    return Resumed((*in_journal, *by_file), tuple(journal.stops()), tuple(unheld))

@@ -1,12 +1,16 @@
 """When a request may go out: the account's allowed rate, shared by all processes, and the wait before a retry."""
 
 import asyncio
+import logging
 import random as _random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal import LONGEST_HOLD, SLOTS_AHEAD, Journal
+from reverse_etl_assets.waiting import STEP, Waits
+
+_logger = logging.getLogger(__name__)
 
 LEASE = 0.125  # seconds' worth of slots asked of the journal at once; at most one and a half leases are outstanding
 
@@ -17,7 +21,9 @@ class Pacer:
     Slots lie 1 / `requests_per_second` apart, so that no window of T seconds holds more than rate * T + 1 of them,
     whatever window the vendor counts in. A slot nobody was there to use is lost, never caught up on. Leases start
     with one slot and double while requests keep coming, so that an idle process takes nothing from the others.
-    Without a rate nothing is spaced, but holds are kept. Every method raises StateError if the journal fails.
+    Without a rate nothing is spaced, but holds are kept, until somebody lifts them. A hold is LONGEST_HOLD at most; a
+    time that is further away comes from a clock that was wrong: it is said in the log, and set right.
+    Every method raises StateError if the journal fails, and what `Waits` raises if the run is not to go on.
 
     `waited` is the time in seconds during which at least one request of this pacer had to wait.
     """
@@ -28,16 +34,17 @@ class Pacer:
         account: str,
         requests_per_second: float | None,
         *,
+        look: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
     ) -> None:
         self.waited = 0.0
+        self.waits = Waits(look, sleep=sleep)
         self._journal = journal
         self._account = account
         self._interval = 1 / requests_per_second if requests_per_second else 0.0
         self._full_lease = max(1, int(LEASE * (requests_per_second or 0)))
         self._clock = clock
-        self._sleep = sleep
         self._turn = asyncio.Lock()
         self._slots: deque[float] = deque()
         self._leased = 1  # slots of the last lease
@@ -45,6 +52,7 @@ class Pacer:
         self._leasing: asyncio.Task[None] | None = None
         self._last = 0.0  # when the last request went out
         self._held_until = 0.0
+        self._holds = self._holding = 0  # begins and ends of this pacer's own holds; how many are being written
         self._asked_at = 0.0  # when the journal was last asked about holds
 
     async def slot(self) -> None:
@@ -60,18 +68,43 @@ class Pacer:
 
     async def hold(self, seconds: float) -> None:
         """The whole account waits, in every process: what a 429 asks for."""
-        until = self._clock() + seconds
+        until = self._clock() + min(seconds, LONGEST_HOLD)
         self._held_until = max(self._held_until, until)
-        await asyncio.to_thread(self._journal.hold, self._account, until)
+        self._holds += 1
+        self._holding += 1
+        try:
+            await asyncio.to_thread(self._journal.hold, self._account, until)
+        finally:
+            self._holds += 1
+            self._holding -= 1
 
     async def _reach_slot(self) -> bool:
-        """Waits for a slot; false if the account is held at its time."""
+        """Waits for a slot; false if it is none any more: the account is held at its time, or a hold was lifted."""
         at = await self._next_slot() if self._interval else self._held_until
         while (wait := at - self._clock()) > 0:
-            await self._sleep(wait)
+            if wait > LONGEST_HOLD + SLOTS_AHEAD * self._interval:
+                self._set_right(wait)
+                return False
+            if wait <= STEP:
+                await self.waits.rest(wait)
+                continue
+            await self.waits.step()
+            if await self._ask_for_holds():
+                return False
         if self._clock() - self._asked_at >= LEASE:
-            self._learn_hold(await asyncio.to_thread(self._journal.held_until, self._account))
+            await self._ask_for_holds()
         return at >= self._held_until
+
+    async def _ask_for_holds(self) -> bool:
+        """Whether a hold was lifted."""
+        holds, before = self._holds, self._held_until
+        self._learn_hold(await asyncio.to_thread(self._journal.held_until, self._account), holds)
+        return self._held_until < before
+
+    def _set_right(self, wait: float) -> None:
+        _logger.warning("%s: the next request would go out in %.0f s; a clock was wrong", self._account, wait)
+        self._slots.clear()
+        self._held_until = self._last = self._leased_until = 0.0
 
     async def _next_slot(self) -> float:
         self._drop_passed(keep=0)
@@ -103,10 +136,11 @@ class Pacer:
         try:
             waiting = self._clock() <= self._leased_until
             count = min(self._leased * 2, self._full_lease) if waiting else 1
+            holds = self._holds
             first, held_until = await asyncio.to_thread(self._ask, count)
+            self._learn_hold(held_until, holds)
             self._slots.extend(first + i * self._interval for i in range(count))
             self._leased, self._leased_until = count, first + count * self._interval
-            self._learn_hold(held_until)
         finally:
             self._leasing = None
 
@@ -114,8 +148,12 @@ class Pacer:
         first = self._journal.reserve(self._account, self._interval, count)
         return first, self._journal.held_until(self._account)
 
-    def _learn_hold(self, until: float) -> None:
-        self._held_until = max(self._held_until, until)
+    def _learn_hold(self, until: float, holds: int) -> None:
+        """The journal knows best, unless this pacer held the account while it was asked."""
+        lifted = until < self._held_until and holds == self._holds and not self._holding
+        if lifted:
+            self._slots.clear()  # they lie behind the hold
+        self._held_until = until if lifted else max(self._held_until, until)
         self._asked_at = self._clock()
 
 

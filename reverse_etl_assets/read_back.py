@@ -84,9 +84,9 @@ class Look:
 
     @asynccontextmanager
     async def _readable(self, learned: ledger.Learned | None) -> AsyncIterator[Session]:
-        sync, target = self.sync, self.columns.target
+        sync, target, obeys = self.sync, self.columns.target, self._obeys_sync_stop
         async with open_session(
-            self.environment, self.account, target, sync.options, sync.sync, self._traffic
+            self.environment, self.account, target, sync.options, sync.sync, self._traffic, obeys_sync_stop=obeys
         ) as session:
             if learned is None:
                 self.refuse_if_stopped()

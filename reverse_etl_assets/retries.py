@@ -4,10 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater
+from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater, Unavailable
+from reverse_etl_assets.journal import LONGEST_HOLD
 from reverse_etl_assets.pacing import Pacer, backoff
+from reverse_etl_assets.waiting import Halted
 
 T = TypeVar("T")
 
@@ -21,8 +24,8 @@ class Patience:
 
     attempts: int = 8
     """Times a batch is sent before its rows are given up."""
-    rate_limited: float = 900.0
-    """How long one batch may be refused for the rate alone."""
+    rate_limited: float = LONGEST_HOLD
+    """How long one batch may be refused for the rate alone, and the longest wait that a destination may ask for."""
     backoff_base: float = 0.5
     backoff_cap: float = 60.0
     last_answers: float = 10.0
@@ -31,22 +34,19 @@ class Patience:
     """Longest wait between two looks at a job."""
 
 
-class Halted(Exception):
-    """The run is ending; what was about to be sent is not."""
-
-
 class Retries:
     """The patience of one run. Once `halted` is set, every wait ends with Halted."""
 
     def __init__(self, pacer: Pacer, patience: Patience) -> None:
-        self.halted = asyncio.Event()
+        self.halted = pacer.waits.halted
         self._pacer = pacer
         self._patience = patience
 
     async def call(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
         """Call until it is taken; `call` is told when it is the last time.
 
-        Refusals for the rate alone do not count as attempts: they end when the account's time is up.
+        Refusals for the rate alone do not count as attempts: they end when the account's time is up. Raises Unavailable
+        if the destination asks for a longer wait than the run's patience.
         Raises the last error, or an earlier one if that try may have been carried out. A refusal is raised as it is,
         with `perhaps_done` if an earlier try may have been.
         """
@@ -67,7 +67,7 @@ class Retries:
                 tries += 1
                 if attempt >= self._patience.attempts or (hold and now > limited_until):
                     raise doubt or error from None
-                await self._wait(error, tries)
+                await self._wait(error, tries, in_doubt=doubt is not None)
             except DestinationError as error:
                 error.perhaps_done |= doubt is not None
                 raise
@@ -86,14 +86,20 @@ class Retries:
         if self.halted.is_set():
             raise Halted
 
-    async def _wait(self, error: DestinationError, tries: int) -> None:
+    async def _wait(self, error: DestinationError, tries: int, *, in_doubt: bool) -> None:
         asked = error.after if isinstance(error, RetryLater) else None
         seconds = self._backoff(tries) if asked is None else asked
         if seconds >= _WORTH_SAYING:  # not the vendor's words: they may hold values of rows
             _logger.warning("no answer that settles a request (%s); waiting %.0f s", type(error).__name__, seconds)
         if isinstance(error, RetryLater) and error.hold:
             await self._pacer.hold(seconds)
-        else:
+        if seconds > self._patience.rate_limited:
+            raise Unavailable(
+                f"{error}; the destination asks to be left alone until {_moment(seconds)}, which is longer than the"
+                f" {self._patience.rate_limited:,.0f} s that a run waits",
+                perhaps_done=in_doubt,
+            ) from error
+        if not (isinstance(error, RetryLater) and error.hold):
             await self._sleep(seconds)
 
     def _backoff(self, tries: int) -> float:
@@ -101,8 +107,13 @@ class Retries:
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but wake up when the run is ending."""
-        try:
-            await asyncio.wait_for(self.halted.wait(), seconds)
-        except TimeoutError:
-            return
-        raise Halted
+        await self._pacer.waits.wait(seconds)
+        self._check_halted()
+
+
+def _moment(seconds: float) -> str:
+    """From now, in UTC."""
+    try:
+        return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M} UTC"
+    except OverflowError:
+        return "a time that no calendar has"

@@ -15,7 +15,7 @@ from reverse_etl_assets.dbt_results import Dbt
 from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
-from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal import Journal, Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.ownership import FieldRules
@@ -126,9 +126,21 @@ class Session:
 
 @asynccontextmanager
 async def open_session(
-    environment: Environment, account: Account, target: Target, options: Mapping[str, Any], sync: str, traffic: Traffic
+    environment: Environment,
+    account: Account,
+    target: Target,
+    options: Mapping[str, Any],
+    sync: str,
+    traffic: Traffic,
+    *,
+    obeys_sync_stop: bool = True,
 ) -> AsyncIterator[Session]:
-    """Opens the account for one target; `traffic` counts what is used."""
+    """Opens the account for one target; `traffic` counts what is used. A stop ends every longer wait."""
+
+    def look() -> None:
+        if stop := environment.journal.stopped(account.name, sync, obeys_sync_stop=obeys_sync_stop):
+            raise Stopped(stop)
+
     parsed = account.type.Options.model_validate(options)
     capabilities = account.type.capabilities_for(target, parsed)
     concurrency = account.connection.concurrency or capabilities.concurrency
@@ -137,7 +149,7 @@ async def open_session(
     async with account.type.open(account.connection, target, parsed, line) as destination:
         able = destination.capabilities
         paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
-        pacer = Pacer(environment.journal, paced, able.requests_per_second)
+        pacer = Pacer(environment.journal, paced, able.requests_per_second, look=look)
         try:
             yield Session(environment, account, destination, pacer, sync)
         finally:

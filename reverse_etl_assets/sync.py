@@ -270,7 +270,10 @@ class SyncRun:
             session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer,
         ):
             if planned.learned is None:
-                await session.check()
+                try:
+                    await session.check()
+                except Stopped as stopped:
+                    return Dispatched(stopped=str(stopped))
                 self._remember_check(columns, session.destination.learned())
             else:
                 session.destination.recall(planned.learned)
@@ -317,7 +320,13 @@ class SyncRun:
     @asynccontextmanager
     async def session(self, columns: Columns) -> AsyncIterator[Session]:
         async with open_session(
-            self.environment, self.account, columns.target, self.sync.options, self.sync.sync, self.traffic
+            self.environment,
+            self.account,
+            columns.target,
+            self.sync.options,
+            self.sync.sync,
+            self.traffic,
+            obeys_sync_stop=self._obeys_sync_stop,
         ) as session:
             yield session
 

@@ -12,6 +12,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.schema import pace
 from reverse_etl_assets.pacing import Pacer, backoff
+from reverse_etl_assets.waiting import Halted
 
 ACCOUNT = "crm"
 
@@ -264,3 +265,30 @@ def test_backoff_grows_to_its_cap_with_full_jitter(attempt: int, luck: float) ->
     most = min(60.0, 0.5 * 2**attempt) if attempt < 10 else 60.0
     assert backoff(attempt, random=lambda: luck) == pytest.approx(luck * most)
     assert 0 <= backoff(attempt, base=0.1, cap=2.0) <= 2.0
+
+
+def test_a_pacer_whose_clock_was_ahead_goes_on(pacer: Callable[[float], Pacer], fake: Time) -> None:
+    async def main() -> None:
+        paced = pacer(10.0)
+        fake.now += 86_400
+        await slots(paced, fake, 50)
+        await paced.hold(60)
+        fake.now -= 86_400
+        start = fake.now
+        await slots(paced, fake, 50)
+        assert fake.now - start < 10
+
+    asyncio.run(main())
+
+
+def test_a_longer_wait_ends_with_the_run(pacer: Callable[[None], Pacer], fake: Time) -> None:
+    async def main() -> None:
+        paced = pacer(None)
+        await paced.hold(600)
+        fake.on_sleep = paced.waits.halted.set
+        start = fake.now
+        with pytest.raises(Halted):
+            await paced.slot()
+        assert fake.now - start <= 1
+
+    asyncio.run(main())

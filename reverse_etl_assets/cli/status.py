@@ -30,6 +30,7 @@ def status(
     found: dict[str, Any] = {
         "syncs": [_sync_status(deployed, sync, latest.get(name)) for name, sync in deployed.project.syncs.items()],
         "stops": [{**vars(stop), "at": iso(stop.at)} for stop in journal.stops()],
+        "holds": [{"account": name, "until": iso(until)} for name, until in journal.holds().items()],
         "files_that_stop_nothing": [str(path) for path in journal.signals.misnamed()],
         "waiting_plans": [plan_status(plan) for plan in journal.waiting_plans()],
         "kill_switch_log": [{**vars(entry), "at": iso(entry.at)} for entry in journal.control_log(10)],
@@ -179,6 +180,10 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
             f"stopped ({stop['scope']}) by {stop['who']}{given} at {stop['at'][:16].replace('T', ' ')}: {stop['why']}"
         )
         out.print(f"[red]{escape(said)}[/]")
+    for hold in found["holds"]:
+        until, account = hold["until"][:19].replace("T", " "), hold["account"]
+        out.print(f"[yellow]{escape(account)} asked to be left alone until {until} UTC[/]")
+        out.print(f"[dim]reverse-etl resume --destination {escape(account.partition('/')[0])}[/]")
     for path in found["files_that_stop_nothing"]:
         out.print(f"[yellow]{escape(path)} stops nothing: name it STOP, STOP.destination.NAME or STOP.sync.NAME[/]")
     _show_syncs(out, found["syncs"])

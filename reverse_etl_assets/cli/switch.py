@@ -34,7 +34,7 @@ def stop(who: Who, all_: All = False, destination: Destination = None, sync: One
 
 
 def resume(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
-    """Lift the stop of this very scope; stops of other scopes stay."""
+    """Lift the stop of this very scope; stops of other scopes stay. Of a destination also a wait that it asked for."""
     from reverse_etl_assets import kill_switch
     from reverse_etl_assets.cli.deployed import Deployed
 
@@ -43,13 +43,15 @@ def resume(who: Who, all_: All = False, destination: Destination = None, sync: O
     resumed = kill_switch.resume(deployed.project, scope, who, why)
     for lifted in resumed.lifted:
         typer.echo(f"Resumed: {lifted.scope}{_given_in(lifted)}.")
-    if not resumed.lifted:
+    for account in resumed.unheld:
+        typer.echo(f"No longer held: {account}. The destination had asked to be left alone for a while.")
+    if not resumed.lifted and not resumed.unheld:
         typer.echo(f"{scope} was not stopped.")
     for left in resumed.left:
         typer.echo(f"Still stopped: {left.scope}{_given_in(left)}, by {left.who}: {left.why}")
     if resumed.problem:
         typer.echo(resumed.problem, err=True)
-    if resumed.problem or not resumed.lifted:
+    if resumed.problem or not (resumed.lifted or resumed.unheld):
         raise typer.Exit(1)
 
 

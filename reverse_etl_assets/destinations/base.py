@@ -5,6 +5,7 @@ Over HTTP an author inherits `HttpDestination` and writes two pure functions and
 and bookkeeping are the engine's. What is not reached over HTTP inherits `BaseDestination`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -395,18 +396,32 @@ _OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
 
 
 def retry_after(response: httpx.Response) -> float | None:
-    """Seconds until a retry is welcome, from `Retry-After` (RFC 9110: delta seconds or an HTTP date)."""
+    """Seconds until a retry is welcome, from `Retry-After` (RFC 9110: delta seconds or an HTTP date).
+
+    A date is one of the server's clock, so it is compared with the answer's own `Date`, and with ours if it has none.
+    """
     value: str | None = response.headers.get("Retry-After")
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        until = _http_date(value)
+        return max(0.0, until.timestamp() - answered_at(response)) if until else None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def answered_at(response: httpx.Response) -> float:
+    """When the answer was made, by the server's own clock if it says so; seconds since 1970."""
+    return (_http_date(response.headers.get("Date")) or datetime.now(UTC)).timestamp()
+
+
+def _http_date(value: str | None) -> datetime | None:
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        found = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, OverflowError):
         return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

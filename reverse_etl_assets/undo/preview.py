@@ -154,7 +154,9 @@ async def _judge(
 ) -> list[Outcome]:
     mask = Mask.of(sync, environment.models[sync.model])
     outcomes: list[Outcome] = []
-    async with open_session(environment, account, columns.target, sync.options, sync.sync, Traffic()) as session:
+    async with open_session(
+        environment, account, columns.target, sync.options, sync.sync, Traffic(), obeys_sync_stop=False
+    ) as session:
         learned = ledger.last_check(con, columns, sync.options, environment.clock() - _CHECKED)
         if learned is None:
             await session.check()

@@ -9,7 +9,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("no address", "Eve", "Oslo")
-POLICY = {"after": 1, "hint": "Ask sales ops."}
+POLICY = {"after": 1, "apart": "0 seconds", "hint": "Ask sales ops."}
 
 
 @pytest.fixture

@@ -92,3 +92,19 @@ def test_budgets_and_the_vendors_own_counter(two: Office) -> None:
     for _ in range(4):
         journal.take_calls("crm", "people_to_crm", 1, Allowance())
     assert "the day's budget of 5 requests to crm is used up" in " ".join(two.ok("status").split())
+
+
+def test_an_account_that_asked_to_be_left_alone(two: Office) -> None:
+    journal = two.project.journal
+    journal.hold("crm", journal.clock() + 600)
+    journal.hold("hook/events", journal.clock() + 600)
+    assert [hold["account"] for hold in two.json("status")["holds"]] == ["crm", "hook/events"]
+    assert "hook/events asked to be left alone until 20" in two.ok("status")
+    said = two.ok("resume", "--destination", "hook", "--who", "Kim", "--why", "The vendor says so")
+    assert said == "No longer held: hook/events. The destination had asked to be left alone for a while.\n"
+    assert [hold["account"] for hold in two.json("status")["holds"]] == ["crm"]
+    assert two.run("resume", "--destination", "hook").exit_code == 1
+    log = two.json("status")["kill_switch_log"]
+    assert [(entry["action"], entry["scope"], entry["who"]) for entry in log] == [
+        ("lift hold", "destination:hook", "Kim")
+    ]

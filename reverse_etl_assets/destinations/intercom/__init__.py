@@ -1,6 +1,5 @@
 """Intercom: contacts, companies, the contacts of a tag and of a company; one record a request."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     HttpDestination,
+    answered_at,
     decode_json,
     error_by_status,
     retry_after,
@@ -167,5 +167,5 @@ def _wait(response: httpx.Response) -> float:
     if (named := retry_after(response)) is not None:
         return named
     reset = response.headers.get("X-RateLimit-Reset", "")
-    left = int(reset) - time.time() if reset.isdecimal() else WINDOW_SECONDS
+    left = int(reset) - answered_at(response) if reset.isdecimal() else WINDOW_SECONDS
     return min(max(left, 1.0), WINDOW_SECONDS)
