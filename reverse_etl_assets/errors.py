@@ -20,6 +20,10 @@ class StateError(ReverseEtlError):
     """State file, journal or warehouse cannot be used: locked, unreachable, or of another sync."""
 
 
+class ChangeSetLost(StateError):
+    """Another run took over this one's change set, so its answers cannot be told from rows any more."""
+
+
 class SyncBusy(StateError):
     """Another process is running this sync."""
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from reverse_etl_assets import quarantine, shared_records
 from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.errors import ChangeSetLost, StateError
 from reverse_etl_assets.journal.records import SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
 from reverse_etl_assets.spec import Sync, SyncMode
@@ -151,10 +151,12 @@ def fold(
 
     `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows that must not be sent twice, by
     what was noted as they were sent, are kept back from later runs until a person says what became of them.
+    Raises ChangeSetLost, and changes nothing, if the outbox is another run's.
     """
     facts = read_facts(con)
-    if facts.get("folded_run") == run_id or facts.get("outbox_run") != run_id:
+    if facts.get("folded_run") == run_id and facts.get("outbox_run") in (run_id, None):
         return
+    refuse_taken_over(facts, run_id)
     load_answers(con, batches)
     shared_records.answer(con, as_timestamp(now))
     names = {"run_id": run_id, "now": as_timestamp(now)}
@@ -183,6 +185,17 @@ def fold(
         raise
 
 
+def refuse_taken_over(facts: Mapping[str, str], run_id: str) -> None:
+    """Raises ChangeSetLost if the outbox does not belong to the run."""
+    if (other := facts.get("outbox_run")) != run_id:
+        by = f"run {other}" if other else "another run"
+        raise ChangeSetLost(
+            f"the change set of run {run_id} was taken over by {by}, which ran at the same time: its lock file was"
+            " removed, or the disk's locks are not real. What the destination has said since then stays in the journal,"
+            " and cannot be told from rows any more. Run each sync in one place at a time."
+        )
+
+
 def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mapping[str, Any]) -> None:
     """What the destination acknowledged, what it held before, and who won where somebody else had written."""
     run = {"run_id": names["run_id"]}
@@ -201,19 +214,27 @@ def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mappin
 
 
 def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
-    """The facts that hold once the run is home. The definition of its sync counts as sent from here on."""
+    """The facts that hold once the run is home. The definition of its sync counts as sent once a write was acknowledged
+    or is in doubt: before that the file may change as if nothing had been."""
     new_facts: dict[str, str | None] = {"folded_run": run_id, "shared_noted": "yes"}
     if facts.get("outbox_newest"):
         new_facts["newest"] = facts["outbox_newest"]
     if facts.get("outbox_full"):
         new_facts["full_compared_at"] = facts["outbox_full"]
         new_facts["full_compared_as"] = facts["outbox_sync"]
-    if facts.get("outbox_definition"):  # what was sent is what later files are compared with
+    if facts.get("outbox_definition") and _may_have_written(con, run_id):  # later files are compared with what was sent
         latest = "version = (select max(version) from state.versions)"
         definition = {"definition": facts["outbox_definition"]}
         con.execute(f"update state.versions set definition = $definition where {latest}", definition)
         new_facts["sent_run"] = run_id
     return new_facts
+
+
+def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
+    wrote = ", ".join(f"'{status}'" for status in (Status.CREATED, Status.UPDATED, Status.DELETED))
+    in_doubt = ", ".join(f"'{reason}'" for reason in (Reason.AMBIGUOUS, Reason.UNANSWERED))
+    query = f"run_id = $run_id and (status in ({wrote}) or reason in ({in_doubt}))"
+    return con.execute(f"select 1 from state.outcomes where {query} limit 1", {"run_id": run_id}).fetchone() is not None
 
 
 def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, capabilities: Capabilities) -> None:

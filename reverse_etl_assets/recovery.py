@@ -47,7 +47,13 @@ def _end(now: Recovers, run: Run) -> None:
         if ledger.read_facts(con).get("outbox_run") == run.run_id:
             columns = outbox_columns(con)
     if columns is None:
-        detail = "the process ended before anything was sent, or its state file was moved away"
+        sent = sum(1 for _ in now.journal.batches(run.run_id))
+        detail = "the process ended before anything was sent"
+        if sent:
+            detail = (
+                f"its change set is not in the state any more: another run took it over. The answers to its {sent:,}"
+                " batches stand in the journal, and cannot be told from rows"
+            )
         now.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
         return
     refuse_elsewhere(run, now.account)

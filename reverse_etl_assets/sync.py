@@ -31,7 +31,7 @@ from reverse_etl_assets.decisions import (
 from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Verified
-from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
+from reverse_etl_assets.errors import BudgetSpent, ChangeSetLost, ReverseEtlError, StateError
 from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.forecast import Forecast, forecast
@@ -278,6 +278,7 @@ class SyncRun:
             else:
                 session.destination.recall(planned.learned)
             with self.warehouse.open(self.sync.sync) as con, self._deletions(con, columns) as deletions:
+                ledger.refuse_taken_over(ledger.read_facts(con), self.run_id)
                 rules = self._rules(con, columns, session)
                 dispatcher = session.dispatcher(
                     writer,
@@ -339,20 +340,29 @@ class SyncRun:
     def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]:
         capabilities = self.account.type.capabilities_for(columns.target, self.options)
         with self.warehouse.open(self.sync.sync, write=True) as con:
-            ledger.fold(
-                con,
-                columns,
-                run_id,
-                self.journal.batches(run_id),
-                now=self.environment.clock(),
-                stopped=dispatched.stopped or "",
-                unsent=dispatched.unsent,
-                heirs=dispatched.heirs,
-                capabilities=capabilities,
-            )
+            try:
+                ledger.fold(
+                    con,
+                    columns,
+                    run_id,
+                    self.journal.batches(run_id),
+                    now=self.environment.clock(),
+                    stopped=dispatched.stopped or "",
+                    unsent=dispatched.unsent,
+                    heirs=dispatched.heirs,
+                    capabilities=capabilities,
+                )
+            except ChangeSetLost as error:
+                self._end_lost(run_id, str(error))
+                raise
             found = ledger.counts(con, run_id, capabilities.several_records)
             found["possible_duplicates"] += shared_records.count(con, columns)
             return {**found, "in_quarantine": quarantine.count(con, columns.sync)}
+
+    def _end_lost(self, run_id: str, why: str) -> None:
+        """Its batches and what they were told stay in the journal."""
+        found = self.journal.run(run_id)
+        self.journal.end_run(run_id, RunStatus.FAILED, counts=found.counts if found else {}, detail=why)
 
     def _finish(self, planned: _Planned, findings: list[Finding], dispatched: Dispatched) -> Report:
         window = dispatched.window or FailureWindow(self.sync.guards.in_flight)  # nothing was sent

@@ -1,6 +1,8 @@
 """The lock of a sync: one process at a time runs it, or changes what it remembers."""
 
+import os
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import filelock
@@ -8,6 +10,8 @@ import filelock
 from reverse_etl_assets.errors import SyncBusy
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+_TRIES = 10
 
 
 def exclusive(sync: Sync | str, warehouse: DuckDBWarehouse) -> AbstractContextManager[Any]:
@@ -17,7 +21,24 @@ def exclusive(sync: Sync | str, warehouse: DuckDBWarehouse) -> AbstractContextMa
     """
     name = sync if isinstance(sync, str) else sync.sync
     warehouse.state_folder.mkdir(parents=True, exist_ok=True)
+    path = warehouse.lock_file(name)
+    for _ in range(_TRIES):
+        lock = filelock.FileLock(path, timeout=0)
+        try:
+            held = lock.acquire()
+        except filelock.Timeout:
+            raise SyncBusy(f"sync {name} is being run by another process; wait for it or stop it.") from None
+        if _is_there(lock, path):
+            return held
+        lock.release()
+    raise SyncBusy(f"{path} is removed again and again; find out by what, for it is what keeps two runs apart.")
+
+
+def _is_there(lock: filelock.BaseFileLock, path: Path) -> bool:
+    """Whether the file that is locked is the one that another process would lock: somebody may have put a new one in
+    its place in between."""
+    descriptor = lock._context.lock_file_fd
     try:
-        return filelock.FileLock(warehouse.lock_file(name), timeout=0).acquire()
-    except filelock.Timeout:
-        raise SyncBusy(f"sync {name} is being run by another process; wait for it or stop it.") from None
+        return descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

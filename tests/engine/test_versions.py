@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import RunStatus
@@ -454,3 +455,53 @@ def test_killed_while_a_version_begins(shop: Shop, launcher: Launcher, remote: R
     assert report.counts["deleted"] == 0
     assert shop.run(sync, sink(remote.url)).change_set == 0
     assert remote.counts()["rest"]["objects"]["people"]["records"] == 6_000
+
+
+# Before anything was written
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mapping": {"id": "id", "name": "other"}},
+        {"object": "persons"},
+        {"primary_key": "number", "mapping": {"id": "number", "name": "name"}},
+        {"external_id": "name"},
+        {"sync_mode": "incremental"},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("fault", ["refuse_rows", "unauthorized"])
+def test_until_something_was_written_the_file_may_change(
+    shop: Shop, sandbox: Sandbox, changes: dict[str, Any], fault: str
+) -> None:
+    """A first run whose rows were all refused, or that could not sign in."""
+    shop.build(TEN)
+    if fault == "refuse_rows":
+        sandbox.fault("refuse_rows", percent=100)
+        assert shop.run(people(), sink(sandbox.url)).counts["failed_rejected"] == 10
+    else:
+        sandbox.settings.change({"rest_token": "right"})
+        assert shop.run(people(), sink(sandbox.url, token=SecretStr("wrong"))).status is RunStatus.FAILED
+    sandbox.reset()
+    report = shop.run(people(**changes), sink(sandbox.url))
+    assert (report.status, report.counts["created"]) == (RunStatus.DONE, 10)
+
+
+def test_a_write_in_doubt_pins_the_version(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(TEN)
+    sandbox.fault("drop_after")
+    appended = people(sync_mode="append")
+    assert shop.run(appended, sink(sandbox.url)).counts["failed_ambiguous"] == 10
+    sandbox.reset()
+    with pytest.raises(StateError, match="would mean something else"):
+        shop.run(people(sync_mode="append", mapping={"id": "id", "name": "other"}), sink(sandbox.url))
+
+
+def test_one_acknowledged_row_pins_the_version(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(TEN)
+    sandbox.fault("refuse_rows", percent=50)
+    assert shop.run(people(), sink(sandbox.url)).counts["created"] > 0
+    sandbox.reset()
+    with pytest.raises(StateError, match="would mean something else"):
+        shop.run(people(mapping={"id": "id", "name": "other"}), sink(sandbox.url))
