@@ -145,7 +145,8 @@ async def open_session(
     capabilities = account.type.capabilities_for(target, parsed)
     concurrency = account.connection.concurrency or capabilities.concurrency
     meter = Meter(environment.journal, account.name, sync, account.connection.budget)
-    line = Line(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota)
+    bounds = account.connection.bounds
+    line = Line(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota, bounds=bounds)
     async with account.type.open(account.connection, target, parsed, line) as destination:
         able = destination.capabilities
         paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 
+from reverse_etl_assets.answer_bounds import BoundedTransport, Bounds
 from reverse_etl_assets.records import Quota
 
 _logger = logging.getLogger(__name__)
@@ -103,8 +104,10 @@ class Line:
         concurrency: int,
         meter: CountsCalls | None = None,
         quota: Callable[[httpx.Response], Quota | None] = lambda response: None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._traffic, self._concurrency, self._meter, self._quota = traffic, concurrency, meter, quota
+        self._bounds = bounds or Bounds()
 
     async def call(self, size: int) -> None:
         """Has to be awaited before each call that does not go over `client`; `size` in bytes."""
@@ -120,14 +123,13 @@ class Line:
 
         It does not follow redirects: they would send a body and a token somewhere else.
         """
-        most = self._concurrency + 2
         return httpx.AsyncClient(
             event_hooks={"request": [self._before], "response": [self._after]},
             timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, pool=None),
-            limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
             follow_redirects=False,
             trust_env=False,
-            verify=_certificates(),
+            transport=bounded(self._bounds, self._concurrency + 2),
+            headers={"Accept-Encoding": "gzip, deflate"},
         )
 
     async def _before(self, request: httpx.Request) -> None:
@@ -136,6 +138,12 @@ class Line:
     async def _after(self, response: httpx.Response) -> None:
         if self._meter and (told := _told(self._quota, response)):
             self._meter.learn(told)
+
+
+def bounded(bounds: Bounds, connections: int) -> BoundedTransport:
+    """A way out for so many requests at once, with answers of a bounded size and time."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return BoundedTransport(httpx.AsyncHTTPTransport(verify=_certificates(), limits=limits, trust_env=False), bounds)
 
 
 @cache

@@ -73,7 +73,7 @@ async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "C
 
     options = account.type.Options.model_validate(sync.options)
     meter = Meter(journal, account.name, sync.sync, account.connection.budget)
-    line = Line(Traffic(), concurrency=1, meter=meter, quota=account.type.quota)
+    line = Line(Traffic(), concurrency=1, meter=meter, quota=account.type.quota, bounds=account.connection.bounds)
     async with account.type.open(account.connection, columns.target, options, line) as destination:
         try:
             await destination.check()

@@ -21,6 +21,7 @@ import httpx
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from reverse_etl_assets.answer_bounds import LARGEST, LONGEST, Bounds, TooLarge, TooLong
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -177,8 +178,16 @@ class ConnectionSettings(BaseModel):
     """Your account's limit, if it differs from the vendor's usual one."""
     concurrency: int | None = None
     """Requests in flight at once, if it should differ from the destination's usual number."""
+    largest_answer: int = Field(default=LARGEST, ge=1)
+    """Bytes of an answer's body, decompressed, that are read at most. A write whose answer is larger is in doubt."""
+    longest_exchange: float = Field(default=LONGEST, gt=0)
+    """Seconds that a request and its answer may take together. A write that takes longer is in doubt."""
     budget: Budget = Budget()
     """What all syncs together may use of it in a day."""
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.largest_answer, self.longest_exchange)
 
 
 class SyncOptions(BaseModel):
@@ -323,6 +332,8 @@ class HttpDestination(BaseDestination[C, O]):
             raise RetryLater(f"no connection: {type(error).__name__}") from error
         except httpx.LocalProtocolError as error:  # its words show the header, which may be a secret
             raise Unsendable("a header of the request holds characters that no header can") from error
+        except (TooLarge, TooLong) as error:
+            raise Ambiguous(f"no answer that can be read: {error}") from error
         except httpx.RequestError as error:
             raise Ambiguous(f"no answer that can be read: {type(error).__name__}") from error
         if response.is_success:
@@ -338,6 +349,8 @@ class HttpDestination(BaseDestination[C, O]):
             with only_reads():
                 return await self.exchange(request)
         except Ambiguous as error:
+            if isinstance(error.__cause__, TooLarge):  # as it will be again; asked for fewer records it is smaller
+                raise RequestRejected(str(error)) from error
             raise RetryLater(str(error)) from error
         except DestinationError as error:
             error.perhaps_done = False

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import httpx
 
+from reverse_etl_assets.answer_bounds import Bounds
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
@@ -19,6 +20,7 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
+from reverse_etl_assets.traffic import bounded
 
 _WAITS = (1.0, 5.0)  # seconds between attempts, where Slack names none; it did not take the message before
 _LONGEST_WAIT = 20.0
@@ -147,7 +149,7 @@ async def _post(connection: Any, alerts: Alerts, run_id: str, text: str) -> None
     link = f"<{alerts.ui_url.rstrip('/')}/runs/{run_id}|run {run_id[:8]}>" if alerts.ui_url else f"run {run_id[:8]}"
     target = Target(alerts.channel, "run", {"text": FieldType.TEXT}, frozenset({Operation.INSERT}))
     sending = Batch(Operation.INSERT, [Record(run_id, run_id, {"text": text})], run_id)
-    async with httpx.AsyncClient(trust_env=False, timeout=15) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=15, transport=bounded(Bounds(longest=60.0), 2)) as client:
         slack = Slack(connection, target, SlackOptions(text=f"{{{{ fields.text }}}}\n{link}"), client)
         for wait in _WAITS:
             try:

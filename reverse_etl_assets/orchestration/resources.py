@@ -45,6 +45,8 @@ class DestinationResource(dg.ConfigurableResource[Any]):
     base_url: str
     requests_per_second: float | None = None
     concurrency: int | None = None
+    largest_answer: int | None = None
+    longest_exchange: float | None = None
     daily_calls: int | None = None
     leave_percent: float | None = None
 

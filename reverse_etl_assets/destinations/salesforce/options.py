@@ -10,6 +10,8 @@ class SalesforceConnection(ConnectionSettings):
 
     base_url: str
     """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""
+    largest_answer: int = Field(default=256_000_000, ge=1)
+    """Bytes of an answer's body, decompressed, that are read at most. A Bulk job's results repeat what was sent."""
     client_id: str
     """The connected app's consumer key."""
     client_secret: SecretStr | None = None
