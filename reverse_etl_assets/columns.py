@@ -177,6 +177,13 @@ class Columns:
         escaped = [f"replace(replace(coalesce({text}, ''), '\\', '\\\\'), '|', '\\|')" for text in texts]
         return " || '|' || ".join(escaped)
 
+    def key_values(self, text: str) -> list[str]:
+        """SQL: the key's columns, as texts, out of the text that `key_text` made of them."""
+        if len(self.keys) == 1:
+            return [text]
+        parts = rf"string_split(replace(replace({text}, '\\', chr(1)), '\|', chr(2)), '|')"
+        return [rf"replace(replace({parts}[{i}], chr(2), '|'), chr(1), '\')" for i in range(1, len(self.keys) + 1)]
+
     def pack(self, relation: str | None, otherwise: str | None = None) -> str:
         """The fields as one struct, from a relation that has them or from the model's own row.
 

@@ -118,7 +118,7 @@ def _set_aside(con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, r
     con.execute(render("state"))
     if entry.same_place:  # what is known of the records holds on
         for table in ("held", "kept"):
-            con.execute(f"insert into state.{table} select * from state.{table}_v{number}")
+            con.execute(f"insert into state.{table} by name select * from state.{table}_v{number}")
     if entry.keeps_rows:
         present = ledger.columns_of_table(con, f"state.synced_v{number}")
         query = rows_to_follow(columns, entry, f"state.synced_v{number}", present, relation)

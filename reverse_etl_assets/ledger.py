@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from reverse_etl_assets import quarantine, shared_records
+from reverse_etl_assets import held_rows, quarantine, shared_records
 from reverse_etl_assets.answers import as_timestamp, load_answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import ChangeSetLost, StateError
@@ -166,7 +166,8 @@ def fold(
         told = {**names, "stopped": stopped, "unsent": unsent.value}
         con.execute(render("fold_outcomes", fields_json=fields_json), told)
         _fold_values(con, columns, names)
-        _remember_unsettled(con, run_id, capabilities)
+        _remember_unsettled(con, run_id)
+        held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
         shared_records.send_heirs_again(con, columns, run_id, heirs)
         if columns.sync.sync_mode is not SyncMode.APPEND:  # events are no records
             known = "shared_noted" in facts  # else by an earlier release, which did not look
@@ -237,24 +238,13 @@ def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
     return con.execute(f"select 1 from state.outcomes where {query} limit 1", {"run_id": run_id}).fetchone() is not None
 
 
-def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, capabilities: Capabilities) -> None:
+def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
     mine = "from state.outcomes as o where run_id = $run_id"
     con.execute("delete from state.pending")
     con.execute(
         f"insert into state.pending select key {mine} and key is not null and not {settled('o')}"
         " and reason is distinct from $superseded",
         {"run_id": run_id, "superseded": Reason.SUPERSEDED.value},
-    )
-    con.execute(
-        "insert into state.held select outbox.key, $run_id, answers.message"
-        " from answers join state.outbox as outbox on outbox.rowid = answers.number"
-        " where answers.reason = $ambiguous and coalesce(answers.once, list_contains($once, outbox.operation))",
-        {
-            "run_id": run_id,
-            "ambiguous": Reason.AMBIGUOUS.value,
-            # an earlier release did not note what was sent: then whatever could do harm is held
-            "once": [operation.value for operation in capabilities.once | capabilities.once_if_new],
-        },
     )
 
 

@@ -148,12 +148,6 @@ def why(con: duckdb.DuckDBPyConnection, key: str, limit: int = 10) -> Why:
     return Why(outcomes, synced, held[0] if held else None, destination, left_rows(con, key), shares)
 
 
-def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
-    """Let a held row be sent again. False if it was not held."""
-    found = con.execute("delete from state.held where lower(key) = lower($key) returning key", {"key": key}).fetchall()
-    return bool(found)
-
-
 def outcomes_query(warehouse: DuckDBWarehouse, sync: str, run_id: str) -> str:
     """The query that shows every outcome of a run, for a DuckDB shell opened on the sync's state file."""
     return (

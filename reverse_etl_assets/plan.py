@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from reverse_etl_assets import row_times, shared_records
+from reverse_etl_assets import held_rows, row_times, shared_records
 from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
@@ -91,12 +91,13 @@ def make_plan(
     _reject(con, names, columns, keyless=model_rows != keyed_rows, scope=scope)
     if columns.sync.transforms:
         transform(con, outbox, columns)
-    held = _hold(con, outbox)
+    held = held_rows.keep_back(con, outbox)
     kept_back = keep_back(con, columns, outbox)
     found = {kind: rows - kept_back.get(kind, 0) for kind, rows in _count(con, outbox, "kind").items()}
     con.execute(f"delete from {outbox} where operation is null and reason is null")
     if superseded:
         name_superseded(con, model, columns, names)
+    held_rows.name_others(con, outbox)
     quarantined = sum(kept_back.values())
     changes = sum(found.get(kind, 0) for kind in ("added", "changed", "rejected"))
     return Plan(
@@ -298,15 +299,6 @@ def _operations(mode: SyncMode) -> dict[str, str]:
     if Operation.DELETE in OPERATIONS[mode]:
         operations["removed"] = Operation.DELETE.value
     return operations
-
-
-def _hold(con: duckdb.DuckDBPyConnection, outbox: str) -> int:
-    """Keep back rows of which an earlier send is ambiguous and must not be repeated."""
-    con.execute(
-        f"update {outbox} as o set operation = null, reason = 'held', message = held.message"
-        " from state.held as held where o.key = held.key and o.operation is not null"
-    )
-    return _number(con, f"select count(*) from {outbox} where reason = 'held'")
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str, column: str) -> dict[str, int]:

@@ -212,7 +212,7 @@ def _show_state(
     if entry.begins or entry.takes_back:
         ledger.write_facts(con, {"full_compared_at": None})
     if entry.same_place and (held := entry.kept_as("held")) in tables:
-        con.execute(f"insert into state.held select * from stored.{held}")
+        con.execute(f"insert into state.held by name select * from stored.{held}")
     rows = f"stored.{named}" if (named := entry.kept_as("synced")) in tables else None
     if rows:
         _show_rows(con, columns, entry, rows, relation, key)

@@ -10,7 +10,7 @@ from reverse_etl_assets.ledger import read_facts, write_facts
 from reverse_etl_assets.warehouses.duckdb import quote
 
 _FACT, _NOW = "key_texts", "of fields"
-_REMEMBER = ("pending", "held", "refusals", "outcomes", "images", "conflicts", "kept")
+_REMEMBER = ("pending", "held", "shared", "refusals", "outcomes", "images", "conflicts", "kept")
 
 
 def respell(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str, *, as_field: bool) -> None:

@@ -282,7 +282,7 @@ def _next(facts: _Facts) -> Iterator[str]:
     if facts.why.held is not None:
         yield (
             f"It is kept back until somebody has looked in {facts.sync.destination} whether it arrived;"
-            f" `reverse-etl release` then lets it be sent again."
+            f" `reverse-etl release` then lets it be sent again, or with `--arrived` takes it for sent."
         )
     elif refused is not None and refused.reason == Reason.QUARANTINED:
         known = facts.last and facts.last.reason == Reason.QUARANTINED

@@ -1,7 +1,9 @@
 -- A sync's state. Its synced rows and its outbox have the model's types and are made where those are known.
 create table if not exists state.facts (name varchar, value varchar);
 create table if not exists state.pending (key varchar);
+-- Rows whose last send is in doubt and must not be repeated, with the fields that were sent, as JSON.
 create table if not exists state.held (key varchar, run_id varchar, message varchar);
+alter table state.held add column if not exists fields varchar;
 create table if not exists state.outcomes (
     run_id varchar, answered_at timestamp, key varchar, kind varchar, operation varchar,
     status varchar, reason varchar, code varchar, message varchar, field varchar,

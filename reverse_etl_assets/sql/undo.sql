@@ -37,7 +37,7 @@ found as (
         case when in_doubt then doubted is not null else synced._retl_key is not null end as is_left,
         synced._retl_untold,
         {%- for key in keys %}
-        coalesce(synced.{{ key.name }}, try_cast({{ key_parts[loop.index0] }} as {{ key.sql_type }})) as {{ key.name }},
+        coalesce(synced.{{ key.name }}, try_cast({{ key_values[loop.index0] }} as {{ key.sql_type }})) as {{ key.name }},
         {%- endfor %}
         case
             when in_doubt then later.run_id is not null

@@ -121,7 +121,7 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
         "unpacked": f"{unpacked(columns, 'image')}, {unpacked(columns, 'doubted')}",
         "json_left": columns.json("left_there"),
         "keys": columns.keys,
-        "key_parts": _key_parts(columns),
+        "key_values": columns.key_values("unpacked.key"),
         "no_key": " or ".join(f"{key.name} is null" for key in columns.keys),
         "fields": fields,
         "mapped": ", ".join(field.literal for field in fields),
@@ -130,14 +130,6 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
         "no_image_message": literal(_NO_IMAGE),
         "no_answer_message": literal(_NO_ANSWER),
     }
-
-
-def _key_parts(columns: Columns) -> list[str]:
-    """The key's columns out of its text, which `Columns.key_text` made."""
-    if len(columns.keys) == 1:
-        return ["unpacked.key"]
-    parts = r"string_split(replace(replace(unpacked.key, '\\', chr(1)), '\|', chr(2)), '|')"
-    return [rf"replace(replace({parts}[{i}], chr(2), '|'), chr(1), '\')" for i in range(1, len(columns.keys) + 1)]
 
 
 def _count(con: duckdb.DuckDBPyConnection, column: str, where: str = "true") -> dict[Any, int]:

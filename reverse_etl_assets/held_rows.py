@@ -1,0 +1,76 @@
+"""Rows that are kept back: an earlier send is in doubt, and must not be repeated before a person has looked.
+
+A row stays held until somebody releases it, whatever becomes of it in the model.
+All functions take a connection on which the sync's state is attached as `state`.
+"""
+
+from collections.abc import Collection
+
+import duckdb
+
+from reverse_etl_assets.before_images import image_fields, unpacked
+from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.records import Operation, Reason
+from reverse_etl_assets.sql import render
+
+
+def keep_back(con: duckdb.DuckDBPyConnection, outbox: str) -> int:
+    """Take the operation from held rows of the change set. Returns how many rows are held in all."""
+    con.execute(
+        f"update {outbox} as o set operation = null, reason = '{Reason.HELD}', message = held.message"
+        " from state.held as held where o.key = held.key and o.operation is not null"
+    )
+    row = con.execute("select count(distinct key) from state.held").fetchone()
+    return int(row[0]) if row else 0
+
+
+def name_others(con: duckdb.DuckDBPyConnection, outbox: str) -> None:
+    """Held rows that are not in the change set, because they left the model or are as they were, get an outcome too."""
+    con.execute(
+        f"insert into {outbox} by name select 'held' as kind, key, key as external_id, '{Reason.HELD}' as reason,"
+        f" any_value(message) as message from state.held where key not in"
+        f" (select key from {outbox} where key is not null) group by key"
+    )
+
+
+def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, unnoted: Collection[Operation]) -> None:
+    """Hold rows of a run whose answer was lost and that must not be sent twice, as was noted when they were sent.
+
+    An earlier release did not note that: then rows of the operations `unnoted` are held.
+    """
+    con.execute(
+        "insert into state.held by name select outbox.key, $run_id as run_id, answers.message,"
+        f" case when outbox.after is not null then {columns.json('outbox.after')} end as fields"
+        " from answers join state.outbox as outbox on outbox.rowid = answers.number"
+        " where answers.reason = $ambiguous and coalesce(answers.once, list_contains($unnoted, outbox.operation))",
+        {"run_id": run_id, "ambiguous": Reason.AMBIGUOUS.value, "unnoted": [each.value for each in unnoted]},
+    )
+
+
+def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
+    """Let a held row be sent again. False if it was not held. Case does not matter."""
+    found = con.execute("delete from state.held where lower(key) = lower($key) returning key", {"key": key}).fetchall()
+    return bool(found)
+
+
+def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destination_id: str | None) -> bool:
+    """A held row did arrive, as the record of this id: it is synced with what was sent. False if it was not held.
+
+    Fields whose value cannot be told from what was kept of it are sent again. Case of the key does not matter.
+    """
+    held = {"key": key}
+    if con.execute("select 1 from state.held where lower(key) = lower($key)", held).fetchone() is None:
+        return False
+    names = {"keys": columns.keys, "key_values": columns.key_values("sent.key"), "unpacked": unpacked(columns, "image")}
+    con.execute("begin")
+    try:
+        con.execute("delete from state.synced where lower(_retl_key) = lower($key)", held)
+        insert = render("arrived", **names, fields=list(image_fields(columns, "image")))
+        con.execute(insert, {**held, "destination_id": destination_id})
+        release(con, key)
+        con.execute("insert into state.pending values ($key)", held)  # a timestamp must not hide it
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    return True

@@ -1,0 +1,116 @@
+"""Rows that are kept back stay so until a person says what became of them."""
+
+from typing import Any
+
+import pytest
+
+from reverse_etl_assets import held_rows, ledger
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.outbox import outbox_columns
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import Sync
+from tests.engine import launcher
+from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.engine.test_shared_records import LIMITLESS
+
+EVENTS = {**SINK, "operations": {}}
+
+
+class Channel:
+    """A mirror of people in Slack, where a message whose answer is lost is held."""
+
+    def __init__(self, shop: Shop, sandbox: Sandbox) -> None:
+        sandbox.settings.change({"slack_post_seconds": 0.0, "slack_minute_seconds": 0.0})
+        self.shop, self.sandbox, self.account = shop, sandbox, launcher.slack(sandbox.url)
+        self.sync: Sync = sink_sync(
+            destination="slack",
+            object="#customer-alerts",
+            mapping={"name": "name", "since": "since"},
+            sync_mode="mirror",
+            options={"text": "{{ fields.name }}"},
+            guards=LIMITLESS,
+        )
+
+    def run(self, *people: str) -> Any:
+        rows = ", ".join(f"('{name.lower()}', '{name}', date '2026-01-31')" for name in people)
+        self.shop.build(f"select * from (values {rows}) r(id, name, since)")
+        return self.shop.run(self.sync, self.account)
+
+    def arrived(self, key: str, record_id: str | None) -> bool:
+        return say_arrived(self.shop, self.sync, key, record_id)
+
+    @property
+    def messages(self) -> dict[str, str]:
+        live = self.sandbox.slack.tables["customer-alerts"].live()
+        return {each.values["text"]: f"C0ALERTS01:{each.id}" for each in live}
+
+
+def say_arrived(shop: Shop, sync: Sync, key: str, record_id: str | None) -> bool:
+    with shop.warehouse.open(sync.sync, write=True) as con:
+        columns = outbox_columns(con)
+        ledger.prepare(con, columns)
+        return held_rows.arrived(con, columns, key, record_id)
+
+
+@pytest.fixture
+def channel(shop: Shop, sandbox: Sandbox) -> Channel:
+    """Ann's message has arrived, and its answer was lost."""
+    channel = Channel(shop, sandbox)
+    sandbox.fault("drop_after", vendor="slack", path="chat.postMessage", next=1)
+    assert channel.run("Ann", "Bob").counts["failed_ambiguous"] == 1
+    return channel
+
+
+def test_a_held_row_that_left_the_model_stays_in_the_counts(channel: Channel) -> None:
+    for _ in range(2):
+        report = channel.run("Bob")
+        assert (report.counts["held"], report.counts["skipped_held"], report.counts["removed"]) == (1, 1, 0)
+        assert channel.shop.by_key(channel.sync, report)["ann"].reason == "held"
+    assert set(channel.messages) == {"Ann", "Bob"}
+
+
+def test_a_row_that_did_arrive_is_deleted_once_it_leaves(channel: Channel) -> None:
+    assert channel.arrived("ANN", channel.messages["Ann"])
+    report = channel.run("Ann", "Bob")
+    assert (report.change_set, report.counts["held"]) == (0, 0)
+    assert channel.run("Bob").counts["deleted"] == 1
+    assert set(channel.messages) == {"Bob"}
+
+
+def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
+    assert channel.arrived("ann", channel.messages["Ann"])
+    channel.shop.build(
+        "select *, date '2026-01-31' as since from (values ('ann', 'Anna'), ('bob', 'Bob')) r(id, name)"
+    )
+    report = channel.shop.run(channel.sync, channel.account)
+    assert (report.counts["updated"], report.counts["created"]) == (1, 0)
+    assert set(channel.messages) == {"Anna", "Bob"}
+
+
+def test_nobody_says_that_a_row_arrived_which_is_not_held(channel: Channel) -> None:
+    assert not channel.arrived("bob", channel.messages["Bob"])
+    assert channel.run("Ann", "Bob").counts["held"] == 1
+
+
+def test_an_event_that_did_arrive_is_not_sent_again(shop: Shop, sandbox: Sandbox) -> None:
+    """Of a key of two columns, one of them with what parts keys."""
+    sync = sink_sync(sync_mode="append", options=EVENTS, primary_key=["id", "day"], external_id="id")
+    account: Account = sink(sandbox.url)
+    shop.build(r"select 'a|\\b' as id, date '2026-01-31' as day, 'Ann' as name")
+    sandbox.fault("drop_after", vendor="rest", next=1)
+    first = shop.run(sync, account)
+    assert first.counts["failed_ambiguous"] == 1
+    [key] = shop.by_key(sync, first)
+    assert say_arrived(shop, sync, key or "", None)
+    assert shop.run(sync, account).change_set == 0
+    assert sandbox.counts()["rest"]["objects"]["people"]["created"] == 1
+
+
+def test_a_state_of_an_earlier_release_keeps_its_held_rows(channel: Channel) -> None:
+    """It did not keep what was sent: that is sent again, to the record."""
+    with channel.shop.warehouse.open(channel.sync.sync, write=True) as con:
+        con.execute("alter table state.held drop column fields")
+    assert channel.run("Ann", "Bob").counts["held"] == 1
+    assert channel.arrived("ann", channel.messages["Ann"])
+    assert channel.run("Ann", "Bob").counts["updated"] == 1
+    assert set(channel.messages) == {"Ann", "Bob"}
