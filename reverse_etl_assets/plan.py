@@ -97,7 +97,8 @@ def make_plan(
     con.execute(f"delete from {outbox} where operation is null and reason is null")
     if superseded:
         name_superseded(con, model, columns, names)
-    held_rows.name_others(con, outbox)
+    if held:
+        held_rows.name_others(con, outbox)
     quarantined = sum(kept_back.values())
     changes = sum(found.get(kind, 0) for kind in ("added", "changed", "rejected"))
     return Plan(

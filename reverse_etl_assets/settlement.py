@@ -109,11 +109,12 @@ class Settlement:
 
     async def begin(self, work: Work) -> int:
         """The intent of a batch, with what its answer, should it be lost, cannot tell any more."""
+        always = work.operation in self._capabilities.idempotent
         return await self._writer.begin(
             work.operation,
             [row.number for row in work.rows],
             [row.note for row in work.rows if row.note],
-            once=[row.number for row in work.rows if not self.repeatable(work.operation, [row])],
+            once=[] if always else [row.number for row in work.rows if not self.repeatable(work.operation, [row])],
             anew=[row.number for row in work.rows if row.record.destination_id is None],
         )
 

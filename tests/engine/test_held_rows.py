@@ -79,9 +79,7 @@ def test_a_row_that_did_arrive_is_deleted_once_it_leaves(channel: Channel) -> No
 
 def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
     assert channel.arrived("ann", channel.messages["Ann"])
-    channel.shop.build(
-        "select *, date '2026-01-31' as since from (values ('ann', 'Anna'), ('bob', 'Bob')) r(id, name)"
-    )
+    channel.shop.build("select *, date '2026-01-31' as since from (values ('ann', 'Anna'), ('bob', 'Bob')) r(id, name)")
     report = channel.shop.run(channel.sync, channel.account)
     assert (report.counts["updated"], report.counts["created"]) == (1, 0)
     assert set(channel.messages) == {"Anna", "Bob"}
