@@ -10,21 +10,29 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.base import Account, BaseDestination
+from reverse_etl_assets.destinations.google_ads import GoogleAds
+from reverse_etl_assets.destinations.intercom import Intercom
+from reverse_etl_assets.destinations.meta_ads import MetaAds
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_assets.destinations.slack import Slack, SlackConnection
+from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.forget import Forgetting, Subject
+from reverse_etl_assets.records import Capabilities, Target
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from tests.destinations import accounts
 from tests.engine.audiences import meta
 from tests.engine.shop import EAGER, FAST, Shop, crm, sink
 
@@ -54,6 +62,33 @@ def slack(url: str) -> Account:
     return Account("slack", Slack, connection)
 
 
+def small(kind: type[BaseDestination[Any, Any]], rows: int) -> type[BaseDestination[Any, Any]]:
+    """The destination with requests and jobs of so few rows, so that there are many."""
+
+    def capabilities_for(cls: Any, target: Target, options: Any) -> Capabilities:
+        return replace(kind.capabilities_for(target, options), max_rows=rows)
+
+    limits = {"capabilities_for": classmethod(capabilities_for), "job_max_rows": rows}
+    return type(f"Small{kind.__name__}", (kind,), limits)
+
+
+def google_ads(url: str) -> Account:
+    return Account("ads", small(GoogleAds, 5), accounts.google_ads(url, requests_per_second=FAST))
+
+
+def meta_adds(url: str) -> Account:
+    return Account("meta", small(MetaAds, 5), accounts.meta_ads(url, requests_per_second=FAST))
+
+
+def stripe(url: str) -> Account:
+    return Account("stripe", Stripe, accounts.stripe(url, requests_per_second=FAST))
+
+
+def intercom(url: str) -> Account:
+    connection = accounts.intercom(url).model_copy(update={"requests_per_second": FAST})
+    return Account("intercom", Intercom, connection)
+
+
 ACCOUNTS = {
     "sink": sink,
     "crm": crm,
@@ -62,6 +97,10 @@ ACCOUNTS = {
     "zendesk": zendesk,
     "postgres": postgres,
     "meta": meta,
+    "meta_adds": meta_adds,
+    "ads": google_ads,
+    "stripe": stripe,
+    "intercom": intercom,
 }
 
 
@@ -85,9 +124,19 @@ class Launcher:
         self._process.communicate()
 
     def start(
-        self, shop: Shop, sync: Sync, account: str, url: str, *, undoes: str | None = None, **changes: Any
+        self,
+        shop: Shop,
+        sync: Sync,
+        account: str,
+        url: str,
+        *,
+        undoes: str | None = None,
+        plan_id: str | None = None,
+        forgets: str | None = None,
+        **changes: Any,
     ) -> None:
-        """Start a run, or the undo of one, and return at once."""
+        """Start a run, of an approved plan alone if one is named, or the undo of one, or forget a person's key; return
+        at once."""
         order = {
             "home": str(shop.home),
             "journal": shop.journal_url,
@@ -97,6 +146,8 @@ class Launcher:
             "url": url,
             "changes": changes,
             "undoes": undoes,
+            "plan_id": plan_id,
+            "forgets": forgets,
         }
         if self.pid:  # left by a test that failed
             self.kill()
@@ -153,8 +204,12 @@ def run(order: Mapping[str, Any]) -> None:
     try:
         if order["undoes"]:
             report = undo_run(order["undoes"], sync, shop.environment, account, who="ada", why="wrong", **options)
+        elif order["forgets"]:
+            subject = Subject(sync.sync, sync, account)
+            Forgetting(order["forgets"], [subject], shop.environment).go(who="ada", why="asked for it")
+            return
         else:
-            report = shop.run(sync, account, **options)
+            report = shop.run(sync, account, plan_id=order["plan_id"], **options)
     except ReverseEtlError as error:
         say("error", json.dumps({"error": type(error).__name__, "message": str(error)}))
     else:
