@@ -22,7 +22,7 @@ from reverse_etl_assets.errors import (
     Unsendable,
 )
 from reverse_etl_assets.feed import Feed, Work
-from reverse_etl_assets.job_follower import JobFollower
+from reverse_etl_assets.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.job_sending import JobSender
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
@@ -127,6 +127,11 @@ class Dispatcher:
         assert self._jobs is not None  # noqa: S101 - only then is there a job
         work = Work(rows[0].operation, rows, attempt=self.patience.attempts)
         await self._jobs.collect(work, self._batch(work), number, job)
+
+    async def give_up(self, number: int, rows: list[OutboxRow], error: JobUnreadable) -> None:
+        """Leave a batch in doubt whose job can be asked no more."""
+        assert self._jobs is not None  # noqa: S101 - only then is there a job
+        await self._jobs.give_up(Work(rows[0].operation, rows), number, error)
 
     async def _last_answers(self, why: str) -> None:
         self._settlement.halt(why)

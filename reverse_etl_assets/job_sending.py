@@ -8,7 +8,6 @@ from reverse_etl_assets.errors import (
     STOPPING,
     Ambiguous,
     ConfigurationError,
-    ContractViolation,
     DestinationError,
     GarbledAnswer,
     RetryLater,
@@ -48,25 +47,35 @@ class JobSender:
         return await self._follow(work, batch, number, job, last)
 
     async def _follow(self, work: Work, batch: Batch, number: int, job: str, last: bool) -> Work | None:
+        if not self._destination.job_opens_loaded and not await self._uploaded(work, batch, number, job):
+            return None
         try:
-            if not self._destination.job_opens_loaded:
-                await self._follower.upload(job, batch, Part())
-            answered = await self._settlement.guarded(self._follower.results(job, batch))
+            answered = await self._follower.results(job, batch, handed_over=True)
             outcomes = self._settlement.checked(batch, answered)
         except JobUnfinished:  # its intent stays open: the next run collects the results
             return None
         except JobUnreadable as error:
             self._settlement.halt_on(work, error)
             return None
-        except (Ambiguous, GarbledAnswer, ContractViolation) as error:
+        except (Ambiguous, GarbledAnswer) as error:
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
-            if isinstance(error, ContractViolation):
-                raise
             return None
+        return await self._settlement.record(work, number, outcomes, last)
+
+    async def _uploaded(self, work: Work, batch: Batch, number: int, job: str) -> bool:
+        """Whether the job has the rows. Raises what says that it has none of them."""
+        try:
+            await self._follower.upload(job, batch, Part())
+        except JobUnreadable as error:
+            self._settlement.halt_on(work, error)
+            return False
+        except Ambiguous as error:
+            await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
+            return False
         except (DestinationError, ConfigurationError):
             await self._settlement.not_sent(number)
             raise
-        return await self._settlement.record(work, number, outcomes, last)
+        return True
 
     async def collect(self, work: Work, batch: Batch, number: int, job: str) -> None:
         """Bring home what became of rows that were handed over before, perhaps by a run that was killed.
@@ -74,17 +83,19 @@ class JobSender:
         Raises JobUnreadable, and leaves the job for a later run, if the destination cannot tell now.
         """
         try:
-            answered = await self._settlement.guarded(self._follower.results(job, batch))
+            answered = await self._follower.results(job, batch, handed_over=False)
             outcomes = self._settlement.checked(batch, answered)
         except RetryLater:  # never handed over, so never processed
             await self._settlement.not_sent(number)
             return
-        except JobUnreadable:
-            raise
         except (Ambiguous, GarbledAnswer) as error:
             await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
             return
         await self._settlement.record(work, number, outcomes, last=True, collects=True)
+
+    async def give_up(self, work: Work, number: int, error: JobUnreadable) -> None:
+        """Nobody will know what became of the rows of a job whose results stay unreadable."""
+        await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
 
     async def send_parts(self, parts: AsyncIterator[tuple[Work, Batch]], retries: Retries) -> None:
         """One job for all batches of the run. Its results are collected once all of it is handed over.
@@ -110,7 +121,7 @@ class JobSender:
         except JobUnreadable as error:
             self._settlement.halt_on(work, error)
         except (*STOPPING, DestinationError) as error:
-            handed_over = handed_over and isinstance(error, Ambiguous)
+            handed_over = handed_over and isinstance(error, DestinationError) and error.perhaps_done
             self._settlement.halt_on(work, error)
         finally:
             if not handed_over:
@@ -127,4 +138,4 @@ class JobSender:
             raise RetryLater(str(error)) from error  # an empty job at worst
 
     async def _upload(self, job: str, batch: Batch, place: Part, last: bool) -> None:
-        await self._settlement.guarded(self._follower.upload(job, batch, place))
+        await self._follower.upload(job, batch, place)

@@ -128,6 +128,14 @@ class Quarantine(Strict):
     """What whoever looks at the list should do; shown with each row."""
 
 
+class Jobs(Strict):
+    """When the results of a job that cannot be read are waited for no more: its rows are in doubt then. Both must be
+    true, of the time since its rows were sent and of the runs that have asked."""
+
+    give_up_after: Duration = timedelta(days=7)
+    give_up_runs: Annotated[int, Field(ge=1)] = 3
+
+
 class Repair(StrEnum):
     REPORT = "report"
     RESEND = "resend"

@@ -1,5 +1,6 @@
 """Brings home what earlier runs had been told: the first stage of every run, and all there is to a crash."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -9,11 +10,12 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.interrupts import run_interruptible
+from reverse_etl_assets.job_follower import JobLeft, JobUnfinished, JobUnreadable
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal.records import Run, RunStatus
+from reverse_etl_assets.journal.records import Run, RunStatus, SentBatch
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outbox import outbox_columns, rows_by_number
-from reverse_etl_assets.session import Session
+from reverse_etl_assets.session import Environment, Session
 from reverse_etl_assets.settlement import Dispatched
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
@@ -27,21 +29,23 @@ class Recovers(Protocol):
     journal: Journal
     warehouse: DuckDBWarehouse
     mask: Mask
+    environment: Environment
 
     def session(self, columns: Columns) -> AbstractAsyncContextManager[Session]: ...
 
     def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]: ...
 
 
-def recover(now: Recovers) -> tuple[str, ...]:
-    """The runs that had no end, and have one now. Raises JobUnfinished if a job of one is still running."""
-    runs = now.journal.open_runs(now.sync.sync)
-    for run in runs:
-        _end(now, run)
-    return tuple(run.run_id for run in runs)
+GivesUp = Callable[[SentBatch], bool]
 
 
-def _end(now: Recovers, run: Run) -> None:
+def recover(now: Recovers) -> dict[str, str]:
+    """The runs that had no end, and have one now, each with what could not be brought home of it. Raises JobUnreadable
+    if a job of one is still running or cannot be asked, unless it was asked often and long enough."""
+    return {run.run_id: _end(now, run) for run in now.journal.open_runs(now.sync.sync)}
+
+
+def _end(now: Recovers, run: Run) -> str:
     columns = None
     with now.warehouse.open(now.sync.sync, write=True) as con:
         if ledger.read_facts(con).get("outbox_run") == run.run_id:
@@ -55,32 +59,68 @@ def _end(now: Recovers, run: Run) -> None:
                 " batches stand in the journal, and cannot be told from rows"
             )
         now.journal.end_run(run.run_id, RunStatus.FAILED, counts=run.counts, detail=detail)
-        return
+        return ""
     refuse_elsewhere(run, now.account)
     had_jobs = job_is_open(now.journal, run.run_id)
-    if had_jobs:
-        run_interruptible(_collect_jobs(now, run.run_id, columns))
+    lost = run_interruptible(_collect_jobs(now, run.run_id, columns)) if had_jobs else ""
     counts = now.fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))
     status, detail = RunStatus.STOPPED, "the process ended in the middle; its answers were brought home by the next run"
     if had_jobs and not counts.get("skipped_stopped"):
         status, detail = RunStatus.DONE, "the results of its jobs were brought home by the next run"
+    if lost:
+        status, detail = RunStatus.FAILED, lost
     now.journal.end_run(run.run_id, status, counts={**run.counts, **counts}, detail=detail)
+    return lost
 
 
-async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> None:
+async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
+    """What had to be given up of them; empty if all is home."""
+    looks, policy = now.journal.count_look(run_id), now.sync.jobs
+    latest = now.environment.clock() - policy.give_up_after.total_seconds()
+
+    def gives_up(batch: SentBatch) -> bool:
+        return looks >= policy.give_up_runs and batch.sent_at <= latest
+
     async with now.session(columns) as session, session.writer(run_id) as writer:
         with now.warehouse.open(now.sync.sync) as con:
             session.destination.recall(ledger.learned_of(con))
-        await collect(now, session.dispatcher(writer, mask=now.mask), run_id, columns)
+        lost = await collect(now, session.dispatcher(writer, mask=now.mask), run_id, columns, gives_up=gives_up)
+    rows, jobs = sum(lost.values()), ", ".join(lost)
+    return f"the results of {jobs} could not be read in {looks} runs: {rows:,} rows are in doubt" if lost else ""
 
 
-async def collect(now: Recovers, dispatcher: Dispatcher, run_id: str, columns: Columns) -> None:
-    """Fetch the results of the jobs that a run has handed over. Raises JobUnreadable if they cannot be told now."""
+async def collect(
+    now: Recovers,
+    dispatcher: Dispatcher,
+    run_id: str,
+    columns: Columns,
+    *,
+    gives_up: GivesUp = lambda batch: False,
+) -> dict[str, int]:
+    """Fetch the results of the jobs that a run has handed over; of each that can be told, also if another cannot.
+
+    Returns the jobs that were given up, and how many rows with each. Raises JobUnreadable if one cannot be told now.
+    """
+    lost: dict[str, int] = {}
+    problem: JobUnreadable | None = None
     for batch in now.journal.batches(run_id):
-        if batch.job and batch.answered_at is None:
-            with now.warehouse.open(now.sync.sync) as con:
-                rows = rows_by_number(con, columns, batch.rows)
+        if batch.job is None or batch.answered_at is not None:
+            continue
+        with now.warehouse.open(now.sync.sync) as con:
+            rows = rows_by_number(con, columns, batch.rows)
+        try:
             await dispatcher.collect(batch.number, batch.job, rows)
+        except JobUnreadable as error:
+            if gives_up(batch) and not isinstance(error, JobLeft):
+                await dispatcher.give_up(batch.number, rows, error)
+                lost[f"job {batch.job}"] = lost.get(f"job {batch.job}", 0) + len(rows)
+            elif isinstance(error, JobUnfinished):
+                raise  # and each wait for another one would be as long
+            else:
+                problem = problem or error
+    if problem:
+        raise problem
+    return lost
 
 
 def job_is_open(journal: Journal, run_id: str) -> bool:

@@ -33,6 +33,8 @@ class Report:
     seconds: float = 0.0
     waited: float = 0.0
     recovered: tuple[str, ...] = ()
+    given_up: str = ""
+    """What could not be brought home of them: the results of jobs that stayed unreadable, so that rows are in doubt."""
     verified: Verified | None = None
     """What reading records back found; None if the run did not get that far."""
     pending: bool = False

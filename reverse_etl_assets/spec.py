@@ -15,6 +15,7 @@ from reverse_etl_assets.policies import (
     Cost,
     Cutover,
     Guards,
+    Jobs,
     Limit,
     OnDuplicateKey,
     Quarantine,
@@ -152,6 +153,7 @@ class Sync(Strict):
     before_images: BeforeImages = BeforeImages.DESTINATION
     """Where the values come from that an undo puts back; `synced` where the destination cannot be read."""
     quarantine: Quarantine = Quarantine()
+    jobs: Jobs = Jobs()
     verify: Verify = Verify()
     change_detection: ChangeDetection = ChangeDetection()
     guards: Guards = Guards()

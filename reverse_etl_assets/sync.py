@@ -152,7 +152,7 @@ class SyncRun:
         self.mask = Mask.of(sync, environment.models[sync.model])
         self.traffic = Traffic()
         self.started = time.monotonic()
-        self.recovered: tuple[str, ...] = ()
+        self.recovered: Mapping[str, str] = {}
         self.begun: cutover.Begun | None = None
 
     def go(self) -> Report:
@@ -438,7 +438,8 @@ class SyncRun:
             bytes=self.traffic.bytes,
             seconds=time.monotonic() - self.started,
             waited=self.traffic.waited,
-            recovered=self.recovered,
+            recovered=tuple(self.recovered),
+            given_up="; ".join(f"run {run}: {lost}" for run, lost in self.recovered.items() if lost),
             begun=self.begun,
         )
 

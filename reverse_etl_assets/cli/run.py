@@ -100,6 +100,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
         "waited_seconds": round(report.waited, 3),
         "cost": report.cost,
         "recovered_runs": list(report.recovered),
+        "given_up": report.given_up or None,
         "verified": verified_as_json(report.verified) if report.verified else None,
         "cutover": vars(report.begun) if report.begun else None,
     }
@@ -123,6 +124,8 @@ def show_reports(
     for report in reports:
         for run_id in report.recovered:
             out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which had no end.[/]")
+        if report.given_up:
+            out.print(f"[red]{report.sync.sync}: {escape(report.given_up)}[/]")
         if report.pending:
             out.print(f"[yellow]{report.sync.sync}: {escape(report.detail or '')}[/]")
         if report.begun:

@@ -69,6 +69,13 @@ class Runs(JournalPart):
             if connection.execute(end.where(_runs.c.run_id == run_id)).rowcount != 1:
                 raise StateError(f"run {run_id} is not in the journal")
 
+    def count_look(self, run_id: str) -> int:
+        """One more run asks what became of this one's jobs. Returns how many have."""
+        with self.database.writing() as connection:
+            this = _runs.c.run_id == run_id
+            connection.execute(update(_runs).where(this).values(looks=func.coalesce(_runs.c.looks, 0) + 1))
+            return int(connection.scalar(select(_runs.c.looks).where(this)) or 0)
+
     def run(self, run_id: str) -> Run | None:
         return next(iter(self._read_runs(select(_runs).where(_runs.c.run_id == run_id))), None)
 

@@ -67,6 +67,7 @@ runs = _table(
     Column("plan_id", String),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("undoes", String),
+    Column("looks", Integer),
     Index("reverse_etl_runs_by_sync", "sync", "number"),
 )
 batches = _table(

@@ -133,7 +133,7 @@ def _failed_rows(report: Report) -> _Result:
 
 
 def _unanswered_rows(report: Report) -> _Result:
-    if report.status is RunStatus.GUARDED:
+    if report.status is RunStatus.GUARDED and not report.given_up:
         return _not_judged("nothing was sent")
     unanswered = report.counts.get("failed_unanswered", 0)
     ambiguous = report.counts.get("failed_ambiguous", 0)
@@ -141,6 +141,8 @@ def _unanswered_rows(report: Report) -> _Result:
     said = f"{unanswered} unanswered (sent again by the next run), {ambiguous} ambiguous, {held} held for a person"
     severity = dg.AssetCheckSeverity.ERROR if ambiguous or held else dg.AssetCheckSeverity.WARN
     metadata = {"unanswered": unanswered, "ambiguous": ambiguous, "held": held}
+    if report.given_up:
+        return False, severity, clip(f"{report.given_up}; {said}", 2_000), metadata
     return not unanswered + ambiguous + held, severity, said, metadata
 
 

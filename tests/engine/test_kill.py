@@ -304,6 +304,22 @@ def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
 
 
+@pytest.mark.parametrize("path", ["successfulResults", "jobs/ingest/[^/]+$"])
+def test_a_job_of_which_one_question_is_refused_is_not_handed_over_again(
+    shop: Shop, launcher: Launcher, remote: RemoteSandbox, path: str
+) -> None:
+    sync = sink_sync(**CONTACTS, sync_mode="insert_only")
+    kill_after_the_hand_over(shop, launcher, remote, sync)
+    remote.fault("server_error", vendor="salesforce", method="GET", path=path, next=1, status=400)
+    report = shop.run(sync, salesforce(remote.url))
+    (recovered,) = report.recovered
+    run = shop.journal.run(recovered)
+    assert run is not None
+    assert run.counts["created"] == 500
+    assert report.change_set == 0
+    assert len([line for line in remote.log("salesforce") if line["method"] == "PUT"]) == 1
+
+
 def test_jobs_that_were_opened_with_their_rows_are_collected(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:

@@ -103,6 +103,7 @@ def test_it_can_do_what_a_new_one_can(old_url: str, open_journal: Callable[[], J
     journal.resume("sync:contacts", "ada", "mended")
     journal.begin_batches("r2", [Intent(2, Operation.INSERT, [4], [Note(4, read=True)])])
     assert next(b for b in journal.batches("r2") if b.number == 2).notes == [Note(4, read=True)]
+    assert [journal.count_look("r2") for _ in range(2)] == [1, 2], "a job of the run before can be given up"
     journal.start_run("r3", "contacts", "crm", kind=RunKind.UNDO, undoes="r1", plan_id="p", version=3)
     undo = journal.undone_by("r1")
     assert undo is not None
