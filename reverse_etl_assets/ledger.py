@@ -169,6 +169,7 @@ def fold(
         _remember_unsettled(con, run_id)
         held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
         shared_records.send_heirs_again(con, columns, run_id, heirs)
+        shared_records.begin_anew(con)
         if columns.sync.sync_mode is not SyncMode.APPEND:  # events are no records
             known = "shared_noted" in facts  # else by an earlier release, which did not look
             shared_records.note(con, columns, settled=settled("answers") if known else None)

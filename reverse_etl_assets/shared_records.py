@@ -24,10 +24,10 @@ GOES = "its record is deleted with another row that leaves"
 # In the plan
 
 
-def spare(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str) -> bool:
-    """Take the operation from deletes whose record stays, or is deleted with another row. True if a record stays.
+def spare(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, *, once: bool = True) -> bool:
+    """Take the operation from deletes whose record stays and, for `once`, from all but one of a record that goes.
 
-    `shared_rows` then names the rows that stay, by their keys.
+    True if a record stays: `shared_rows` then names the rows that stay, by their keys.
     """
     if not con.execute(f"select 1 from {outbox} where operation = 'delete' and destination_id is not null").fetchone():
         return False
@@ -35,10 +35,11 @@ def spare(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str) -> bool
     con.execute(render("shared_rows", outbox=outbox, key_names=keys, separator=separator, ids=ids_in(separator)))
     taken = f"update {outbox} as o set operation = null, reason = '{Reason.SHARED}', message"
     con.execute(f"{taken} = {literal(STAYS)} where o.rowid in (select number from shared_rows)")
-    con.execute(
-        f"{taken} = {literal(GOES)} where o.rowid in (select rowid from {outbox} where operation = 'delete'"
-        " and destination_id is not null qualify row_number() over (partition by destination_id order by key) > 1)"
-    )
+    if once:
+        con.execute(
+            f"{taken} = {literal(GOES)} where o.rowid in (select rowid from {outbox} where operation = 'delete'"
+            " and destination_id is not null qualify row_number() over (partition by destination_id order by key) > 1)"
+        )
     return con.execute("select 1 from shared_rows").fetchone() is not None
 
 
@@ -75,6 +76,18 @@ def send_heirs_again(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: s
     names = {"all_fields": all_fields(columns), "ids": ids_in(columns.id_separator), "separator": separator}
     heirs = con.execute(render("mark_heirs", **names), {"run_id": run_id, "keys": sorted(keys)}).fetchall()
     con.execute("insert into state.pending select unnest($keys)", {"keys": [key for (key,) in heirs]})
+
+
+def begin_anew(con: duckdb.DuckDBPyConnection) -> None:
+    """Rows whose record was deleted all the same, for a person who was to be forgotten, are new in the next run."""
+    deleted = (
+        "select coalesce(answers.destination_id, outbox.destination_id) from answers"
+        " join state.outbox as outbox on outbox.rowid = answers.number where answers.status = 'deleted'"
+    )
+    if con.execute("select 1 from answers where status = 'deleted' limit 1").fetchone() is None:
+        return
+    left = con.execute(f"delete from state.synced where _retl_id in ({deleted}) returning _retl_key").fetchall()
+    con.execute("insert into state.pending select unnest($keys)", {"keys": [key for (key,) in left]})
 
 
 def all_fields(columns: Columns) -> str:

@@ -7,7 +7,14 @@ with written as (
         outcome.key, outcome.kind as was, outcome.destination_id, outcome.answered_at,
         case when outcome.status = 'failed' then outcome.fields end as doubted,
         outcome.status = 'failed' as in_doubt,
-        case when outcome.status = 'failed' then held.status else outcome.status end as status,
+        case
+            when outcome.status = 'failed' then held.status
+            -- another row of the run has made the record
+            when held.before is null and outcome.status = 'updated' and outcome.destination_id in (
+                select destination_id from state.outcomes where run_id = $run and status = 'created'
+            ) then 'created'
+            else outcome.status
+        end as status,
         held.before as image,
         held.source,
         held.external_id as image_external_id,

@@ -44,7 +44,7 @@ def plan_undo(
     operations = _operations(columns, account)
     con.execute(render("undo", **_names(columns, operations)), {"run": run_id, "undos": list(undos)})
     _refuse_what_cannot_be_done(con, columns, account)
-    shared_records.spare(con, columns, _OUTBOX)
+    shared_records.spare(con, columns, _OUTBOX, once=False)  # which of them left its values there shows with the record
     if columns.sync.transforms:  # what was read at the destination was a hash already
         transform(con, _OUTBOX, columns, "source = 'synced'")
     used = {Operation(o): n for o, n in _count(con, "operation").items() if o}

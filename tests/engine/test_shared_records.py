@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.meta_ads import CUSTOMERS
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -113,6 +114,24 @@ def test_an_undo_leaves_a_record_that_a_row_of_another_run_stands_for(desk: Desk
     assert (undone.counts["deleted"], undone.counts["skipped_shared"]) == (0, 1)
     assert desk.names == ["Anna"]
     assert desk.run("values ('b', 'ann@shop.example', 'Anna')").counts["skipped_same"] == 1  # looked at again
+
+
+def test_an_undo_takes_back_a_record_that_two_rows_of_the_run_wrote(desk: Desk) -> None:
+    first = desk.run(TWO)
+    undone = undo_run(first.run_id, desk.sync, desk.shop.environment, desk.account, who="ada", why="a test")
+    assert undone.counts["deleted"] == 2
+    assert desk.names == []
+
+
+def test_who_is_to_be_forgotten_goes_whoever_shares_the_record(desk: Desk) -> None:
+    """The other row stays in the model: the next run makes a record for it."""
+    desk.run(TWO)
+    forgetting = Forgetting("a", [Subject(desk.sync.sync, desk.sync, desk.account)], desk.shop.environment)
+    forgetting.go(who="ada", why="asked", at_destinations=True, even_if_in_model=True)
+    assert desk.names == ["Bob"]
+    report = desk.run("values ('b', 'ann@shop.example', 'Anna'), ('c', 'bob@shop.example', 'Bob')")
+    assert report.counts["created"] == 1
+    assert desk.names == ["Anna", "Bob"]
 
 
 def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, sandbox: Sandbox) -> None:
