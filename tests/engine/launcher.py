@@ -206,7 +206,8 @@ def run(order: Mapping[str, Any]) -> None:
             report = undo_run(order["undoes"], sync, shop.environment, account, who="ada", why="wrong", **options)
         elif order["forgets"]:
             subject = Subject(sync.sync, sync, account)
-            Forgetting(order["forgets"], [subject], shop.environment).go(who="ada", why="asked for it")
+            forgetting = Forgetting(order["forgets"], [subject], shop.environment)
+            forgetting.go(who="ada", why="asked for it", at_destinations=True)
             return
         else:
             report = shop.run(sync, account, plan_id=order["plan_id"], **options)
