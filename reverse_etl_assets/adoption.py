@@ -25,9 +25,11 @@ def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traff
     The warehouse is closed while the destination is asked. A check that is older than `check_since` comes first. Raises
     StateError if the file does not fit the state, Stopped by the kill switch, CheckFailed or a DestinationError.
     """
-    if sync.cutover is not Cutover.ADOPT:
-        return
     warehouse, model = environment.warehouse, environment.models[sync.model]
+    if sync.cutover is not Cutover.ADOPT:
+        with warehouse.open(sync.sync) as con:
+            if versions.RECOVERS_BY not in ledger.read_facts(con):
+                return
     with warehouse.open(sync.sync, write=True, models=True) as con:
         columns = columns_of(sync, account.type, warehouse.column_types(con, model))
         ledger.claim(con, sync)

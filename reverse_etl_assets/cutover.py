@@ -11,7 +11,7 @@ from reverse_etl_assets.answers import as_timestamp
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.versions import Entry, history, is_unsent
+from reverse_etl_assets.versions import RECOVERS_BY, Entry, history, is_unsent
 
 _OF_A_VERSION = ("synced", "held", "kept")  # tables that a version leaves behind, as `synced_v1`
 
@@ -91,6 +91,9 @@ def _begin(
         _set_aside(con, columns, entry, relation)
     ledger.fit(con, columns)
     adopted = adopted_rows.take(con, columns, run_id, now) if entry.reads else 0
+    ledger.write_facts(con, {"full_compared_at": None, RECOVERS_BY: None})
+    if entry.leaves is None and any(version.number == columns.sync.version for version in history(con)):
+        return  # it was begun before, and a person has said how it goes on
     old = f"state.synced_v{entry.leaves.number}" if entry.leaves else None
     con.execute(
         "insert into state.versions values ($version, $now::timestamp, $run_id, $cutover, $sent, $definition,"
@@ -99,14 +102,13 @@ def _begin(
             "version": columns.sync.version,
             "now": as_timestamp(now),
             "run_id": run_id,
-            "cutover": entry.cutover.value if entry.cutover else None,
+            "cutover": how.value if (how := columns.sync.cutover or entry.cutover) else None,
             "sent": ledger.read_facts(con).get("sent_run"),
             "definition": entry.definition.as_text,
             "set_aside": _count_set_aside(con, columns, entry, old, "state.synced"),
             "adopted": adopted,
         },
     )
-    ledger.write_facts(con, {"full_compared_at": None})
 
 
 def _set_aside(con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, relation: str) -> None:

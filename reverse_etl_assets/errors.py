@@ -20,6 +20,10 @@ class StateError(ReverseEtlError):
     """State file, journal or warehouse cannot be used: locked, unreachable, or of another sync."""
 
 
+class StateMismatch(StateError):
+    """State and journal are not those that belong together; a person has to say how the sync goes on."""
+
+
 class ChangeSetLost(StateError):
     """Another run took over this one's change set, so its answers cannot be told from rows any more."""
 

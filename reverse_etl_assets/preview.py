@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from reverse_etl_assets import cutover, ledger, spelling, versions
+from reverse_etl_assets import cutover, ledger, provenance, spelling, versions
 from reverse_etl_assets.approvals import Identity, decide, identify
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.cutover import Begun
@@ -170,6 +170,8 @@ def recovered(
     """The state with the answers of killed runs brought home, as the next run begins; if there are any, or if it is to
     be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
     warehouse, journal = environment.warehouse, environment.journal
+    with warehouse.open(sync.sync) as con:
+        provenance.refuse_mismatch(con, journal, sync)
     unfinished = journal.open_runs(sync.sync)
     runs = tuple(run.run_id for run in unfinished)
     state = warehouse.state_file(sync.sync)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import ledger, provenance
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.dispatch import Dispatcher
@@ -30,6 +30,7 @@ class Recovers(Protocol):
     warehouse: DuckDBWarehouse
     mask: Mask
     environment: Environment
+    state_id: str | None
 
     def session(self, columns: Columns) -> AbstractAsyncContextManager[Session]: ...
 
@@ -41,7 +42,10 @@ GivesUp = Callable[[SentBatch], bool]
 
 def recover(now: Recovers) -> dict[str, str]:
     """The runs that had no end, and have one now, each with what could not be brought home of it. Raises JobUnreadable
-    if a job of one is still running or cannot be asked, unless it was asked often and long enough."""
+    if a job of one is still running or cannot be asked, unless it was asked often and long enough; StateMismatch if the
+    state is not the one that wrote."""
+    with now.warehouse.open(now.sync.sync, write=True) as con:
+        now.state_id = provenance.settle(con, now.journal, now.sync)
     return {run.run_id: _end(now, run) for run in now.journal.open_runs(now.sync.sync)}
 
 

@@ -153,6 +153,7 @@ class SyncRun:
         self.traffic = Traffic()
         self.started = time.monotonic()
         self.recovered: Mapping[str, str] = {}
+        self.state_id: str | None = None
         self.begun: cutover.Begun | None = None
 
     def go(self) -> Report:
@@ -246,6 +247,7 @@ class SyncRun:
             plan_id=planned.identity.plan_id if planned else None,
             version=self.sync.version,
             undoes=self.changes.undoes,
+            state=self.state_id,
         )
 
     # dispatch

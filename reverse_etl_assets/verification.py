@@ -13,7 +13,7 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from reverse_etl_assets import ledger
+from reverse_etl_assets import ledger, provenance
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Difference, Kind, Tally, Verified, Wanted
@@ -177,6 +177,7 @@ class _DriftLook:
             with exclusive(self._sync, self._warehouse):
                 self._refuse_unfinished()
                 con = stack.enter_context(self._warehouse.open(self._sync.sync))
+                provenance.refuse_mismatch(con, self._journal, self._sync)
                 columns = _columns_of_state(con, self._sync)
                 con.execute(render("synced_sample", fields=columns.json("synced"), limit=_limit(sample)))
                 look = Look(self._sync, columns, self._environment, self._account, self._traffic)

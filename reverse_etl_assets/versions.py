@@ -18,6 +18,8 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.spec import MappedField, Sync, SyncMode
 
+RECOVERS_BY = "recovers_by"
+"""The fact that says how the next run goes on, by the word of a person."""
 _PLACE = ("destination", "object", "primary_key", "external_id")
 _ANY_CASE = ("primary_key", "external_id")
 _WAYS: Mapping[Cutover, str] = {
@@ -183,10 +185,13 @@ def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[
     if current and sync.version <= current.number:
         if problem := _why_not(current, sync, definition):
             raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
+        if facts.get(RECOVERS_BY):
+            return Entry(definition, Cutover(facts[RECOVERS_BY]), True)
         return Entry(definition, current.cutover, False, None, takes_back, current)
     if current and (problem := _unclear(current, sync, definition)):
         raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
-    return Entry(definition, sync.cutover, True, current, takes_back, current)
+    how = Cutover(facts[RECOVERS_BY]) if current is None and RECOVERS_BY in facts else sync.cutover
+    return Entry(definition, how, True, current, takes_back, current)
 
 
 def is_unsent(version: Version, facts: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.quarantine import quarantine, retry
+from reverse_etl_assets.cli.recover_state import recover_state
 from reverse_etl_assets.cli.release import release
 from reverse_etl_assets.cli.run import run
 from reverse_etl_assets.cli.schema import schema
@@ -31,6 +32,6 @@ app = typer.Typer(
 )
 for command in (
     *(check, plan, approve, run, why, conflicts, verify, status, undo),
-    *(quarantine, retry, stop, resume, release, forget, destinations, schema),
+    *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, schema),
 ):
     app.command()(command)

@@ -1,6 +1,6 @@
 """The kill switch in the journal, and the log of what people decided."""
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from reverse_etl_assets.journal import batches as journal_batches
 from reverse_etl_assets.journal import schema as journal_schema
@@ -8,7 +8,7 @@ from reverse_etl_assets.journal.base import JournalPart, to_text
 from reverse_etl_assets.journal.records import ControlEntry, Stop, scopes_of
 from reverse_etl_assets.journal.stop_signals import check_scope
 
-_stops, _control = journal_schema.stops, journal_schema.control
+_stops, _control, _runs = journal_schema.stops, journal_schema.control, journal_schema.runs
 
 
 class Control(JournalPart):
@@ -52,6 +52,13 @@ class Control(JournalPart):
             self._log(
                 connection, "forget", f"sync:{sync}", who, f"{why} (SHA-256 of the key: {key_digest})", self.clock()
             )
+
+    def hand_over(self, sync: str, state: str, *, who: str = "", why: str = "") -> None:
+        """From now on all runs of the sync are those of this state; with `who` that goes into the log."""
+        with self.database.writing() as connection:
+            connection.execute(update(_runs).where(_runs.c.sync == sync).values(state=state))
+            if who:
+                self._log(connection, "recover-state", f"sync:{sync}", who, why, self.clock())
 
     def _switch(self, action: str, scope: str, who: str, why: str) -> None:
         check_scope(scope)

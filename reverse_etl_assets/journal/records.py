@@ -27,7 +27,8 @@ class RunKind(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """`version` is that of the sync's file; `plan_id` names what the run was about to send."""
+    """`version` is that of the sync's file; `plan_id` names what the run was about to send, `state` is the id of the
+    state that it ran with."""
 
     run_id: str
     sync: str
@@ -42,6 +43,7 @@ class Run:
     plan_id: str | None = None
     version: int = 1
     undoes: str | None = None
+    state: str | None = None
 
 
 class PlanStatus(StrEnum):

@@ -22,6 +22,8 @@ from reverse_etl_assets.journal.records import (
     scopes_of,
 )
 
+_PAGE = 100  # runs read at once
+_WROTE = ("created", "updated", "deleted", "failed_ambiguous", "failed_unanswered")
 _runs, _batches = journal_schema.runs, journal_schema.batches
 
 
@@ -38,8 +40,9 @@ class Runs(JournalPart):
         plan_id: str | None = None,
         version: int = 1,
         undoes: str | None = None,
+        state: str | None = None,
     ) -> None:
-        """Raises StateError if there is a run of this id."""
+        """`state` is the id of the state that the run has. Raises StateError if there is a run of this id."""
         run = insert(_runs).values(
             run_id=run_id,
             sync=sync,
@@ -52,6 +55,7 @@ class Runs(JournalPart):
             plan_id=plan_id,
             version=version,
             undoes=undoes,
+            state=state,
         )
         with self.database.writing() as connection:
             try:
@@ -93,6 +97,26 @@ class Runs(JournalPart):
         """The newest run of every sync, by name of the sync."""
         newest = select(func.max(_runs.c.number)).group_by(_runs.c.sync)
         return self._read_runs(select(_runs).where(_runs.c.number.in_(newest)).order_by(_runs.c.sync))
+
+    def last_writer(self, sync: str, *, but: str | None = None) -> Run | None:
+        """The newest run that wrote, or may have; None if none did, or if a newer one was with the state `but`."""
+        runs = select(_runs).where(_runs.c.sync == sync, _runs.c.status != RunStatus.GUARDED)
+        before = None
+        while True:
+            query = runs if before is None else runs.where(_runs.c.number < before)
+            page = self._read(query.order_by(_runs.c.number.desc()).limit(_PAGE))
+            for row, run in zip(page, map(self._as_run, page), strict=True):
+                if but is not None and run.state == but:
+                    return None
+                if any(run.counts.get(name) for name in _WROTE) or self._has_sent(row):
+                    return run
+            if len(page) < _PAGE:
+                return None
+            before = page[-1].number
+
+    def _has_sent(self, run: Any) -> bool:
+        batches = select(_batches.c.number).where(_batches.c.run_id == run.run_id).limit(1)
+        return run.status == RunStatus.OPEN and bool(self._read(batches))
 
     def undone_by(self, run_id: str) -> Run | None:
         """The newest run that puts this one back, also if it did not get to its end; a guarded one wrote nothing."""
@@ -159,14 +183,14 @@ class Runs(JournalPart):
                     connection.execute(update(_runs).where(_runs.c.run_id == run_id).values(detail=hidden))
 
     def _read_runs(self, query: Select[Any]) -> list[Run]:
+        return [self._as_run(row) for row in self._read(query)]
+
+    def _as_run(self, row: Any) -> Run:
         fields = ("run_id", "sync", "destination", "started_at", "ended_at", "model_rows", "detail")
-        more = ("plan_id", "version", "undoes")
-        return [
-            Run(
-                status=RunStatus(r.status),
-                counts=msgspec.json.decode(r.counts),
-                kind=RunKind(r.kind),
-                **{name: getattr(r, name) for name in (*fields, *more)},
-            )
-            for r in self._read(query)
-        ]
+        more = ("plan_id", "version", "undoes", "state")
+        return Run(
+            status=RunStatus(row.status),
+            counts=msgspec.json.decode(row.counts),
+            kind=RunKind(row.kind),
+            **{name: getattr(row, name) for name in (*fields, *more)},
+        )

@@ -36,7 +36,7 @@ from sqlalchemy.schema import CreateColumn
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT = 30.0  # seconds
 CONNECT_TIMEOUT = 5  # seconds
 CREATION_LOCK = 7_203_418_865  # any number, the same in every release
@@ -68,6 +68,7 @@ runs = _table(
     Column("version", Integer, nullable=False, server_default="1"),
     Column("undoes", String),
     Column("looks", Integer),
+    Column("state", String),
     Index("reverse_etl_runs_by_sync", "sync", "number"),
 )
 batches = _table(

@@ -99,7 +99,7 @@ def test_everything_is_kept(old_url: str, open_journal: Callable[[], Journal]) -
 def test_it_can_do_what_a_new_one_can(old_url: str, open_journal: Callable[[], Journal]) -> None:
     open_journal().close()
     journal = open_journal()
-    assert ask(old_url, "SELECT version FROM reverse_etl_schema") == [(2,)]
+    assert ask(old_url, "SELECT version FROM reverse_etl_schema") == [(3,)]
     journal.resume("sync:contacts", "ada", "mended")
     journal.begin_batches("r2", [Intent(2, Operation.INSERT, [4], [Note(4, read=True)])])
     assert next(b for b in journal.batches("r2") if b.number == 2).notes == [Note(4, read=True)]

@@ -1,0 +1,87 @@
+"""Whether a state and the journal belong together: a state has an id, and each run in the journal names the state that
+it ran with. A state that is not the one that wrote would send again what was sent.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import duckdb
+
+from reverse_etl_assets import ledger
+from reverse_etl_assets.errors import StateMismatch
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal.records import Run
+from reverse_etl_assets.policies import Cutover
+from reverse_etl_assets.spec import Sync
+
+
+def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
+    """The id of the state, which is given one if it has none. Raises StateMismatch, and changes nothing, if the journal
+    knows another state as the one that wrote, or the state a run that the journal does not know."""
+    ledger.claim(con, sync)
+    facts = ledger.read_facts(con)
+    problem = mismatch(facts, journal, sync)
+    if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):  # an empty one that reads what is there
+        raise StateMismatch(f"{problem} {_what_to_do(sync)}")
+    state_id = facts.get("state_id") or new_id()
+    ledger.write_facts(con, {"state_id": state_id})
+    if problem:
+        journal.hand_over(sync.sync, state_id)
+    return state_id
+
+
+def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> None:
+    """Raises StateMismatch as `settle` does, and writes nothing."""
+    facts = ledger.read_facts(con)
+    problem = mismatch(facts, journal, sync)
+    if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):
+        raise StateMismatch(f"{problem} {_what_to_do(sync)}")
+
+
+def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | None:
+    """In a sentence, why this state is not the one that the journal knows; None if it is.
+
+    What earlier releases left has no ids, and is taken as it is.
+    """
+    mine, name = facts.get("state_id"), sync.sync
+    unknown = [run for run in _runs(facts) if run != facts.get("accepted_run") and journal.run(run) is None]
+    if mine and unknown:
+        return (
+            f"the state of sync {name} knows run {unknown[0]}, and the journal does not: it is new, or older. What"
+            " the right one knows of killed runs, stops and budgets does not hold here."
+        )
+    for run in journal.open_runs(name):
+        if run.state not in (None, mine):
+            return f"run {run.run_id} of sync {name} is open, and has another state than this one ({_when(run)})."
+    writer = journal.last_writer(name, but=mine)
+    if writer is None or (writer.state is None and (mine or _runs(facts))):
+        return None
+    if not _runs(facts):
+        return f"the state of sync {name} is empty, though the journal knows that the sync wrote ({_when(writer)})."
+    return f"the state of sync {name} is not the one that wrote last ({_when(writer)}), but another home's."
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def known_run(facts: Mapping[str, str]) -> str | None:
+    """The last run that a state has brought home."""
+    return next(iter(_runs(facts)), None)
+
+
+def _runs(facts: Mapping[str, str]) -> list[str]:
+    return [run for name in ("folded_run", "sent_run") if (run := facts.get(name))]
+
+
+def _when(run: Run) -> str:
+    return f"run {run.run_id}, {datetime.fromtimestamp(run.started_at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _what_to_do(sync: Sync) -> str:
+    return (
+        "Nothing was sent. Bring the state and the journal that belong together back, or say what is right:"
+        f" `reverse-etl recover-state {sync.sync} --why ...` with `--keep` (this state is right), `--adopt` (read back"
+        " what is there), `--resend` (send every row once) or `--restart` (every row counts as added)."
+    )

@@ -1,0 +1,240 @@
+"""State and journal that do not belong together: nothing is sent before a person has said what is right."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reverse_etl_assets.errors import StateError, StateMismatch
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal.records import Intent, RunStatus
+from reverse_etl_assets.preview import preview
+from reverse_etl_assets.records import Operation
+from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.state_recovery import Way, recover_state
+from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.verification import look_for_drift
+from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+
+LOOSE = {"guards": {"max_removed": {}, "row_count": {}}}
+MIRROR = sink_sync(sync_mode="mirror", **LOOSE)
+EVENTS = sink_sync(sync_mode="append", **LOOSE)
+FIVE = "select i::varchar as id, 'n' || i as name from range(5) r(i)"
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Iterator[Callable[[str], Shop]]:
+    """Homes that share a warehouse's contents and a journal."""
+    made: list[Shop] = []
+
+    def home(name: str) -> Shop:
+        (tmp_path / name).mkdir()
+        shop = Shop(tmp_path / name, journal_url=f"sqlite:///{tmp_path}/shared.sqlite")
+        made.append(shop)
+        shop.build(FIVE)
+        return shop
+
+    yield home
+    for shop in made:
+        shop.close()
+
+
+def refused(shop: Shop, sync: Sync, sandbox: Sandbox, words: str) -> None:
+    """By a run and a preview alike; not one request goes out."""
+    calls, runs = len(sandbox.log.lines()), len(shop.journal.history(sync.sync))
+    to = sink(sandbox.url)
+    for attempt in (lambda: shop.run(sync, to), lambda: preview(sync, shop.environment, to)):
+        with pytest.raises(StateMismatch, match=words) as said:
+            attempt()
+        assert f"`reverse-etl recover-state {sync.sync} --why ...`" in str(said.value)
+    assert len(sandbox.log.lines()) == calls
+    assert len(shop.journal.history(sync.sync)) == runs
+
+
+def say(shop: Shop, sync: Sync, sandbox: Sandbox, way: Way) -> str:
+    return recover_state(sync, shop.environment, sink(sandbox.url).type, way, who="ada", why="we know")
+
+
+@pytest.mark.parametrize("sync", [MIRROR, EVENTS], ids=["mirror", "append"])
+def test_two_homes_and_one_journal(homes: Callable[[str], Shop], sandbox: Sandbox, sync: Sync) -> None:
+    a, b = homes("a"), homes("b")
+    assert a.run(sync, sink(sandbox.url)).counts["created"] == 5
+    refused(b, sync, sandbox, "is empty, though the journal knows that the sync wrote")
+    assert a.run(sync, sink(sandbox.url)).status is RunStatus.DONE
+    say(b, sync, sandbox, Way.RESTART)
+    b.sql("insert into marts.people values ('6', 'n6')")
+    assert b.run(sync, sink(sandbox.url)).change_set == 6
+    refused(a, sync, sandbox, "is not the one that wrote last")
+
+
+def test_a_run_killed_in_one_home_is_not_ended_by_another(homes: Callable[[str], Shop], sandbox: Sandbox) -> None:
+    a, b = homes("a"), homes("b")
+    a.run(MIRROR, sink(sandbox.url), run_id="before")
+    (state,) = a.state(MIRROR, "select value from state.facts where name = 'state_id'")
+    a.journal.start_run("killed", MIRROR.sync, "sink", state=state[0])
+    refused(b, MIRROR, sandbox, "run killed of sync people_to_sink is open, and has another state")
+    found = a.journal.run("killed")
+    assert found is not None
+    assert found.status is RunStatus.OPEN
+
+
+@pytest.mark.parametrize("sync", [MIRROR, EVENTS], ids=["mirror", "append"])
+def test_a_state_that_was_deleted(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
+    shop.build(FIVE)
+    shop.run(sync, sink(sandbox.url))
+    shop.warehouse.state_file(sync.sync).unlink()
+    refused(shop, sync, sandbox, "is empty, though the journal knows that the sync wrote")
+    refused(shop, sync, sandbox, "is empty")  # the first refusal has not made it one of its own
+    say(shop, sync, sandbox, Way.RESTART)
+    assert shop.run(sync, sink(sandbox.url)).change_set == 5
+
+
+def test_a_state_of_an_earlier_release_that_was_deleted(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url))
+    without_ids(shop)
+    shop.warehouse.state_file(MIRROR.sync).unlink()
+    refused(shop, MIRROR, sandbox, "is empty")
+
+
+def without_ids(shop: Shop) -> None:
+    """As an earlier release left state and journal."""
+    with shop.journal.database.writing() as connection:
+        connection.exec_driver_sql("update reverse_etl_runs set state = null")
+    with shop.warehouse.open(MIRROR.sync, write=True) as con:
+        con.execute("delete from state.facts where name = 'state_id'")
+
+
+def test_what_an_earlier_release_left_is_taken_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url))
+    without_ids(shop)
+    assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
+    assert shop.state(MIRROR, "select count(*) from state.facts where name = 'state_id'") == [(1,)]
+
+
+@pytest.mark.parametrize("empty", ["deleted", "zero bytes"])
+def test_a_journal_that_is_gone(shop: Shop, sandbox: Sandbox, empty: str) -> None:
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url), run_id="known")
+    shop.journal.stop(f"sync:{MIRROR.sync}", "ada", "look")
+    new_journal(shop, zero_bytes=empty == "zero bytes")
+    refused(shop, MIRROR, sandbox, "knows run known, and the journal does not")
+    problem = say(shop, MIRROR, sandbox, Way.KEEP)
+    assert "stops and budgets" in problem
+    assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
+    (entry,) = shop.journal.control_log()
+    assert (entry.action, entry.scope, entry.who) == ("recover-state", "sync:people_to_sink", "ada")
+
+
+def new_journal(shop: Shop, *, zero_bytes: bool = False) -> None:
+    shop.journal.close()
+    for left in shop.home.glob("journal.sqlite*"):
+        left.unlink()
+    if zero_bytes:
+        (shop.home / "journal.sqlite").touch()
+    shop.journal = Journal.open(shop.journal_url, stop_folder=shop.home)
+
+
+def test_state_and_journal_move_together(
+    shop: Shop, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url))
+    shop.journal.close()
+    moved = tmp_path_factory.mktemp("moved") / "home"
+    shutil.copytree(shop.home, moved)
+    there = Shop(moved)
+    there.know()
+    assert there.run(MIRROR, sink(sandbox.url)).change_set == 0
+    there.close()
+    shop.journal = Journal.open(shop.journal_url, stop_folder=shop.home)
+
+
+def test_runs_that_wrote_nothing_pin_no_state(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(FIVE)
+    sandbox.fault("refuse_rows", percent=100)
+    shop.run(MIRROR, sink(sandbox.url))
+    sandbox.reset()
+    shop.warehouse.state_file(MIRROR.sync).unlink()
+    assert shop.run(MIRROR, sink(sandbox.url)).counts["created"] == 5
+
+
+def test_an_undo_and_a_look_for_drift_ask_too(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build("select 'a@shop.example' as email, 'Ann' as name")
+    sync = crm_sync(**LOOSE)
+    shop.run(sync, crm(sandbox.url), run_id="wrote")
+    state = shop.warehouse.state_file(sync.sync)
+    state.rename(state.with_suffix(".away"))
+    calls = len(sandbox.log.lines())
+    with pytest.raises(StateError, match="is empty"):
+        undo_run("wrote", sync, shop.environment, crm(sandbox.url), who="ada", why="look")
+    with pytest.raises(StateError, match="is empty"):
+        look_for_drift(sync, shop.environment, crm(sandbox.url))
+    assert len(sandbox.log.lines()) == calls
+
+
+# The ways to go on
+
+
+@pytest.mark.parametrize("lost", ["state", "journal"])
+def test_adopt_reads_what_is_there_and_sends_what_differs(shop: Shop, sandbox: Sandbox, lost: str) -> None:
+    shop.build("select 'p' || i || '@shop.example' as email, 'Name ' || i as name from range(5) r(i)")
+    sync, to = crm_sync(sync_mode="mirror", **LOOSE), crm(sandbox.url)
+    shop.run(sync, to)
+    if lost == "state":
+        shop.warehouse.state_file(sync.sync).unlink()
+    else:
+        new_journal(shop)
+    shop.sql("update marts.people set name = 'New' where email like 'p0@%'")
+    recover_state(sync, shop.environment, to.type, Way.ADOPT, who="ada", why="we know")
+    assert "adopt" in str(preview(sync, shop.environment, to).begun or "adopt")
+    report = shop.run(sync, to)
+    assert (report.counts["updated"], report.change_set) == (1, 1)
+    assert shop.run(sync, to).change_set == 0
+    shop.sql("delete from marts.people where email like 'p1@%'")
+    assert shop.run(sync, to).counts["deleted"] == 1
+
+
+def test_resend_sends_each_row_once(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url))
+    new_journal(shop)
+    say(shop, MIRROR, sandbox, Way.RESEND)
+    assert shop.run(MIRROR, sink(sandbox.url)).counts["updated"] == 5
+    assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
+
+
+def test_ways_that_are_none(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(FIVE)
+    shop.run(EVENTS, sink(sandbox.url))
+    with pytest.raises(StateError, match="belong together; there is nothing to recover"):
+        say(shop, EVENTS, sandbox, Way.RESTART)
+    shop.warehouse.state_file(EVENTS.sync).unlink()
+    for way, words in (
+        (Way.KEEP, "there is nothing to keep"),
+        (Way.ADOPT, "cannot be read back"),
+        (Way.RESEND, "`append` sends no row again"),
+    ):
+        with pytest.raises(StateError, match=words):
+            say(shop, EVENTS, sandbox, way)
+    refused(shop, EVENTS, sandbox, "is empty")
+
+
+def test_a_writer_far_back_is_found(shop: Shop) -> None:
+    journal = shop.journal
+    journal.start_run("wrote", "s", "sink", state="a")
+    journal.end_run("wrote", RunStatus.DONE, counts={"created": 1})
+    for number in range(150):
+        journal.start_run(f"r{number}", "s", "sink", state="a")
+        journal.end_run(f"r{number}", RunStatus.DONE, counts={"unchanged": 1})
+    found = journal.last_writer("s", but="b")
+    assert found is not None
+    assert found.run_id == "wrote"
+    assert journal.last_writer("s", but="a") is None
+    journal.start_run("open", "t", "sink", state="a")
+    assert journal.last_writer("t") is None
+    journal.begin_batches("open", [Intent(1, Operation.INSERT, [1])])
+    assert journal.last_writer("t") is not None
