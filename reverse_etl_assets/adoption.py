@@ -7,6 +7,8 @@ from reverse_etl_assets import adopted_rows, ledger, versions
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import columns_of
 from reverse_etl_assets.destinations.base import Account, ReadsRecords, encode_json
+from reverse_etl_assets.errors import GarbledAnswer
+from reverse_etl_assets.guarding import comparing
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.policies import Cutover
@@ -70,6 +72,7 @@ class _Adoption:
         reader: Any = session.destination
         assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
         held: list[tuple[int, str, str, Sequence[str]]] = []
+        same = comparing(reader.same, type(reader).__name__)
         at_once = reader.read_limit * session.destination.capabilities.concurrency
         for start in range(0, len(page), at_once):
             self._obey_the_kill_switch()
@@ -79,7 +82,7 @@ class _Adoption:
                 records = found.get(external_id, ())
                 if len(records) != 1:
                     continue  # it is planned as new: its own look-up finds none, is refused, or says of several
-                differing = self._differing(row, records[0], reader.same)
+                differing = self._differing(row, records[0], same)
                 if differing is not None:
                     text = encode_json(records[0].fields).decode()
                     held.append((number, records[0].destination_id, text, differing))
@@ -91,7 +94,10 @@ class _Adoption:
             ours = transformed(self._sync, row)
         except Unfit:
             return None
-        return [field for field, value in ours.items() if not same(field, value, record.fields.get(field))]
+        try:
+            return [field for field, value in ours.items() if not same(field, value, record.fields.get(field))]
+        except GarbledAnswer:  # nobody can tell: all of it is sent
+            return list(ours)
 
     def _obey_the_kill_switch(self) -> None:
         if stop := self._environment.journal.stopped(self._account.name, self._sync.sync):

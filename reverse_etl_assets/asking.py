@@ -61,7 +61,10 @@ class Asking:
             answers.found.update(found)
 
     async def _call(self, call: Call[T], keys: Sequence[str], last: bool) -> Mapping[str, T]:
-        return await guarded(call(keys), self._name)
+        async def asked() -> Mapping[str, T]:
+            return await call(keys)
+
+        return await guarded(asked(), self._name)
 
     def _lose_hope(self, error: DestinationError) -> None:
         self._refused += 1

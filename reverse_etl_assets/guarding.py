@@ -1,7 +1,7 @@
 """What an error that a destination must not raise says of its call: nothing went out, or nobody can know."""
 
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import httpx
 
@@ -30,3 +30,19 @@ async def guarded(call: Awaitable[T], name: str) -> T:
             if sent.calls == 0:
                 raise Unsendable(f"{name} cannot make a request of it: {said}") from error
             raise GarbledAnswer(f"{name} failed with {said} at an answer", perhaps_done=sent.writes > 0) from error
+
+
+Same = Callable[[str, Any, Any], bool]
+
+
+def comparing(same: Same, name: str) -> Same:
+    """A destination's `same`, that raises a GarbledAnswer for a value that it cannot compare."""
+
+    def guarded_same(field: str, sent: Any, held: Any) -> bool:
+        try:
+            return same(field, sent, held)
+        except Exception as error:
+            said = f"{name} failed with {type(error).__name__} at what the record holds in `{field}`"
+            raise GarbledAnswer(said, perhaps_done=False) from error
+
+    return guarded_same

@@ -7,11 +7,13 @@ from typing import Any
 
 from reverse_etl_assets.addressing import not_addressable
 from reverse_etl_assets.destinations.base import ReadsRecords, encode_json
+from reverse_etl_assets.errors import GarbledAnswer
+from reverse_etl_assets.guarding import comparing
 from reverse_etl_assets.journal.packing import escaped
 from reverse_etl_assets.journal.records import Conflict, Note
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outbox import OutboxRow
-from reverse_etl_assets.records import Current, Operation, Outcome, Reason
+from reverse_etl_assets.records import Current, Operation, Outcome, Reason, RowError, Status
 from reverse_etl_assets.spec import IfNull, MappedField, Wins
 
 _DESTINATION, _WAREHOUSE = "destination", "warehouse"
@@ -39,14 +41,24 @@ class FieldRules:
         puts_back: bool = False,
     ) -> None:
         self._mapping = mapping
-        self._same = destination.same
+        self._same = comparing(destination.same, type(destination).__name__)
         self._partial = partial
         self._kept = kept
         self._mask = mask or Mask()
         self._puts_back = puts_back
 
     def judge(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
-        """`puts_back` is undo: then a record is written only if it still holds what the undone run left."""
+        """`puts_back` is undo: then a record is written only if it still holds what the undone run left.
+
+        A record that the destination's code cannot compare is left alone, and takes no other row with it.
+        """
+        try:
+            return self._judged(row, found)
+        except GarbledAnswer as error:
+            outcome = Outcome(row.record.key, Status.FAILED, Reason.UNAVAILABLE, RowError(str(error)))
+            return Verdict(replace(row, note=Note(row.number, read=True)), outcome)
+
+    def _judged(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
         note = Note(row.number, read=True)
         if len(found) > 1 or (not found and row.operation in (Operation.UPDATE, Operation.DELETE)):
             return Verdict(replace(row, note=note), not_addressable(row, [each.destination_id for each in found]))

@@ -9,13 +9,12 @@ import duckdb
 import msgspec
 
 from reverse_etl_assets import ledger
-from reverse_etl_assets.asking import Answers
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Difference, Wanted, compare
-from reverse_etl_assets.errors import ContractViolation, ReverseEtlError
+from reverse_etl_assets.errors import DestinationError, GarbledAnswer
+from reverse_etl_assets.guarding import comparing
 from reverse_etl_assets.journal.records import Stopped
-from reverse_etl_assets.records import Current
 from reverse_etl_assets.session import Environment, Session, open_session
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
@@ -45,7 +44,7 @@ class Look:
         self.sync, self.columns, self.environment, self.account = sync, columns, environment, account
         self._traffic = traffic
         self.unread = 0
-        """Rows whose records the destination does not let itself be asked for."""
+        """Rows whose records the destination does not let itself be asked for, or cannot compare."""
         self.refusal = ""
         """What was said of the first of them."""
         self._obeys_sync_stop = obeys_sync_stop
@@ -62,14 +61,26 @@ class Look:
     ) -> None:
         """Tell `add` what differs of each row. Raises Stopped, CheckFailed (if one was due) or a DestinationError."""
         async with self._readable(learned) as session:
+            reader: Any = session.destination
+            same = comparing(reader.same, type(reader).__name__)
             for chunk in chunks:
                 self.refuse_if_stopped()
                 known = {each.external_id: each.destination_id for each in chunk if each.destination_id}
                 found = await session.read([wanted.external_id for wanted in chunk], known)
                 for error in found.refused.values():
-                    self.unread, self.refusal = self.unread + 1, self.refusal or str(error)
-                for wanted, differences in _judged(session, chunk, found):
-                    add(wanted, differences)
+                    self._pass_over(error)
+                for wanted in chunk:
+                    if wanted.external_id in found.refused:
+                        continue
+                    try:
+                        differences = compare(wanted, found.found.get(wanted.external_id, ()), same)
+                    except GarbledAnswer as error:  # the others are judged all the same
+                        self._pass_over(error)
+                    else:
+                        add(wanted, differences)
+
+    def _pass_over(self, error: DestinationError) -> None:
+        self.unread, self.refusal = self.unread + 1, self.refusal or str(error)
 
     @property
     def not_judged(self) -> str:
@@ -94,18 +105,3 @@ class Look:
             else:
                 session.destination.recall(learned)
             yield session
-
-
-def _judged(
-    session: Session, chunk: Sequence[Wanted], answers: Answers[Sequence[Current]]
-) -> list[tuple[Wanted, list[Difference]]]:
-    reader: Any = session.destination
-    asked = [wanted for wanted in chunk if wanted.external_id not in answers.refused]
-    try:
-        return [(each, compare(each, answers.found.get(each.external_id, ()), reader.same)) for each in asked]
-    except ReverseEtlError:
-        raise
-    except Exception as error:  # the destination's code; it must not end a run that has done its work
-        raise ContractViolation(
-            f"{type(reader).__name__} failed with {type(error).__name__} when it was read"
-        ) from error

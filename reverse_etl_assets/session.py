@@ -15,6 +15,8 @@ from reverse_etl_assets.dbt_results import Dbt
 from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.dispatch import Dispatcher
+from reverse_etl_assets.errors import GarbledAnswer, RetryLater
+from reverse_etl_assets.guarding import guarded
 from reverse_etl_assets.journal import Journal, Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.masking import Mask
@@ -59,7 +61,14 @@ class Session:
 
     async def check(self) -> None:
         """The destination's own check. Raises CheckFailed or a DestinationError."""
-        await self._retries.call(lambda last: self.destination.check())
+        await self._retries.call(self._checked)
+
+    async def _checked(self, last: bool) -> None:
+        """Once. It only reads: an answer that makes no sense may make sense the next time."""
+        try:
+            await guarded(self.destination.check(), type(self.destination).__name__)
+        except GarbledAnswer as error:
+            raise RetryLater(str(error)) from error
 
     async def read(
         self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN

@@ -6,12 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.destinations.base import Account, decode_json
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, decode_json
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch, Current, Outcome
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.verification import look_for_drift
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
 
@@ -117,8 +118,10 @@ def test_an_answer_that_the_code_falls_over(shop: Shop, sandbox: Sandbox, destin
 class StumblesAtReads(Webhook):
     """Falls over the record of one row when it reads, after the answer came."""
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
-        found = await super().read_records(external_ids)
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
+        found = await super().read_records(external_ids, known)
         if "c7" in external_ids:
             decode_json(httpx.Response(200, content=b"{}"))["nothing"]
         return found
@@ -132,6 +135,53 @@ def test_a_read_that_the_code_falls_over(shop: Shop, sandbox: Sandbox) -> None:
         report = shop.run(sync, Account("sink", StumblesAtReads, sink(sandbox.url).connection))
         assert failed(shop, sync, report) == {"c7": "unavailable"}
     assert len(held(sandbox)) == 99
+
+
+class CannotCompare(Webhook):
+    """Falls over what one record holds."""
+
+    def same(self, field: str, sent: Any, held: Any) -> bool:
+        if held == "odd":
+            raise ArithmeticError(held)
+        return super().same(field, sent, held)
+
+
+def test_a_value_that_the_code_cannot_compare(shop: Shop, sandbox: Sandbox) -> None:
+    """A person's odd value stays, is named, and takes no other row with it: in a run, in a look, and when adopted."""
+    people(shop, 30)
+    account = Account("sink", CannotCompare, sink(sandbox.url).connection)
+    sync = sink_sync(options={**TEN, "read": READ}, verify={"sample": "all"})
+    shop.run(sync, account)
+    sandbox.edit("rest", "people", "c7", {"name": "odd"})
+    drifted = look_for_drift(sync, shop.environment, account, sample="all")
+    assert (drifted.looked_at, drifted.wrong) == (29, 0)
+    assert "cannot" in drifted.not_judged or "ArithmeticError" in drifted.not_judged
+    shop.sql("update marts.people set name = 'm'")
+    report = shop.run(sync, account)
+    assert report.status is RunStatus.DONE
+    assert failed(shop, sync, report) == {"c7": "unavailable"}
+    adopting = sink_sync(sync="another", cutover="adopt", options={**TEN, "read": READ}, before_images="synced")
+    report = shop.run(adopting, account)
+    assert set(shop.by_key(adopting, report)) == {"c7"}
+
+
+class ChecksBadly(Webhook):
+    """Falls over the first answer to its check."""
+
+    falls = True
+
+    async def check(self) -> None:
+        answer = await self.read_json(self.client.build_request("GET", self._url("/people")))
+        if type(self).falls:
+            type(self).falls = False
+            answer["nothing"]
+
+
+def test_a_garbled_answer_to_the_check_is_asked_for_again(shop: Shop, sandbox: Sandbox) -> None:
+    people(shop, 10)
+    report = shop.run(sink_sync(), Account("sink", ChecksBadly, sink(sandbox.url).connection))
+    assert report.counts["created"] == 10
+    assert not ChecksBadly.falls
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:99999/rest", "http:///rest", "http://127.0.0.1:0/rest"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import Account, Budget
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.differences import Kind
 from reverse_etl_assets.journal.records import RunStatus
@@ -276,7 +276,9 @@ class Broken(HubSpot):
 
     error: type[BaseException] = KeyError
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         raise self.error("x")
 
 
