@@ -13,6 +13,7 @@ from reverse_etl_assets.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.row_times import may_be_time
 from reverse_etl_assets.spec import OPERATIONS, IfNull, Sync, SyncMode, Wins
+from reverse_etl_assets.warehouses.duckdb import EPHEMERAL
 from reverse_etl_assets.yaml_source import Location, YamlSource, did_you_mean
 
 DestinationTypes = Mapping[str, type[BaseDestination[Any, Any]]]
@@ -27,6 +28,8 @@ def model_problems(source: YamlSource, sync: Sync, model: Model) -> list[str]:
         for where, column in used
         if known and column.lower() not in known  # undocumented: the plan finds out
     ]
+    if model.materialized == "ephemeral":
+        unknown.append(source.say(("model",), f"`{model.name}` {EPHEMERAL}"))
     return [
         *unknown,
         *_no_times(source, sync, model),

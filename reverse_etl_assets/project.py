@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reverse_etl_assets.dbt_models import Model, duckdb_path, load_models, profile_target
+from reverse_etl_assets.dbt_models import Model, duckdb_profile, load_models, profile_target
 from reverse_etl_assets.dbt_results import Dbt
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
@@ -61,8 +61,14 @@ class Project:
 
     @cached_property
     def warehouse(self) -> DuckDBWarehouse:
+        profile = duckdb_profile(self.dbt_folder)
         return DuckDBWarehouse(
-            duckdb_path(self.dbt_folder), self.home / "state", memory_limit=os.environ.get(MEMORY) or "1GB"
+            profile.path,
+            self.home / "state",
+            memory_limit=os.environ.get(MEMORY) or "1GB",
+            attached=profile.attached,
+            setup=profile.setup,
+            dbt_folder=self.dbt_folder,
         )
 
     @cached_property

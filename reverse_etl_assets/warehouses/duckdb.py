@@ -6,14 +6,14 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt_models import AttachedDatabase, Model, database_name
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType
 
@@ -58,6 +58,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+_OWN_NAMES = frozenset({"state", "stored", "fresh", "new_state", "memory", "temp", "system"})
+EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
 _MOST_IDLE = 2
 _idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
 """Engines without files, each with its settings, the one that was used last at the end."""
@@ -101,6 +103,10 @@ def _without_values(error: duckdb.Error) -> str:
     )
 
 
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0].strip().rstrip(".")
+
+
 def _put_in_place(fresh: Path, old: Path) -> None:
     """On disk when it returns."""
     _flush(fresh)
@@ -137,6 +143,18 @@ class DuckDBWarehouse:
     threads: int | None = None
     lock_wait: float = 60.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    attached: Sequence[AttachedDatabase] = ()
+    """What dbt's profile attaches beside its own file."""
+    setup: Sequence[str] = field(default=(), repr=False)
+    """What has to be said before they are attached."""
+    dbt_folder: Path | None = None
+    """Files that views read are relative to it."""
+
+    @property
+    def database_name(self) -> str:
+        """As dbt calls it, for views name the tables that they read in full."""
+        name = database_name(self.database)
+        return name if name.lower() not in _OWN_NAMES else "warehouse"
 
     def state_file(self, sync: str) -> Path:
         return self.state_folder / f"{sync}.duckdb"
@@ -148,12 +166,12 @@ class DuckDBWarehouse:
     def open(
         self, sync: str, *, write: bool = False, models: bool = False, state_as: str = "state"
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the sync's state attached as `state_as` and, if asked for, dbt's file as `warehouse`.
+        """A connection with the sync's state as `state_as` and, if asked for, dbt's file and what dbt attaches.
 
         A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing, or if what is
         read cannot be: then without DuckDB's words, for they quote values.
         """
-        with self._instance() as (con, attached):
+        with self._instance(again=not (models and self.setup)) as (con, attached):
             try:
                 state = self.state_file(sync)
                 if write:
@@ -165,21 +183,51 @@ class DuckDBWarehouse:
                     con.execute(f"ATTACH ':memory:' AS {quote(state_as)}")
                 attached.append(state_as)
                 if models:
-                    if not self.database.exists():
-                        raise StateError(
-                            f"the warehouse {self.database} does not exist yet; build the models with dbt."
-                        )
-                    self._attach(con, self.database, "warehouse", "(READ_ONLY)")
-                    attached.append("warehouse")
+                    self._attach_models(con, attached)
                 yield con
+            except duckdb.IOException as error:
+                raise StateError(f"a file cannot be read: {_first_line(error)}") from None
             except _QUOTES_VALUES as error:
                 raise StateError(_without_values(error)) from None
 
+    def _attach_models(self, con: duckdb.DuckDBPyConnection, attached: list[str]) -> None:
+        if not self.database.exists():
+            raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
+        self._attach(con, self.database, self.database_name, "(READ_ONLY)")
+        attached.append(self.database_name)
+        if self.dbt_folder:
+            con.execute(f"SET file_search_path = {literal(str(self.dbt_folder))}")
+        try:
+            for statement in self.setup:
+                con.execute(statement)
+        except duckdb.Error as error:  # its words may quote a secret
+            what = "a statement of dbt's profile (extensions, secrets, settings) failed"
+            raise StateError(f"{what}: {type(error).__name__}; `dbt debug` says more.") from None
+        for each in self.attached:
+            self._attach_more(con, each)
+            attached.append(each.name)
+
+    def _attach_more(self, con: duckdb.DuckDBPyConnection, each: AttachedDatabase) -> None:
+        """Read-only, as all of dbt's."""
+        if each.name.lower() in _OWN_NAMES:
+            raise StateError(f"dbt's profile attaches a database as `{each.name}`, which is our own name for one.")
+        if each.file and not each.file.exists():
+            raise StateError(f"{each.file}, which dbt's profile attaches as `{each.name}`, does not exist.")
+        if each.file:
+            self._attach(con, each.file, each.name, "(READ_ONLY)")
+            return
+        try:
+            con.execute(each.sql)
+        except duckdb.Error as error:  # its words may quote a password
+            what = f"what dbt's profile attaches as `{each.name}` cannot be attached"
+            raise StateError(f"{what}: {type(error).__name__}; `dbt debug` says more.") from None
+
     @contextmanager
-    def _instance(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
+    def _instance(self, *, again: bool = True) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
         """A connection to an engine without files, and a list for what is attached to it, to be detached at the end.
 
-        Engines are used again: making one takes longer than most of what is done with it.
+        Engines are used again: making one takes longer than most of what is done with it. Not one that got settings and
+        secrets of its own.
         """
         settings = {"memory_limit": self.memory_limit, "preserve_insertion_order": "false"}
         settings |= {"threads": str(self.threads)} if self.threads else {}
@@ -197,7 +245,7 @@ class DuckDBWarehouse:
                 fit = fit and not engine.execute(_LEFT).fetchall()
             except duckdb.Error:  # somebody still reads: its files are given back when that ends
                 fit = False
-            if fit:
+            if fit and again:
                 _give_back(settings, engine)
             else:
                 engine.close()
@@ -252,13 +300,45 @@ class DuckDBWarehouse:
             self.sleep(random.uniform(0.02, 0.25))  # noqa: S311 - jitter
 
     def relation(self, model: Model) -> str:
-        """The model's table, quoted."""
-        return f"warehouse.{quote(model.schema)}.{quote(model.identifier)}"
+        """The model's table, quoted. Raises StateError if it is in no database that dbt's profile names."""
+        return f"{quote(self._database_of(model))}.{quote(model.schema)}.{quote(model.identifier)}"
+
+    def _database_of(self, model: Model) -> str:
+        own = database_name(self.database)
+        wanted = (model.database or own).lower()
+        if wanted == own.lower():
+            return self.database_name
+        if found := next((each.name for each in self.attached if each.name.lower() == wanted), None):
+            return found
+        known = ", ".join(f"`{name}`" for name in (own, *(each.name for each in self.attached)))
+        raise StateError(
+            f"model {model.name} is in database `{model.database}`, and dbt's profile has {known}: attach it there"
+            " (`attach`), or let dbt parse the project with the profile's own target."
+        )
+
+    def _is_built(self, con: duckdb.DuckDBPyConnection, model: Model) -> bool:
+        where = "lower(database_name) = lower($database) and lower(schema_name) = lower($schema)"
+        query = (
+            f"select 1 from duckdb_tables() where {where} and lower(table_name) = lower($name)"
+            f" union all select 1 from duckdb_views() where {where} and lower(view_name) = lower($name)"
+        )
+        names = {"database": self._database_of(model), "schema": model.schema, "name": model.identifier}
+        return con.execute(query, names).fetchone() is not None
 
     def column_types(self, con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
-        """The built table's columns and their types. Raises StateError if dbt has not built it yet."""
+        """The built table's columns and their types. Raises StateError if dbt has not built it yet, or never does, and
+        if it cannot be read."""
+        if model.materialized == "ephemeral":
+            raise StateError(f"model {model.name} {EPHEMERAL}")
+        relation = self.relation(model)
+        if not self._is_built(con, model):
+            raise StateError(f"model {model.name} is not built yet; run `dbt build --select {model.name}`.")
         try:
-            rows = con.execute(f"DESCRIBE {self.relation(model)}").fetchall()
-        except duckdb.CatalogException:
-            raise StateError(f"model {model.name} is not built yet; run `dbt build --select {model.name}`.") from None
+            rows = con.execute(f"DESCRIBE {relation}").fetchall()
+            con.execute(f"EXPLAIN SELECT * FROM {relation}")  # a view knows its columns also where its files are gone
+        except (duckdb.CatalogException, duckdb.BinderException, duckdb.IOException) as error:
+            raise StateError(
+                f"model {model.name} is a view that cannot be read: {_first_line(error)}. What it reads has to be in"
+                " the warehouse, be attached by dbt's profile, or be a file that is there."
+            ) from None
         return {row[0]: row[1] for row in rows}
