@@ -7,7 +7,7 @@ from reverse_etl_assets import adopted_rows, ledger, versions
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import columns_of
 from reverse_etl_assets.destinations.base import Account, ReadsRecords, encode_json
-from reverse_etl_assets.errors import GarbledAnswer
+from reverse_etl_assets.errors import DestinationError, GarbledAnswer
 from reverse_etl_assets.guarding import comparing
 from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.journal.records import Stopped
@@ -45,6 +45,8 @@ def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traff
 class _Adoption:
     def __init__(self, sync: Sync, environment: Environment, account: Account, columns: Columns) -> None:
         self._sync, self._environment, self._account, self._columns = sync, environment, account, columns
+        self._answered = False
+        self._refusals: list[DestinationError] = []
 
     async def read(self, traffic: Traffic, rows: int, learned: ledger.Learned | None) -> None:
         sync, environment = self._sync, self._environment
@@ -64,6 +66,8 @@ class _Adoption:
                 held = await self._held(session, page)
                 with environment.warehouse.open(sync.sync, write=True) as con:
                     adopted_rows.note_held(con, held)
+        if len(self._refusals) > 1 and not self._answered:  # then it is not a key that is at fault
+            raise self._refusals[0]
 
     async def _held(
         self, session: Session, page: Sequence[tuple[int, str, Any]]
@@ -77,7 +81,10 @@ class _Adoption:
         for start in range(0, len(page), at_once):
             self._obey_the_kill_switch()
             part = page[start : start + at_once]
-            found = (await session.read([external_id for _, external_id, _ in part])).found
+            answers = await session.read([external_id for _, external_id, _ in part])
+            found = answers.found
+            self._answered |= bool(found)
+            self._refusals += [*answers.refused.values()][: 2 - len(self._refusals)]
             for number, external_id, row in part:
                 records = found.get(external_id, ())
                 if len(records) != 1:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import Cutover
@@ -225,9 +226,9 @@ def test_the_kill_switch_holds_before_and_between_reads(shop: Shop, crm: Crm, mo
 
         read_limit = 1
 
-        async def read_records(self, external_ids: Any) -> Any:
+        async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
             shop.journal.stop("all", "Kim", "audit")
-            return await super().read_records(external_ids)
+            return await super().read_records(external_ids, known)
 
     account = replace(
         crm.account, type=Stopping, connection=crm.account.connection.model_copy(update={"concurrency": 1})

@@ -6,6 +6,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
+from reverse_etl_assets.errors import RequestRejected
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
@@ -106,6 +107,17 @@ def test_records_are_adopted_but_for_one_that_cannot_be_read(shop: Shop, sandbox
     report = shop.run(sync, sink(sandbox.url))
     found = shop.by_key(sync, report)
     assert {key: outcome.reason for key, outcome in found.items()} == {key: "rejected"}
+
+
+def test_an_adoption_of_which_every_read_is_refused_takes_nothing_over(shop: Shop, sandbox: Sandbox) -> None:
+    """Then no key is at fault: what is there is not sent as if it were new."""
+    people(shop, 20)
+    shop.run(sink_sync(), sink(sandbox.url))
+    read = {**READ, "path": "/no/such/path?keys={{ keys }}"}
+    sync = sink_sync(sync="another", cutover="adopt", options={**SINK, "missing": [], "read": read})
+    with pytest.raises(RequestRejected, match="404"):
+        shop.run(sync, sink(sandbox.url))
+    assert sandbox.rest.tables["people"].counters.updated == 0
 
 
 def test_a_destination_that_refuses_every_read_is_not_asked_about_every_key(shop: Shop, sandbox: Sandbox) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, DestinationError, StateError, SyncBusy
 from reverse_etl_assets.journal.records import Stopped
@@ -214,9 +214,11 @@ class Meanwhile(HubSpot):
 
     what: ClassVar[Any]
 
-    async def read_records(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[Current]]:
+    async def read_records(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Mapping[str, Sequence[Current]]:
         await asyncio.to_thread(self.what)
-        return await super().read_records(external_ids)
+        return await super().read_records(external_ids, known)
 
 
 def test_what_a_run_writes_meanwhile_is_no_drift(shop: Shop, hub: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
