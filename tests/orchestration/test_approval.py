@@ -138,7 +138,7 @@ def test_personal_data_is_masked(small: SmallProject, sandbox: Sandbox) -> None:
     found = json.loads(manifest.read_text())
     allow = {"email": "They are matched by it.", "name": "They are greeted by it."}
     for column in allow:
-        found["nodes"]["m"]["columns"][column]["meta"] = {"pii": column}
+        found["nodes"]["model.shop.people"]["columns"][column]["meta"] = {"pii": column}
     manifest.write_text(json.dumps(found))
     mapping = {"email": "email", "firstname": {"column": "name", "wins": "unless_edited"}}
     asset = small.asset(allow_pii=allow, mapping=mapping)

@@ -11,7 +11,7 @@ def test_no_value_of_a_row_is_in_dagsters_events(small: SmallProject) -> None:
     manifest = small.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())
     for column in ALLOW:
-        found["nodes"]["m"]["columns"][column]["meta"] = {"pii": column}
+        found["nodes"]["model.shop.people"]["columns"][column]["meta"] = {"pii": column}
     manifest.write_text(json.dumps(found))
     small.build(
         "select 'zoe' || i || '@shop.example' as email, 'Zoe-Maria' as name from range(20) r(i)"
@@ -19,7 +19,7 @@ def test_no_value_of_a_row_is_in_dagsters_events(small: SmallProject) -> None:
     )
     ran = small.run(small.asset(allow_pii=ALLOW, max_failed={"rows": 0}))
     assert ran.failure is not None
-    (group,) = ran.metadata["why rows did not arrive"].records
+    (group,) = ran.observed["why rows did not arrive"].records
     assert group.data["message"] == "Email address *** is invalid"
     events = "\n".join(stored(small, ran)).lower()
     assert "z***@***" in events
