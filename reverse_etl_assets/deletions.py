@@ -22,6 +22,7 @@ class Deletions:
         self._con, self._separator = con.cursor(), columns.id_separator
         going = "select key, destination_id from state.outbox where operation = 'delete'"
         self._planned: dict[str, str | None] = dict(self._con.execute(going).fetchall())
+        self._turn = asyncio.Lock()
         self._written: set[str] = set()
         self._taken: dict[str, str] = {}
         self.heirs: set[str] = set()
@@ -43,7 +44,8 @@ class Deletions:
         """The rows whose record is not to be deleted, each with its outcome."""
         ids, keys = frozenset[str](), frozenset[str]()
         if any(_others(row) or row.record.destination_id != self._planned.get(row.record.key) for row in rows):
-            ids, keys = await asyncio.to_thread(self._standing, rows)
+            async with self._turn:  # a connection takes one question at a time
+                ids, keys = await asyncio.to_thread(self._standing, rows)
         found = ((row, self._judged(row, self._written | ids, keys)) for row in rows)
         return [(row, outcome) for row, outcome in found if outcome]
 
