@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import outcomes
+from reverse_etl_assets import held_rows
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.outcomes import RowOutcome
@@ -149,7 +149,7 @@ def test_events_are_never_sent_twice(shop: Shop, sandbox: Sandbox, seed: int) ->
 
 def release(shop: Shop, sync: Sync, keys: set[str | None]) -> None:
     with shop.warehouse.open(sync.sync, write=True) as con:
-        assert all(outcomes.release(con, key) for key in keys if key)
+        assert all(held_rows.release(con, key) for key in keys if key)
 
 
 @pytest.mark.parametrize("vendor", ["sink", "hubspot"])
