@@ -77,8 +77,10 @@ def check_module(place: str, words: list[str]) -> None:
     assert words[0] == "-m", place
     assert importlib.util.find_spec(words[1]), place
     if words[1] == "pytest":
-        file, *options = words[2:]
-        assert (ROOT / file).exists(), place
+        file = words[2]
+        files = list(itertools.takewhile(lambda word: not word.startswith("-"), words[2:]))
+        options = words[2 + len(files) :]
+        assert all((ROOT / each).exists() for each in files), place
         if options:
             assert options[0] == "-k", place
             assert options[1] in (ROOT / file).read_text(), place
