@@ -1,6 +1,7 @@
 """What the documentation says is so: commands, YAML, SQL, Python, named tests and links."""
 
 import importlib
+import itertools
 import re
 import shlex
 import subprocess
