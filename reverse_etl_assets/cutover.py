@@ -43,8 +43,8 @@ class Begun:
 
 def begun(con: duckdb.DuckDBPyConnection) -> Begun | None:
     """The beginning of the version, as long as nothing of it was sent; None if nothing came before it."""
-    known = history(con)
-    if not known or not is_unsent(known[-1], ledger.read_facts(con)):
+    known, facts = history(con), ledger.read_facts(con)
+    if not known or facts.get("begun_told") or not is_unsent(known[-1], facts):
         return None
     version, left = known[-1], known[-2].number if len(known) > 1 else None
     if version.cutover is None or (left is None and version.cutover is not Cutover.ADOPT):
@@ -91,7 +91,7 @@ def _begin(
         _set_aside(con, columns, entry, relation)
     ledger.fit(con, columns)
     adopted = adopted_rows.take(con, columns, run_id, now) if entry.reads else 0
-    ledger.write_facts(con, {"full_compared_at": None, RECOVERS_BY: None})
+    ledger.write_facts(con, {"full_compared_at": None, "begun_told": None, RECOVERS_BY: None})
     if entry.leaves is None and any(version.number == columns.sync.version for version in history(con)):
         return  # it was begun before, and a person has said how it goes on
     old = f"state.synced_v{entry.leaves.number}" if entry.leaves else None

@@ -217,13 +217,15 @@ def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mappin
 
 def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
     """The facts that hold once the run is home. The definition of its sync counts as sent once a write was acknowledged
-    or is in doubt, or records were adopted: before that the file may change as if nothing had been."""
+    or is in doubt: before that the file may change as if nothing had been."""
     new_facts: dict[str, str | None] = {"folded_run": run_id, "shared_noted": "yes"}
     if facts.get("outbox_newest"):
         new_facts["newest"] = facts["outbox_newest"]
     if facts.get("outbox_full"):
         new_facts["full_compared_at"] = facts["outbox_full"]
         new_facts["full_compared_as"] = facts["outbox_sync"]
+    if facts.get("outbox_definition"):
+        new_facts["begun_told"] = "yes"  # how the version began is said until its first run is home
     if facts.get("outbox_definition") and _may_have_written(con, run_id):  # later files are compared with what was sent
         latest = "version = (select max(version) from state.versions)"
         definition = {"definition": facts["outbox_definition"]}
@@ -235,12 +237,8 @@ def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str
 def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
     wrote = ", ".join(f"'{status}'" for status in (Status.CREATED, Status.UPDATED, Status.DELETED))
     in_doubt = ", ".join(f"'{reason}'" for reason in (Reason.AMBIGUOUS, Reason.UNANSWERED))
-    query = (
-        f"select 1 from state.outcomes where run_id = $run_id and (status in ({wrote}) or reason in ({in_doubt}))"
-        " union all select 1 from state.versions where adopted > 0"
-        " and version = (select max(version) from state.versions) limit 1"
-    )
-    return con.execute(query, {"run_id": run_id}).fetchone() is not None
+    query = f"select 1 from state.outcomes where run_id = $run_id and (status in ({wrote}) or reason in ({in_doubt}))"
+    return con.execute(f"{query} limit 1", {"run_id": run_id}).fetchone() is not None
 
 
 def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
