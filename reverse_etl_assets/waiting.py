@@ -22,14 +22,18 @@ class Waits:
     ) -> None:
         self.halted = asyncio.Event()
         self._look, self._sleep = look, sleep
+        self._looked_at = 0.0
 
     async def wait(self, seconds: float) -> None:
-        """Raises Halted if the run is told to end meanwhile, and what `look` raises. Up to STEP it just sleeps."""
+        """Raises Halted if the run is told to end meanwhile, and what `look` raises; many short waits are one long."""
+        self._looked_at = self._looked_at or asyncio.get_running_loop().time()
         left = seconds
         while left > STEP:
             await self.step()
             left -= STEP
         await self.rest(left)
+        if asyncio.get_running_loop().time() - self._looked_at >= STEP:
+            await self._look_now()
 
     async def step(self) -> None:
         """One STEP of a longer wait. Raises as `wait` does."""
@@ -39,6 +43,10 @@ class Waits:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STEP):
                     await self.halted.wait()
+        await self._look_now()
+
+    async def _look_now(self) -> None:
+        self._looked_at = asyncio.get_running_loop().time()
         if self.halted.is_set():
             raise Halted
         await asyncio.to_thread(self._look)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -18,7 +19,10 @@ from reverse_etl_assets.journal.schema import pace
 from reverse_etl_assets.records import Reason
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
-from tests.engine.shop import SINK, Shop, sink, sink_sync
+from reverse_etl_assets.sync import run_sync
+from tests.engine.launcher import salesforce
+from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
+from tests.engine.test_kill import until
 
 DAY = 86_400
 
@@ -96,6 +100,28 @@ def test_a_stop_ends_a_wait(shop: Shop, sandbox: Sandbox, sync: Sync, stop: Call
     assert report.status is RunStatus.STOPPED
     assert "wrong prices" in str(report.detail)
     assert [line for line in sandbox.log.lines() if line.method == "POST"] == []
+
+
+@pytest.mark.parametrize("poll", [0.01, 10.0])
+def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, sync: Sync, poll: float) -> None:
+    sandbox.settings.change({"salesforce_bulk_polls": 120})
+    there = {"object": "Contact", "external_id": "External_Id__c", "mapping": {"LastName": "name"}}
+    job = sink_sync(**there, options={"bulk_threshold": 1}, verify={"sample": 0})
+    patient = replace(shop.environment, patience=replace(EAGER, job_poll=poll))
+
+    def stop() -> None:
+        until(lambda: any(line.method == "GET" and "jobs/ingest" in line.path for line in sandbox.log.lines()))
+        shop.journal.stop("all", "ada", "wrong prices")
+
+    timer = threading.Thread(target=stop)
+    timer.start()
+    report = run_sync(job, patient, salesforce(sandbox.url))
+    timer.join()
+    assert report.status is RunStatus.OPEN
+    shop.journal.resume("all", "ada", "right again")
+    report = shop.run(job, salesforce(sandbox.url))
+    assert (report.status, report.change_set) == (RunStatus.DONE, 0)
+    assert len(sandbox.salesforce.tables["Contact"].live()) == 30
 
 
 def test_a_hold_that_somebody_lifts_ends_at_once(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
