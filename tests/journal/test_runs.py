@@ -61,8 +61,8 @@ class TestBatches:
         ]
         journal.answer_batches("r1", {1: answers})
         assert list(journal.batches("r1")) == [
-            SentBatch(1, Operation.UPSERT, [1, 2, 3, 8], None, sent_at, sent_at + 5, answers),
-            SentBatch(2, Operation.DELETE, [9], "750xx", sent_at, None, []),
+            SentBatch(1, Operation.UPSERT, [1, 2, 3, 8], None, sent_at, sent_at + 5, answers, once=[], anew=[]),
+            SentBatch(2, Operation.DELETE, [9], "750xx", sent_at, None, [], once=[], anew=[]),
         ]
 
     def test_all_pages_come_in_order(self, journal: Journal) -> None:
