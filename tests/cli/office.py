@@ -125,6 +125,7 @@ def _node() -> dict[str, Any]:
     return {
         "name": "people",
         "resource_type": "model",
+        "config": {},
         "unique_id": "model.shop.people",
         "schema": "marts",
         "alias": "people",
