@@ -22,6 +22,8 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.warehouses.duckdb import field_type, literal
 
 FORMAT = "2"
+BEGAN_TO_SEND = "began_to_send"
+"""The fact that names the last run that did, which the journal has to know."""
 _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
 
 
@@ -185,6 +187,12 @@ def fold(
     except BaseException:
         con.execute("rollback")
         raise
+
+
+def begin_to_send(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Has to be said before a run's first request, and after the journal knows the run. Raises ChangeSetLost."""
+    refuse_taken_over(read_facts(con), run_id)
+    write_facts(con, {BEGAN_TO_SEND: run_id})
 
 
 def refuse_taken_over(facts: Mapping[str, str], run_id: str) -> None:

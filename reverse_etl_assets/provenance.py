@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import duckdb
+import msgspec
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.errors import StateMismatch
@@ -18,16 +19,19 @@ from reverse_etl_assets.spec import Sync
 
 def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
     """The id of the state, which is given one if it has none. Raises StateMismatch, and changes nothing, if the journal
-    knows another state as the one that wrote, or the state a run that the journal does not know."""
+    knows another state, or a later copy of it, as the one that wrote, or the state a run that the journal does not
+    know."""
     ledger.claim(con, sync)
     facts = ledger.read_facts(con)
     problem = mismatch(facts, journal, sync)
     if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):  # an empty one that reads what is there
         raise StateMismatch(f"{problem} {_what_to_do(sync)}")
-    state_id = facts.get("state_id") or new_id()
-    ledger.write_facts(con, {"state_id": state_id})
     if problem:
+        state_id = accept(con, facts, journal, sync)
         journal.hand_over(sync.sync, state_id)
+        return state_id
+    state_id = facts.get("state_id") or _new_id()
+    ledger.write_facts(con, {"state_id": state_id})
     return state_id
 
 
@@ -45,7 +49,8 @@ def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | No
     What earlier releases left has no ids, and is taken as it is.
     """
     mine, name = facts.get("state_id"), sync.sync
-    unknown = [run for run in _runs(facts) if run != facts.get("accepted_run") and journal.run(run) is None]
+    runs, accepted = _runs(facts), _accepted(facts)
+    unknown = [run for run in runs if run not in accepted and journal.run(run) is None]
     if mine and unknown:
         return (
             f"the state of sync {name} knows run {unknown[0]}, and the journal does not: it is new, or older. What"
@@ -54,25 +59,41 @@ def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | No
     for run in journal.open_runs(name):
         if run.state not in (None, mine):
             return f"run {run.run_id} of sync {name} is open, and has another state than this one ({_when(run)})."
-    writer = journal.last_writer(name, but=mine)
-    if writer is None or (writer.state is None and (mine or _runs(facts))):
+    known = {*runs, *accepted}
+    writer = journal.last_writer(name, known=lambda run: run.run_id in known and run.state in (None, mine))
+    if writer is None or (writer.state is None and (mine or runs)):
         return None
-    if not _runs(facts):
+    if mine and writer.state == mine:
+        return f"the state of sync {name} is an older copy: it does not know a run that wrote ({_when(writer)})."
+    if not runs:
         return f"the state of sync {name} is empty, though the journal knows that the sync wrote ({_when(writer)})."
     return f"the state of sync {name} is not the one that wrote last ({_when(writer)}), but another home's."
 
 
-def new_id() -> str:
+def accept(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str], journal: Journal, sync: Sync) -> str:
+    """What has happened until now is no mismatch any more, by a person's word. Returns the id of the state."""
+    state_id, writer = facts.get("state_id") or _new_id(), journal.last_writer(sync.sync)
+    runs = [*_runs(facts), *([writer.run_id] if writer else [])]
+    ledger.write_facts(con, {"state_id": state_id, "accepted_runs": msgspec.json.encode(runs).decode()})
+    return state_id
+
+
+def knows_runs(facts: Mapping[str, str]) -> bool:
+    """Whether any run has used a state."""
+    return bool(_runs(facts))
+
+
+def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def known_run(facts: Mapping[str, str]) -> str | None:
-    """The last run that a state has brought home."""
-    return next(iter(_runs(facts)), None)
-
-
 def _runs(facts: Mapping[str, str]) -> list[str]:
-    return [run for name in ("folded_run", "sent_run") if (run := facts.get(name))]
+    """The last run that a state has brought home, that sent anything, and that began to."""
+    return [run for name in ("folded_run", "sent_run", ledger.BEGAN_TO_SEND) if (run := facts.get(name))]
+
+
+def _accepted(facts: Mapping[str, str]) -> list[str]:
+    return msgspec.json.decode(facts.get("accepted_runs", "[]"), type=list[str])
 
 
 def _when(run: Run) -> str:

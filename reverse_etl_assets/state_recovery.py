@@ -36,14 +36,12 @@ def recover_state(
         problem = provenance.mismatch(facts, journal, sync)
         if problem is None:
             raise StateError(f"state and journal of sync {sync.sync} belong together; there is nothing to recover.")
-        run = provenance.known_run(facts)
-        if no := _why_not(sync, destination, way, has_run=run is not None):
+        if no := _why_not(sync, destination, way, has_run=provenance.knows_runs(facts)):
             raise StateError(no)
-        state_id = facts.get("state_id") or provenance.new_id()
         con.execute("begin")
         try:
             _apply(con, way)
-            ledger.write_facts(con, {"state_id": state_id, "accepted_run": run})
+            state_id = provenance.accept(con, facts, journal, sync)
             con.execute("commit")
         except BaseException:
             con.execute("rollback")

@@ -257,6 +257,8 @@ class SyncRun:
         if not planned.plan.to_send:
             return Dispatched()
         try:
+            with self.warehouse.open(self.sync.sync, write=True) as con:
+                ledger.begin_to_send(con, self.run_id)
             self.changes.before_sending(self)
             return run_interruptible(self._send(planned))
         except BaseException as error:  # also termination: what was acknowledged must not be lost

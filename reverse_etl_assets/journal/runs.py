@@ -98,15 +98,15 @@ class Runs(JournalPart):
         newest = select(func.max(_runs.c.number)).group_by(_runs.c.sync)
         return self._read_runs(select(_runs).where(_runs.c.number.in_(newest)).order_by(_runs.c.sync))
 
-    def last_writer(self, sync: str, *, but: str | None = None) -> Run | None:
-        """The newest run that wrote, or may have; None if none did, or if a newer one was with the state `but`."""
+    def last_writer(self, sync: str, *, known: Callable[[Run], bool] = lambda run: False) -> Run | None:
+        """The newest run that wrote, or may have; None if none did, or if it or a newer one is `known`."""
         runs = select(_runs).where(_runs.c.sync == sync, _runs.c.status != RunStatus.GUARDED)
         before = None
         while True:
             query = runs if before is None else runs.where(_runs.c.number < before)
             page = self._read(query.order_by(_runs.c.number.desc()).limit(_PAGE))
             for row, run in zip(page, map(self._as_run, page), strict=True):
-                if but is not None and run.state == but:
+                if known(run):
                     return None
                 if any(run.counts.get(name) for name in _WROTE) or self._has_sent(row):
                     return run

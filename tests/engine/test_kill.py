@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets.errors import StateMismatch
+from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunStatus
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.spec import Sync
@@ -176,6 +178,20 @@ def test_killed_while_planning(shop: Shop, launcher: Launcher, remote: RemoteSan
     assert remote.counts()["rest"]["objects"]["people"]["records"] == 50_000
     assert remote.counts()["rest"]["rows"]["upsert"] <= 50_000 + 4_000
     assert sent or report.counts["created"] == 50_000
+
+
+def test_a_killed_first_run_and_a_journal_that_is_gone(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
+    shop.build("select 'e' || i as id, 'n' || i as name from range(2000) r(i)")
+    sync = sink_sync(sync_mode="append", options=TWENTY)
+    launcher.start(shop, sync, "sink", remote.url)
+    next(rows for rows in launcher.sent() if rows)
+    launcher.kill()
+    shop.journal.close()
+    for left in shop.home.glob("journal.sqlite*"):
+        left.unlink()
+    shop.journal = Journal.open(shop.journal_url, stop_folder=shop.home)
+    with pytest.raises(StateMismatch, match="and the journal does not"):
+        shop.run(sync, sink(remote.url))
 
 
 def a_mirror(shop: Shop, remote: RemoteSandbox) -> tuple[Sync, bytes]:
