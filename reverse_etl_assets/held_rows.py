@@ -10,6 +10,7 @@ import duckdb
 
 from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import Operation, Reason
 from reverse_etl_assets.sql import render
 
@@ -48,29 +49,43 @@ def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, unno
 
 
 def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
-    """Let a held row be sent again. False if it was not held. Case does not matter."""
-    found = con.execute("delete from state.held where lower(key) = lower($key) returning key", {"key": key}).fetchall()
-    return bool(found)
+    """Let a held row be sent again. False if it was not held. Raises StateError as `_held_key` does."""
+    held = _held_key(con, key)
+    con.execute("delete from state.held where key = $key", {"key": held})
+    return held is not None
 
 
 def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destination_id: str | None) -> bool:
     """A held row did arrive, as the record of this id: it is synced with what was sent. False if it was not held.
 
-    Fields whose value cannot be told from what was kept of it are sent again. Case of the key does not matter.
+    Fields whose value cannot be told from what was kept of it are sent again. Raises StateError as `_held_key` does.
     """
-    held = {"key": key}
-    if con.execute("select 1 from state.held where lower(key) = lower($key)", held).fetchone() is None:
+    if (held := _held_key(con, key)) is None:
         return False
+    row = {"key": held}
     names = {"keys": columns.keys, "key_values": columns.key_values("sent.key"), "unpacked": unpacked(columns, "image")}
     con.execute("begin")
     try:
-        con.execute("delete from state.synced where lower(_retl_key) = lower($key)", held)
+        own = "lower(_retl_key) = lower($key)" if columns.fold_case else "_retl_key = $key"
+        con.execute(f"delete from state.synced where {own}", row)
         insert = render("arrived", **names, fields=list(image_fields(columns, "image")))
-        con.execute(insert, {**held, "destination_id": destination_id})
-        release(con, key)
-        con.execute("insert into state.pending values ($key)", held)  # a timestamp must not hide it
+        con.execute(insert, {**row, "destination_id": destination_id})
+        con.execute("delete from state.held where key = $key", row)
+        con.execute("insert into state.pending values ($key)", row)  # a timestamp must not hide it
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
     return True
+
+
+def _held_key(con: duckdb.DuckDBPyConnection, key: str) -> str | None:
+    """The key of the one held row that a person means: the one that is written so, or else in another case.
+
+    Raises StateError if several differ from it in case alone: what is said of one must not be done to another.
+    """
+    query = "select distinct key from state.held where lower(key) = lower($key) order by key"
+    found = [held for (held,) in con.execute(query, {"key": key}).fetchall()]
+    if key in found or len(found) < 2:
+        return key if key in found else next(iter(found), None)
+    raise StateError(f"{len(found)} held rows have this key in another case; write it as one of {', '.join(found)}.")

@@ -6,7 +6,7 @@ import typer
 
 
 def release(
-    key: Annotated[str, typer.Argument(help="The row's primary key; case does not matter.")],
+    key: Annotated[str, typer.Argument(help="The row's primary key; case matters if held rows differ in it alone.")],
     sync: Annotated[str, typer.Option(help="The sync that keeps it back.")],
     arrived: Annotated[
         str | None,

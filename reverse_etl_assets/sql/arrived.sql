@@ -2,7 +2,7 @@
 insert into state.synced by name
 with sent as (
     select key, run_id, {{ unpacked }}
-    from (select key, run_id, fields as image from state.held where lower(key) = lower($key) limit 1)
+    from (select key, run_id, fields as image from state.held where key = $key limit 1)
 )
 select
     key as _retl_key,

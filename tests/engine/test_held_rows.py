@@ -6,6 +6,7 @@ import pytest
 
 from reverse_etl_assets import held_rows, ledger
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
@@ -102,6 +103,29 @@ def test_an_event_that_did_arrive_is_not_sent_again(shop: Shop, sandbox: Sandbox
     assert say_arrived(shop, sync, key or "", None)
     assert shop.run(sync, account).change_set == 0
     assert sandbox.counts()["rest"]["objects"]["people"]["created"] == 1
+
+
+def held_keys(shop: Shop, sync: Sync) -> list[str]:
+    return [key for (key,) in shop.state(sync, "select key from state.held order by key")]
+
+
+def test_what_is_said_of_a_held_row_is_not_done_to_one_in_another_case(shop: Shop, sandbox: Sandbox) -> None:
+    sync, account = sink_sync(sync_mode="append", options=EVENTS), sink(sandbox.url)
+    shop.build("select unnest(['ab', 'aB', 'AB']) as id, 'Ann' as name")
+    sandbox.fault("drop_after", vendor="rest", next=1)
+    assert shop.run(sync, account).counts["failed_ambiguous"] == 3
+    with shop.warehouse.open(sync.sync, write=True) as con:
+        with pytest.raises(StateError, match="write it as one of AB, aB, ab"):
+            held_rows.release(con, "Ab")
+        assert held_rows.release(con, "AB")
+    assert held_keys(shop, sync) == ["aB", "ab"]
+    assert shop.run(sync, account).counts["held"] == 2
+    assert say_arrived(shop, sync, "ab", None)
+    assert held_keys(shop, sync) == ["aB"]
+    assert shop.state(sync, "select _retl_key from state.synced order by 1") == [("AB",), ("ab",)]
+    assert say_arrived(shop, sync, "AB", None)  # the only one left, in whatever case
+    assert shop.run(sync, account).change_set == 0
+    assert shop.state(sync, "select _retl_key from state.synced order by 1") == [("AB",), ("aB",), ("ab",)]
 
 
 def test_a_state_of_an_earlier_release_keeps_its_held_rows(channel: Channel) -> None:
