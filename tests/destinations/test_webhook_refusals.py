@@ -122,6 +122,11 @@ def test_a_body_that_does_not_say(answer: Any) -> None:
         {"status": "error"},
         {"invalid_items": [1]},
         {"failures": [1]},
+        {"statusCode": 422},
+        [{"id": "a"}, {"id": "b", "error": "bad"}],
+        {"data": [{"id": "a", "ok": True}, {"id": "b", "ok": False}]},
+        {"data": {"items": [{"id": "b", "errors": [{"message": "bad"}]}]}},
+        {"items": [{"status": 201}, {"status": 400}, {"status": 201}]},
     ],
 )
 def test_errors_that_nobody_reads_leave_a_doubt(answer: Any) -> None:
@@ -142,7 +147,8 @@ def test_errors_that_nobody_reads_leave_a_doubt(answer: Any) -> None:
         {"success": True},
         {"status": "ok"},
         {"failed_logins": 3},
-        {"data": [{"error": "of a row"}]},
+        {"data": [{"id": "a", "failed": 3, "status": "failed", "error": None}]},
+        {"items": [{"id": "b", "status": 201}, {"id": "a", "status": 200}]},
         ["error"],
         7,
     ],
@@ -151,13 +157,19 @@ def test_what_is_no_error(answer: Any) -> None:
     assert told(answer) == inferred(*KEYS)
 
 
+def test_errors_of_listed_rows_can_be_named_as_none() -> None:
+    assert told({"items": [{"id": "a", "error": "seen"}]}, ignored=["items.error"]) == inferred(*KEYS)
+    assert told([{"id": "a", "error": "seen"}], ignored=["error"]) == inferred(*KEYS)
+
+
 def test_a_record_that_is_repeated_may_speak_of_errors() -> None:
     """In the answer to one record these are the record's own fields."""
-    for answer in ({"id": "a", "failed": 3}, {"id": "a", "status": "failed"}, {"id": "a", "invalid": 2}):
+    for answer in ({"id": "a", "failed": 3}, {"id": "a", "status": "failed"}, {"id": "a", "lines": [{"error": "x"}]}):
         [outcome] = read(httpx.Response(200, json=answer), UPSERT, "a")
         assert (outcome.status, outcome.inferred) == (Status.UPDATED, True), answer
-    [outcome] = read(httpx.Response(200, json={"errors": [{"message": "bad"}]}), UPSERT, "a")
-    assert outcome.reason is Reason.AMBIGUOUS
+    for said in ({"errors": [{"message": "bad"}]}, {"results": [{"id": "a", "error": "bad"}]}):
+        [outcome] = read(httpx.Response(200, json=said), UPSERT, "a")
+        assert outcome.reason is Reason.AMBIGUOUS, said
 
 
 @pytest.mark.parametrize("status", [201, 200])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from reverse_etl_assets.destinations.values import key_form
@@ -20,6 +21,7 @@ _ERRORS = re.compile(
 )
 _JSEND = frozenset({"error", "fail"})  # "JSend", github.com/omniti-labs/jsend
 _WRAPPERS = ("", "data", "result", "response")
+_LISTS = frozenset({"", "results", "responses", "data"})  # of other names may be a part of one record
 _SAYS_IF_DONE = ("success", "ok", "status")
 _NONE_AT_ALL = frozenset({"", "0", "none", "null", "ok", "no", "false"})
 
@@ -70,14 +72,26 @@ class NamedRefusals:
 
     def unread(self, answer: Any, fields: Collection[str], *, one: bool) -> str:
         """Where an answer speaks of errors that no setting reads; empty if it does not. The answer to `one` record may
-        repeat it, with its `fields`."""
+        repeat it, with its `fields`, and the one to several may list them."""
+        for path, inside, repeated in self._parts(answer, one):
+            for name, value in inside.items():
+                place = f"{path}.{name}" if path else str(name)
+                if name not in fields and not self._is_read(place) and _is_trouble(str(name), value, repeated):
+                    return place
+        return ""
+
+    def _parts(self, answer: Any, one: bool) -> Iterator[tuple[str, Mapping[Any, Any], bool]]:
+        """The objects of an answer that may speak of errors, each with its path and whether it may repeat a record."""
+        lists = {"": answer}
         for wrapper in _WRAPPERS:
             inside = dig(answer, wrapper)
-            for name, value in inside.items() if isinstance(inside, dict) else ():
-                path = f"{wrapper}.{name}" if wrapper else str(name)
-                if name not in fields and not self._is_read(path) and _is_trouble(str(name), value, one):
-                    return path
-        return ""
+            if isinstance(inside, dict):
+                yield wrapper, inside, one
+                lists |= {f"{wrapper}.{name}" if wrapper else str(name): value for name, value in inside.items()}
+        read = {each.path for each in self._results.refused}
+        for path in (_LISTS & lists.keys() if one else lists.keys()) - read:
+            entries = lists[path] if isinstance(lists[path], list) else ()
+            yield from ((path, each, True) for each in entries if isinstance(each, dict))
 
     def _is_read(self, path: str) -> bool:
         return any(path == each or each.startswith(f"{path}.") for each in self._read)
@@ -123,9 +137,17 @@ def _outcome(each: Refused, batch: Batch, record: Record, said: RowError) -> Out
     return Outcome.rejected(record.key, said)
 
 
+@lru_cache(1_000)
+def _words(name: str) -> str:
+    """`statusCode` as `status_code`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+
+
 def _is_trouble(name: str, value: Any, one: bool) -> bool:
     """Whether a member of an answer says that something went wrong."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
+    words = _words(name)
+    if words in ("status", "status_code") and isinstance(value, int) and 400 <= value < 600:
+        return True
     if words in _SAYS_IF_DONE:
         return value is False or (isinstance(value, str) and value.lower() in (_JSEND if one else _BAD))
     if not _ERRORS.fullmatch(words):
