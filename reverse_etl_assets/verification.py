@@ -88,7 +88,7 @@ def _wanted_of_run(
     kept: Sequence[str] | None,
 ) -> Wanted:
     if deleted:
-        return Wanted(key, external_id, None, destination_id=destination_id)
+        return Wanted(key, external_id, None)  # it would be looked for twice, by its key and by its id
     sent = decode(fields)
     told = sent if names is None else names
     holds = {name: sent[name] for name in told if name not in (kept or ())}

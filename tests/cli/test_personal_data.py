@@ -92,7 +92,7 @@ def test_run(marked: Office) -> None:
 
 def test_a_held_row(marked: Office, sandbox: Sandbox) -> None:
     marked.sync("events", EVENTS, allow_pii={"email": ALLOW["email"]})
-    sandbox.fault("drop_after", vendor="rest", next=1)
+    sandbox.fault("drop_after", vendor="rest", next=2)
     marked.run("run", "events")
     assert leaks(marked.json("plan", "events")) == []
     assert "z***@***|Bern" in marked.ok("plan", "events")
