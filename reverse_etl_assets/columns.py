@@ -14,6 +14,7 @@ from reverse_etl_assets.yaml_source import did_you_mean
 
 _FINITE = "coalesce(isfinite({}), true)"
 _FINITE_KEYS = {FieldType.FLOAT: _FINITE, FieldType.DATE: YEARS, FieldType.TIMESTAMP: YEARS}
+_MAYBE_BLANK = frozenset({FieldType.TEXT, FieldType.JSON})
 _BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 # What is left of a JSON text without its strings shows whether every number in it is one.
 _JSON = """not regexp_matches(regexp_replace(to_json({})::varchar, '"([^"\\\\]|\\\\.)*"', '', 'g'), 'NaN|Inf')"""
@@ -125,9 +126,8 @@ class Columns:
         parts = [f"{column} is not null" for column, _ in columns]
         kinds = [(column, field_type(sql_type)) for column, sql_type in columns]
         parts += [_FINITE_KEYS[kind].format(column) for column, kind in kinds if kind in _FINITE_KEYS]
-        texts = [column for column, kind in kinds if kind is FieldType.TEXT]
-        if len(texts) == len(columns):  # a number can always be seen
-            parts.append(f"({' or '.join(value_text.is_visible(column) for column in texts)})")
+        if all(kind in _MAYBE_BLANK for _, kind in kinds):  # a number can always be seen
+            parts.append(f"({' or '.join(value_text.is_visible(*column) for column in columns)})")
         return " and ".join(parts)
 
     @property
@@ -162,7 +162,8 @@ class Columns:
             return key.name
         if not value_text.is_respelled(sql_type):
             return self._trimmed(key.name)
-        return f"coalesce({self._folded(f'try_cast(upper({key.name}) as {sql_type})', sql_type)}, {key.name})"
+        before = key.name if field_type(sql_type) is FieldType.JSON else f"upper({key.name})"
+        return f"coalesce({self._folded(f'try_cast({before} as {sql_type})', sql_type)}, {key.name})"
 
     @property
     def respelled_keys(self) -> list[tuple[Column, str]]:

@@ -7,10 +7,9 @@ from reverse_etl_assets.warehouses.duckdb import field_type
 
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
 _INSIDE = re.compile(rf"{_QUOTED}|(?P<float>\bFLOAT\b(?=[,)\[]|$))|(?P<decimal>\bDECIMAL\(\d+,(?P<scale>\d+)\))")
-# Neither white space nor what cannot be seen: a zero-width space, a soft hyphen, fillers.
-_VISIBLE = (
-    r"regexp_matches({}, '[^\p{{Z}}\p{{Cc}}\p{{Cf}}\x{{034F}}\x{{115F}}\x{{1160}}\x{{2800}}\x{{3164}}\x{{FFA0}}]')"
-)
+# Neither white space nor what cannot be seen: a zero-width space, a soft hyphen, fillers, variation selectors.
+_FILLERS = r"\x{034F}\x{115F}\x{1160}\x{180B}-\x{180F}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}\x{E0100}-\x{E01EF}"
+_VISIBLE = rf"[^\p{{Z}}\p{{Cc}}\p{{Cf}}{_FILLERS}]"
 
 
 def text(value: str, sql_type: str) -> str:
@@ -20,6 +19,8 @@ def text(value: str, sql_type: str) -> str:
         return moment(value, sql_type)
     if kind is FieldType.FLOAT:
         return _plain(f"to_json({exact(value, sql_type)})::varchar")
+    if kind is FieldType.JSON:
+        return _json(value, sql_type)
     return f"{value}::varchar"
 
 
@@ -47,9 +48,9 @@ def exact(value: str, sql_type: str) -> str:
     return f"{through}::{numbers}" if numbers != sql_type else value
 
 
-def is_visible(value: str) -> str:
-    """True for a text of which something can be seen."""
-    return _VISIBLE.format(f"{value}::varchar")
+def is_visible(value: str, sql_type: str) -> str:
+    """True for a value of whose text something can be seen."""
+    return f"regexp_matches(coalesce({text(value, sql_type)}, ''), '{_VISIBLE}')"
 
 
 def old_text(value: str) -> str:
@@ -59,7 +60,7 @@ def old_text(value: str) -> str:
 
 def is_respelled(sql_type: str) -> bool:
     """Whether a key of this type was written in another way before."""
-    return field_type(sql_type) in (FieldType.TIMESTAMP, FieldType.FLOAT)
+    return field_type(sql_type) in (FieldType.TIMESTAMP, FieldType.FLOAT, FieldType.JSON)
 
 
 def _with_inside(sql_type: str, of_floats: str) -> str:
@@ -69,6 +70,13 @@ def _with_inside(sql_type: str, of_floats: str) -> str:
         return f"DECIMAL(38,{match['scale']})" if match["decimal"] else match[0]
 
     return _INSIDE.sub(instead, sql_type)
+
+
+def _json(value: str, sql_type: str) -> str:
+    """A text of JSON without its quotes, a number as every number, all else as compact JSON; NULL for a null."""
+    inside = f"to_json([{exact(value, sql_type)}])"
+    shown = f"({inside} ->> '$[0]')"
+    return f"case json_type({inside}, '$[0]') when 'DOUBLE' then {_plain(shown)} else {shown} end"
 
 
 def _plain(number: str) -> str:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import duckdb
 import httpx
 import pytest
 
+from reverse_etl_assets import value_text
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
@@ -31,6 +33,8 @@ KEYS = {
     "uuid '00000000-0000-0000-0000-000000000001'": "00000000-0000-0000-0000-000000000001",
     "18446744073709551615::ubigint": "18446744073709551615",
     "'A b'": "A b",
+    """'"A b"'::json""": "A b",
+    "'17'::json": "17",
 }
 MIRROR = {"sync_mode": "mirror", "guards": {"max_removed": {}, "row_count": {}}}
 
@@ -51,6 +55,20 @@ def test_a_key_is_written_as_its_field(shop: Shop, sandbox: Sandbox, value: str)
     gone = sink_sync(**MIRROR | {"guards": {"max_removed": {}, "row_count": {}, "allow_empty_model": True}})
     assert shop.run(gone, to).counts["deleted"] == 1
     assert sandbox.rest.tables["people"].live() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "sql_type", "text"),
+    [
+        ("'1e16'", "JSON", "10000000000000000.0"),
+        ("""'{"a": [1.0, "b"]}'""", "JSON", '{"a":[1.0,"b"]}'),
+        ("[0.1]", "FLOAT[]", "[0.1]"),
+        ("{'a': 100}", "STRUCT(a DECIMAL(5,0))", '{"a":100}'),
+    ],
+)
+def test_the_text_of_what_is_json(value: str, sql_type: str, text: str) -> None:
+    query = f"select {value_text.text(f'({value}::{sql_type})', sql_type)}"
+    assert duckdb.sql(query).fetchall() == [(text,)]
 
 
 def test_a_composite_key_has_the_texts_of_its_parts(shop: Shop, sandbox: Sandbox) -> None:
@@ -95,11 +113,22 @@ def test_hubspot_finds_its_record_again(shop: Shop, codes: Sandbox, value: str) 
 
 
 BLANK = ["''", "' '", "chr(9)", "chr(10)", "chr(160)", "chr(8203)", "chr(65279)", "chr(12288)", "chr(10240)", "null"]
+BLANK += ["chr(65039)", "chr(917760)", "chr(6155)"]
 
 
 @pytest.mark.parametrize("blank", BLANK)
 def test_a_key_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, blank: str) -> None:
     shop.build(f"select {blank}::varchar as id, 'n' as name union all select 'a', 'n'")
+    assert_rejected(shop, sandbox)
+
+
+@pytest.mark.parametrize("blank", ["null", '" "', '""'])
+def test_a_key_of_json_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, blank: str) -> None:
+    shop.build(f"""select '{blank}'::json as id, 'n' as name union all select '"a"', 'n'""")
+    assert_rejected(shop, sandbox)
+
+
+def assert_rejected(shop: Shop, sandbox: Sandbox) -> None:
     report = shop.run(sink_sync(), sink(sandbox.url))
     (bad,) = [outcome for outcome in shop.outcomes(report.sync, report.run_id) if outcome.status == "failed"]
     assert (bad.reason, report.counts["created"]) == ("invalid", 1)
