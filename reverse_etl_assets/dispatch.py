@@ -197,7 +197,7 @@ class Dispatcher:
             return rows
         if not (spared := await self._deletions.spared(rows)):
             return rows
-        number = await self._settlement.begin(Work(operation, [row for row, _ in spared]))
+        number = await self._settlement.begin(Work(operation, [row for row, _ in spared]), sends=False)
         await self._settlement.answer(number, spared)
         self.report.heirs = self._deletions.heirs
         stay = {row.number for row, _ in spared}

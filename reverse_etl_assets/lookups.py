@@ -98,7 +98,7 @@ class Lookups:
 
     async def _settle(self, work: Work, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         if outcomes:
-            number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]))
+            number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]), sends=False)
             await self._settlement.answer(number, outcomes)
 
     async def _ask(self, work: Work, keys: Sequence[str], limit: int, call: Call[T]) -> tuple[Work, dict[str, T]]:

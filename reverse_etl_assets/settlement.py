@@ -107,9 +107,10 @@ class Settlement:
 
     # Into the journal
 
-    async def begin(self, work: Work) -> int:
-        """The intent of a batch, with what its answer, should it be lost, cannot tell any more."""
-        always = work.operation in self._capabilities.idempotent
+    async def begin(self, work: Work, *, sends: bool = True) -> int:
+        """The intent of a batch, with what its answer, should it be lost, cannot tell any more. Without `sends` nothing
+        goes out under it, so that nothing has to be held if the process ends here."""
+        always = not sends or work.operation in self._capabilities.idempotent
         return await self._writer.begin(
             work.operation,
             [row.number for row in work.rows],
@@ -149,7 +150,7 @@ class Settlement:
     ) -> None:
         """The same failure for every row of a batch."""
         if number is None:
-            number = await self.begin(work)
+            number = await self.begin(work, sends=reason is Reason.AMBIGUOUS)
         said = RowError(self.said(work, error), getattr(error, "code", None), getattr(error, "field", None))
         await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
 

@@ -128,3 +128,14 @@ def test_a_look_up_that_fails_holds_nothing(shop: Shop, slack: Sandbox, fault: d
     assert list(failed(shop, sync, report).values()) == ["unavailable"]
     report = shop.run(sync, account)
     assert (report.counts["created"], report.counts.get("held", 0), posts(slack)) == (1, 0, 1)
+
+
+def test_what_is_settled_without_being_sent_is_not_held_if_the_process_ends(shop: Shop, sandbox: Sandbox) -> None:
+    """The row was refused, and its outcome is about to be written under an intent of its own."""
+    people(shop, 1)
+    sandbox.fault("server_error", vendor="rest", status=400)
+    report = shop.run(events(), sink(sandbox.url))
+    assert report.counts["failed_rejected"] == 1
+    sent, settled = shop.journal.batches(report.run_id)
+    assert (len(sent.answers), len(sent.once or ())) == (0, 1)
+    assert (len(settled.answers), len(settled.once or ())) == (1, 0)
