@@ -17,7 +17,22 @@ _FINITE_KEYS = {FieldType.FLOAT: _FINITE, FieldType.DATE: YEARS, FieldType.TIMES
 _MAYBE_BLANK = frozenset({FieldType.TEXT, FieldType.JSON})
 _BLANKS = "' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)"
 # What is left of a JSON text without its strings shows whether every number in it is one.
-_JSON = """not regexp_matches(regexp_replace(to_json({})::varchar, '"([^"\\\\]|\\\\.)*"', '', 'g'), 'NaN|Inf')"""
+_NO_STRINGS = """regexp_replace(to_json({0})::varchar, '"([^"\\\\]|\\\\.)*"', '', 'g')"""
+_JSON = "not regexp_matches(" + _NO_STRINGS + ", 'NaN|Inf')"
+# And its brackets, but for those that hold nothing, how deep it is: whoever reads JSON has an end there.
+_BRACKETS = "regexp_replace(regexp_replace(" + _NO_STRINGS + r", '[^\[\]\x7b\x7d]', '', 'g'), '\[\]|\x7b\x7d', '', 'g')"
+_FLAT = (
+    "coalesce(case when length({0}::varchar) >= 400 then not regexp_matches("
+    + _BRACKETS
+    + r", '[\[\x7b]{{200}}') end, true)"
+)
+_NO_NUMBER, _TOO_DEEP = "is not a finite number or time (the years are 1 to 9999)", "is nested 200 levels deep or more"
+_SENDABLE = {
+    FieldType.FLOAT: [(_FINITE, _NO_NUMBER)],
+    FieldType.DATE: [(YEARS, _NO_NUMBER)],
+    FieldType.TIMESTAMP: [(YEARS, _NO_NUMBER)],
+    FieldType.JSON: [(_JSON, _NO_NUMBER), (_FLAT, _TOO_DEEP)],
+}
 
 
 @dataclass(frozen=True)
@@ -209,10 +224,9 @@ class Columns:
 
     @cached_property
     def sendable(self) -> Sequence[tuple[str, str]]:
-        """Fields that can hold what no JSON can carry (NaN, infinity), each with the SQL that is true without it."""
-        tests = {FieldType.FLOAT: _FINITE, FieldType.DATE: YEARS, FieldType.TIMESTAMP: YEARS, FieldType.JSON: _JSON}
-        found = [(f.name, tests.get(field_type(f.sql_type))) for f in self.fields]
-        return [(name, test.format(f"after.{name}")) for name, test in found if test]
+        """What is wrong with fields that hold what no JSON can carry, each with the SQL that is true without it."""
+        kinds = [(field.name, _SENDABLE.get(field_type(field.sql_type), ())) for field in self.fields]
+        return [(f"{name} {wrong}", test.format(f"after.{name}")) for name, tests in kinds for test, wrong in tests]
 
 
 def _refuse_texts_as_times(sync: Sync, types: Mapping[str, str]) -> None:

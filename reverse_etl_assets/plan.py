@@ -243,8 +243,7 @@ def _reject(
     if duplicates or keyless:
         con.execute(render("rejected_rows", **names))
     if sendable := columns.sendable:
-        message = "is not a finite number or time (the years are 1 to 9999)"
-        messages = [f"when not ({test}) then {literal(f'{n} {message}')}" for n, test in sendable]
+        messages = [f"when not ({test}) then {literal(wrong)}" for wrong, test in sendable]
         con.execute(
             f"update {outbox} set kind = 'rejected', operation = null, reason = 'invalid',"
             f" message = case {' '.join(messages)} end"

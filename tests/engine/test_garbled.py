@@ -81,6 +81,26 @@ def test_a_row_of_which_no_request_can_be_made(shop: Shop, sandbox: Sandbox, mod
     assert len(held(sandbox)) == 40
 
 
+@pytest.mark.parametrize(
+    ("opens", "closes", "depth", "taken"),
+    [("[", "]", 2_000, False), ('{"a":', "0}", 2_000, False), ("[[],{},", "0]", 2_000, False), ("[", "]", 150, True)],
+)
+def test_a_value_that_is_too_deep_to_be_read(
+    shop: Shop, sandbox: Sandbox, opens: str, closes: str, depth: int, taken: bool
+) -> None:
+    deep = f"repeat('{opens}', {depth}) || '{closes[:-1]}' || repeat('{closes[-1]}', {depth})"
+    flat = "repeat('[{}],', 1000)"  # as many brackets, and no depth
+    shop.build(
+        f"select 'c' || i as id, case i when 7 then {deep} when 8 then '[' || {flat} || '0]' end::json as name"
+        " from range(40) r(i)"
+    )
+    sync = sink_sync(options=TEN)
+    report = shop.run(sync, sink(sandbox.url))
+    assert report.status is RunStatus.DONE
+    assert failed(shop, sync, report) == ({} if taken else {"c7": "invalid"})
+    assert len(held(sandbox)) == (40 if taken else 39)
+
+
 class Stumbles(Webhook):
     """Falls over the answer about one row."""
 
