@@ -38,11 +38,13 @@ class JobSender:
             await self._settlement.not_sent(number)
             raise
         except DestinationError as error:
-            if error.perhaps_done and not self._destination.job_opens_loaded:  # at worst there is an empty job
-                await self._settlement.not_sent(number)
+            if self._destination.job_opens_loaded:
+                await self._settlement.unanswered(work, number, error, last)
+                return None
+            await self._settlement.not_sent(number)  # at worst there is an empty job
+            if error.perhaps_done and not isinstance(error, STOPPING):
                 raise RetryLater(str(error)) from error
-            await self._settlement.unanswered(work, number, error, last)
-            return None
+            raise
         await self._writer.set_job(number, job)
         return await self._follow(work, batch, number, job, last)
 

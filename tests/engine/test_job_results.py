@@ -268,3 +268,20 @@ def test_what_must_not_go_twice_is_held(later: Shop, sandbox: Sandbox, days: Day
     assert report.counts["held"] == 120
     assert uploads(sandbox) == 1
     assert records(sandbox) == 120
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_a_job_that_is_not_opened_has_no_rows_in_doubt(shop: Shop, sandbox: Sandbox, status: int) -> None:
+    shop.build(PEOPLE.format(200))
+    sandbox.fault("server_error", vendor="salesforce", method="POST", path="jobs/ingest$", next=1, status=status)
+    sync, there = contacts(sync_mode="insert_only"), Account("salesforce", Once, salesforce(sandbox.url).connection)
+    report = shop.run(sync, there)
+    assert (report.counts["created"], report.counts["failed"], records(sandbox)) == (200, 0, 200)
+
+
+def test_a_lost_token_where_a_job_is_opened_ends_the_run(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(PEOPLE.format(120))
+    sandbox.fault("server_error", vendor="salesforce", method="POST", path="jobs/ingest$", status=401)
+    sync, there = contacts(sync_mode="insert_only"), Account("salesforce", Once, salesforce(sandbox.url).connection)
+    report = shop.run(sync, there)
+    assert (report.status, report.counts["skipped_stopped"]) == (RunStatus.FAILED, 120)
