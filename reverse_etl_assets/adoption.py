@@ -21,11 +21,11 @@ from reverse_etl_assets.transforms import Unfit, transformed
 _ROWS = 20_000  # in memory at once
 
 
-def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traffic, *, check_since: float) -> None:
+def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traffic) -> None:
     """Read back what a version that begins takes over; nothing if none begins that way. Only reads.
 
-    The warehouse is closed while the destination is asked. A check that is older than `check_since` comes first. Raises
-    StateError if the file does not fit the state, Stopped by the kill switch, CheckFailed or a DestinationError.
+    The warehouse is closed while the destination is asked. A check comes first if one is due. Raises StateError if the
+    file does not fit the state, Stopped by the kill switch, CheckFailed or a DestinationError.
     """
     warehouse, model = environment.warehouse, environment.models[sync.model]
     if sync.cutover is not Cutover.ADOPT:
@@ -38,7 +38,7 @@ def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traff
         if not versions.decide(columns, model, versions.history(con), ledger.read_facts(con)).reads:
             return
         rows = adopted_rows.note_model(con, columns, warehouse.relation(model))
-        learned = ledger.last_check(con, columns, sync.options, check_since)
+        learned = ledger.last_check(con, columns, sync.options, environment.clock())
     run_interruptible(_Adoption(sync, environment, account, columns).read(traffic, rows, learned))
 
 

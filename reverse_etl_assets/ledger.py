@@ -314,14 +314,18 @@ def written(sync: Sync) -> str:
 
 
 Learned = dict[str, list[str]]
+_CHECK_HOLDS = 86_400.0  # seconds
 
 
 def last_check(
-    con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], since: float
+    con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], now: float | None
 ) -> Learned | None:
-    """What the destination's last check learned; None if it is due: the target changed, or the check is old."""
+    """What the destination's last check learned; None if one is due: the target changed, or it was a day ago or, by a
+    clock that was wrong, is still to come. Without `now` its age does not matter."""
     facts = read_facts(con)
-    if facts.get("checked") != _fingerprint(columns, options) or float(facts["checked_at"]) < since:
+    if facts.get("checked") != _fingerprint(columns, options):
+        return None
+    if now is not None and not 0 <= now - float(facts["checked_at"]) <= _CHECK_HOLDS:
         return None
     return msgspec.json.decode(facts.get("learned", "{}"), type=Learned)
 

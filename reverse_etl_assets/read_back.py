@@ -51,7 +51,7 @@ class Look:
 
     def last_check(self, con: duckdb.DuckDBPyConnection) -> ledger.Learned | None:
         """What the destination's last check learned, however old."""
-        return ledger.last_check(con, self.columns, self.sync.options, since=0.0)
+        return ledger.last_check(con, self.columns, self.sync.options, None)
 
     async def compare(
         self,

@@ -80,10 +80,10 @@ def _end(now: Recovers, run: Run) -> str:
 async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
     """What had to be given up of them; empty if all is home."""
     looks, policy = now.journal.count_look(run_id), now.sync.jobs
-    latest = now.environment.clock() - policy.give_up_after.total_seconds()
+    at, longest = now.environment.clock(), policy.give_up_after.total_seconds()
 
-    def gives_up(batch: SentBatch) -> bool:
-        return looks >= policy.give_up_runs and batch.sent_at <= latest
+    def gives_up(batch: SentBatch) -> bool:  # also of a clock that was ahead
+        return looks >= policy.give_up_runs and abs(at - batch.sent_at) >= longest
 
     async with now.session(columns) as session, session.writer(run_id) as writer:
         with now.warehouse.open(now.sync.sync) as con:

@@ -53,7 +53,6 @@ from reverse_etl_assets.sync_lock import exclusive as exclusive
 from reverse_etl_assets.traffic import Traffic
 from reverse_etl_assets.verification import verify_run
 
-_RECHECK = 86_400.0  # seconds after which a destination's fields are looked at again
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
 Progress = Callable[[Plan, Mapping[str, int]], None]
@@ -187,9 +186,8 @@ class SyncRun:
         """Read the records that a version takes over, if one begins so. Returns what ended that before its time."""
         if self.changes.kind is not RunKind.SYNC:
             return []
-        due = self.environment.clock() - _RECHECK
         try:
-            adopt(self.sync, self.environment, self.account, self.traffic, check_since=due)
+            adopt(self.sync, self.environment, self.account, self.traffic)
         except Stopped as stopped:
             return [Finding("kill_switch", False, str(stopped))]
         except BudgetSpent as spent:
@@ -203,8 +201,7 @@ class SyncRun:
             columns, plan = self.changes.plan(self, con)
             identity = identify(con, columns, self.account, plan)
             foreseen = forecast(con, columns, plan, self.account)
-            due = self.environment.clock() - _RECHECK
-            learned = ledger.last_check(con, columns, self.sync.options, due)
+            learned = ledger.last_check(con, columns, self.sync.options, self.environment.clock())
             counts = {**plan.counts, **(self.begun.counts if self.begun else {})}
             return _Planned(columns, plan, identity, foreseen, learned, counts)
 

@@ -29,8 +29,6 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Traffic
 from reverse_etl_assets.undo import planned, undoable
 
-_CHECKED = 86_400.0  # seconds for which a check of the destination's fields holds
-
 
 @dataclass(frozen=True)
 class UndoRow(PlannedRow):
@@ -157,7 +155,7 @@ async def _judge(
     async with open_session(
         environment, account, columns.target, sync.options, sync.sync, Traffic(), obeys_sync_stop=False
     ) as session:
-        learned = ledger.last_check(con, columns, sync.options, environment.clock() - _CHECKED)
+        learned = ledger.last_check(con, columns, sync.options, environment.clock())
         if learned is None:
             await session.check()
         else:

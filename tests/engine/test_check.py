@@ -51,3 +51,16 @@ def test_a_changed_mapping_is_checked_again(shop: Shop, sandbox: Sandbox) -> Non
     shop.run(contacts(mapping={**contacts().mapping, "Department": "age"}), account)
 
     assert describes(sandbox) == asked + 1
+
+
+def test_a_check_of_a_clock_that_was_ahead_is_made_again(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build("select 'k1' as id, 'Ada' as name, 36 as age")
+    account = salesforce(sandbox.url)
+    shop.run(contacts(), account)
+    asked = describes(sandbox)
+    with shop.warehouse.open(contacts().sync, write=True) as con:
+        con.execute("update state.facts set value = (value::double + 1e7)::varchar where name = 'checked_at'")
+    for age in (37, 38):
+        shop.sql(f"update marts.people set age = {age}")
+        shop.run(contacts(), account)
+    assert describes(sandbox) == asked + 1

@@ -190,6 +190,18 @@ def test_they_are_waited_for_and_then_in_doubt(
     assert later.run(sync, there).change_set == 0
 
 
+def test_a_clock_that_was_ahead_leaves_no_job_open_for_ever(later: Shop, sandbox: Sandbox, days: Days) -> None:
+    later.build(PEOPLE.format(120))
+    trouble = sandbox.fault("server_error", vendor="salesforce", path="successfulResults", status=400)
+    sync, there = contacts(jobs={"give_up_after": "1 day", "give_up_runs": 2}), salesforce(sandbox.url)
+    later.run(sync, there)
+    days.ahead = -300.0  # the journal noted the job by the wrong clock
+    with pytest.raises(JobUnreadable):
+        later.run(sync, there)
+    trouble.next = 8
+    assert "120 rows are in doubt" in later.run(sync, there).given_up
+
+
 def test_they_are_waited_for_by_several_runs(later: Shop, sandbox: Sandbox, days: Days) -> None:
     """A sync that did not run for weeks does not give up at its first look."""
     later.build(PEOPLE.format(120))
