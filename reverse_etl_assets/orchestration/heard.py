@@ -8,7 +8,7 @@ from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.dbt_results import BUILD
 from reverse_etl_assets.journal import Journal, ModelResult
 
-_LOOK_BACK = 5  # a check that was announced, by a run that died, is not evaluated
+_LOOK_BACK = 5  # a check that was announced, by a run that died or that skipped it, is not evaluated
 
 
 def hear(instance: dg.DagsterInstance, journal: Journal, model: Model, key: dg.AssetKey) -> None:
@@ -29,7 +29,7 @@ def _tests(instance: dg.DagsterInstance, model: Model, key: dg.AssetKey) -> Iter
         check = dg.AssetCheckKey(key, test)
         for record in instance.event_log_storage.get_asset_check_execution_history(check, limit=_LOOK_BACK):
             found = record.evaluation
-            if found and record.event:
+            if isinstance(found, dg.AssetCheckEvaluation) and record.event:  # not only announced
                 bad = "fail" if found.severity is dg.AssetCheckSeverity.ERROR else "warn"
                 yield ModelResult(test, "pass" if found.passed else bad, record.event.timestamp)
                 break

@@ -168,6 +168,28 @@ def test_somebodys_own_dbt_assets_are_heard_of(alone: SmallProject, sandbox: San
     assert check.description == "not judged: size ran before the model was built anew; run `dbt test`"
 
 
+def test_a_check_that_was_announced_and_did_not_run_says_nothing(alone: SmallProject) -> None:
+    """dbt skips the tests of a model, and the model, if something failed before them; or the run dies."""
+    small, dies = alone, False
+
+    @dg.asset(key=MODEL_KEY, check_specs=[dg.AssetCheckSpec("unique_people_email", asset=MODEL_KEY)])
+    def people() -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        if dies:
+            raise RuntimeError("dbt failed")
+        yield dg.MaterializeResult()
+        yield dg.AssetCheckResult(passed=False)
+
+    sync = small.asset()
+    dies = True
+    small.run(people)
+    assert small.run(sync).success
+    dies = False
+    small.run(people)
+    dies = True
+    small.run(people)
+    assert "unique_people_email" in small.run(sync).failure.description
+
+
 def test_tests_of_which_nothing_is_known(alone: SmallProject, sandbox: Sandbox) -> None:
     small = alone
     (small.dbt_folder / "target" / "run_results.json").unlink()
