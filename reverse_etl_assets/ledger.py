@@ -146,7 +146,7 @@ def fold(
     stopped: str,
     capabilities: Capabilities,
     unsent: Reason = Reason.STOPPED,
-    heirs: Set[str] = frozenset(),
+    heirs: Set[str] | None = None,
     retention_days: int = 90,
 ) -> None:
     """Bring a run's answers home in one transaction; folding a run again changes nothing.
@@ -160,7 +160,7 @@ def fold(
         return
     refuse_taken_over(facts, run_id)
     load_answers(con, batches)
-    shared_records.answer(con, as_timestamp(now))
+    shared_records.answer(con, as_timestamp(now), met=heirs is not None)
     names = {"run_id": run_id, "now": as_timestamp(now)}
     con.execute("begin")
     try:
@@ -170,7 +170,7 @@ def fold(
         _fold_values(con, columns, names)
         _remember_unsettled(con, run_id)
         held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
-        shared_records.send_heirs_again(con, columns, run_id, heirs)
+        shared_records.send_heirs_again(con, columns, run_id, heirs or frozenset())
         shared_records.begin_anew(con)
         if columns.sync.sync_mode is not SyncMode.APPEND:  # events are no records
             known = "shared_noted" in facts  # else by an earlier release, which did not look

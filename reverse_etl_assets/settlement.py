@@ -44,8 +44,9 @@ class Dispatched:
     """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
     unsent: Reason = Reason.STOPPED
     """Why rows were left unsent, as their outcome says it."""
-    heirs: Set[str] = frozenset()
-    """Keys, in lower case, of rows whose record a row left that found it under another key."""
+    heirs: Set[str] | None = None
+    """Keys, in lower case, of rows whose record a row left that found it under another key; None if the process that
+    met them ended."""
     window: FailureWindow | None = None
     """How many of the latest rows failed; if the run is guarded in flight."""
 
@@ -64,7 +65,7 @@ class Settlement:
         deletions: Deletions | None,
         on_progress: Callable[[Mapping[str, int]], None],
     ) -> None:
-        self.report = Dispatched(window=FailureWindow(in_flight) if in_flight else None)
+        self.report = Dispatched(heirs=frozenset(), window=FailureWindow(in_flight) if in_flight else None)
         self.accepted = False
         """A request was accepted, whatever it said of its rows."""
         self._name, self._capabilities = type(destination).__name__, destination.capabilities

@@ -56,8 +56,13 @@ def inherit(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str) -> No
 # In the fold
 
 
-def answer(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """What the plan has spared is settled, as if the destination had said so."""
+def answer(con: duckdb.DuckDBPyConnection, now: datetime, *, met: bool) -> None:
+    """What the plan has spared is settled, as if the destination had said so.
+
+    What was spared as it met its record is not unless the heirs that were `met` are known: the next run meets them.
+    """
+    if not met:
+        con.execute(f"delete from answers where reason = '{Reason.SHARED}'")
     con.execute(
         "insert into answers by name select rowid as number, 0 as priority, $now::timestamp as answered_at,"
         f" 'skipped' as status, reason, message, false as inferred from state.outbox where reason = '{Reason.SHARED}'",

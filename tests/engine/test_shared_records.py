@@ -134,9 +134,10 @@ def test_who_is_to_be_forgotten_goes_whoever_shares_the_record(desk: Desk) -> No
     assert desk.names == ["Anna", "Bob"]
 
 
-def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, sandbox: Sandbox) -> None:
-    """Ann's two contacts are one since, which carries both addresses; her first row still has the id of the one that
-    is gone."""
+@pytest.fixture
+def merged(shop: Shop, sandbox: Sandbox) -> Sync:
+    """Ann's two contacts are one since, which carries both addresses; the first row of hers, which leaves now, still
+    has the id of the one that is gone."""
     sync, account = crm_sync(sync_mode="mirror", guards=LIMITLESS), crm(sandbox.url)
     shop.build("select * from (values ('ann@x.org', 'Ann'), ('old@x.org', 'Ann'), ('bob@x.org', 'Bob')) r(email, name)")
     shop.run(sync, account)
@@ -145,12 +146,29 @@ def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, san
     sandbox.remove("hubspot", "contacts", contacts["ann@x.org"])
     sandbox.add("hubspot", "contacts", {"email": "ann@x.org", "hs_additional_emails": "old@x.org", "firstname": "Ann"})
     shop.build("select * from (values ('ann@x.org', 'Ann'), ('bob@x.org', 'Bob')) r(email, name)")
+    return sync
+
+
+def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, sandbox: Sandbox, merged: Sync) -> None:
+    sync, account = merged, crm(sandbox.url)
     report = shop.run(sync, account)
     assert shop.by_key(sync, report)["old@x.org"].reason == "shared"
     assert sandbox.counts()["hubspot"]["objects"]["contacts"]["records"] == 2
     assert shop.run(sync, account).change_set == 1  # what merging left of her values is looked at
     shop.build("select 'bob@x.org' as email, 'Bob' as name")
     assert shop.run(sync, account).counts["deleted"] == 1
+
+
+def test_a_run_that_broke_off_does_not_forget_whose_record_it_met(shop: Shop, sandbox: Sandbox, merged: Sync) -> None:
+    def breaks_off(plan: Any, statuses: Any) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        shop.run(merged, crm(sandbox.url), on_progress=breaks_off)
+    report = shop.run(merged, crm(sandbox.url))
+    assert shop.by_key(merged, report)["old@x.org"].reason == "shared"
+    assert shop.run(merged, crm(sandbox.url)).change_set == 1  # her row that stays
+    assert sandbox.counts()["hubspot"]["objects"]["contacts"]["records"] == 2
 
 
 def test_a_contact_stays_on_a_list_while_one_of_its_addresses_does(shop: Shop, sandbox: Sandbox) -> None:
