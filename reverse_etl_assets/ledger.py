@@ -178,8 +178,9 @@ def fold(
         if facts.get("outbox_of_model"):
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
         con.execute(
-            f"delete from state.outcomes where answered_at < $now::timestamp - interval {retention_days:d} day",
-            {"now": names["now"]},
+            "delete from state.outcomes"
+            f" where answered_at < $now::timestamp - interval {retention_days:d} day and run_id <> $run_id",
+            names,
         )
         con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
         write_facts(con, _folded(con, run_id, facts))

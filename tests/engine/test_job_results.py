@@ -220,6 +220,19 @@ def test_they_are_waited_for_by_several_runs(later: Shop, sandbox: Sandbox, days
     assert uploads(sandbox) == 1
 
 
+def test_a_run_that_comes_home_after_months_has_its_counts(later: Shop, sandbox: Sandbox, days: Days) -> None:
+    later.build(PEOPLE.format(120))
+    sandbox.fault("server_error", vendor="salesforce", path="successfulResults", status=400)
+    first = later.run(contacts(), salesforce(sandbox.url))
+    assert first.status is RunStatus.OPEN
+    sandbox.faults.clear()
+    days.ahead = 100.0
+    later.run(contacts(), salesforce(sandbox.url))
+    run = later.journal.run(first.run_id)
+    assert run is not None
+    assert run.counts["created"] == 120
+
+
 class Hurried(Salesforce):
     """Waits for nothing."""
 
