@@ -110,19 +110,29 @@ def note(con: duckdb.DuckDBPyConnection, columns: Columns, *, settled: str | Non
 
 def count(con: duckdb.DuckDBPyConnection, columns: Columns) -> int:
     """How many rows share a record with another one now."""
+    row = con.execute(f"select count(*) from ({sharing_now(columns)})").fetchone()
+    return int(row[0]) if row else 0
+
+
+def sharing_now(columns: Columns) -> str:
+    """SQL of the keys of rows that share a record with another one now."""
     ids = ids_in(columns.id_separator)("synced._retl_id")
-    row = con.execute(
-        "select count(distinct key) from (select shared.key from state.shared join state.synced"
+    return (
+        "select distinct key from (select shared.key from state.shared join state.synced"
         f" on synced._retl_key = shared.key and list_contains({ids}, shared.id)"
         " qualify count(distinct shared.key) over (partition by shared.id) > 1)"
-    ).fetchone()
-    return int(row[0]) if row else 0
+    )
+
+
+def are_known(con: duckdb.DuckDBPyConnection) -> bool:
+    """False if the state was last written by an earlier release, which did not look who shares a record."""
+    known = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'shared'"
+    return con.execute(known).fetchone() is not None
 
 
 def sharing(con: duckdb.DuckDBPyConnection, key: str) -> list[str]:
     """The keys of rows that share a record with this one. Case does not matter."""
-    known = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'shared'"
-    if con.execute(known).fetchone() is None:  # the state was last written by an earlier release
+    if not are_known(con):
         return []
     query = (
         "select distinct other.key from state.shared as mine join state.shared as other using (id)"

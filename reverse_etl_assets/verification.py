@@ -13,7 +13,7 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from reverse_etl_assets import ledger, provenance
+from reverse_etl_assets import ledger, provenance, shared_records
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.differences import Difference, Kind, Tally, Verified, Wanted
@@ -71,7 +71,8 @@ def verify_run(
 def _rows_of_run(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, sample: Sample) -> Chunks:
     """What a run sent and got acknowledged, but for the fields that the destination won."""
     after = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
-    found = con.execute(render("acknowledged", after=after, limit=_limit(sample)), {"run_id": run_id})
+    shared = shared_records.sharing_now(columns)
+    found = con.execute(render("acknowledged", after=after, shared=shared, limit=_limit(sample)), {"run_id": run_id})
     decode = fields_decoder()
     while rows := found.fetchmany(CHUNK):
         yield [_wanted_of_run(decode, *row) for row in rows]
@@ -179,7 +180,9 @@ class _DriftLook:
                 con = stack.enter_context(self._warehouse.open(self._sync.sync))
                 provenance.refuse_mismatch(con, self._journal, self._sync)
                 columns = _columns_of_state(con, self._sync)
-                con.execute(render("synced_sample", fields=columns.json("synced"), limit=_limit(sample)))
+                shared = shared_records.sharing_now(columns) if shared_records.are_known(con) else None
+                fields = columns.json("synced")
+                con.execute(render("synced_sample", fields=fields, shared=shared, limit=_limit(sample)))
                 look = Look(self._sync, columns, self._environment, self._account, self._traffic)
                 learned = look.last_check(con)
                 con.execute("detach state")

@@ -1,8 +1,10 @@
 -- What a run sent and the destination said it took: the values that went out, which of them, and what the destination won.
+-- Not of rows that share a record: it holds what the last of them sent.
 with written as (
     select key, status, destination_id
     from state.outcomes
     where run_id = $run_id and status in ('created', 'updated', 'deleted')
+        and key not in ({{ shared }})
     {%- if limit is not none %}
     order by random()
     limit {{ limit }}
