@@ -177,12 +177,7 @@ def fold(
             shared_records.note(con, columns, settled=settled("answers") if known else None)
         if facts.get("outbox_of_model"):
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
-        con.execute(
-            "delete from state.outcomes"
-            f" where answered_at < $now::timestamp - interval {retention_days:d} day and run_id <> $run_id",
-            names,
-        )
-        con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
+        _forget_old(con, names, retention_days)
         write_facts(con, _folded(con, run_id, facts))
         con.execute("commit")
     except BaseException:
@@ -222,6 +217,15 @@ def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mappin
     con.execute(render("fold_conflicts"), names)
     con.execute(render("fold_written_over", settled=settled("answers")))
     con.execute(render("fold_kept", settled=settled("answers")), names)
+
+
+def _forget_old(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], days: int) -> None:
+    """Outcomes and before-images of runs long ago, seen from the run before: a clock that is ahead once takes none."""
+    latest = "least($now::timestamp, (select max(answered_at) from state.outcomes where run_id <> $run_id))"
+    con.execute(
+        f"delete from state.outcomes where run_id <> $run_id and answered_at < {latest} - interval {days:d} day", names
+    )
+    con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
 
 
 def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -154,3 +155,15 @@ def test_our_own_clock_that_was_ahead_stops_nobody(shop: Shop, sandbox: Sandbox,
     ahead.reserve("sink", 0.001, 100)
     ahead.close()
     assert shop.run(sync, sink(sandbox.url, requests_per_second=1000)).counts["created"] == 30
+
+
+def test_a_clock_that_was_ahead_takes_no_outcomes_along(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Outcomes and before-images are kept for 90 days: an undo needs them."""
+    ahead = 0.0
+    shop = Shop(tmp_path, clock=lambda: time.time() + ahead * DAY)
+    runs: list[str] = []
+    for ahead in (0.0, 400.0, 0.0):
+        shop.build(f"select 'a' as id, 'name {ahead} {len(runs)}' as name")
+        runs.append(shop.run(sink_sync(), sink(sandbox.url)).run_id)
+        assert all(shop.outcomes(sink_sync(), run) for run in runs)
+    shop.close()
