@@ -79,9 +79,11 @@ class ErrorGroup:
 
 
 def has_outcomes(con: duckdb.DuckDBPyConnection) -> bool:
-    """False for a sync that never ran."""
-    query = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'outcomes'"
-    return con.execute(query).fetchone() is not None
+    """False for a sync that never ran, and for a state that a run made and was then refused with, before it planned."""
+    query = (
+        "select count(*) from duckdb_tables() where database_name = 'state' and table_name in ('outcomes', 'synced')"
+    )
+    return con.execute(query).fetchall() == [(2,)]
 
 
 def unsettled_rows(con: duckdb.DuckDBPyConnection, run_id: str, limit: int) -> list[RowOutcome]:

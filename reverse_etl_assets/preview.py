@@ -222,6 +222,9 @@ def _show_state(
         ledger.fit(con, columns)
     if entry.same_place and not entry.takes_back:
         spelling.respell(con, columns, relation, as_field=False)
+    if key is not None:  # what is held of other rows says nothing of this one
+        own = f"lower(key) = lower($key) or key in (select {columns.external_id} from {relation})"
+        con.execute(f"delete from state.held where not coalesce({own}, false)", {"key": key})
     return cutover.foreseen(con, columns, entry, rows, relation)
 
 

@@ -18,6 +18,8 @@ from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.versions import history, once_personal
 
+_IN_DOUBT = (Reason.AMBIGUOUS, Reason.HELD)
+
 
 @dataclass(frozen=True)
 class RowAnswer:
@@ -77,6 +79,13 @@ class _Facts:
     @property
     def last(self) -> RowOutcome | None:
         return self.why.outcomes[0] if self.why.outcomes else None
+
+    @property
+    def said_to_have_arrived(self) -> bool:
+        """Whether a person took the send in doubt for done: the row is synced by the very run that did not know."""
+        run = (self.why.synced or {}).get("_retl_run")
+        held = self.why.held is not None or self.last is None or self.last.reason not in _IN_DOUBT
+        return not held and any(each.run_id == run and each.reason == Reason.AMBIGUOUS for each in self.why.outcomes)
 
     @property
     def in_model(self) -> bool | None:
@@ -151,7 +160,7 @@ def _masked(found: Why, mask: Mask, key: str) -> Why:
 
 
 def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
-    if facts.last and facts.last.fields:
+    if facts.last and facts.last.fields and not facts.said_to_have_arrived:
         never = facts.last.reason == Reason.INVALID or facts.last.status == Status.SKIPPED
         return facts.last.values, "values that were not taken:" if never else "values sent:"
     if facts.why.synced:
@@ -189,6 +198,10 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"{where} refused it at {at}: {said}"
         case (_, Reason.INVALID):
             yield f"It was not sent at {at}: {said}"
+        case (_, Reason.AMBIGUOUS | Reason.HELD) if facts.said_to_have_arrived:
+            record = (facts.why.synced or {}).get("_retl_id")
+            name = f" as {record}" if record else ""
+            yield f"Its answer was lost, and somebody has looked since and said that it did arrive in {where}{name}."
         case (_, Reason.AMBIGUOUS):
             yield f"It was sent at {at}, but nobody can know if it arrived: {said}"
         case (_, Reason.UNANSWERED):

@@ -147,6 +147,42 @@ def test_held_until_released(office: Office, sandbox: Sandbox) -> None:
     assert office.run("release", key, "--sync", "events").exit_code == 1
 
 
+def test_held_until_somebody_says_that_it_arrived(office: Office, sandbox: Sandbox) -> None:
+    office.sync("events", EVENTS)
+    office.build(ADA)
+    sandbox.fault("drop_after", vendor="rest", next=1)
+    office.run("run", "--all")
+    office.ok("run", "--all")
+    key = f"{ADA[0]}|{ADA[2]}"
+    assert "Noted" in office.ok("release", key, "--sync", "events", "--arrived", "e-1")
+    said = office.answer(key, "events")
+    assert "somebody has looked since and said that it did arrive in hook as e-1" in said
+    assert "kept back" not in said
+    assert "values that were not taken" not in office.ok("why", key)
+
+
+def test_a_held_row_says_nothing_of_another(office: Office, sandbox: Sandbox) -> None:
+    office.sync("events", EVENTS)
+    office.build(ADA)
+    sandbox.fault("drop_after", vendor="rest", next=1)
+    office.run("run", "--all")
+    office.build(ADA, BOB)
+    said = office.answer(f"{BOB[0]}|{BOB[2]}", "events")
+    assert "the next run sends it" in said
+    office.ok("run", "--all")
+    said = office.answer(f"{BOB[0]}|{BOB[2]}", "events")
+    assert "nothing to send" in said
+    assert "cannot be sent" not in said
+
+
+def test_the_state_was_lost_and_a_run_refused(ran: Office) -> None:
+    ran.project.warehouse.state_file("people_to_crm").unlink()
+    assert ran.run("run", "--all").exit_code != 0
+    said = ran.answer(ADA[0], "people_to_crm")
+    assert "is empty, though the journal knows that the sync wrote" in said
+    assert "recover-state people_to_crm" in said
+
+
 def test_composite_key(office: Office) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
