@@ -169,7 +169,7 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
     for group in groups:
         said = " ".join(filter(None, (group.code, group.message)))
         example = f"  [dim]e.g. {shown(group.example, 40)}[/]" if group.example else ""
-        reason = f"{group.rows:,} {coloured(group.status)}: {shown(said, 120)}{example}"
+        reason = f"{group.rows:,} {coloured(group.status)} {group.reason}: {shown(said, 120)}{example}"
         out.print(Padding(f"{report.sync.sync}: {reason}", (0, 0, 0, 2)))
 
 

@@ -82,7 +82,7 @@ def test_plan_and_run_show_it(strict: Office) -> None:
     said = flat(strict.ok("plan", "people_to_crm"))
     assert "rejected 0 held 0 quarantined 1" in said
     assert "no address quarantined refused 1 time with these values since" in said
-    assert "1 skipped: INVALID_EMAIL refused 1 time" in flat(strict.ok("run", "--all"))
+    assert "1 skipped quarantined: INVALID_EMAIL refused 1 time" in flat(strict.ok("run", "--all"))
 
 
 def test_why(strict: Office) -> None:

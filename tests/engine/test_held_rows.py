@@ -10,6 +10,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.state_recovery import Way, recover_state
 from tests.engine import launcher
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
@@ -68,6 +69,14 @@ def test_a_held_row_that_left_the_model_stays_in_the_counts(channel: Channel) ->
         assert (report.counts["held"], report.counts["skipped_held"], report.counts["removed"]) == (1, 1, 0)
         assert channel.shop.by_key(channel.sync, report)["ann"].reason == "held"
     assert set(channel.messages) == {"Ann", "Bob"}
+
+
+def test_messages_are_not_sent_over_those_whose_ids_are_lost(channel: Channel) -> None:
+    channel.shop.warehouse.state_file(channel.sync.sync).unlink()
+    arguments = (channel.sync, channel.shop.environment, channel.account.type)
+    with pytest.raises(StateError, match="finds a record by its id alone, and the state has none"):
+        recover_state(*arguments, Way.RESEND, who="ada", why="we know")
+    assert "is empty" in recover_state(*arguments, Way.RESTART, who="ada", why="we know")
 
 
 def test_a_row_that_did_arrive_is_deleted_once_it_leaves(channel: Channel) -> None:
