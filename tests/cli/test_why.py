@@ -183,6 +183,15 @@ def test_the_state_was_lost_and_a_run_refused(ran: Office) -> None:
     assert "recover-state people_to_crm" in said
 
 
+def test_rows_that_share_a_record(office: Office, sandbox: Sandbox) -> None:
+    sandbox.add("hubspot", "contacts", {"email": ADA[0], "hs_additional_emails": BOB[0]})
+    office.sync("people_to_crm")
+    office.build(ADA, BOB)
+    said = " ".join(office.ok("run", "--all").split())
+    assert "people_to_crm: 2 rows share a record with another row" in said
+    assert f"takes it for the same record as {BOB[0]}" in office.answer(ADA[0], "people_to_crm")
+
+
 def test_composite_key(office: Office) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
