@@ -132,8 +132,8 @@ def show_reports(
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
-        if rows := report.counts.get("possible_duplicates"):
-            said = f"{rows:,} row{'s' * (rows != 1)} share a record with another row, or have a key that several carry"
+        if shared := report.counts.get("possible_duplicates"):
+            said = f"{shared:,} row{'s' * (shared != 1)} share a record with another row, or have a key that several carry"
             out.print(f"[yellow]{report.sync.sync}: {said}; `reverse-etl why KEY` names the others.[/]")
         if report.waits and report.kind is RunKind.SYNC:
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
