@@ -132,8 +132,8 @@ def show_reports(
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
-        if shared := report.counts.get("possible_duplicates"):
-            said = f"{shared:,} row{'s' * (shared != 1)} share a record with another row, or have a key that several carry"
+        if same := report.counts.get("possible_duplicates"):
+            said = f"{same:,} row{'s' * (same != 1)} share a record with another row, or a key that several carry"
             out.print(f"[yellow]{report.sync.sync}: {said}; `reverse-etl why KEY` names the others.[/]")
         if report.waits and report.kind is RunKind.SYNC:
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
