@@ -16,12 +16,12 @@ from reverse_etl_assets.columns import Column, Columns
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.field_changes import FieldChange, count_field_changes
 from reverse_etl_assets.quarantine import keep_back
-from reverse_etl_assets.records import Operation
+from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.superseded import latest_rows, name_superseded
 from reverse_etl_assets.transforms import Unfit, transformed
-from reverse_etl_assets.warehouses.duckdb import literal
+from reverse_etl_assets.warehouses.duckdb import field_type, literal
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,16 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
         "pack_expressions": columns.pack(None),
         "prefilter": f"{recent} or {pending}" if prefilter else None,
         "stale": None,
-        "no_key_message": literal(f"the primary key ({key_columns}) is empty, or no finite number or time"),
+        "no_key_message": literal(f"the primary key ({key_columns}) is empty{_or_not_finite(columns)}"),
         "duplicate_message": literal(_duplicate_message(columns.sync)),
     }
+
+
+def _or_not_finite(columns: Columns) -> str:
+    """What else may be wrong with a key of these types."""
+    kinds = {field_type(columns.types[name.lower()]) for name in columns.sync.primary_key}
+    endless = kinds & {FieldType.FLOAT, FieldType.DATE, FieldType.TIMESTAMP}
+    return ", or no finite number or time" if endless else ""
 
 
 def _duplicate_message(sync: Sync) -> str:

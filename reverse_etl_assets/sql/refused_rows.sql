@@ -3,7 +3,7 @@ create or replace temp table refused_rows as
 with looked_at as (
     select outbox.rowid as number
     from {{ outbox }} as outbox
-    where outbox.key in (select key from state.refusals) and outbox.kind not in ('rejected', 'superseded')
+    where outbox.key in (select key from state.refusals) and outbox.kind not in ('rejected', 'superseded', 'held')
     union
     select number from answers where {{ refused }}
 )

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.destinations.base import HttpDestination
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RetryLater
@@ -160,8 +160,8 @@ class CountsWhatIsLeft(HubSpot):
 
 
 class ChangesWhatItReads(HubSpot):
-    async def read_records(self, external_ids: Any) -> Any:
-        found = await super().read_records(external_ids)
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
+        found = await super().read_records(external_ids, known)
         return {key: [self.change(held) for held in several] for key, several in found.items()}
 
     def change(self, held: Current) -> Current:
@@ -206,19 +206,19 @@ class TellsTimesWithoutAZone(ChangesWhatItReads):
 
 
 class KnowsNobodyWhoIsAbsent(HubSpot):
-    async def read_records(self, external_ids: Any) -> Any:
-        return {key: held for key, held in (await super().read_records(external_ids)).items() if held}
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
+        return {key: held for key, held in (await super().read_records(external_ids, known)).items() if held}
 
 
 class FindsOnlyTheSameCase(HubSpot):
-    async def read_records(self, external_ids: Any) -> Any:
-        found = await super().read_records(external_ids)
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
+        found = await super().read_records(external_ids, known)
         return {key: held if key.islower() else [] for key, held in found.items()}
 
 
 class ReadsTheFirstOfSeveral(Salesforce):
-    async def read_records(self, external_ids: Any) -> Any:
-        return {key: held[:1] for key, held in (await super().read_records(external_ids)).items()}
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
+        return {key: held[:1] for key, held in (await super().read_records(external_ids, known)).items()}
 
 
 class PromisesLongReads(HubSpot):
@@ -226,16 +226,16 @@ class PromisesLongReads(HubSpot):
 
 
 class TakesSilenceForAbsence(HubSpot):
-    async def read_records(self, external_ids: Any) -> Any:
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
         try:
-            return await super().read_records(external_ids)
+            return await super().read_records(external_ids, known)
         except RetryLater:
             return {key: [] for key in external_ids}
 
 
 class WritesWhileItReads(HubSpot):
-    async def read_records(self, external_ids: Any) -> Any:
-        found = await super().read_records(external_ids)
+    async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
+        found = await super().read_records(external_ids, known)
         inputs = [{"id": held.destination_id, "properties": {"city": "x"}} for each in found.values() for held in each]
         await self.exchange(self._api.request("POST", "/crm/v3/objects/contacts/batch/update", {"inputs": inputs}))
         return found

@@ -61,10 +61,9 @@ def test_a_recorded_answer() -> None:
         transport = httpx.MockTransport(lambda request: httpx.Response(207, json=body))
         async with httpx.AsyncClient(transport=transport) as client:
             hubspot = HubSpot(accounts.hubspot("https://api.example"), TARGET, HubSpot.Options(), client)
+            changed_at = datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC)
             assert await hubspot.read_records(["a-1", "b"]) == {
-                "a-1": [
-                    Current("101", dict.fromkeys(TARGET.fields), datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC))
-                ],
+                "a-1": [Current("101", dict.fromkeys(TARGET.fields), changed_at, ["a-1"])],
                 "b": [],
             }
 

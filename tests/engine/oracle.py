@@ -72,6 +72,9 @@ class Expected:
     unsendable: set[Key] = field(default_factory=set)
     operations: dict[Key, str] = field(default_factory=dict)
     held: set[Key] = field(default_factory=set)
+    held_beside: int = 0
+    """Rows that are held and not in the change set."""
+    held_in_all: int = 0
     quarantined: set[Key] = field(default_factory=set)
     superseded: Counter[Key] = field(default_factory=Counter)
     rows: dict[Key, Row] = field(default_factory=dict)
@@ -136,6 +139,8 @@ class Oracle:
         expected.held = {key for key in expected.operations if key in self.held}
         for key in expected.held:
             del expected.operations[key]
+        named = expected.held | expected.operations.keys() | expected.rejected.keys() | expected.unsendable
+        expected.held_in_all, expected.held_beside = len(self.held), len(self.held - named)
         expected.quarantined = {key for key in expected.operations if self._too_often(expected, key)}
         for key in expected.quarantined:
             del expected.operations[key]
