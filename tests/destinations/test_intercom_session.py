@@ -270,7 +270,7 @@ def test_a_tag_follows_a_segment(shop: Shop, intercom: Sandbox) -> None:
     assert {entry.values["external_id"] for entry in office.table.live()} == {"c-0", "c-1", "c-2"}
     assert office.statuses(office.run(PEOPLE.format(1))) == {"c-1": "deleted", "c-2": "deleted"}
     assert [entry.values["external_id"] for entry in office.table.live()] == ["c-0"]
-    assert office.requests("search") == 1
+    assert office.requests("search") == 2  # whose tags are put on, and whose are taken off
 
     intercom.intercom.tags.delete("At risk")
     stopped = office.run(PEOPLE.format(2))
