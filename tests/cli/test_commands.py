@@ -51,7 +51,7 @@ def test_run_one_prints_a_table(two: Office) -> None:
 def test_run_prints_reasons(two: Office) -> None:
     two.build(ADA, (None, "Eve", "Oslo"), ("no address", "Joe", "Rome"))
     said = two.ok("run", "people_to_crm")
-    assert "1 failed: the primary key (email) is empty" in said
+    assert "1 failed invalid: the primary key (email) is empty" in said
     assert "INVALID_EMAIL" in said
 
 
