@@ -2,6 +2,7 @@
 # make story   one bad day: a broken model, a guard, a kill switch, an undo
 # make dev     the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
 # make test    all tests
+# make sparse  the destinations' contract once more, against vendors that answer no more than they promise
 # make lint    style, types, direction of imports
 # make bench   the figures of the docs
 #
@@ -15,7 +16,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: demo story dev test lint bench lock manifest schema
+.PHONY: demo story dev test sparse lint bench lock manifest schema
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo
@@ -28,6 +29,9 @@ dev: $(INSTALLED)
 
 test: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+sparse: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --sparse tests/destinations
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -15,11 +15,16 @@ def running_sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sparse", action="store_true", help="the vendors answer no more than they promise")
+
+
 @pytest.fixture
-def sandbox(running_sandbox: Sandbox) -> Sandbox:
+def sandbox(running_sandbox: Sandbox, request: pytest.FixtureRequest) -> Sandbox:
     """The vendors on loopback, empty, without faults and with limits that no test reaches by chance."""
     running_sandbox.reset()
-    running_sandbox.settings.change({"hubspot_ten_second_requests": 1_000_000})
+    sparse = request.config.getoption("--sparse")
+    running_sandbox.settings.change({"hubspot_ten_second_requests": 1_000_000, "sparse": sparse})
     return running_sandbox
 
 

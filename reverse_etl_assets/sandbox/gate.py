@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from reverse_etl_assets.sandbox.calls import CallLog, LogLine
 from reverse_etl_assets.sandbox.faults import Fault, FaultBook
 from reverse_etl_assets.sandbox.settings import Settings
+from reverse_etl_assets.sandbox.sparse import Sparse, Thinner
 from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
@@ -40,6 +41,7 @@ class Vendor(Protocol):
     name: str
     router: Router
     tables: dict[str, Table]
+    sparse: tuple[Sparse, ...]
 
     def is_open(self, call: Call) -> bool:
         """Whether the path needs neither a token nor counts against a limit."""
@@ -85,6 +87,7 @@ class Gate:
         self.vendor = vendor
         self.context = context
         self.prefix = prefix
+        self._thinner = Thinner(vendor.sparse)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -119,6 +122,8 @@ class Gate:
             answer = self.vendor.expired()
         else:
             answer = self._handled(call)
+        if self.context.settings.sparse:
+            answer = self._thinner.thinned(call, answer)
         answer.headers.update(self.vendor.headers(call))
         if kind == "malformed":
             whole = answer.body()

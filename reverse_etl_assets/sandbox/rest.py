@@ -31,6 +31,7 @@ from reverse_etl_assets.sandbox.faults import Fault, lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.replays import Replays
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
@@ -47,6 +48,7 @@ class Rest:
     """The sink and its records, by collection and key."""
 
     name = "rest"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -57,6 +57,7 @@ class Settings:
         google_ads_named_members: members of a refused request that the answer names at most.
         google_ads_scope: whether tokens have the scope that is asked for.
         google_ads_enabled: whether the project has the API.
+        sparse: answers without the parts that specifications call optional, each documented 2xx status in turn.
         store_records: False lets the REST sink count rows without keeping them.
     """
 
@@ -107,6 +108,7 @@ class Settings:
     google_ads_named_members: int = 10_000
     google_ads_scope: bool = True
     google_ads_enabled: bool = True
+    sparse: bool = False
     store_records: bool = True
 
     def change(self, changes: dict[str, Any]) -> None:

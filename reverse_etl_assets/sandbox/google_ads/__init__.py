@@ -34,6 +34,7 @@ from reverse_etl_assets.sandbox.google_ads.members import (
     violations,
 )
 from reverse_etl_assets.sandbox.limits import DailyAllowance, RollingWindow
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
@@ -47,6 +48,7 @@ class GoogleAds:
     """The lists and who is in them; ``tables`` by the list's id."""
 
     name = "google_ads"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -21,6 +21,7 @@ from reverse_etl_assets.sandbox.hubspot.schema import ObjectType
 from reverse_etl_assets.sandbox.hubspot.search import Search
 from reverse_etl_assets.sandbox.hubspot.values import PORTAL_ID, RowRefused, converted
 from reverse_etl_assets.sandbox.limits import DailyAllowance, RollingWindow
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused, Router
 
@@ -33,6 +34,7 @@ class HubSpot:
     """The API and its records."""
 
     name = "hubspot"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -17,6 +17,7 @@ from reverse_etl_assets.sandbox.intercom.contacts import Contacts
 from reverse_etl_assets.sandbox.intercom.schema import Schema, failure, hex_id, not_found, object_in, refusal, whole
 from reverse_etl_assets.sandbox.intercom.tags import Tags
 from reverse_etl_assets.sandbox.limits import RollingWindow
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 
@@ -31,6 +32,7 @@ class Intercom:
     ``company_memberships``."""
 
     name = "intercom"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

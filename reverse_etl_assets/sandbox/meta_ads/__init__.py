@@ -30,6 +30,7 @@ from reverse_etl_assets.sandbox.meta_ads.requests import (
     parameters,
     session_of,
 )
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
@@ -54,6 +55,7 @@ class MetaAds:
     """One ad account and its audiences."""
 
     name = "meta_ads"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -26,6 +26,7 @@ from reverse_etl_assets.sandbox.salesforce.schema import OBJECTS
 from reverse_etl_assets.sandbox.salesforce.single import Single
 from reverse_etl_assets.sandbox.salesforce.soql import Soql
 from reverse_etl_assets.sandbox.salesforce.values import RowError
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 
@@ -45,6 +46,7 @@ class Salesforce:
     """The API and its records. Tokens come from the token endpoint or ``issue_token``."""
 
     name = "salesforce"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -19,6 +19,7 @@ from reverse_etl_assets.sandbox.limits import RollingWindow
 from reverse_etl_assets.sandbox.slack.blocks import block_problems, total_text
 from reverse_etl_assets.sandbox.slack.requests import arguments
 from reverse_etl_assets.sandbox.slack.workspace import APP, CHANNELS, PEOPLE, Channel, addressed, channel_of
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import INTEGRATION, PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 
@@ -48,6 +49,7 @@ class Slack:
     """A workspace with one app."""
 
     name = "slack"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

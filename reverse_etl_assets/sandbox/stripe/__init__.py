@@ -16,6 +16,7 @@ from typing import Any
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Table
 from reverse_etl_assets.sandbox.stripe.billing import Billing
 from reverse_etl_assets.sandbox.stripe.customers import Customers, mode_of
@@ -39,6 +40,7 @@ class Stripe:
     """The API and its records."""
 
     name = "stripe"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context

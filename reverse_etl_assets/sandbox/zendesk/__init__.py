@@ -13,6 +13,7 @@ from functools import partial
 from reverse_etl_assets.sandbox.faults import Fault, lost
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import RollingWindow
+from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 from reverse_etl_assets.sandbox.zendesk.jobs import Jobs
@@ -27,6 +28,7 @@ class Zendesk:
     """One account and what it holds."""
 
     name = "zendesk"
+    sparse: tuple[Sparse, ...] = ()
 
     def __init__(self, context: Context) -> None:
         self.context = context
