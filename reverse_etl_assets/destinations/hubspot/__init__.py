@@ -94,10 +94,13 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         return self._object.read_response(batch, response)
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
-        """One request; none if HubSpot has nothing that the rows name."""
+        """One request; none if HubSpot has nothing that the rows name; one more if it does not say whom it means."""
         outcomes = self._object.not_sendable(batch)
         if len(outcomes) < len(batch.records):
-            outcomes += await super().send(batch)
+            response = await self.exchange(self.build_request(batch))
+            outcomes += self.read_response(batch, response)
+            if len(outcomes) < len(batch.records):
+                outcomes += await self._object.named_by_record(batch, response)
         self._object.settled(outcomes)
         return outcomes
 

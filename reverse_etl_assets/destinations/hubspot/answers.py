@@ -5,13 +5,14 @@ as optional.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.values import utc_milliseconds
 from reverse_etl_assets.errors import (
@@ -51,46 +52,75 @@ def spelled(target: Target, external_id: str) -> str:
     return utc_milliseconds(external_id) if target.key_type is FieldType.TIMESTAMP else external_id
 
 
-def batch_outcomes(target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> Iterator[Outcome]:
-    """Outcomes of the rows that an answer names: by our trace id, else by the id that the request named them by."""
-    names = _Names(target, batch)
-    named: set[str] = set()
-    for error in listed(answer, "errors"):
-        context = error.get("context") or {}
-        traces = listed(context, "objectWriteTraceId")
-        for name in traces or (*listed(context, "ids"), *listed(context, "id")):
-            record = names.of_trace(name) if traces else names.of_name(name)
-            if record and record.key not in named:
-                named.add(record.key)
-                yield _refused(target, batch.operation, record, error)
-    for result in listed(answer, "results"):
-        record = names.of_result(result)
-        if record and record.key not in named:
-            named.add(record.key)
-            yield stages.unmoved(record, result) or _succeeded(batch.operation, record, result)
+class BatchAnswer:
+    """What an answer to a batch says of its rows: by our trace id, or by the name that the request gave them.
+
+    Results carry no trace id, and tell only the properties that were written ("Create or update a batch of objects by
+    unique property values", 2026-09, read 2026-11-30): so an upsert writes the property it matches by, too. Whom an
+    answer does not name is in `unnamed`, and a result that names nobody in `nameless`.
+    """
+
+    def __init__(self, target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> None:
+        self._operation, self._stages = batch.operation, stages
+        self._names = _Names(target, batch)
+        self.unnamed = {record.key: record for record in batch.records}
+        self.nameless: list[Mapping[str, Any]] = []
+        self.outcomes: list[Outcome] = []
+        for error in listed(answer, "errors"):
+            for record in self._names.of_error(error):
+                if self._is_first(record):
+                    self.outcomes.append(_refused(target, batch.operation, record, error))
+        for result in listed(answer, "results"):
+            named = [each for each in self._names.of_result(result) if each.key in self.unnamed]
+            if not named:
+                self.nameless.append(result)
+            elif self._is_first(named[0]):
+                self.outcomes.append(self._written(named[0], result))
+
+    def named_by(self, ids: Mapping[str, Sequence[str]]) -> Iterator[Outcome]:
+        """Outcomes of rows that are named by their record alone; `ids` are those of records by external id."""
+        for record in list(self.unnamed.values()):
+            result = next((each for each in self.nameless if [each.get("id")] == ids.get(record.external_id)), None)
+            if result is not None and self._is_first(record):
+                self.nameless.remove(result)
+                yield self._written(record, result)
+
+    def _is_first(self, record: Record) -> bool:
+        return self.unnamed.pop(record.key, None) is not None
+
+    def _written(self, record: Record, result: Mapping[str, Any]) -> Outcome:
+        return self._stages.unmoved(record, result) or _succeeded(self._operation, record, result)
 
 
 class _Names:
     """The records of a batch by the names an answer may use for them: those that the request used."""
 
     def __init__(self, target: Target, batch: Batch) -> None:
-        self._key = target.external_id
-        self._by_id = batch.operation is Operation.UPDATE
+        self._key, self._object = target.external_id, target.object
+        self._by_id = batch.operation in (Operation.UPDATE, Operation.DELETE)
         self._by_trace = {record.key: record for record in batch.records}
         self._by_name = {spelled(target, record.external_id).lower(): record for record in batch.records}
         if self._by_id:
             self._by_name = {record.destination_id or "": record for record in batch.records}
 
-    def of_trace(self, trace: Any) -> Record | None:
-        return self._by_trace.get(str(trace))
+    def of_error(self, error: Mapping[str, Any]) -> list[Record]:
+        context = error.get("context") or {}
+        if traces := listed(context, "objectWriteTraceId"):
+            return self._known(self._by_trace, map(str, traces))
+        return self._of(*listed(context, "ids"), *listed(context, "id"))
 
-    def of_name(self, name: Any) -> Record | None:
-        return self._by_name.get(str(name).lower())
-
-    def of_result(self, result: Mapping[str, Any]) -> Record | None:
+    def of_result(self, result: Mapping[str, Any]) -> list[Record]:
+        """All that a result may mean: several keys of a batch may be addresses of one contact."""
         if result.get("objectWriteTraceId") is not None:
-            return self.of_trace(result["objectWriteTraceId"])
-        return self.of_name(result.get("id") if self._by_id else (result.get("properties") or {}).get(self._key))
+            return self._known(self._by_trace, [str(result["objectWriteTraceId"])])
+        return self._of(result.get("id")) if self._by_id else self._of(*names_of(self._object, self._key, result))
+
+    def _of(self, *names: Any) -> list[Record]:
+        return self._known(self._by_name, (str(name).lower() for name in names))
+
+    @staticmethod
+    def _known(records: Mapping[str, Record], names: Iterable[str]) -> list[Record]:
+        return [records[name] for name in names if name in records]
 
 
 def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome:

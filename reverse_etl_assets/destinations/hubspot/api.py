@@ -39,6 +39,15 @@ def by_email(name: str, key: str) -> bool:
     return object_name(name) == "contacts" and key == "email"
 
 
+def names_of(name: str, key: str, result: Result) -> list[str]:
+    """The keys by which a record of an object is found, in lower case: of a contact first its primary address."""
+    if key == RECORD_ID:
+        return [str(result.get("id"))]
+    properties = result.get("properties") or {}
+    others = str(properties.get(_OTHER_EMAILS) or "").lower().split(";") if by_email(name, key) else ()
+    return [each for each in (str(properties.get(key) or "").lower(), *others) if each]
+
+
 class Api:
     """Requests in the version of the API that the account names; the shapes are the same in all of them."""
 
@@ -121,8 +130,4 @@ class Lookup:
 
     def names(self, result: Result) -> set[str]:
         """The keys by which a record is found, in lower case."""
-        if self._key == RECORD_ID:
-            return {result["id"]}
-        properties = result.get("properties") or {}
-        others = str(properties.get(_OTHER_EMAILS) or "").lower().split(";") if self._by_email else ()
-        return {str(properties.get(self._key) or "").lower(), *others} - {""}
+        return set(names_of(self._name, self._key, result))

@@ -56,6 +56,10 @@ class ObjectKind(ABC):
         """Outcomes of the rows that no request can be made of, because HubSpot has nothing that they name."""
         return []
 
+    async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
+        """Outcomes of rows that an answer names by their record alone, so that HubSpot has to be asked whose it is."""
+        return []
+
     def settled(self, outcomes: Sequence[Outcome]) -> None:  # noqa: B027 - most kinds have nothing to remember
         """What a batch came to; rows with `retry` will be sent again."""
 

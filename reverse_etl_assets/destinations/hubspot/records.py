@@ -8,7 +8,7 @@ import httpx
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
-from reverse_etl_assets.destinations.hubspot.answers import batch_outcomes, spelled
+from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, spelled
 from reverse_etl_assets.destinations.hubspot.api import (
     OBJECT_IDS,
     RECORDS_PER_REQUEST,
@@ -22,7 +22,7 @@ from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
 from reverse_etl_assets.destinations.values import plain_text, same_value, utc_milliseconds
-from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
+from reverse_etl_assets.errors import CheckFailed, ContractViolation, DestinationError, RequestRejected
 from reverse_etl_assets.records import (
     Batch,
     Capabilities,
@@ -50,7 +50,7 @@ class Records(ObjectKind):
     """CRM records, matched by a property with unique values, or contacts by email.
 
     Every input carries our key as `objectWriteTraceId`: with it HubSpot refuses bad rows alone (207), without it the
-    whole request, and its results are in no order.
+    whole request. Results are in no order and do not repeat it.
     An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already.
     """
 
@@ -119,7 +119,9 @@ class Records(ObjectKind):
     def _upsert_input(self, record: Record) -> dict[str, Any]:
         key, properties = self.target.external_id, self._properties(record)
         name = spelled(self.target, record.external_id)
-        if key in properties:  # a record made by one spelling of its key would not be found by another
+        # An answer tells what was written, and so names the row; a record made by one spelling of its key would not be
+        # found by another. An address that is not mapped is not written: it may be another than the primary one.
+        if key in properties or not by_email(self.target.object, key):
             properties[key] = name
         return {"id": name, "idProperty": key, "objectWriteTraceId": record.key, "properties": properties}
 
@@ -146,10 +148,28 @@ class Records(ObjectKind):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if batch.operation is not Operation.DELETE:
-            yield from batch_outcomes(self.target, batch, answer_of(response), self._stages)
+            yield from self._told(batch, response).outcomes
         elif response.status_code == 204:
             for record in batch.records:
                 yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
+
+    def _told(self, batch: Batch, response: httpx.Response) -> BatchAnswer:
+        return BatchAnswer(self.target, batch, answer_of(response), self._stages)
+
+    async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
+        """Contacts that were matched by an address which the answer does not tell: an additional one, or one that is
+        not mapped. HubSpot is asked whose the addresses are; the answer names the record.
+        """
+        if batch.operation is not Operation.UPSERT or not by_email(self.target.object, self.target.external_id):
+            return []
+        told = self._told(batch, response)
+        if not told.nameless or not told.unnamed:
+            return []
+        try:
+            ids = await self._lookup.ids([record.external_id for record in told.unnamed.values()])
+        except DestinationError:  # then nobody knows whom the results mean
+            return []
+        return list(told.named_by(ids))
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         self._stages.settled(outcomes)

@@ -1,7 +1,9 @@
 """HubSpot batch endpoints: up to 100 inputs, answered in no particular order.
 
 Sources: HubSpot CRM objects guide (batch endpoints, upsert, objectWriteTraceId), HubSpot error handling guide
-(multi-status responses).
+(multi-status responses: errors carry the trace id of their input, results do not), "Create or update a batch of objects
+by unique property values" (2026-09 reference, read 2026-11-30: of a result only `id`, `properties`, `createdAt`,
+`updatedAt`, `archived` and `new` are promised). A result tells the properties that were written, and no others.
 """
 
 from __future__ import annotations
@@ -132,6 +134,8 @@ class Batches:
                 # A record that is there keeps its own spelling of the address that matched.
                 key = {upsert_by: row["id"]} if upsert_by and entry is None else {}
                 values = converted(kind, key | row["properties"])
+                if entry is not None and self._records.is_other_email(entry, upsert_by, row["id"]):
+                    values.pop(upsert_by, None)  # the contact keeps its primary address, and tells it
                 self._records.check(kind, entry, values)
                 self._claim(kind, values, claimed)
             except RowRefused as refused:
@@ -165,13 +169,11 @@ class Batches:
         table = self._records.tables[kind.name]
         undo = table.undo_update(entry) if entry else None
         written = self._records.write(kind, entry, values)
-        told = shown(kind, written)
+        told = shown(kind, written, row["properties"])
         if lost(faults, _row_key(row)):
             (undo or table.undo_insert(written))()
         if say_new:
             told["new"] = entry is None
-        if row.get("objectWriteTraceId") is not None:
-            told["objectWriteTraceId"] = row["objectWriteTraceId"]
         return told
 
     def _reply(self, status: int, results: list[dict[str, Any]], errors: list[Error]) -> Answer:

@@ -97,6 +97,11 @@ class Records:
         found = table.find(id_property, value)
         return found[0] if found else self._by_other_email(kind, id_property, value)
 
+    def is_other_email(self, entry: Entry, name: str, value: str) -> bool:
+        """Whether this is an additional address of the contact."""
+        others = set(_other_emails(entry)) - {fold(entry.values.get("email"))}
+        return name == "email" and fold(value) in others
+
     def _by_other_email(self, kind: ObjectType, name: str, value: str) -> Entry | None:
         if name != "email":
             return None
