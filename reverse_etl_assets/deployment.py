@@ -51,8 +51,8 @@ destinations: dict[str, DestinationResource] = {
     ),
     "zendesk": ZendeskResource(
         base_url=dg.EnvVar("ZENDESK_BASE_URL"),
-        email=dg.EnvVar("ZENDESK_EMAIL"),
-        token=dg.EnvVar("ZENDESK_API_TOKEN"),
+        client_id=dg.EnvVar("ZENDESK_CLIENT_ID"),
+        client_secret=dg.EnvVar("ZENDESK_CLIENT_SECRET"),
         requests_per_second=float(os.environ.get("ZENDESK_REQUESTS_PER_SECOND") or 0) or None,  # your plan's
     ),
     "meta_ads": MetaAdsResource(

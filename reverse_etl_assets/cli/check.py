@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.columns import Columns
     from reverse_etl_assets.destinations.base import Account
@@ -22,22 +24,26 @@ def check(
 
     deployed = Deployed()
     problems: dict[str, list[str]] = {}
+    warnings: dict[str, list[str]] = {}
     for chosen in deployed.chosen([sync] if sync else []):
-        problems[chosen.sync] = _problems(deployed, chosen)
+        warnings[chosen.sync] = []
+        problems[chosen.sync] = _problems(deployed, chosen, warnings[chosen.sync])
     if json:
-        print_json({"problems": problems})
+        print_json({"problems": problems, "warnings": warnings})
     else:
         out = console()
         for name, found in problems.items():
             out.print(f"[red]x[/] {name}" if found else f"[green]ok[/] {name}")
             for problem in found:
                 out.print(f"  {escape(problem)}", soft_wrap=True)
+            for warning in warnings[name]:
+                out.print(f"  [yellow]![/] {escape(warning)}", soft_wrap=True)
     if any(problems.values()):
         raise typer.Exit(1)
 
 
-def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
-    """Everything that stands in the way of a run, one sentence each."""
+def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[str]:
+    """Everything that stands in the way of a run, one sentence each. Adds what does not yet to `warnings`."""
     import asyncio
 
     from reverse_etl_assets.decisions import columns_of
@@ -58,7 +64,7 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
                 decide(columns, model, history(con), read_facts(con))
             except StateError as error:
                 problems += str(error).splitlines()
-        asyncio.run(_ask(deployed.project.journal, sync, account, columns))
+        warnings += asyncio.run(_ask(deployed.project.journal, sync, account, columns))
     except CheckFailed as error:
         problems += error.problems
     except ReverseEtlError as error:
@@ -66,8 +72,11 @@ def _problems(deployed: "Deployed", sync: "Sync") -> list[str]:
     return problems
 
 
-async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> None:
-    """Let the destination compare credentials, object and fields. Raises CheckFailed or another ReverseEtlError."""
+async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> "Sequence[str]":
+    """Let the destination compare credentials, object and fields. Returns its warnings.
+
+    Raises CheckFailed or another ReverseEtlError.
+    """
     from reverse_etl_assets.budget import Meter
     from reverse_etl_assets.traffic import Line, Traffic
 
@@ -79,3 +88,4 @@ async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "C
             await destination.check()
         finally:
             await meter.settle()
+        return destination.warnings()

@@ -81,8 +81,8 @@ def _enter(home: Path, sandbox: str, database: str) -> None:
         POSTGRES_URL=database,
         POSTGRES_PASSWORD="product-sync",  # noqa: S106 - the embedded server trusts everybody
         ZENDESK_BASE_URL=f"{sandbox}/zendesk",
-        ZENDESK_EMAIL="admin@shop.example",
-        ZENDESK_API_TOKEN="zendesk-token",  # noqa: S106 - the sandbox's own
+        ZENDESK_CLIENT_ID="sandbox",
+        ZENDESK_CLIENT_SECRET="zendesk-secret",  # noqa: S106 - the sandbox's own
         ZENDESK_REQUESTS_PER_SECOND="50",  # the plan Team has 3.3: see `_hurry`
         STRIPE_BASE_URL=f"{sandbox}/stripe",
         STRIPE_SECRET_KEY="rk_test_sandbox",  # noqa: S106 - the sandbox takes any

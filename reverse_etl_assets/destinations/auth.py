@@ -4,6 +4,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Generator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import httpx
 import jwt
@@ -33,6 +35,11 @@ class FetchedToken(httpx.Auth, ABC):
     again. `url` may be a path below the client's base.
     """
 
+    as_json: ClassVar[bool] = False
+    """The endpoint takes JSON, where the RFC has a form."""
+    advice: Mapping[str, str] = MappingProxyType({})
+    """What to do about an error of the endpoint, by its code or its HTTP status."""
+
     def __init__(self, client: httpx.AsyncClient, url: str) -> None:
         self._client = client
         self._url = url
@@ -40,7 +47,7 @@ class FetchedToken(httpx.Auth, ABC):
         self._lock = asyncio.Lock()
 
     @abstractmethod
-    def _form(self) -> Mapping[str, str]:
+    def _form(self) -> Mapping[str, Any]:
         """What is asked for: the grant."""
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -59,7 +66,9 @@ class FetchedToken(httpx.Auth, ABC):
             return self._token
 
     async def _fetch(self) -> str:
-        request = self._client.build_request("POST", self._url, data=dict(self._form()))
+        asked = dict(self._form())
+        form, json = (None, asked) if self.as_json else (asked, None)
+        request = self._client.build_request("POST", self._url, data=form, json=json)
         reachable(request.url, "token_url")
         try:
             with only_reads():
@@ -78,7 +87,8 @@ class FetchedToken(httpx.Auth, ABC):
             return token
         said = [str(answer[name]) for name in ("error", "error_description") if name in answer]
         reason = ": ".join(said) or f"HTTP {response.status_code} without an access_token; is base_url right?"
-        raise AuthenticationFailed(f"the token was refused: {reason}")
+        advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
+        raise AuthenticationFailed(f"the token was refused: {reason}" + (f"; {advice}." if advice else ""))
 
 
 class ClientCredentials(FetchedToken):
@@ -92,7 +102,7 @@ class ClientCredentials(FetchedToken):
         self._client_secret = client_secret
         self._scope = {"scope": scope} if scope else {}
 
-    def _form(self) -> Mapping[str, str]:
+    def _form(self) -> Mapping[str, Any]:
         secret = self._client_secret.get_secret_value()
         own = {"grant_type": "client_credentials", "client_id": self._client_id, "client_secret": secret}
         return own | self._scope

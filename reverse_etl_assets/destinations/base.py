@@ -269,6 +269,13 @@ class BaseDestination(ABC, Generic[C, O]):
     async def send(self, batch: Batch) -> Sequence[Outcome]:
         """Send one request, or raise a DestinationError. Outcomes carry our keys, in any order."""
 
+    def warnings(self) -> Sequence[str]:
+        """What works today and will not for long, or works in another way than most expect: a sentence each.
+
+        Asked once `check` has passed. `reverse-etl check` tells it, and nothing fails for it.
+        """
+        return ()
+
     @classmethod
     def quota(cls, response: httpx.Response) -> Quota | None:
         """What an answer's headers say of the account's daily allowance, if the vendor counts there."""

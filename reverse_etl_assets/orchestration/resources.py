@@ -235,12 +235,15 @@ class MetaAdsResource(DestinationResource):
 
 
 class ZendeskResource(DestinationResource):
-    """A Zendesk account; an admin's address and API token sign in, or an OAuth access token without an address."""
+    """A Zendesk account; an OAuth client signs in, or an API token with its admin's address until those end."""
 
     destination_type = Zendesk
 
+    client_id: str | None = None
+    client_secret: str | None = None
+    scope: str = "read write"
+    token: str | None = None
     email: str | None = None
-    token: str
 
 
 def _read(value: Any, where: str) -> Any:

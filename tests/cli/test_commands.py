@@ -6,6 +6,8 @@ import sys
 import dagster as dg
 import pytest
 
+from reverse_etl_assets.destinations.zendesk import Zendesk
+from reverse_etl_assets.orchestration.resources import ZendeskResource
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
@@ -165,6 +167,22 @@ def test_check_with_a_wrong_token(two: Office, monkeypatch: pytest.MonkeyPatch) 
     result = two.run("check", "people_to_crm")
     assert result.exit_code == 1
     assert "not-a-token-of-anybody" not in result.output
+
+
+def test_check_tells_what_will_not_work_for_long(
+    two: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFFICE_DESK_TOKEN", "zendesk-token")
+    two.destinations["desk"] = ZendeskResource(
+        base_url=f"{sandbox.url}/zendesk", email="admin@shop.example", token=dg.EnvVar("OFFICE_DESK_TOKEN")
+    )
+    vars(two.project)["destinations"] = {**two.project.destinations, "desk": Zendesk}
+    two.sync("people_to_desk", destination="desk", object="users", external_id="external_id", mapping={"name": "name"})
+    said = two.ok("check", "people_to_desk")
+    assert said.startswith("ok people_to_desk\n  ! Zendesk ends all API tokens on 2027-04-30")
+    assert "zendesk-token" not in said
+    [warning] = two.json("check", "people_to_desk")["warnings"]["people_to_desk"]
+    assert "2027-04-30" in warning
 
 
 def test_check_before_the_model_is_built(office: Office) -> None:

@@ -41,7 +41,12 @@ def stripe(url: str, key: str = "sk_test_sandbox", **settings: Any) -> StripeCon
     return StripeConnection(base_url=base, meter_events_url=base, secret_key=SecretStr(key), **settings)
 
 
-def zendesk(url: str, token: str = "zendesk-token", email: str | None = "admin@shop.example") -> ZendeskConnection:
+def zendesk(url: str, secret: str = "zendesk-secret", **settings: Any) -> ZendeskConnection:
+    base = f"{url}/zendesk"
+    return ZendeskConnection(base_url=base, client_id="sandbox", client_secret=SecretStr(secret), **settings)
+
+
+def zendesk_by_token(url: str, token: str = "zendesk-token", email: str | None = "a@shop.example") -> ZendeskConnection:
     return ZendeskConnection(base_url=f"{url}/zendesk", email=email, token=SecretStr(token))
 
 

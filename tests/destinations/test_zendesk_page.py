@@ -33,7 +33,7 @@ def test_the_example_is_a_sync_that_fits(sandbox: Sandbox) -> None:
 
 
 def test_the_entry_of_the_deployment(monkeypatch: Any) -> None:
-    for name in ("ZENDESK_BASE_URL", "ZENDESK_EMAIL", "ZENDESK_API_TOKEN"):
+    for name in ("ZENDESK_BASE_URL", "ZENDESK_CLIENT_ID", "ZENDESK_CLIENT_SECRET"):
         monkeypatch.setenv(name, "https://acme.zendesk.com")
     names: dict[str, Any] = {}
     exec(block("python"), names)

@@ -86,7 +86,7 @@ class Recorder(httpx.AsyncBaseTransport):
 
 def open_job(sent: Batch, recalled: dict[str, list[str]] | None = None) -> tuple[Zendesk, str, list[httpx.Request]]:
     recorder = Recorder()
-    connection = accounts.zendesk("https://shop.example")
+    connection = accounts.zendesk_by_token("https://shop.example")
     destination = Zendesk(connection, USERS, Zendesk.Options(), httpx.AsyncClient(transport=recorder))
     destination.recall(recalled or {})
     return destination, asyncio.run(destination.open_job(sent)), recorder.sent

@@ -51,10 +51,13 @@ def postgres(url: str) -> Account:
 
 
 def zendesk(url: str) -> Account:
-    token = SecretStr("zendesk-token")
-    return Account(
-        "zendesk", Zendesk, ZendeskConnection(base_url=f"{url}/zendesk", token=token, requests_per_second=FAST)
+    connection = ZendeskConnection(
+        base_url=f"{url}/zendesk",
+        client_id="sandbox",
+        client_secret=SecretStr("zendesk-secret"),
+        requests_per_second=FAST,
     )
+    return Account("zendesk", Zendesk, connection)
 
 
 def slack(url: str) -> Account:

@@ -140,10 +140,21 @@ def test_refusals(api: Api, method: str, path: str, body: Any, status: int, erro
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-def test_tokens(api: Api, sandbox: Sandbox) -> None:
+def test_tokens(api: Api, http: httpx.Client, sandbox: Sandbox) -> None:
     assert api("GET", "user_fields", auth=("admin@shop.example", "zendesk-token")).status_code == 401
     bearer = {"Authorization": "Bearer zendesk-token"}
+    refused = api("GET", "user_fields", auth=None, headers=bearer)  # an API token is no access token
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_token")
+    asked = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "zendesk-secret"}
+    form = http.post("/zendesk/oauth/tokens", data={**asked, "scope": "read"})
+    assert (form.status_code, form.json()["error"]) == (400, "invalid_request")
+    token = http.post("/zendesk/oauth/tokens", json={**asked, "scope": "read"}).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
     assert api("GET", "user_fields", auth=None, headers=bearer).status_code == 200
+    assert api("DELETE", "users/1", auth=None, headers=bearer).status_code == 403
+
+
+def test_the_import_of_users_can_be_off(api: Api, sandbox: Sandbox) -> None:
     sandbox.settings.change({"zendesk_bulk_import": False})
     refused = api("POST", "users/create_or_update_many", {"users": [{"name": "A"}]})
     assert (refused.status_code, refused.json()["error"]["title"]) == (403, "Forbidden")

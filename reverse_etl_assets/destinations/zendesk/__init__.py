@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     HttpDestination,
@@ -18,6 +17,7 @@ from reverse_etl_assets.destinations.base import (
 from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
 from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
 from reverse_etl_assets.destinations.zendesk import reading as zendesk_reading
+from reverse_etl_assets.destinations.zendesk import sign_in as zendesk_sign_in
 from reverse_etl_assets.destinations.zendesk.answers import (
     Forbidden,
     gone,
@@ -130,12 +130,13 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return f"{base_url.rstrip('/')}/agent/{target.object}/{destination_id}"
 
     def auth(self) -> httpx.Auth:
-        if self.connection.email is None:
-            return BearerToken(self.connection.token)
-        return httpx.BasicAuth(f"{self.connection.email}/token", self.connection.token.get_secret_value())
+        return zendesk_sign_in.signed(self.client, self.connection)
+
+    def warnings(self) -> list[str]:
+        return zendesk_sign_in.warnings(self.connection)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return request_error(response)
+        return request_error(response, zendesk_sign_in.refused(self.connection))
 
     async def check(self) -> None:
         """One request for every 100 of the account's own fields of the object."""

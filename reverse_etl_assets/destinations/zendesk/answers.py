@@ -21,7 +21,7 @@ class Forbidden(AuthenticationFailed):
     """The account or the user may not do this (403)."""
 
 
-def request_error(response: httpx.Response) -> DestinationError:
+def request_error(response: httpx.Response, on_401: str = "") -> DestinationError:
     """The error of a request that was not taken; `error` is a word or an object, `details` name fields."""
     told = _object(response)
     code, message, field = _words(told)
@@ -32,7 +32,7 @@ def request_error(response: httpx.Response) -> DestinationError:
     if status == 409:  # DatabaseConflict: two writes met
         return RetryLater(message or "HTTP 409", retry_after(response))
     if status == 401:
-        return AuthenticationFailed(f"{message or 'HTTP 401'}: is the token revoked, or `email` not its admin's?")
+        return AuthenticationFailed(f"{message or 'HTTP 401'}: {on_401}")
     if status == 403:
         return Forbidden(
             f"{message or 'HTTP 403'}: the token's user has to be an admin, or an agent whose role may manage users and"
@@ -130,7 +130,8 @@ def _object(response: httpx.Response) -> Mapping[str, Any]:
 
 def _words(told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Code, message and field of an error."""
-    error, description = told.get("error"), told.get("description") or told.get("message")
+    error = told.get("error")
+    description = told.get("description") or told.get("error_description") or told.get("message")
     if isinstance(error, dict):
         return str(error.get("title") or "") or None, str(error.get("message") or "") or None, None
     code = str(error) if error else None

@@ -18,10 +18,8 @@ from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Router
 from reverse_etl_assets.sandbox.zendesk.jobs import Jobs
 from reverse_etl_assets.sandbox.zendesk.records import Kind, RowRefused, Values, Written, kinds, matching, save, shown
-from reverse_etl_assets.sandbox.zendesk.requests import body_part, failure, forbidden, listed, refuse_by_fault, token_of
-
-TOKEN = "zendesk-token"  # noqa: S105 - the sandbox's own
-READ_ONLY_TOKEN = "zendesk-read-token"  # noqa: S105 - as above
+from reverse_etl_assets.sandbox.zendesk.requests import body_part, failure, forbidden, listed, refuse_by_fault
+from reverse_etl_assets.sandbox.zendesk.tokens import Tokens, invalid_token
 
 
 class Zendesk:
@@ -39,11 +37,13 @@ class Zendesk:
         self.kinds: dict[str, Kind] = {}
         self.tables: dict[str, Table] = {}
         self._jobs = Jobs(context)
+        self.tokens = Tokens(context)
         self.reset()
         root, end = "/api/v2", r"(?:\.json)?"
         many = r"/{objects:users|organizations|tickets}"
         self.router = Router(
             [
+                ("POST", "/oauth/tokens", self.tokens.create),
                 ("POST", rf"{root}/{{objects:users}}/create_or_update_many{end}", self._upsert_many),
                 ("POST", rf"{root}/{{objects:users|organizations}}/create_or_update{end}", self._upsert),
                 ("PUT", rf"{root}{many}/update_many{end}", self._update_many),
@@ -59,13 +59,10 @@ class Zendesk:
         )
 
     def is_open(self, call: Call) -> bool:
-        return False
+        return call.path.endswith("/oauth/tokens")
 
     def authenticate(self, call: Call) -> Answer | None:
-        token = token_of(call)
-        if token == READ_ONLY_TOKEN and call.method != "GET":
-            return forbidden()
-        return None if token in (TOKEN, READ_ONLY_TOKEN) else self.expired()
+        return self.tokens.refusal(call)
 
     def admit(self, call: Call) -> Answer | None:
         if self.window.admit():
@@ -95,10 +92,11 @@ class Zendesk:
         return answer
 
     def expire_tokens(self) -> None:
-        """An API token cannot be renewed: it stays valid for the next request."""
+        """Of OAuth: an API token has no end."""
+        self.tokens.clear()
 
     def expired(self) -> Answer:
-        return failure(401, "Couldn't authenticate you")
+        return invalid_token()
 
     def reset(self) -> None:
         self.kinds = kinds()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from reverse_etl_assets.sandbox.faults import Fault
@@ -38,17 +37,6 @@ def listed(args: Values, name: str) -> list[str]:
     if len(found) > MOST_ROWS:
         raise Refused(failure(400, "BadRequest", f"{name}: at most {MOST_ROWS}"))
     return found
-
-
-def token_of(call: Call) -> str:
-    scheme, _, value = call.headers.get("authorization", "").partition(" ")
-    if scheme == "Bearer":
-        return value
-    try:
-        login, _, token = base64.b64decode(value).decode().partition(":")
-    except ValueError:
-        return ""
-    return token if scheme == "Basic" and login.endswith("/token") else ""
 
 
 def refuse_by_fault(faults: list[Fault], key: str) -> None:
