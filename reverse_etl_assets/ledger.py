@@ -113,7 +113,7 @@ def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
             raise StateError(
                 f"the state of sync {sync.sync} belongs to another one: its {name} is {theirs[name]!r},"
                 f" not {value!r}. Change the sync back or give it a new name; to start afresh, move its state"
-                f" file away, and say `reverse-etl recover-state {sync.sync} --adopt` or `--restart`."
+                " file away: the next run says how it can go on."
             )
     write_facts(con, {name: value for name, value in ours.items() if name not in theirs})
 

@@ -171,7 +171,7 @@ def recovered(
     be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
     warehouse, journal = environment.warehouse, environment.journal
     with warehouse.open(sync.sync) as con:
-        provenance.refuse_mismatch(con, journal, sync)
+        provenance.refuse_mismatch(con, journal, sync, account.type)
     unfinished = journal.open_runs(sync.sync)
     runs = tuple(run.run_id for run in unfinished)
     state = warehouse.state_file(sync.sync)

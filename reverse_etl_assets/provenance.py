@@ -5,19 +5,43 @@ it ran with. A state that is not the one that wrote would send again what was se
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
 
 import duckdb
 import msgspec
 
 from reverse_etl_assets import ledger
+from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import StateMismatch
+from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run
 from reverse_etl_assets.policies import Cutover
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.records import FieldType, Operation
+from reverse_etl_assets.spec import Sync, SyncMode
+
+DestinationType = type[BaseDestination[Any, Any]]
 
 
-def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
+class Way(StrEnum):
+    """How a sync goes on whose state is not the one that the journal knows."""
+
+    KEEP = "keep"
+    ADOPT = "adopt"
+    RESEND = "resend"
+    RESTART = "restart"
+
+
+_MEANS = {
+    Way.KEEP: "this state is right",
+    Way.ADOPT: "read back what is there",
+    Way.RESEND: "send every row once",
+    Way.RESTART: "every row counts as added",
+}
+
+
+def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destination: DestinationType) -> str:
     """The id of the state, which is given one if it has none. Raises StateMismatch, and changes nothing, if the journal
     knows another state, or a later copy of it, as the one that wrote, or the state a run that the journal does not
     know."""
@@ -25,7 +49,7 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
     facts = ledger.read_facts(con)
     problem = mismatch(facts, journal, sync)
     if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):  # an empty one that reads what is there
-        raise StateMismatch(f"{problem} {_what_to_do(sync)}")
+        raise StateMismatch(f"{problem} {_what_to_do(con, sync, destination)}")
     if problem:
         state_id = accept(con, facts, journal, sync)
         journal.hand_over(sync.sync, state_id)
@@ -35,12 +59,12 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
     return state_id
 
 
-def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> None:
+def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destination: DestinationType) -> None:
     """Raises StateMismatch as `settle` does, and writes nothing."""
     facts = ledger.read_facts(con)
     problem = mismatch(facts, journal, sync)
     if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):
-        raise StateMismatch(f"{problem} {_what_to_do(sync)}")
+        raise StateMismatch(f"{problem} {_what_to_do(con, sync, destination)}")
 
 
 def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | None:
@@ -78,9 +102,43 @@ def accept(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str], journal: Jo
     return state_id
 
 
-def knows_runs(facts: Mapping[str, str]) -> bool:
-    """Whether any run has used a state."""
-    return bool(_runs(facts))
+def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, destination: DestinationType, way: Way) -> str | None:
+    """Why a sync cannot go on in this way; None if it can."""
+    if way is Way.KEEP and not _runs(ledger.read_facts(con)):
+        return f"the state of sync {sync.sync} is empty, so there is nothing to keep."
+    if way is Way.ADOPT and not can_read(sync, destination):
+        return f"`{sync.destination}` cannot be read back, so there is nothing to adopt."
+    if way is Way.RESEND and sync.sync_mode in (SyncMode.APPEND, SyncMode.INSERT_ONLY):
+        return f"`{sync.sync_mode}` sends no row again."
+    if way is Way.RESEND and not _has_rows(con) and _only_by_id(sync, destination):
+        return (
+            f"`{sync.destination}` finds a record by its id alone, and the state has none, so nothing is sent over what"
+            " was sent before: with `--restart` every row is sent as a new record, beside the one that is there."
+        )
+    return None
+
+
+def ways(con: duckdb.DuckDBPyConnection, sync: Sync, destination: DestinationType) -> str:
+    """Those that the sync can take, each with what it means."""
+    able = [f"`--{way}` ({_MEANS[way]})" for way in Way if why_not(con, sync, destination, way) is None]
+    return " or ".join(", ".join(part) for part in (able[:-1], able[-1:]) if part)
+
+
+def has_synced(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the state has a table of synced rows."""
+    known = con.execute("select 1 from duckdb_tables() where database_name = 'state' and table_name = 'synced'")
+    return known.fetchone() is not None
+
+
+def _has_rows(con: duckdb.DuckDBPyConnection) -> bool:
+    return has_synced(con) and con.execute("select 1 from state.synced limit 1").fetchone() is not None
+
+
+def _only_by_id(sync: Sync, destination: DestinationType) -> bool:
+    """Whether an upsert without a known id makes one more record, and nobody can tell which is which."""
+    options = destination.Options.model_validate(sync.options)
+    able = destination.capabilities_for(sync.target(dict.fromkeys(sync.columns, FieldType.TEXT)), options)
+    return Operation.UPSERT in able.once_if_new
 
 
 def _new_id() -> str:
@@ -100,9 +158,8 @@ def _when(run: Run) -> str:
     return f"run {run.run_id}, {datetime.fromtimestamp(run.started_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _what_to_do(sync: Sync) -> str:
+def _what_to_do(con: duckdb.DuckDBPyConnection, sync: Sync, destination: DestinationType) -> str:
     return (
         "Nothing was sent. Bring the state and the journal that belong together back, or say what is right:"
-        f" `reverse-etl recover-state {sync.sync} --why ...` with `--keep` (this state is right), `--adopt` (read back"
-        " what is there), `--resend` (send every row once) or `--restart` (every row counts as added)."
+        f" `reverse-etl recover-state {sync.sync} --why ...` with {ways(con, sync, destination)}."
     )

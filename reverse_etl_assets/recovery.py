@@ -45,7 +45,7 @@ def recover(now: Recovers) -> dict[str, str]:
     if a job of one is still running or cannot be asked, unless it was asked often and long enough; StateMismatch if the
     state is not the one that wrote."""
     with now.warehouse.open(now.sync.sync, write=True) as con:
-        now.state_id = provenance.settle(con, now.journal, now.sync)
+        now.state_id = provenance.settle(con, now.journal, now.sync, now.account.type)
     return {run.run_id: _end(now, run) for run in now.journal.open_runs(now.sync.sync)}
 
 

@@ -1,30 +1,18 @@
 """A person's word on a state that is not the one that the journal knows: how the sync goes on."""
 
-from enum import StrEnum
-from typing import Any
-
 import duckdb
 
 from reverse_etl_assets import ledger, provenance, versions
-from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.fitness import can_read
-from reverse_etl_assets.records import FieldType, Operation
+from reverse_etl_assets.provenance import DestinationType, Way
 from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync, SyncMode
+from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import exclusive
 from reverse_etl_assets.warehouses.duckdb import literal
 
 
-class Way(StrEnum):
-    KEEP = "keep"  # this state is right: go on with it
-    ADOPT = "adopt"  # read back what is there, and send what differs
-    RESEND = "resend"  # send every row once, over what was sent before
-    RESTART = "restart"  # start from nothing
-
-
 def recover_state(
-    sync: Sync, environment: Environment, destination: type[BaseDestination[Any, Any]], way: Way, *, who: str, why: str
+    sync: Sync, environment: Environment, destination: DestinationType, way: Way, *, who: str, why: str
 ) -> str:
     """From now on state and journal belong together; the next run goes on in this way. Returns what was wrong.
 
@@ -37,8 +25,8 @@ def recover_state(
         problem = provenance.mismatch(facts, journal, sync)
         if problem is None:
             raise StateError(f"state and journal of sync {sync.sync} belong together; there is nothing to recover.")
-        if no := _why_not(sync, destination, way, has_run=provenance.knows_runs(facts), has_rows=_has_rows(con)):
-            raise StateError(no)
+        if no := provenance.why_not(con, sync, destination, way):
+            raise StateError(f"{no} Use {provenance.ways(con, sync, destination)}.")
         con.execute("begin")
         try:
             _apply(con, way)
@@ -51,45 +39,10 @@ def recover_state(
     return problem
 
 
-def _why_not(
-    sync: Sync, destination: type[BaseDestination[Any, Any]], way: Way, *, has_run: bool, has_rows: bool
-) -> str | None:
-    if way is Way.KEEP and not has_run:
-        return (
-            f"the state of sync {sync.sync} is empty, so there is nothing to keep: `--adopt`, `--resend`, `--restart`."
-        )
-    if way is Way.ADOPT and not can_read(sync, destination):
-        return f"`{sync.destination}` cannot be read back, so there is nothing to adopt. Use `--resend` or `--restart`."
-    if way is Way.RESEND and sync.sync_mode in (SyncMode.APPEND, SyncMode.INSERT_ONLY):
-        return f"`{sync.sync_mode}` sends no row again: with `--restart` every row counts as added, with `--keep` none."
-    if way is Way.RESEND and not has_rows and _only_by_id(sync, destination):
-        return (
-            f"`{sync.destination}` finds a record by its id alone, and the state has none, so nothing is sent over what"
-            " was sent before: with `--restart` every row is sent as a new record, beside the one that is there."
-        )
-    return None
-
-
-def _only_by_id(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
-    """Whether an upsert without a known id makes one more record, and nobody can tell which is which."""
-    options = destination.Options.model_validate(sync.options)
-    able = destination.capabilities_for(sync.target(dict.fromkeys(sync.columns, FieldType.TEXT)), options)
-    return Operation.UPSERT in able.once_if_new
-
-
-def _has_rows(con: duckdb.DuckDBPyConnection) -> bool:
-    return _has_synced(con) and con.execute("select 1 from state.synced limit 1").fetchone() is not None
-
-
-def _has_synced(con: duckdb.DuckDBPyConnection) -> bool:
-    known = con.execute("select 1 from duckdb_tables() where database_name = 'state' and table_name = 'synced'")
-    return known.fetchone() is not None
-
-
 def _apply(con: duckdb.DuckDBPyConnection, way: Way) -> None:
     if way is Way.KEEP:
         return
-    if _has_synced(con):
+    if provenance.has_synced(con):
         if way is Way.RESEND:
             names = [name for name in ledger.columns_of_table(con, "state.synced") if not name.startswith("_retl_")]
             con.execute(f"update state.synced set _retl_untold = [{', '.join(map(literal, names))}]")

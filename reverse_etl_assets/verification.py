@@ -178,7 +178,7 @@ class _DriftLook:
             with exclusive(self._sync, self._warehouse):
                 self._refuse_unfinished()
                 con = stack.enter_context(self._warehouse.open(self._sync.sync))
-                provenance.refuse_mismatch(con, self._journal, self._sync)
+                provenance.refuse_mismatch(con, self._journal, self._sync, self._account.type)
                 columns = _columns_of_state(con, self._sync)
                 shared = shared_records.sharing_now(columns) if shared_records.are_known(con) else None
                 fields = columns.json("synced")

@@ -19,9 +19,10 @@ def recover_state(
     """Let a sync go on whose state and journal do not belong together. Sends nothing; the next run does."""
     from reverse_etl_assets import state_recovery
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.provenance import Way
 
     ways = {"keep": keep, "adopt": adopt, "resend": resend, "restart": restart}
-    chosen = [state_recovery.Way(name) for name, given in ways.items() if given]
+    chosen = [Way(name) for name, given in ways.items() if given]
     if len(chosen) != 1:
         raise typer.BadParameter("give one of --keep, --adopt, --resend, --restart.", param_hint="--keep")
     if not why:

@@ -1,5 +1,6 @@
 """State and journal that do not belong together: nothing is sent before a person has said what is right."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ from reverse_etl_assets.errors import StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Intent, RunStatus
 from reverse_etl_assets.preview import preview
+from reverse_etl_assets.provenance import Way
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.state_recovery import Way, recover_state
+from reverse_etl_assets.state_recovery import recover_state
 from reverse_etl_assets.undo import undo_run
 from reverse_etl_assets.verification import look_for_drift
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
@@ -241,11 +243,46 @@ def test_ways_that_are_none(shop: Shop, sandbox: Sandbox) -> None:
     for way, words in (
         (Way.KEEP, "there is nothing to keep"),
         (Way.ADOPT, "cannot be read back"),
-        (Way.RESEND, "`append` sends no row again"),
+        (Way.RESEND, r"`append` sends no row again. Use `--restart` \(every row counts as added\)\.$"),
     ):
         with pytest.raises(StateError, match=words):
             say(shop, EVENTS, sandbox, way)
     refused(shop, EVENTS, sandbox, "is empty")
+
+
+@pytest.mark.parametrize(
+    ("sync", "state", "ways"),
+    [
+        (EVENTS, "empty", ["restart"]),
+        (EVENTS, "older", ["keep", "restart"]),
+        (MIRROR, "empty", ["resend", "restart"]),
+        (MIRROR, "older", ["keep", "resend", "restart"]),
+        (
+            crm_sync(mapping={"email": "id", "firstname": "name"}, primary_key="id", **LOOSE),
+            "empty",
+            ["adopt", "resend", "restart"],
+        ),
+    ],
+)
+def test_a_refusal_names_the_ways_that_the_sync_can_take(
+    shop: Shop, sandbox: Sandbox, sync: Sync, state: str, ways: list[str]
+) -> None:
+    """And each of them lets it go on."""
+    shop.build("select i || '@x.org' as id, 'n' as name from range(3) r(i)")
+    to = crm(sandbox.url) if sync.destination == "crm" else sink(sandbox.url)
+    shop.run(sync, to)
+    file = shop.warehouse.state_file(sync.sync)
+    before = file.read_bytes()
+    shop.sql("insert into marts.people values ('4@x.org', 'n')")
+    shop.run(sync, to)
+    for way in ways:
+        file.unlink(missing_ok=True)
+        if state == "older":
+            file.write_bytes(before)
+        with pytest.raises(StateMismatch) as said:
+            shop.run(sync, to)
+        assert re.findall("`--([a-z]+)`", str(said.value)) == ways
+        recover_state(sync, shop.environment, to.type, Way(way), who="ada", why="we know")
 
 
 def test_a_writer_far_back_is_found(shop: Shop) -> None:
