@@ -5,12 +5,14 @@ All functions take a connection on which the sync's state is attached as `state`
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from reverse_etl_assets.before_images import image_fields, unpacked
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Operation, Reason
 from reverse_etl_assets.sql import render
 
@@ -21,8 +23,7 @@ def keep_back(con: duckdb.DuckDBPyConnection, outbox: str) -> int:
         f"update {outbox} as o set operation = null, reason = '{Reason.HELD}', message = held.message"
         " from state.held as held where o.key = held.key and o.operation is not null"
     )
-    row = con.execute("select count(distinct key) from state.held").fetchone()
-    return int(row[0]) if row else 0
+    return count(con)
 
 
 def name_others(con: duckdb.DuckDBPyConnection, outbox: str) -> None:
@@ -46,6 +47,36 @@ def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, unno
         " where answers.reason = $ambiguous and coalesce(answers.once, list_contains($unnoted, outbox.operation))",
         {"run_id": run_id, "ambiguous": Reason.AMBIGUOUS.value, "unnoted": [each.value for each in unnoted]},
     )
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """A row that is kept back, by the run whose send is in doubt, and why."""
+
+    key: str
+    run_id: str
+    message: str | None
+
+    def masked(self, mask: Mask) -> "HeldRow":
+        """As it may be shown. What the destination said was kept without the row's personal data."""
+        message = mask.text(self.message or "", {}, self.key) or self.message
+        return replace(self, key=str(mask.key(self.key)), message=message)
+
+
+def count(con: duckdb.DuckDBPyConnection) -> int:
+    """How many rows are held; also of a sync that never ran."""
+    known = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'held'"
+    if con.execute(known).fetchone() is None:
+        return 0
+    row = con.execute("select count(distinct key) from state.held").fetchone()
+    return int(row[0]) if row else 0
+
+
+def held(con: duckdb.DuckDBPyConnection, limit: int | None = None) -> list[HeldRow]:
+    """The rows that are held, by their keys."""
+    most = "" if limit is None else f"limit {limit:d}"
+    query = f"select key, any_value(run_id), any_value(message) from state.held group by key order by key {most}"
+    return [HeldRow(*row) for row in con.execute(query).fetchall()] if count(con) else []
 
 
 def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:

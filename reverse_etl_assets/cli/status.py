@@ -1,5 +1,6 @@
 """`reverse-etl status`: what ran when and how it went, what is stopped, what waits, what was used today."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from reverse_etl_assets.spec import Sync
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
+_STATE_WAIT = 2.0  # seconds
 
 
 def status(
@@ -69,9 +71,22 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "counts": dict(run.counts) if run else {},
         "detail": run.detail if run else None,
         "stopped": {**vars(stop), "at": iso(stop.at)} if stop else None,
+        "held": _held(deployed, sync),
         "next_full_compare": _next_full_compare(deployed, sync),
         "versions": _versions(deployed, sync),
     }
+
+
+def _held(deployed: "Deployed", sync: "Sync") -> int | None:
+    """Rows whose last send is in doubt; None while the state is written to, for nobody waits for that here."""
+    from reverse_etl_assets import held_rows
+    from reverse_etl_assets.errors import StateError
+
+    try:
+        with replace(deployed.project.warehouse, lock_wait=_STATE_WAIT).open(sync.sync) as con:
+            return held_rows.count(con)
+    except StateError:
+        return None
 
 
 def _next_full_compare(deployed: "Deployed", sync: "Sync") -> str | None:
@@ -211,6 +226,12 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
+        if sync["held"]:
+            are = "row is" if sync["held"] == 1 else "rows are"
+            out.print(
+                f"[yellow]{sync['sync']}: {sync['held']:,} {are} held, for nobody knows if the last send arrived[/]"
+            )
+            out.print(f"[dim]reverse-etl release --sync {sync['sync']}[/]")
         for version in sync["versions"]:
             if version["set_aside"]:
                 left = (

@@ -246,4 +246,6 @@ def test_status(two: Office) -> None:
 def test_release_of_a_sync_that_never_ran(two: Office) -> None:
     result = two.run("release", "x", "--sync", "events")
     assert result.exit_code == 2
+    assert two.run("release", "--sync", "events", "--arrived", "1").exit_code == 2
+    assert two.json("release", "--sync", "events") == {"held": 0, "rows": []}
     assert not two.project.warehouse.state_file("events").exists()

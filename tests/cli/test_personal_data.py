@@ -98,3 +98,11 @@ def test_a_held_row(marked: Office, sandbox: Sandbox) -> None:
     assert "z***@***|Bern" in marked.ok("plan", "events")
     key = f"{ZOE[0]}|{ZOE[2]}"
     assert leaks(marked.ok("why", key, "--sync", "events")) == []
+
+
+def test_release(marked: Office, sandbox: Sandbox) -> None:
+    marked.sync("events", EVENTS, allow_pii={"email": ALLOW["email"]})
+    sandbox.fault("drop_after", vendor="rest")
+    marked.run("run", "events")
+    assert leaks(marked.json("release", "--sync", "events")) == leaks(marked.ok("release", "--sync", "events")) == []
+    assert "zoe17@shop.example|Bern" in marked.ok("release", "--sync", "events", "--reveal")

@@ -1,11 +1,15 @@
 """`status`: what is stopped, what waits, what was used and what it costs."""
 
+import subprocess
+import sys
+
 import pytest
 
 from reverse_etl_assets.journal.records import Tripped, WaitingPlan
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.orchestration.resources import HubSpotResource
 from reverse_etl_assets.records import Quota
+from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
 
@@ -34,6 +38,40 @@ def test_stops_in_force_and_who_gave_them(two: Office) -> None:
     assert "Wrong [prices]" in said
     assert "STOP.txt stops nothing: name it STOP," in said
     assert "people_to_crm: stopped (destination:crm)" in said
+
+
+def test_rows_that_are_held(two: Office, sandbox: Sandbox) -> None:
+    assert {sync["sync"]: sync["held"] for sync in two.json("status")["syncs"]} == {"events": 0, "people_to_crm": 0}
+    sandbox.fault("drop_after", vendor="rest")
+    two.run("run", "events")
+    assert {sync["sync"]: sync["held"] for sync in two.json("status")["syncs"]} == {"events": 2, "people_to_crm": 0}
+    said = two.ok("status")
+    assert "events: 2 rows are held, for nobody knows if the last send arrived" in said
+    assert "reverse-etl release --sync events" in said
+    listed = two.json("release", "--sync", "events")
+    run = two.json("status")["syncs"][0]["run"]
+    assert [(row["key"], row["run_id"]) for row in listed["rows"]] == [
+        ("ada@shop.example|Bern", run),
+        ("bob@shop.example|Graz", run),
+    ]
+    assert "1 of 2 rows; --limit 0 lists all" in two.ok("release", "--sync", "events", "--limit", "1")
+    two.ok("release", "ada@shop.example|Bern", "--sync", "events")
+    assert "events: 1 row is held" in two.ok("status")
+    assert two.ok("release", "--sync", "people_to_crm") == "people_to_crm keeps no row back.\n"
+
+
+def test_a_state_that_is_written_to_does_not_keep_it_waiting(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["reverse_etl_assets.cli.status"], "_STATE_WAIT", 0.0)
+    two.ok("run", "people_to_crm")
+    hold = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+    state = str(two.project.warehouse.state_file("people_to_crm"))
+    command = [sys.executable, "-c", hold, state]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        held = {sync["sync"]: sync["held"] for sync in two.json("status")["syncs"]}
+        holder.communicate(b"\n")
+    assert held == {"events": 0, "people_to_crm": None}
 
 
 def test_without_the_journal_it_still_tells_what_files_stop(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
