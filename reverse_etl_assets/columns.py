@@ -1,6 +1,6 @@
 """How a sync's keys and fields look in SQL, once the types of the model's columns are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -227,6 +227,18 @@ class Columns:
         """What is wrong with fields that hold what no JSON can carry, each with the SQL that is true without it."""
         kinds = [(field.name, _SENDABLE.get(field_type(field.sql_type), ())) for field in self.fields]
         return [(f"{name} {wrong}", test.format(f"after.{name}")) for name, tests in kinds for test, wrong in tests]
+
+
+def meant(keys: Iterable[str], key: str, of: str) -> str | None:
+    """The one of the keys that a person means: the one that is written so, or else in another case.
+
+    Raises StateError if several differ from it in case alone: what is said of one must not be done to another, and
+    where a destination tells `aB` from `Ab`, so does this.
+    """
+    found = sorted(each for each in keys if each.lower() == key.lower())
+    if key in found or len(found) < 2:
+        return key if key in found else next(iter(found), None)
+    raise StateError(f"{len(found)} {of} have this key in another case; write it as one of {', '.join(found)}.")
 
 
 def _refuse_texts_as_times(sync: Sync, types: Mapping[str, str]) -> None:

@@ -64,7 +64,12 @@ class Refused(StateError):
 
 
 class Forgetting:
-    """One key, in the syncs that are to forget it. Case does not matter."""
+    """One key, in the syncs that are to forget it.
+
+    Case does not matter, also where the destination tells `aB` from `Ab`: a person may be known by a spelling of the
+    past, and what is missed stays for good. Where keys of two people differ in case alone, both go; `look` shows the
+    rows first.
+    """
 
     def __init__(self, key: str, subjects: Sequence[Subject], environment: Environment) -> None:
         self._key, self._subjects, self._environment = key, subjects, environment

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from reverse_etl_assets.before_images import image_fields, unpacked
-from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.columns import Columns, meant
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Operation, Reason
 from reverse_etl_assets.sql import render
@@ -80,7 +79,7 @@ def held(con: duckdb.DuckDBPyConnection, limit: int | None = None) -> list[HeldR
 
 
 def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
-    """Let a held row be sent again. False if it was not held. Raises StateError as `_held_key` does."""
+    """Let a held row be sent again. False if it was not held. Raises StateError as `columns.meant` does."""
     held = _held_key(con, key)
     con.execute("delete from state.held where key = $key", {"key": held})
     return held is not None
@@ -89,7 +88,8 @@ def release(con: duckdb.DuckDBPyConnection, key: str) -> bool:
 def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destination_id: str | None) -> bool:
     """A held row did arrive, as the record of this id: it is synced with what was sent. False if it was not held.
 
-    Fields whose value cannot be told from what was kept of it are sent again. Raises StateError as `_held_key` does.
+    Fields whose value cannot be told from what was kept of it are sent again.
+    Raises StateError as `columns.meant` does.
     """
     if (held := _held_key(con, key)) is None:
         return False
@@ -111,12 +111,5 @@ def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destinat
 
 
 def _held_key(con: duckdb.DuckDBPyConnection, key: str) -> str | None:
-    """The key of the one held row that a person means: the one that is written so, or else in another case.
-
-    Raises StateError if several differ from it in case alone: what is said of one must not be done to another.
-    """
     query = "select distinct key from state.held where lower(key) = lower($key) order by key"
-    found = [held for (held,) in con.execute(query, {"key": key}).fetchall()]
-    if key in found or len(found) < 2:
-        return key if key in found else next(iter(found), None)
-    raise StateError(f"{len(found)} held rows have this key in another case; write it as one of {', '.join(found)}.")
+    return meant([held for (held,) in con.execute(query, {"key": key}).fetchall()], key, "held rows")

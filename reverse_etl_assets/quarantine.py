@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.columns import Columns, meant
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.spec import Sync
@@ -148,18 +148,18 @@ def _held(con: duckdb.DuckDBPyConnection, sync: Sync, select: str, order: str = 
 
 
 def retry(con: duckdb.DuckDBPyConnection, sync: Sync, key: str | None = None) -> int:
-    """Let the row with this key, in any case, or all rows of the sync be sent once more. Returns how many were held.
+    """Let the row with this key, or all rows of the sync be sent once more. Returns how many were held.
 
-    The count goes on: a row that is refused again with the same values is back in quarantine.
+    The count goes on: a row that is refused again with the same values is back in quarantine. Raises StateError as
+    `columns.meant` does.
     """
-    if sync.quarantine.after is None or not _known(con):
-        return 0
-    freed = con.execute(
-        "update state.refusals set freed = true where times >= $after and not freed"
-        " and ($key::varchar is null or lower(key) = lower($key)) returning key",
-        {"after": sync.quarantine.after, "key": key},
-    ).fetchall()
-    return len(freed)
+    waiting = [waits for (waits,) in _held(con, sync, "select key")]
+    if key is not None:
+        one = meant(waiting, key, "rows in quarantine")
+        waiting = [] if one is None else [one]
+    if waiting:
+        con.execute("update state.refusals set freed = true where key in (select unnest($keys))", {"keys": waiting})
+    return len(waiting)
 
 
 def _known(con: duckdb.DuckDBPyConnection) -> bool:

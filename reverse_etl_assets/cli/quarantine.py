@@ -57,7 +57,9 @@ def _show(out: "Console", rows: "Sequence[QuarantinedRow]", total: int) -> None:
 
 def retry(
     sync: Annotated[str, typer.Option(help="The sync that the row is in quarantine of.")],
-    key: Annotated[str | None, typer.Argument(help="The row's primary key; case does not matter.")] = None,
+    key: Annotated[
+        str | None, typer.Argument(help="The row's primary key; case matters if rows differ in it alone.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All rows of the sync.")] = False,
 ) -> None:
     """Let a row in quarantine be sent once more. If it is refused again as it is, it goes back."""

@@ -16,6 +16,9 @@ from reverse_etl_assets.destinations.base import reachable, retry_after
 from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
+_LATER = frozenset({408, 423, 425, 429})
+"""Of a token endpoint: nothing that was asked with the token went out, so each may be tried again."""
+
 
 class BearerToken(httpx.Auth):
     """A token that does not change (RFC 6750)."""
@@ -76,7 +79,7 @@ class FetchedToken(httpx.Auth, ABC):
         except httpx.RequestError as error:
             # Not ambiguous: the request that needs the token was never sent.
             raise RetryLater(f"no token: {type(error).__name__}") from error
-        if response.status_code == 429 or response.status_code >= 500:
+        if response.status_code in _LATER or response.status_code >= 500:
             raise RetryLater(f"no token: HTTP {response.status_code}", retry_after(response))
         try:
             answer = msgspec.json.decode(response.content, type=dict[str, object])

@@ -4,10 +4,14 @@
 create or replace table {{ outbox }} as
 with written as (
     select
-        outcome.key, outcome.kind as was, outcome.destination_id, outcome.answered_at,
+        outcome.key, outcome.kind as was, coalesce(outcome.destination_id, arrived._retl_id) as destination_id,
+        outcome.answered_at,
         case when outcome.status = 'failed' then outcome.fields end as doubted,
-        outcome.status = 'failed' as in_doubt,
+        outcome.status = 'failed' and arrived._retl_key is null as in_doubt,
+        arrived._retl_key is not null as has_arrived,
         case
+            when arrived._retl_key is not null and held.status is null and outcome.destination_id is null
+                and outcome.operation in ('insert', 'upsert') then 'created'
             when outcome.status = 'failed' then held.status
             -- another row of the run has made the record
             when held.before is null and outcome.status = 'updated' and outcome.destination_id in (
@@ -22,6 +26,9 @@ with written as (
         coalesce(held.fields, json_keys(held.before)) as fields
     from state.outcomes as outcome
     left join state.images as held on held.run_id = $run and held.key = outcome.key
+    -- a person has said since that it did arrive
+    left join state.synced as arrived
+        on outcome.status = 'failed' and arrived._retl_key = outcome.key and arrived._retl_run = $run
     where
         outcome.run_id = $run
         and (outcome.status in ('created', 'updated', 'deleted') or outcome.reason in ('ambiguous', 'unanswered'))
@@ -51,6 +58,7 @@ found as (
             when status = 'deleted' then synced._retl_key is not null
             else synced._retl_run is distinct from $run
         end as is_newer,
+        destination_id in (select _retl_id from state.synced as other where other._retl_key <> unpacked.key) as is_shared,
         coalesce(case when not in_doubt and synced._retl_run <> $run then synced._retl_run end, later.run_id)
             as newer_run
     from unpacked
@@ -95,6 +103,7 @@ select
         when reason = 'same' then 'the run wrote the values that were there'
         when {{ no_key }} then 'the columns of its key cannot be told from its key'
         when status is null then {{ no_answer_message }}
+        when image is null and is_shared then {{ shared_message }}
         when image is null then {{ no_image_message }}
         else 'no longer mapped, so not to be put back: ' || list_aggregate(unmapped, 'string_agg', ', ')
     end as message,
@@ -131,5 +140,6 @@ select
     )), []) as untold,
     status = 'deleted' or (status = 'updated' and was <> 'added') as stays_synced,
     source,
-    in_doubt
+    in_doubt,
+    has_arrived
 from judged

@@ -92,7 +92,8 @@ def planned(
     """The change set of an undo, written to the outbox. Raises StateError if nothing is known of the run any more."""
     undos = [run.run_id for run in journal.history(sync.sync, _MANY, kind=RunKind.UNDO) if run.undoes == undone.run_id]
     columns, plan = plan_undo(con, sync, account, undone.run_id, undos=undos)
-    forgotten = written(undone) + plan.more["in_doubt"] - plan.model_rows if undone.status is not RunStatus.OPEN else 0
+    known = written(undone) + plan.more["in_doubt"] + plan.more["has_arrived"]
+    forgotten = known - plan.model_rows if undone.status is not RunStatus.OPEN else 0
     if not plan.model_rows:
         at = f"{datetime.fromtimestamp(undone.started_at, UTC):%Y-%m-%d}"
         raise StateError(
@@ -143,6 +144,10 @@ def summary(journal: Journal, report: Report, account: type[BaseDestination[Any,
     if counts.get("in_doubt"):
         said.append(
             f"{counts['in_doubt']:,} of them were in doubt: the run had sent them, and their answers were lost."
+        )
+    if counts.get("has_arrived"):
+        said.append(
+            f"{counts['has_arrived']:,} of them had no answer, and somebody has said since that they did arrive."
         )
     if counts.get("forgotten"):
         said.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")

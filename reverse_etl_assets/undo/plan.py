@@ -23,6 +23,10 @@ _NO_ANSWER = "the run sent it, its answer was lost, and nobody knows what had be
 _NO_IMAGE = (
     "what the record held before is not known: it was not read before the run wrote it, and had not been synced before"
 )
+_SHARED = (
+    "another row stands for the same record, so the run wrote over what that row had sent; what the record held before"
+    " is not known, for it was not read by the key of this one"
+)
 # The first that the destination can do. An update is better, for it makes no record where one has gone.
 _PUTS_BACK = {
     Status.UPDATED: (Operation.UPDATE, Operation.UPSERT),
@@ -60,7 +64,7 @@ def plan_undo(
         held=0,
         to_send=used,
         removed_known=True,
-        more={**_sources(con), "in_doubt": _count(con, "in_doubt").get(True, 0)},
+        more={**_sources(con), **{name: _count(con, name).get(True, 0) for name in ("in_doubt", "has_arrived")}},
     )
     return replace(columns, operations=frozenset(used)), plan
 
@@ -129,6 +133,7 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
         "operations": operations,
         "no_image_message": literal(_NO_IMAGE),
         "no_answer_message": literal(_NO_ANSWER),
+        "shared_message": literal(_SHARED),
     }
 
 

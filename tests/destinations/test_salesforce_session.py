@@ -65,6 +65,9 @@ def test_a_wrong_secret_stops_the_run_without_being_shown(sandbox: Sandbox) -> N
     [
         ({"kind": "drop_before", "path": "oauth2"}, RetryLater),
         ({"kind": "server_error", "path": "oauth2", "status": 500}, RetryLater),
+        ({"kind": "server_error", "path": "oauth2", "status": 408}, RetryLater),
+        ({"kind": "server_error", "path": "oauth2", "status": 425}, RetryLater),
+        ({"kind": "server_error", "path": "oauth2", "status": 429}, RetryLater),
         ({"kind": "malformed", "path": "oauth2"}, AuthenticationFailed),
         ({"kind": "drop_before", "path": "composite"}, Ambiguous),
         ({"kind": "drop_after", "path": "composite"}, Ambiguous),

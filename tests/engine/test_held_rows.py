@@ -12,6 +12,7 @@ from reverse_etl_assets.provenance import Way
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.state_recovery import recover_state
+from reverse_etl_assets.undo import summary, undo_run
 from tests.engine import launcher
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
@@ -94,6 +95,21 @@ def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
     report = channel.shop.run(channel.sync, channel.account)
     assert (report.counts["updated"], report.counts["created"]) == (1, 0)
     assert set(channel.messages) == {"Anna", "Bob"}
+
+
+def test_an_undo_takes_a_row_that_did_arrive_for_what_it_is(channel: Channel) -> None:
+    """It is no longer in doubt: its message is deleted like that of the others."""
+    [first] = channel.shop.journal.history(channel.sync.sync, 1)
+    assert channel.arrived("ann", channel.messages["Ann"])
+    undone = undo_run(
+        first.run_id, channel.sync, channel.shop.environment, channel.account, who="ada", why="wrong people"
+    )
+    assert (undone.counts["deleted"], undone.counts["failed"]) == (2, 0)
+    assert channel.messages == {}
+    assert (undone.counts["in_doubt"], undone.counts["has_arrived"], undone.counts.get("forgotten", 0)) == (0, 1, 0)
+    said = " ".join(summary(channel.shop.journal, undone, channel.account.type))
+    assert "in doubt" not in said
+    assert "1 of them had no answer, and somebody has said since that they did arrive." in said
 
 
 def test_nobody_says_that_a_row_arrived_which_is_not_held(channel: Channel) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets import quarantine
+from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.report import Report
@@ -105,6 +106,21 @@ def test_a_row_is_tried_once_more_and_goes_back(shop: Shop, crm: Crm) -> None:
     assert retry(shop, sync) == 2
     assert counted(shop.run(sync, crm.account)) == {"created": 2}
     assert held(shop, sync) == []
+
+
+def test_of_rows_that_differ_in_case_alone_one_is_tried(shop: Shop, sandbox: Sandbox) -> None:
+    """At a destination that tells them apart."""
+    shop.build("select unnest(['aB', 'Ab']) as id, 'n' as name")
+    sync = sink_sync(quarantine={"after": 1}, max_failed={"percent": 100})
+    sandbox.fault("refuse_rows", percent=100)
+    shop.run(sync, sink(sandbox.url))
+    with pytest.raises(
+        StateError, match="2 rows in quarantine have this key in another case; write it as one of Ab, aB"
+    ):
+        retry(shop, sync, "ab")
+    assert retry(shop, sync, "Ab") == 1
+    assert [row.key for row in held(shop, sync)] == ["aB"]
+    assert retry(shop, sync, "AB") == 1, "the only one that is left, in whatever case"
 
 
 def test_a_preview_knows_the_quarantine(shop: Shop, sandbox: Sandbox) -> None:

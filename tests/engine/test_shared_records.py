@@ -139,6 +139,15 @@ def test_an_undo_takes_back_a_record_that_two_rows_of_the_run_wrote(desk: Desk) 
     assert desk.names == []
 
 
+def test_an_undo_says_that_a_row_shared_its_record(desk: Desk) -> None:
+    """The row had not been synced before; its record had, as that of another row."""
+    desk.run("values ('a', 'ann@shop.example', 'Ann')")
+    second = desk.run("values ('a', 'ann@shop.example', 'Ann'), ('b', 'ann@shop.example', 'Anna')")
+    undone = undo_run(second.run_id, desk.sync, desk.shop.environment, desk.account, who="ada", why="a test")
+    assert desk.reasons(undone) == {"b": "invalid"}
+    assert "another row stands for the same record" in str(desk.shop.by_key(desk.sync, undone)["b"].message)
+
+
 def test_who_is_to_be_forgotten_goes_whoever_shares_the_record(desk: Desk) -> None:
     """The other row stays in the model: the next run makes a record for it."""
     desk.run(TWO)
