@@ -233,8 +233,60 @@ def test_associations_are_answered_from_both_sides() -> None:
 def test_an_association_that_is_refused(category: str, reason: Reason) -> None:
     error = {"category": category, "message": "CONTACT=102 is not valid", "context": {"ids": ["CONTACT=102"]}}
     body = {"results": [{"from": {"id": "101"}, "to": {"id": "201"}}], "errors": [error]}
-    good, bad = read(PAIRS, Operation.UPSERT, body, 207)
+    bad, good = read(PAIRS, Operation.UPSERT, body, 207)
     assert (good.key, bad.key, bad.reason) == ("a", "b", reason)
+
+
+def said(message: str, **more: Any) -> dict[str, Any]:
+    return {"status": "error", "category": "VALIDATION_ERROR", "message": message, **more}
+
+
+NOBODY = said("it cannot be done")
+ONE = said("CONTACT=102 and COMPANY=201 cannot be changed")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "ended", "refused"),
+    [
+        ({}, 200, "ab", ""),
+        (b"", 200, "ab", ""),
+        ({"status": "COMPLETE", "results": []}, 200, "ab", ""),
+        ({"status": "COMPLETE", "results": [], "errors": []}, 207, "ab", ""),
+        ({"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [ONE]}, 200, "a", "b"),
+        ({"status": "COMPLETE", "errors": [ONE]}, 207, "a", "b"),
+        ({"errors": [said("no", context={"fromObjectId": ["102"], "toObjectId": ["201"]})]}, 207, "a", "b"),
+        ({"errors": [said("no", errors=[{"message": "CONTACT=102 is not valid"}])]}, 200, "a", "b"),
+        ({"errors": [said("COMPANY=201 is not valid")]}, 200, "", "ab"),
+        ({"errors": [NOBODY]}, 200, "", ""),
+        ({"errors": [NOBODY, ONE]}, 200, "", "b"),
+        ({"numErrors": 2, "errors": [ONE]}, 200, "", "b"),
+        ({"status": "PROCESSING"}, 202, "", ""),
+        ({"status": "CANCELED", "results": []}, 200, "", ""),
+    ],
+)
+def test_an_association_is_ended_unless_an_error_names_it(body: Any, status: int, ended: str, refused: str) -> None:
+    """Where nobody can tell whom an error means, a pair that is not named is no success."""
+    found = read(PAIRS, Operation.DELETE, body, status)
+    assert sorted(each.key for each in found if each.status is Status.DELETED) == [*ended]
+    assert sorted(each.key for each in found if each.status is Status.FAILED) == [*refused]
+    assert all(each.inferred for each in found if each.status is Status.DELETED)
+
+
+def test_an_association_that_is_not_there_is_gone_already() -> None:
+    error = {"category": "OBJECT_NOT_FOUND", "message": "no", "context": {"fromObjectId": ["101"]}}
+    gone, ended = read(PAIRS, Operation.DELETE, {"errors": [error]}, 207)
+    assert (gone.key, gone.reason, ended.key, ended.status) == ("a", Reason.ALREADY_GONE, "b", Status.DELETED)
+
+
+def test_an_error_of_one_record_is_not_that_of_pairs_that_were_made() -> None:
+    body = {"results": [{"from": {"id": "101"}, "to": {"id": "201"}}], "errors": [said("COMPANY=201 has too many")]}
+    made, refused = read(PAIRS, Operation.UPSERT, body, 207)
+    assert (made.key, made.status, refused.key, refused.reason) == ("a", Status.CREATED, "b", Reason.REJECTED)
+
+
+def test_a_pair_that_hubspot_is_too_busy_for_is_sent_again() -> None:
+    error = said("CONTACT=101 and COMPANY=201: try again") | {"category": "RATE_LIMITS"}
+    assert [(each.key, each.retry) for each in read(PAIRS, Operation.UPSERT, {"errors": [error]}, 207)] == [("a", True)]
 
 
 @pytest.mark.parametrize("to", [LIST, PAIRS])

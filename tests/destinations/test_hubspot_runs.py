@@ -108,6 +108,27 @@ def test_contacts_are_associated_with_their_companies(shop: Shop, sandbox: Sandb
     assert {entry.id for entry in pairs.live()} == {f"{one}:{acme}", f"{two}:{acme}"}
 
 
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+def test_associations_are_ended_in_every_version(shop: Shop, sandbox: Sandbox, version: str) -> None:
+    contacts(sandbox, 5)
+    sandbox.add("hubspot", "companies", {"name": "Acme", "external_id": "acme"})
+    mapping = {"from.email": "email", "to.external_id": "account"}
+    key = ["email", "account"]
+    sync = crm_sync(
+        object="associations/contacts/companies", primary_key=key, mapping=mapping, sync_mode="mirror", **LOOSE
+    )
+    account = crm(sandbox.url, api_version=version)
+    shop.build(PEOPLE.format(5))
+    assert counted(shop.run(sync, account)) == {"created": 5}
+    shop.build(PEOPLE.format(1))
+    fault = sandbox.fault(vendor="hubspot", kind="refuse_rows", path="batch/archive", percent=40.0, seed=2)
+    report = shop.run(sync, account)
+    ended = 4 if version == "v3" else 4 - fault.hits
+    assert counted(report) == {"deleted": ended, "failed": 4 - ended} if ended < 4 else {"deleted": 4}
+    assert len(sandbox.hubspot.tables["associations/contacts/companies"].live()) == 5 - ended
+    assert (version == "v3") == (ended == 4)
+
+
 def stages(sandbox: Sandbox) -> dict[str, str]:
     return {each.values["email"]: each.values["lifecyclestage"] for each in sandbox.hubspot.tables["contacts"].live()}
 

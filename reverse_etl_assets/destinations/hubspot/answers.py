@@ -150,6 +150,13 @@ def _says_it_exists(target: Target, category: str | None, error: RowError) -> bo
     return taken or (category == "CONFLICT" and "already exists" in error.message)
 
 
+def has_ended(answer: Mapping[str, Any], errors: int) -> bool:
+    """Whether all that an answer does not name was carried out: it speaks of no more errors than were read."""
+    told = answer.get("numErrors")
+    count = max(len(listed(answer, "errors")), told if isinstance(told, int) else 0)
+    return answer.get("status") in (None, "COMPLETE") and count <= errors
+
+
 def row_error(error: Mapping[str, Any]) -> RowError:
     """HubSpot's own words, with the code and the property where it names them."""
     message = str(error.get("message", ""))

@@ -1,16 +1,18 @@
 """Associations between HubSpot records: `object: associations/contacts/companies`, a row for each pair.
 
-Endpoints: "Associate records" guide of HubSpot's developer documentation, 2026-09 (v4 in the versions before).
+Endpoints: "Associate records" guide of HubSpot's developer documentation, 2026-09 (v4 in the versions before). Ending
+associations answers 200 with a body that may have `errors` in dated versions, 204 in v4 (associations.json of both in
+HubSpot's public API specifications, read 2026-11-30).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.hubspot.answers import listed, row_error
+from reverse_etl_assets.destinations.hubspot.answers import RETRY_ROW, has_ended, listed, row_error
 from reverse_etl_assets.destinations.hubspot.api import REQUESTS_PER_SECOND, Api, Lookup
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of, without_record
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
@@ -33,7 +35,7 @@ class Associations(ObjectKind):
 
     The mapping says how each record is found, `from.email: ...` and `to.external_id: ...`; the primary key has the same
     two columns in this order. Rows are found first, and `destination_id` is both records' ids, `101:202`.
-    HubSpot does not tell whether two records were associated before, and answers a delete with 204.
+    HubSpot does not tell whether two records were associated before, and of a delete it names errors alone.
     """
 
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
@@ -100,19 +102,20 @@ class Associations(ObjectKind):
         return without_record(batch, message)
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
-        sent = _rows_by_pair(batch)
-        if batch.operation is Operation.DELETE:
-            for record in (each for rows in sent.values() for each in rows if response.status_code == 204):
-                yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
-            return
-        answer = answer_of(response)
+        sent, answer = _rows_by_pair(batch), answer_of(response)
+        errors = [(error, _pairs_of(error, sent)) for error in listed(answer, "errors")]
+        for error, pairs in errors:
+            for pair in pairs if len(pairs) == 1 else ():
+                yield from (_refused(batch.operation, record, error) for record in sent.pop(pair, ()))
         for result in listed(answer, "results"):
             for record in sent.pop((_id(result, "from"), _id(result, "to")), ()):
                 yield Outcome(record.key, Status.CREATED, destination_id=record.destination_id, inferred=True)
-        for error in listed(answer, "errors"):
-            named = set(_NUMBERS.findall(str(error.get("context"))))
-            for pair in [pair for pair in sent if named & {*pair}]:
-                yield from (_refused(record, error) for record in sent.pop(pair))
+        for error, pairs in errors:  # of a record that is in several pairs
+            for pair in pairs:
+                yield from (_refused(batch.operation, record, error) for record in sent.pop(pair, ()))
+        if batch.operation is Operation.DELETE and has_ended(answer, sum(bool(pairs) for _, pairs in errors)):
+            for record in (each for rows in sent.values() for each in rows):
+                yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The ids of both records, be they associated or not. Two requests."""
@@ -150,8 +153,19 @@ def _id(result: Mapping[str, Any], side: str) -> str:
     return str((result.get(side) or {}).get("id"))
 
 
-def _refused(record: Record, error: Mapping[str, Any]) -> Outcome:
+def _pairs_of(error: Mapping[str, Any], sent: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The pairs that an error names, by both ids or by one; by its words if it has no context."""
+    for said in (error.get("context"), error.get("message"), error.get("errors")):
+        named = set(_NUMBERS.findall(str(said or "")))
+        for pairs in ([pair for pair in sent if {*pair} <= named], [pair for pair in sent if named & {*pair}]):
+            if pairs:
+                return pairs
+    return []
+
+
+def _refused(operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
     said = row_error(error)
     if error.get("category") == "OBJECT_NOT_FOUND":
-        return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
-    return Outcome.rejected(record.key, said)
+        gone = Reason.ALREADY_GONE if operation is Operation.DELETE else Reason.NOT_FOUND
+        return Outcome.skipped(record.key, gone, said.message, record.destination_id)
+    return Outcome.rejected(record.key, said, retry=error.get("category") in RETRY_ROW)

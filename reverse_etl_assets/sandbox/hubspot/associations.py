@@ -1,13 +1,16 @@
 """HubSpot associations (v4). A pair is a record of the table ``associations/<from>/<to>``, with the id ``101:202``.
 
 Sources: "Associate records" guide of HubSpot's developer documentation; its changelog of 2025-02-10 (1,000 inputs to
-read); hubspot-api-client 12.0.0 (shapes); github.com/HubSpot/hubspot-api-nodejs issue 646 (ids that are not valid).
+read); hubspot-api-client 12.0.0 (shapes); github.com/HubSpot/hubspot-api-nodejs issue 646 (ids that are not valid);
+associations.json of the versions 2026-03 and 2026-09 in HubSpot's public API specifications (read 2026-11-30): ending
+associations answers 200 with a body, in which `errors` may be; v4 answers 204.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.hubspot.records import Records
 from reverse_etl_assets.sandbox.hubspot.requests import body_object, failure
@@ -54,13 +57,14 @@ class Associations:
         call.note("upsert", self._name(kinds), len(pairs))
         self._refuse_unknown(kinds, pairs)
         table, flipped = self._table(kinds)
+        pairs, errors = self._refused(call, kinds, pairs)
         results = []
         for pair in pairs:
             key = ":".join(pair[::-1] if flipped else pair)
             if table.get(key) is None:
                 table.insert({}, self._context.clock(), record_id=key)
             results += [_result(kinds, pair), _result(kinds[::-1], pair[::-1])]
-        return self._complete(results)
+        return self._complete(results, errors)
 
     def _refuse_unknown(self, kinds: list[ObjectType], pairs: list[Pair]) -> None:
         wrong = [
@@ -79,11 +83,21 @@ class Associations:
         pairs = [(_id(row, "from"), str(to.get("id"))) for row in rows for to in row.get("to") or []]
         call.note("delete", self._name(kinds), len(pairs))
         table, flipped = self._table(kinds)
+        dated = "version" in call.params
+        pairs, errors = self._refused(call, kinds, pairs) if dated else (pairs, [])
         for pair in pairs:
             entry = table.get(":".join(pair[::-1] if flipped else pair))
             if entry is not None:
                 table.archive(entry, self._context.clock())
-        return Answer(204)
+        return self._complete([], errors) if dated else Answer(204)
+
+    def _refused(
+        self, call: Call, kinds: list[ObjectType], pairs: list[Pair]
+    ) -> tuple[list[Pair], list[dict[str, Any]]]:
+        """The pairs that are taken, and an error for each that a row fault refuses: in words, without a context."""
+        faults = self._context.faults.for_rows("hubspot", call.method, call.path)
+        refused = [pair for pair in pairs if _hit(faults, pair)]
+        return [pair for pair in pairs if pair not in refused], [_denied(kinds, pair) for pair in refused]
 
     def _read(self, call: Call) -> Answer:
         kinds = self._kinds(call)
@@ -168,6 +182,15 @@ def _nothing(kinds: list[ObjectType], record_id: str) -> dict[str, Any]:
         "message": f"No {kinds[1].label.lower()} is associated with {kinds[0].label.lower()} {record_id}.",
         "context": {"fromObjectId": [record_id]},
     }
+
+
+def _hit(faults: list[Fault], pair: Pair) -> bool:
+    return any(fault.kind == "refuse_rows" and fault.hits_row(":".join(pair)) for fault in faults)
+
+
+def _denied(kinds: list[ObjectType], pair: Pair) -> dict[str, Any]:
+    named = " and ".join(f"{kind.label}={each}" for kind, each in zip(kinds, pair, strict=True))
+    return {"status": "error", "category": "VALIDATION_ERROR", "message": f"{named} cannot be changed"}
 
 
 def _type_id(kinds: list[ObjectType]) -> int:
