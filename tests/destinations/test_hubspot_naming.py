@@ -122,6 +122,18 @@ def test_a_row_is_named_by_the_record_that_carries_its_address(
     assert {each.key: each.destination_id for each in found} == named
 
 
+def test_a_record_that_is_known_from_earlier_names_its_row() -> None:
+    """Also by a key that is not told; nothing more is asked."""
+    told = [{"id": each, "properties": {}, "new": False} for each in ("102", "101", "103")]
+    known = [
+        record(each, external_id=f"{each}@x.com", destination_id=number, city="Bern")
+        for each, number in (("ann", "101"), ("bob", "102"), ("eve", "104"))
+    ]
+    for to in (BY_EMAIL, target("companies", "external_id", city=FieldType.TEXT)):
+        found = outcomes(lambda _: httpx.Response(200, json={"results": told}), known, to)
+        assert {each.key: each.destination_id for each in found} == {"ann": "101", "bob": "102"}
+
+
 @pytest.mark.parametrize("status", [200, 403, 429, 500])
 def test_a_look_that_fails_leaves_the_rows_without_an_outcome(status: int) -> None:
     assert outcomes(two_contacts(httpx.Response(status, content=b"<html>")), PEOPLE, BY_EMAIL) == []

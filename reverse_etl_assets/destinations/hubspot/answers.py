@@ -5,7 +5,7 @@ as optional.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -56,8 +56,9 @@ class BatchAnswer:
     """What an answer to a batch says of its rows: by our trace id, or by the name that the request gave them.
 
     Results carry no trace id, and tell only the properties that were written ("Create or update a batch of objects by
-    unique property values", 2026-09, read 2026-11-30): so an upsert writes the property it matches by, too. Whom an
-    answer does not name is in `unnamed`, and a result that names nobody in `nameless`.
+    unique property values", 2026-09, read 2026-11-30): so an upsert writes the property it matches by, too. A record
+    that is known from earlier names its row as well. Whom an answer does not name is in `unnamed`, and a result that
+    names nobody in `nameless`.
     """
 
     def __init__(self, target: Target, batch: Batch, answer: Mapping[str, Any], stages: Stages) -> None:
@@ -72,18 +73,22 @@ class BatchAnswer:
                     self.outcomes.append(_refused(target, batch.operation, record, error))
         for result in listed(answer, "results"):
             named = [each for each in self._names.of_result(result) if each.key in self.unnamed]
-            if not named:
+            if not named and result.get("objectWriteTraceId") is None:
                 self.nameless.append(result)
-            elif self._is_first(named[0]):
+            elif named and self._is_first(named[0]):
                 self.outcomes.append(self._written(named[0], result))
+        known = {each.external_id: [each.destination_id] for each in batch.records if each.destination_id}
+        self.outcomes += self.named_by(known)
 
-    def named_by(self, ids: Mapping[str, Sequence[str]]) -> Iterator[Outcome]:
+    def named_by(self, ids: Mapping[str, Sequence[str]]) -> list[Outcome]:
         """Outcomes of rows that are named by their record alone; `ids` are those of records by external id."""
+        outcomes = []
         for record in list(self.unnamed.values()):
             result = next((each for each in self.nameless if [each.get("id")] == ids.get(record.external_id)), None)
             if result is not None and self._is_first(record):
                 self.nameless.remove(result)
-                yield self._written(record, result)
+                outcomes.append(self._written(record, result))
+        return outcomes
 
     def _is_first(self, record: Record) -> bool:
         return self.unnamed.pop(record.key, None) is not None

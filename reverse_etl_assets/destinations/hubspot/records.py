@@ -169,7 +169,7 @@ class Records(ObjectKind):
             ids = await self._lookup.ids([record.external_id for record in told.unnamed.values()])
         except DestinationError:  # then nobody knows whom the results mean
             return []
-        return list(told.named_by(ids))
+        return told.named_by(ids)
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         self._stages.settled(outcomes)
