@@ -120,6 +120,11 @@ class AuthenticationFailed(DestinationError):
     """Credentials are wrong, expired for good, or lack a permission: the run stops."""
 
 
+class TargetChanged(DestinationError):
+    """What the sync writes to is not there as it was at the last check: a version of the API, an object, a field. The
+    run stops, for no row is at fault, and the next one checks before it sends."""
+
+
 class QuotaExhausted(DestinationError):
     """The account's allowance is used up; the run stops and unsent rows are skipped."""
 
@@ -132,5 +137,13 @@ class ContractViolation(DestinationError):
     """A destination's code broke its contract (an outcome for a row that was not sent): the run stops."""
 
 
-STOPPING = (AuthenticationFailed, QuotaExhausted, ContractViolation, ConfigurationError, Hopeless, Unavailable)
+STOPPING = (
+    AuthenticationFailed,
+    TargetChanged,
+    QuotaExhausted,
+    ContractViolation,
+    ConfigurationError,
+    Hopeless,
+    Unavailable,
+)
 """Errors that no later batch would escape."""

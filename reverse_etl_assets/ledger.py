@@ -355,6 +355,11 @@ def remember_check(
     write_facts(con, facts)
 
 
+def forget_check(con: duckdb.DuckDBPyConnection) -> None:
+    """Let the next run check before it sends; what was learned stays, for those who do not send."""
+    write_facts(con, {"checked": ""})
+
+
 def _fingerprint(columns: Columns, options: Mapping[str, Any]) -> str:
     target = columns.target
     place = (columns.sync.destination, target.object, target.external_id)

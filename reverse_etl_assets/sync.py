@@ -295,6 +295,8 @@ class SyncRun:
                     dispatched = await dispatcher.run(rows)
                 finally:
                     await _let_go(rows)
+            if dispatched.failed:
+                self._forget_check()
             if dispatcher.spans_run and not dispatched.stopped:
                 with contextlib.suppress(JobUnreadable):  # the next run asks again
                     await collect(self, dispatcher, self.run_id, columns)
@@ -335,6 +337,11 @@ class SyncRun:
     def _remember_check(self, columns: Columns, learned: Mapping[str, list[str]]) -> None:
         with self.warehouse.open(self.sync.sync, write=True) as con:
             ledger.remember_check(con, columns, self.sync.options, learned, self.environment.clock())
+
+    def _forget_check(self) -> None:
+        """What the run failed for may be that the target changed since the last check: the next run looks."""
+        with self.warehouse.open(self.sync.sync, write=True) as con:
+            ledger.forget_check(con)
 
     # fold, verify and report
 

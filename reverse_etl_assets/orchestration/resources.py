@@ -129,7 +129,7 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
 
 class SalesforceResource(DestinationResource):
-    """A Salesforce org; a connected app signs in, by the client credentials flow or with a private key."""
+    """A Salesforce org; an External Client App signs in, by the client credentials flow or with a private key."""
 
     destination_type = Salesforce
 
@@ -138,7 +138,7 @@ class SalesforceResource(DestinationResource):
     private_key: str | None = None
     username: str | None = None
     audience: str = "https://login.salesforce.com"
-    api_version: str = "60.0"
+    api_version: str = "67.0"
 
 
 class HubSpotResource(DestinationResource):

@@ -13,6 +13,8 @@ class Settings:
     Attributes:
         seed: orders the answers of HubSpot, Bulk API 2.0 and the REST sink.
         latency_ms: added to every vendor call, milliseconds.
+        salesforce_oldest_version: of the API; older ones are retired (Summer '25 ended those before 31.0).
+        salesforce_newest_version: of the API that the org has; 68.0 is Winter '27.
         salesforce_daily_requests: 100,000 a day is the base of Enterprise Edition (Salesforce Developer Limits
             and Allocations Quick Reference).
         salesforce_other_requests: of the day, by other tools of the account.
@@ -55,6 +57,7 @@ class Settings:
         google_ads_polls: how many polls of a request say PROCESSING first.
         google_ads_consent_needed: as for people in the European Economic Area.
         google_ads_named_members: members of a refused request that the answer names at most.
+        google_ads_warned_members: members of a request of which a field is left out with a warning, from its beginning.
         google_ads_scope: whether tokens have the scope that is asked for.
         google_ads_enabled: whether the project has the API.
         sparse: answers without the parts that specifications call optional, each documented 2xx status in turn.
@@ -63,6 +66,8 @@ class Settings:
 
     seed: int = 0
     latency_ms: float = 0.0
+    salesforce_oldest_version: int = 31
+    salesforce_newest_version: int = 68
     salesforce_daily_requests: int = 100_000
     salesforce_other_requests: int = 0
     salesforce_duplicate_rule: bool = False
@@ -106,6 +111,7 @@ class Settings:
     google_ads_polls: int = 1
     google_ads_consent_needed: bool = True
     google_ads_named_members: int = 10_000
+    google_ads_warned_members: int = 0
     google_ads_scope: bool = True
     google_ads_enabled: bool = True
     sparse: bool = False

@@ -180,6 +180,20 @@ def bad(*violations: tuple[str, str]) -> dict[str, Any]:
             AudienceUnusable,
             "no Customer Match audience of contact information",
         ),
+        *(
+            (refusal(400, bad((place, reason))), AudienceUnusable, said)
+            for place in ("destinations[0]", "audience_members[3]")
+            for reason, said in {
+                "ADVERTISER_NOT_ALLOWLISTED_FOR_UPLOADED_DATA": "may not use lists of uploaded data",
+                "ADVERTISER_TOS_NOT_ACCEPTED": "has not accepted the terms",
+                "USER_LIST_TYPE_NOT_SUPPORTED_FOR_ACCOUNT": "cannot have audiences of this type",
+                "UNSUPPORTED_USER_LIST_UPLOAD_KEY_TYPES": "made for other keys",
+                "OPERATING_ACCOUNT_LOGIN_ACCOUNT_MISMATCH": "`login_customer_id` has to be left out",
+                "REQUIRED_PREREQUISITE_LINK_MISSING": "linked in Google Ads first",
+                "DATA_PARTNER_USER_LIST_MUTATE_NOT_ALLOWED": "about the account or the audience",
+                "UNSUPPORTED_ACCOUNT_TYPES_FOR_USER_LIST_TYPE": "about the account or the audience",
+            }.items()
+        ),
         (refusal(404), AudienceUnusable, "no such audience"),
         (refusal(400, bad(("terms_of_service", "TERMS_AND_CONDITIONS_NOT_SIGNED"))), AudienceUnusable, "terms"),
         (refusal(400, bad(("encoding", "REQUIRED_FIELD_MISSING"))), RequestRejected, "encoding"),

@@ -70,6 +70,17 @@ def test_rows_that_google_refuses_cost_one_more_request(shop: Shop, sandbox: San
     assert sandbox.counts()["google_ads"]["operations"]["upsert"] == 3  # the check, and two that wrote
 
 
+def test_a_field_that_google_leaves_out_is_told_beside_the_row_that_it_took(shop: Shop, sandbox: Sandbox) -> None:
+    account, sync = google_ads(sandbox), audience()
+    sandbox.settings.change({"google_ads_warned_members": 2})
+    shop.build(PEOPLE.format(0, 5))
+    first = shop.run(sync, account)
+    told = [each for each in shop.outcomes(sync, first.run_id) if each.message]
+    assert statuses(shop, sync, first.run_id) == {(Status.CREATED, None): 5}
+    assert [each.field for each in told] == ["consent", "consent"]
+    assert all("took the row and ignored a field: The field was ignored" in str(each.message) for each in told)
+
+
 def test_google_naming_one_row_at_a_time_loses_no_good_row(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.settings.change({"google_ads_named_members": 1})
     sandbox.fault("refuse_rows", vendor="google_ads", percent=10)

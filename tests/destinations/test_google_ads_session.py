@@ -11,7 +11,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.auth import JwtBearer
 from reverse_etl_assets.destinations.base import JobState
@@ -84,6 +84,22 @@ def test_a_revoked_sign_in_stops_the_run(sandbox: Sandbox, key: rsa.RSAPrivateKe
     connection = accounts.google_ads(sandbox.url, token="1//revoked") if person else account(sandbox, text)
     with pytest.raises(AuthenticationFailed, match="invalid_grant: Token has been expired or revoked"):
         with_ads(lambda ads: ads.check(), sandbox, connection=connection)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"installed": {"client_id": "a"}}', "it is an OAuth client"),
+        ('{"type": "authorized_user", "refresh_token": "1//secret"}', "it is a person's sign-in"),
+        ("/etc/keys/google.json", "the name of a file"),
+        ("AIzaSecret", "it is no JSON object"),
+    ],
+)
+def test_a_key_of_another_kind_is_told(text: str, said: str) -> None:
+    given = {"customer_id": "123-456-7890", "service_account": text}
+    with pytest.raises(ValidationError, match=said) as caught:
+        GoogleAdsConnection.model_validate(given)
+    assert text not in str(caught.value)
 
 
 def test_a_key_that_is_none_stops_the_run_without_being_shown(sandbox: Sandbox) -> None:

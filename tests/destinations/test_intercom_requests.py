@@ -16,6 +16,7 @@ from reverse_etl_assets.errors import (
     DestinationError,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -259,9 +260,13 @@ MANY = "Multiple existing users match this email address - must be more specific
     ("answer", "error", "said"),
     [
         (refusal(409, "unique_user_constraint", MANY), RequestRejected, "Multiple existing users"),
-        (refusal(400, "parameter_invalid", "Custom attribute 'x' does not exist"), RequestRejected, "'x' does not"),
+        (refusal(400, "parameter_invalid", "Custom attribute 'x' does not exist"), TargetChanged, "etl check`"),
+        (refusal(400, "intercom_version_invalid", "no such version"), TargetChanged, "version 2.15, which Intercom"),
+        (httpx.Response(400, json={"status": 400, "error": "Bad Request"}), RequestRejected, "Bad Request"),
+        (httpx.Response(404, json={"status": 404, "error": "Not Found"}), RequestRejected, "Not Found"),
         (refusal(422, "data_invalid", None), RequestRejected, "data_invalid"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "in the region of its workspace"),
+        (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "begins with `dG9rO`, and this"),
         (refusal(403, "api_plan_restricted", "Active subscription needed."), AuthenticationFailed, "Active"),
         (refusal(403, "forbidden", None), AuthenticationFailed, "`Write users and companies`"),
         (refusal(429, "rate_limit_exceeded", "Exceeded rate limit of 167 in 10_seconds"), RetryLater, "167"),

@@ -166,6 +166,17 @@ def error(code: int, subcode: int = 0, status: int = 400, **more: Any) -> httpx.
 
 
 @pytest.mark.parametrize(
+    ("token", "said"),
+    [("123|abc", "an app's own token"), ("0123abcd", "begins with EA"), ("EAAsandbox", "not valid. Make a new one")],
+)
+def test_a_token_of_another_kind_is_told(token: str, said: str) -> None:
+    meta = accounts.offline(MetaAds, accounts.meta_ads("https://graph.example", token), TARGET)
+    found = meta.error_for(error(190))
+    assert said in str(found)
+    assert token not in str(found)
+
+
+@pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
         (error(190, 463, 401), AuthenticationFailed, "it has expired. Make a new one"),
@@ -176,6 +187,9 @@ def error(code: int, subcode: int = 0, status: int = 400, **more: Any) -> httpx.
         (error(200, 1870050), AuthenticationFailed, "Link the ad account to the business portfolio"),
         (error(270), AuthenticationFailed, "development access only"),
         (error(294), AuthenticationFailed, "lacks the permission `ads_management`"),
+        (error(299), AuthenticationFailed, "The token lacks `ads_management`"),
+        (error(3), AuthenticationFailed, "ask for it in App Review"),
+        (error(12), AuthenticationFailed, "set `api_version` to a later one"),
         (error(100, 33), AuthenticationFailed, "check `object`"),
         (error(100, 1713230), AuthenticationFailed, "flagged the audience: appeal"),
         (error(368), AuthenticationFailed, "blocked the action for a time"),

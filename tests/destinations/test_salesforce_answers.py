@@ -141,7 +141,6 @@ def test_an_answer_of_another_length_settles_nothing() -> None:
         (401, "INVALID_SESSION_ID", "Session expired or invalid", AuthenticationFailed),
         (403, "API_DISABLED_FOR_ORG", "API is not enabled for this Organization", AuthenticationFailed),
         (400, "JSON_PARSER_ERROR", "Unexpected character", RequestRejected),
-        (400, "INVALID_FIELD", "No such column 'X' on sobject of type Contact", RequestRejected),
         (404, "NOT_FOUND", "The requested resource does not exist", RequestRejected),
         (500, "UNKNOWN_EXCEPTION", "An unexpected error occurred", Ambiguous),
         (503, "SERVER_UNAVAILABLE", "The server is busy", RetryLater),

@@ -23,7 +23,7 @@ TARGET = target(
     Seen__c=FieldType.TIMESTAMP,
     Raw__c=FieldType.JSON,
 )
-ROOT = "https://acme.my.salesforce.com/salesforce/services/data/v60.0"
+ROOT = "https://acme.my.salesforce.com/salesforce/services/data/v67.0"
 
 
 def salesforce(to: Target = TARGET, **options: Any) -> Salesforce:
@@ -63,7 +63,7 @@ def test_update_is_by_id_and_leaves_the_key_alone() -> None:
 def test_delete_is_by_id() -> None:
     rows = [record(f"A-{n}", destination_id=f"003xx000000000{n}AAA") for n in (1, 2)]
     request = salesforce().build_request(batch(Operation.DELETE, *rows))
-    assert (request.method, request.url.path) == ("DELETE", "/salesforce/services/data/v60.0/composite/sobjects")
+    assert (request.method, request.url.path) == ("DELETE", "/salesforce/services/data/v67.0/composite/sobjects")
     assert dict(request.url.params) == {"ids": "003xx0000000001AAA,003xx0000000002AAA", "allOrNone": "false"}
     assert request.content == b""
 

@@ -7,7 +7,7 @@ import pytest
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.answers import job_outcomes, request_error
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, RequestRejected, RetryLater
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, RequestRejected, RetryLater, TargetChanged
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Status
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
@@ -147,6 +147,7 @@ TAGS = {"error": {"title": "Invalid attribute", "message": "You passed an invali
         (403, FORBIDDEN, AuthenticationFailed, "scopes `read` and `write`"),
         (403, IMPORTS, AuthenticationFailed, "Data imports are not enabled"),
         (404, {"error": "RecordNotFound", "description": "Not found"}, RequestRejected, "Not found"),
+        (404, {"error": "InvalidEndpoint", "description": "Not found"}, TargetChanged, "does not have this part"),
         (422, DUPLICATE, RequestRejected, "already being used"),
         (400, TAGS, RequestRejected, "user.tags"),
         (409, {"error": "DatabaseConflict", "description": "Try again"}, RetryLater, "Try again"),

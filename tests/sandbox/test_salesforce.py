@@ -25,10 +25,17 @@ def request_error(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()[0]["errorCode"]
 
 
+def test_a_field_that_is_not_there_refuses_the_whole_request(salesforce_http: httpx.Client, sandbox: Sandbox) -> None:
+    kind = {"attributes": {"type": "Contact"}}
+    rows = [{**kind, "LastName": "Ray"}, {**kind, "LastName": "Lee", "Nope__c": "1"}]
+    answer = salesforce_http.post("composite/sobjects", json={"records": rows})
+    assert request_error(answer) == (400, "INVALID_FIELD")
+    assert sandbox.salesforce.tables["Contact"].live() == []
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "text"),
     [
-        ({"Nope__c": "1"}, "INVALID_FIELD", "No such column 'Nope__c' on sobject of type Contact"),
         ({"CreatedDate": "2026-01-01T00:00:00Z"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "fields: CreatedDate."),
         ({"Greeting__c": "Hi"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "fields: Greeting__c."),
         ({"LastName": None}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]"),

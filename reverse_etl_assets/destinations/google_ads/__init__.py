@@ -75,6 +75,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         self._people = People(options.phone_region)
         self._audience = f"Audience {target.object} of Google Ads account {connection.customer_id}"
         self._opened: set[str] = set()
+        self._warned: dict[str, RowError] = {}
         self._refusals: dict[str, Mapping[str, RowError]] = {}
         self._sent_again: set[str] = set()
         self._replacement: Replacement | None = None
@@ -135,7 +136,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         answers.request_id(response)
         members, unfit = self._members(batch)
         yield from unfit
-        yield from answers.outcomes(batch.operation, members, None)
+        yield from answers.outcomes(batch.operation, members, None, _by_key(answers.warnings(response), members))
 
     def _members(self, batch: Batch) -> tuple[list[tuple[Record, Member]], list[Outcome]]:
         """The rows that go out, and those that cannot be members."""
@@ -186,16 +187,24 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         if not members:
             return _NOTHING
         try:
-            job = answers.request_id(await self.exchange(self._request(batch.operation, [each for _, each in members])))
+            job = await self._hand_over(batch.operation, members)
         except RowsRefused as error:
             keys = {record.key for record, _ in members}
-            if keys & self._sent_again or not (refused := _by_key(error, members)):
+            if keys & self._sent_again or not (refused := _by_key(error.rows, members)):
                 raise
             self._sent_again |= keys
             job = f"{_REFUSED}{len(self._refusals) + 1}"
             self._refusals[job] = refused
         self._opened.add(job)
         return job
+
+    async def _hand_over(self, operation: Operation, members: list[tuple[Record, Member]]) -> str:
+        """Send one request and return its id. What it warns of is known to this process alone: a run that collects the
+        answers of a killed one has the outcomes without it."""
+        response = await self.exchange(self._request(operation, [member for _, member in members]))
+        found = answers.request_id(response)
+        self._warned |= _by_key(answers.warnings(response), members)
+        return found
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
         """A part of a replacement, without the rows of it that were refused before."""
@@ -207,10 +216,9 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         request = None
         if members:
             try:
-                sent = self._request(batch.operation, [member for _, member in members])
-                request = answers.request_id(await self.exchange(sent))
+                request = await self._hand_over(batch.operation, members)
             except RowsRefused as error:
-                replacement.refused.update(_by_key(error, members))
+                replacement.refused.update(_by_key(error.rows, members))
                 raise RetryLater(f"{len(error.rows)} rows of the part were refused; it goes without them") from error
         replacement.uploaded(batch.records, request, last=part.last)
 
@@ -245,7 +253,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
             status = self._replacement.status_of(batch.records)
         else:
             status = await self._status(job_id)
-        return [*unfit, *answers.outcomes(batch.operation, members, status)]
+        return [*unfit, *answers.outcomes(batch.operation, members, status, self._warned)]
 
     async def _status(self, job_id: str) -> Mapping[str, Any]:
         request = self.client.build_request("GET", "/v1/requestStatus:retrieve", params={"requestId": job_id})
@@ -279,9 +287,9 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
             raise AuthenticationFailed(f"{self._audience}: the other members were not removed: {error}") from error
 
 
-def _by_key(error: RowsRefused, members: list[tuple[Record, Member]]) -> dict[str, RowError]:
+def _by_key(rows: Mapping[int, RowError], members: list[tuple[Record, Member]]) -> dict[str, RowError]:
     """What was said of rows, by their keys."""
-    return {members[at][0].key: said for at, said in error.rows.items() if at < len(members)}
+    return {members[at][0].key: said for at, said in rows.items() if at < len(members)}
 
 
 def _date(response: httpx.Response) -> datetime:

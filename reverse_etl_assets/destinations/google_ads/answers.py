@@ -6,6 +6,7 @@ Sources: "Understand API errors", "Send audience members" and "Diagnostics" (Dat
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -38,11 +39,24 @@ _UNUSABLE = {
     "NOT_ALLOWLISTED": "the account may not use Customer Match; see its policy status in Google Ads",
     "SENSITIVE_USER_LIST_IMMUTABLE": "Google has closed it",
     "USER_LIST_MUTATION_NOT_SUPPORTED": "nobody can change its members",
+    "OWNERSHIP_REQUIRED_FOR_UPDATE": "another account owns it",
+    "ADVERTISER_NOT_ALLOWLISTED_FOR_UPLOADED_DATA": "the account may not use lists of uploaded data; see its policy"
+    " status in Google Ads",
+    "ADVERTISER_TOS_NOT_ACCEPTED": "the account has not accepted the terms in Google Ads",
+    "USER_LIST_TYPE_NOT_SUPPORTED_FOR_ACCOUNT": "the account cannot have audiences of this type",
+    "UNSUPPORTED_USER_LIST_UPLOAD_KEY_TYPES": "it was made for other keys, such as mobile ids: make one of contact"
+    " information",
+    "OPERATING_ACCOUNT_LOGIN_ACCOUNT_MISMATCH": "`login_customer_id` has to be left out, or be the account itself",
+    "REQUIRED_PREREQUISITE_LINK_MISSING": "accounts have to be linked in Google Ads first",
     "EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED": "the account has to declare whether it advertises for politics",
 }
 """Reasons that are about the audience or the account, even where Google names a member (`audience_members[0]`)."""
+_OF_THE_ACCOUNT = re.compile("ALLOWLISTED|_TOS_|TERMS|ACCOUNT|PARTNER|LICENSE|USER_LIST|LINK_MISSING|NOT_ENABLED")
+"""In reasons that the list above does not have: the enum has more, and is not frozen ("ErrorReason", API reference v1,
+read 2026-11-30). None that is about a member's own values has one of these words."""
 
 _STATES = {"PROCESSING": JobState.RUNNING, "REQUEST_STATUS_UNKNOWN": JobState.RUNNING}
+NO_WARNINGS: Mapping[str, RowError] = {}
 _PASSING = "PROCESSING_ERROR_REASON_INTERNAL_ERROR"
 
 
@@ -67,8 +81,8 @@ def request_error(response: httpx.Response, audience: str) -> DestinationError:
     code = next(iter(reasons), None) or info.get("reason") or error.get("status")
     message = _said(response, error, violations)
     match response.status_code:
-        case 400 | 404 | 409 | 412 if unusable := [each for each in (*reasons, code) if each in _UNUSABLE]:
-            return AudienceUnusable(f"{audience} cannot be used: {_UNUSABLE[unusable[0]]} ({message}).")
+        case 400 | 404 | 409 | 412 if unusable := _unusable([*reasons, str(code)]):
+            return AudienceUnusable(f"{audience} cannot be used: {unusable} ({message}).")
         case 400 if rows := _rows(violations):
             return RowsRefused(message, code, rows)
         case 403:
@@ -82,6 +96,16 @@ def request_error(response: httpx.Response, audience: str) -> DestinationError:
     return error_by_status(response, message, code)
 
 
+def _unusable(reasons: list[str]) -> str | None:
+    """Why no request to the audience would fare better, if one of the reasons says so."""
+    for each in reasons:
+        if each in _UNUSABLE:
+            return _UNUSABLE[each]
+        if _OF_THE_ACCOUNT.search(each):
+            return f"Google says {each}, which is about the account or the audience, not about its members"
+    return None
+
+
 def request_id(response: httpx.Response) -> str:
     """The id of a request that was taken. Raises Ambiguous for an answer without one."""
     answer = decode_json(response)
@@ -89,6 +113,20 @@ def request_id(response: httpx.Response) -> str:
     if not isinstance(found, str) or not found:
         raise Ambiguous("the answer has no requestId")
     return found
+
+
+def warnings(response: httpx.Response) -> dict[int, RowError]:
+    """What a request that was taken says of fields that were left out, by the place of the member.
+
+    A member is processed without such a field; the path is that of a violation ("FieldWarning", API reference v1.8 of
+    2026-07-30, read 2026-11-30).
+    """
+    answer = decode_json(response)
+    told = answer.get("fieldWarnings") if isinstance(answer, dict) else None
+    rows = _rows([each for each in told if isinstance(each, dict)] if isinstance(told, list) else [])
+    return {
+        at: replace(row, message=f"Google took the row and ignored a field: {row.message}") for at, row in rows.items()
+    }
 
 
 def request_status(answer: Any) -> dict[str, Any]:
@@ -110,9 +148,14 @@ def is_failed(status: Mapping[str, Any]) -> bool:
 
 
 def outcomes(
-    operation: Operation, members: list[tuple[Record, Member]], status: Mapping[str, Any] | None
+    operation: Operation,
+    members: list[tuple[Record, Member]],
+    status: Mapping[str, Any] | None,
+    warned: Mapping[str, RowError] = NO_WARNINGS,
 ) -> Iterator[Outcome]:
     """An outcome for each member of a request that has been processed; without `status`, that was taken.
+
+    `warned` is what was said of members when the request was taken, by key.
 
     Google tells counts, never members: every success is inferred from the request's.
     """
@@ -129,7 +172,8 @@ def outcomes(
         message = f"Google refused {refused} of {len(members)} members of this request without saying which ({reasons})"
         error_or_none = RowError(message, next(iter(errors), None))
     for record, member in members:
-        done = Outcome(record.key, _status(operation, record), error=error_or_none, inferred=True)
+        said = error_or_none or warned.get(record.key)
+        done = Outcome(record.key, _status(operation, record), error=said, inferred=True)
         yield done if operation is Operation.DELETE else _with_id(done, packed(record, member))
 
 

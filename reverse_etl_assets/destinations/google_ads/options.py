@@ -55,13 +55,28 @@ class GoogleAdsConnection(ConnectionSettings):
         """Raises ValueError for a text that is no key of a service account; its message holds nothing of it."""
         if self.service_account is None:
             return None
+        text = self.service_account.get_secret_value()
         try:
-            return msgspec.json.decode(self.service_account.get_secret_value(), type=ServiceAccount)
+            return msgspec.json.decode(text, type=ServiceAccount)
         except msgspec.MsgspecError:
             raise ValueError(
                 "`service_account` is not the JSON text of a service account's key, with `client_email` and"
-                " `private_key`."
+                f" `private_key`{_other_kind(text)}."
             ) from None
+
+
+def _other_kind(text: str) -> str:
+    """What a text is that stands in the place of a key, as far as it can be told."""
+    try:
+        found = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        is_path = text.strip().endswith(".json")
+        return ": it is the name of a file, whose text is meant" if is_path else ": it is no JSON object"
+    if "installed" in found or "web" in found:
+        return ": it is an OAuth client; give `client_id`, `client_secret` and a person's `refresh_token` instead"
+    if found.get("type") == "authorized_user":
+        return ": it is a person's sign-in; its client_id, client_secret and refresh_token are settings of their own"
+    return ""
 
 
 class GoogleAdsOptions(SyncOptions):

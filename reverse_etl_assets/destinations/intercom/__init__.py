@@ -1,5 +1,6 @@
 """Intercom: contacts, companies, the contacts of a tag and of a company; one record a request."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -15,7 +16,13 @@ from reverse_etl_assets.destinations.base import (
     error_by_status,
     retry_after,
 )
-from reverse_etl_assets.destinations.intercom.api import Api, IntercomConnection, IntercomOptions, ObjectKind
+from reverse_etl_assets.destinations.intercom.api import (
+    API_VERSION,
+    Api,
+    IntercomConnection,
+    IntercomOptions,
+    ObjectKind,
+)
 from reverse_etl_assets.destinations.intercom.links import MEMBERSHIPS, TAGS, Memberships, Tag
 from reverse_etl_assets.destinations.intercom.records import Companies, Contacts
 from reverse_etl_assets.errors import (
@@ -25,12 +32,14 @@ from reverse_etl_assets.errors import (
     DestinationError,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Target
 
 WINDOW_SECONDS = 10.0
 """Limits start anew with each window of 10 seconds; `X-RateLimit-Reset` says when, in seconds since 1970, and there
 is no `Retry-After` ("Rate limiting", reference 2.x of Intercom's developer documentation, 2026)."""
+_NO_ATTRIBUTE = re.compile(r"Custom attribute '.*' does not exist")
 OBJECTS = "`contacts`, `companies`, `tags/<name>`, `company_memberships`"
 _KINDS: Mapping[str, type[ObjectKind]] = {
     "contacts": Contacts,
@@ -118,6 +127,15 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
         said = _first_error(response)
         code, text = said.get("code"), said.get("message")
         message = ": ".join(str(each) for each in (code, text) if each) or None
+        if code == "intercom_version_invalid":
+            return TargetChanged(
+                f"{message}. Requests are of version {API_VERSION}, which Intercom does not answer any more: it takes a"
+                " later release of this adapter."
+            )
+        if _NO_ATTRIBUTE.search(str(text)):
+            return TargetChanged(
+                f"{message}. It was there at the last check: was it renamed or archived? `reverse-etl check` names it."
+            )
         match response.status_code:
             case 429:
                 return RetryLater(message or "HTTP 429", _wait(response), hold=True)
@@ -125,6 +143,7 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
                 where = f"this one is for {self.connection.base_url}"
                 return AuthenticationFailed(
                     f"{message or 'HTTP 401'}. A token works in the region of its workspace alone, and {where}."
+                    f"{self._other_kind()}"
                 )
             case 403:
                 return AuthenticationFailed(
@@ -134,6 +153,15 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
         if isinstance(error, RequestRejected):  # which tells the code beside the words
             return RequestRejected(str(text or message or error), error.code, said.get("field"))
         return error
+
+    def _other_kind(self) -> str:
+        """An app's access token begins so ("Authentication", Intercom's developer documentation: base64 of `tok:`)."""
+        if self.connection.access_token.get_secret_value().startswith("dG9rO"):
+            return ""
+        return (
+            " An app's access token begins with `dG9rO`, and this one does not: it is on the app's page, under"
+            " Configure, Authentication. Client id and client secret are none."
+        )
 
     # Looking records up
 
@@ -154,12 +182,19 @@ def _kind_of(target: Target) -> type[ObjectKind]:
 
 
 def _first_error(response: httpx.Response) -> dict[str, Any]:
-    """The first of the errors that every refusal lists; an empty one if the answer is not Intercom's."""
+    """The first of the errors that a refusal lists; what it says in place of a list; an empty one if neither.
+
+    Beside the list of the reference there are answers of the kind `{"status": 400, "error": "Bad Request"}`.
+    """
     try:
-        errors = msgspec.json.decode(response.content, type=dict[str, Any]).get("errors")
+        told = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
         return {}
-    return errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    errors = told.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return errors[0]
+    said = next((told[name] for name in ("error", "message") if isinstance(told.get(name), str)), None)
+    return {"message": said} if said else {}
 
 
 def _wait(response: httpx.Response) -> float:

@@ -31,7 +31,7 @@ from reverse_etl_assets.destinations.meta_ads.check import (
     status_of,
     target_problems,
 )
-from reverse_etl_assets.destinations.meta_ads.errors import FINISHED, request_error
+from reverse_etl_assets.destinations.meta_ads.errors import FINISHED, other_kind, request_error
 from reverse_etl_assets.destinations.meta_ads.people import Cell, Unfit, cells
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected, RetryLater
@@ -128,7 +128,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         return BearerToken(self.connection.access_token)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return request_error(response)
+        return request_error(response, other_kind(self.connection.access_token.get_secret_value()))
 
     async def check(self) -> None:
         """One request, the audience. Whether the token may change it shows only with the first write."""

@@ -35,6 +35,8 @@ _STOPS: dict[int | tuple[int, int], str] = {
     (2650, 1870144): "An audience of 100 million people or more cannot be replaced: take `replace` out.",
     (2650, 1870158): "A session of batches ends 90 minutes after its first one. Meta replaces the audience with what"
     " came until then: send fewer rows, or take `replace` out.",
+    3: "The app has no access to this part of the Marketing API: ask for it in App Review.",
+    12: "This part of the API is gone: set `api_version` to a later one.",
     10: "The app lacks the permission `ads_management`.",
     200: "The token lacks `ads_management`, or its user the right to manage audiences of this ad account.",
     270: "The app has development access only: ask for access to the Marketing API in App Review.",
@@ -47,8 +49,8 @@ _STOPS: dict[int | tuple[int, int], str] = {
 }
 
 
-def request_error(response: httpx.Response) -> DestinationError:
-    """The error for an answer that is not 2xx."""
+def request_error(response: httpx.Response, token_kind: str = "") -> DestinationError:
+    """The error for an answer that is not 2xx. `token_kind` is a sentence on a token that looks like none."""
     error = _error(response)
     if error is None:
         return error_by_status(response)
@@ -58,16 +60,29 @@ def request_error(response: httpx.Response) -> DestinationError:
         return RetryLater(said, _regained(response), hold=True)
     if code in _TOKEN or response.status_code == 401:
         why = f": {_EXPIRED[subcode]}" if subcode in _EXPIRED else ""
-        return AuthenticationFailed(f"{said} The access token is not valid{why}. Make a new one for the system user.")
+        return AuthenticationFailed(
+            f"{said} The access token is not valid{why}. {token_kind}Make a new one for the system user."
+        )
     if error.get("is_transient") is True or code in _TRY_AGAIN:
         return RetryLater(said, retry_after(response))
     if subcode in _IN_PROGRESS:
         return RetryLater(f"{said} The audience is being replaced; that ends 90 minutes after it began, at the latest.")
-    if mend := next((_STOPS[each] for each in ((code, subcode), code, subcode) if each in _STOPS), None):
+    of_permission = 200 if 200 <= code < 300 else code  # "API Permission (Multiple values depending on permission)"
+    known = ((code, subcode), code, subcode, of_permission)
+    if mend := next((_STOPS[each] for each in known if each in _STOPS), None):
         return AuthenticationFailed(f"{said} {mend}")
     if code == 1 or response.status_code >= 500:
         return Ambiguous(said)
     return RequestRejected(said, f"{code}/{subcode}" if subcode else str(code))
+
+
+def other_kind(token: str) -> str:
+    """What a token is that cannot write to an audience, told by its form ("Access Tokens", Meta for Developers)."""
+    if "|" in token:
+        return "It is an app's own token (id|secret), which has no ad account. "
+    if not token.startswith("EA"):
+        return "It is no access token of a user, which begins with EA: not the app's secret, nor its id. "
+    return ""
 
 
 def without_hashes(text: str) -> str:

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import httpx
 
-from reverse_etl_assets.destinations.auth import ClientCredentials, JwtBearer
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     HttpDestination,
@@ -20,8 +19,14 @@ from reverse_etl_assets.destinations.base import (
 from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
 from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
+from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
 from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
-from reverse_etl_assets.destinations.salesforce.answers import collection_outcome, quota, request_error
+from reverse_etl_assets.destinations.salesforce.answers import (
+    collection_outcome,
+    of_the_target,
+    quota,
+    request_error,
+)
 from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
 from reverse_etl_assets.destinations.schema import nearest
@@ -34,6 +39,7 @@ from reverse_etl_assets.errors import (
     RequestRejected,
     RetryLater,
     SpecError,
+    TargetChanged,
 )
 from reverse_etl_assets.records import (
     Batch,
@@ -61,7 +67,6 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _AS_TEXT = "as_text"
-_TOKENS = "/services/oauth2/token"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
@@ -152,13 +157,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return f"{base_url.rstrip('/')}/lightning/r/{quote(target.object, safe='')}/{quote(destination_id)}/view"
 
     def auth(self) -> httpx.Auth:
-        """The claims of a signed assertion: "OAuth 2.0 JWT Bearer Flow" (Salesforce Help, read 2026-11-22)."""
-        settings = self.connection
-        if settings.private_key:
-            claims = {"iss": settings.client_id, "sub": settings.username or "", "aud": settings.audience}
-            return JwtBearer(self.client, _TOKENS, settings.private_key, claims)
-        assert settings.client_secret is not None  # noqa: S101 - one of the two, says the connection
-        return ClientCredentials(self.client, _TOKENS, settings.client_id, settings.client_secret)
+        return salesforce_sign_in.signed(self.client, self.connection)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response)
@@ -167,8 +166,8 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         """One request, the object's describe, and one for each parent that a mapped field names."""
         try:
             describe = await self._get(f"/sobjects/{self._object}/describe")
-        except RequestRejected as error:
-            raise CheckFailed([await self._unknown_object(error)]) from error
+        except (RequestRejected, TargetChanged) as error:
+            raise CheckFailed([await self._not_there(error)]) from error
         found = await self._add_parents(describe)
         sensitive = self.options.case_sensitive_key
         found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
@@ -203,15 +202,29 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
                 problems.append(str(error))
         return problems
 
-    async def _unknown_object(self, error: RequestRejected) -> str:
+    async def _not_there(self, error: DestinationError) -> str:
+        """Is it the object that is not there, or the version of the API?"""
+        own, name = self.connection.api_version, self.target.object
+        listed = await self.read_json(self.client.build_request("GET", "/services/data"))
+        versions = [str(each["version"]) for each in listed]
+        if own not in versions:
+            return (
+                f"This org does not have version {own} of the API ({error}): set `api_version` to one from"
+                f" {versions[0]} to {versions[-1]}."
+            )
         objects = [each["name"] for each in (await self._get("/sobjects"))["sobjects"]]
-        name = self.target.object
         return f"There is no object `{name}` that this user can see{nearest(name, objects)} ({error})."
 
     async def _get(self, path: str, **params: str) -> Any:
         return await self.read_json(self.client.build_request("GET", self._root + path, params=params or None))
 
     # One request, up to 200 rows
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        try:
+            return await super().send(batch)
+        except RequestRejected as error:
+            raise of_the_target(error) from error
 
     def build_request(self, batch: Batch) -> httpx.Request:
         path = f"{self._root}/composite/sobjects"
@@ -296,7 +309,10 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     async def _rows(self, soql: str) -> AsyncIterator[dict[str, Any]]:
         """The rows of all pages of a query's answer."""
-        answer = await self._get("/query", q=soql)
+        try:
+            answer = await self._get("/query", q=soql)
+        except RequestRejected as error:
+            raise of_the_target(error) from error
         while True:
             if not isinstance(answer, dict) or "records" not in answer:
                 raise RetryLater("the answer to a query has no records")  # which says nothing of who is there
@@ -321,7 +337,10 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         }
         if batch.operation is Operation.UPSERT:
             job["externalIdFieldName"] = self.target.external_id
-        answer = decode_json(await self.exchange(self._job_request("POST", "", job)))
+        try:
+            answer = decode_json(await self.exchange(self._job_request("POST", "", job)))
+        except RequestRejected as error:
+            raise of_the_target(error) from error
         return str(answer["id"])
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:

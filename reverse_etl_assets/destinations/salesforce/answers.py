@@ -19,6 +19,7 @@ from reverse_etl_assets.errors import (
     QuotaExhausted,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import Operation, Outcome, Quota, Reason, Record, RowError, Status, Target
 
@@ -37,6 +38,8 @@ RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TI
 _NOT_A_CHOICE = frozenset({"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "INVALID_CROSS_REFERENCE_KEY"})
 _SHOWN = 20  # values of a picklist in a message
 _NO_BULK = frozenset({"FUNCTIONALITY_NOT_ENABLED", "FEATURENOTENABLED"})
+_OF_THE_TARGET = frozenset({"NOT_FOUND", "INVALID_TYPE", "INVALIDENTITY"})
+_NO_FIELD = ("No such column", "Didn't understand relationship")
 _USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,18})/(\d{1,18})(?!\d)", re.ASCII)
 _DUPLICATE = re.compile(r"duplicate value found: (?P<field>\w+) duplicates value on record with id: (?P<id>\w+)")
 
@@ -119,11 +122,28 @@ def request_error(response: httpx.Response) -> DestinationError:
         return AuthenticationFailed(f"{code}: {message}")
     if code in _NO_BULK:
         return AuthenticationFailed(f"{text}: this org or user has no Bulk API; set `bulk_threshold: null` in options")
+    if code == "UNSUPPORTED_API_VERSION" or response.status_code == 410:
+        return TargetChanged(f"{text or 'HTTP 410'}: set `api_version` to one that this org has.")
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
     error = error_by_status(response, text, code)
     if isinstance(error, RequestRejected):
         error.field = field
+    return error
+
+
+def of_the_target(error: RequestRejected) -> DestinationError:
+    """The error itself; or TargetChanged for a refusal of a write or a query that has nothing to do with its rows.
+
+    No resource, no object, no external id field, no column ("Status Codes and Error Responses", REST API Developer
+    Guide): the same would be said of every batch.
+    """
+    text = str(error)
+    if error.code in _OF_THE_TARGET or (error.code == "INVALID_FIELD" and any(each in text for each in _NO_FIELD)):
+        return TargetChanged(
+            f"{text}. Object, field or API version was there at the last check: was it renamed or taken away, or may"
+            " the user see it no more? `reverse-etl check` names it."
+        )
     return error
 
 

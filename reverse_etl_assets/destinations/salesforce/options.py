@@ -6,23 +6,24 @@ from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 
 
 class SalesforceConnection(ConnectionSettings):
-    """A connected app that uses the OAuth 2.0 client credentials flow, or the JWT bearer flow."""
+    """An External Client App that uses the OAuth 2.0 client credentials flow, or the JWT bearer flow."""
 
     base_url: str
     """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""
     largest_answer: int = Field(default=256_000_000, ge=1)
     """Bytes of an answer's body, decompressed, that are read at most. A Bulk job's results repeat what was sent."""
     client_id: str
-    """The connected app's consumer key."""
+    """The app's consumer key."""
     client_secret: SecretStr | None = None
     """For the client credentials flow."""
     private_key: SecretStr | None = None
-    """For the JWT bearer flow: the RSA key in PEM whose certificate the connected app holds."""
+    """For the JWT bearer flow: the RSA key in PEM whose certificate the app holds."""
     username: str | None = None
     """For the JWT bearer flow: the user on whose behalf records are written."""
     audience: str = "https://login.salesforce.com"
     """For the JWT bearer flow; of a sandbox org `https://test.salesforce.com`."""
-    api_version: str = Field("60.0", pattern=r"^\d\d\.0$")
+    api_version: str = Field("67.0", pattern=r"^\d\d\.0$")
+    """Of the API; 67.0 is that of Summer '26, which every org has."""
 
     @model_validator(mode="after")
     def _signs_in_one_way(self) -> "SalesforceConnection":

@@ -35,6 +35,7 @@ from reverse_etl_assets.errors import (
     DestinationError,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import (
     Batch,
@@ -153,7 +154,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
             params = {"page": page, "per_page": 100}
             try:
                 answer = await self._get(f"/api/v2/{self._one}_fields", **params)
-            except RequestRejected as error:
+            except (RequestRejected, TargetChanged) as error:
                 right = "https://{subdomain}.zendesk.com"
                 raise CheckFailed([f"`base_url` is no Zendesk account ({error}); it looks like {right}."]) from error
             listed += _list_of(answer, f"{self._one}_fields")

@@ -7,7 +7,14 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    RequestRejected,
+    RetryLater,
+    TargetChanged,
+)
 from reverse_etl_assets.records import Operation, Outcome, Reason, Record, RowError, Status
 
 NO_FREE_JOB = 15.0
@@ -38,6 +45,8 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
             f"{message or 'HTTP 403'}: the token's user has to be an admin, or an agent whose role may manage users and"
             " organizations; an OAuth token needs the scopes `read` and `write`."
         )
+    if status == 404 and code == "InvalidEndpoint":
+        return TargetChanged(f"{message}: this Zendesk account does not have this part of the API.")
     if status in (400, 404, 422) and code:
         return RequestRejected(message or code, code, field)
     return error_by_status(response, message, code)

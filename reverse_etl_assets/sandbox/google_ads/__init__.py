@@ -41,6 +41,7 @@ from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 ACCOUNT = "1234567890"
 LISTS = ("1001", "1002", "1003")
 MOBILE_LIST = "1003"
+WARNING = "WARNING_REASON_UNSPECIFIED"
 _TOKEN_SECONDS = 3_600.0
 
 
@@ -170,7 +171,13 @@ class GoogleAds:
             elif not lost(faults, known_by(identifiers(member)[0])):
                 self._lists.add(table, identifiers(member), consent)
         table.counters.refused += sum(refused.values())
-        return self._taken(self._status(body, "audienceMembersIngestionStatus", "userDataIngestionStatus", refused))
+        taken = self._taken(self._status(body, "audienceMembersIngestionStatus", "userDataIngestionStatus", refused))
+        if warned := min(self.context.settings.google_ads_warned_members, len(members)):
+            taken.content["fieldWarnings"] = [
+                {"field": f"audience_members[{at}].consent", "reason": WARNING, "description": "The field was ignored."}
+                for at in range(warned)
+            ]
+        return taken
 
     def _remove(self, call: Call) -> Answer:
         table, body = self._read(call, "remove")

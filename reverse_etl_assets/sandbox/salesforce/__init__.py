@@ -1,7 +1,7 @@
 """Salesforce REST API: token, limits, describe. Single records, collections, SOQL and bulk jobs have their own files.
 
 Sources: REST API Developer Guide (resources, status codes and error responses, API usage headers); OAuth 2.0 client
-credentials flow.
+credentials flow; "Salesforce Platform API Versions 21.0 through 30.0 Retirement" (Salesforce Help, March 2026: 410).
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ CLIENT_ID = "sandbox"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - a published value of the sandbox
 # REST API Developer Guide, Query: a URL of at most 16,384 bytes.
 MOST_URL_BYTES = 16_384
-FIRST_VERSION, LAST_VERSION = 46, 67
 _DATA = "/services/data/v{version}"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
@@ -60,7 +59,7 @@ class Salesforce:
         self.soql = Soql(self.records)
         self._tokens: set[str] = set()
         self.public_key = ""
-        """In PEM: what the connected app's certificate holds, for assertions."""
+        """In PEM: what the app's certificate holds, for assertions."""
         self.records.has_duplicate_rule = lambda: context.settings.salesforce_duplicate_rule
         collections = Collections(context, self.records)
         one = f"{_DATA}/sobjects/{{object}}"
@@ -92,8 +91,10 @@ class Salesforce:
         return None if scheme in ("Bearer", "OAuth") and token in self._tokens else self.expired()
 
     def admit(self, call: Call) -> Answer | None:
-        version = _VERSION.match(call.path)
-        if version and not FIRST_VERSION <= int(version[1]) <= LAST_VERSION:
+        settings, version = self.context.settings, _VERSION.match(call.path)
+        if version and int(version[1]) < settings.salesforce_oldest_version:
+            return failure(410, "UNSUPPORTED_API_VERSION", f"Version {version[1]}.0 of the API is retired")
+        if version and int(version[1]) > settings.salesforce_newest_version:
             return self.not_found(call, [])
         if len(call.path) + len(call.query) > MOST_URL_BYTES:
             return failure(414, "URI_TOO_LONG", f"The URL is above {MOST_URL_BYTES} bytes")
@@ -133,6 +134,8 @@ class Salesforce:
         return failure(401, "INVALID_SESSION_ID", "Session expired or invalid")
 
     def reset(self) -> None:
+        for kind in OBJECTS.values():
+            kind.reset()
         for table in self.tables.values():
             table.clear()
         self.daily.clear()
@@ -199,7 +202,8 @@ class Salesforce:
 
     def _versions(self, call: Call) -> Answer:
         call.note("versions")
-        versions = range(FIRST_VERSION, LAST_VERSION + 1)
+        settings = self.context.settings
+        versions = range(settings.salesforce_oldest_version, settings.salesforce_newest_version + 1)
         return Answer(200, [{"label": f"v{v}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v in versions])
 
     def _limits(self, call: Call) -> Answer:

@@ -28,6 +28,7 @@ from reverse_etl_assets.sandbox.store import Undo, fold
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused
 
 MOST = 200
+NO_COLUMN = "No such column"
 MOST_READ = 2_000
 Row = dict[str, Any]
 ROLLED_BACK = RowError(
@@ -165,6 +166,10 @@ class Collections:
                 refuse_by_fault(faults, key)
                 saved = write(index)
             except RowError as error:
+                if error.message.startswith(NO_COLUMN):  # met while the body is read, before any row is written
+                    for undo in reversed(undos):
+                        undo()
+                    raise Refused(Answer(400, [error.as_request()])) from None
                 refused += 1
                 results.append({"success": False, "errors": [error.as_row()]})
                 continue

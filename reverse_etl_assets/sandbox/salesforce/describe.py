@@ -24,7 +24,7 @@ def describe(kind: ObjectType, base: str) -> dict[str, Any]:
     """The full describe of one object."""
     return {
         **summary(kind, base),
-        "fields": [_field(part) for part in kind.fields],
+        "fields": [_field(part) for part in kind.by_name.values()],
         "childRelationships": [],
         "recordTypeInfos": [_record_type(*each) for each in kind.record_types.items()],
         "supportedScopes": [],

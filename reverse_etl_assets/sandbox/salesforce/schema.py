@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -50,8 +50,19 @@ class ObjectType:
     by_name: dict[str, Field] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {})
+        self.reset()
+
+    def reset(self) -> None:
+        """Every field has its own name again."""
+        self.by_name.clear()
         # Field names are case-insensitive in Salesforce.
-        object.__setattr__(self, "by_name", {part.name.casefold(): part for part in self.fields})
+        self.by_name.update({part.name.casefold(): part for part in self.fields})
+
+    def rename(self, name: str, other: str) -> None:
+        """As an admin does. Raises KeyError if there is no such field."""
+        part = self.by_name.pop(name.casefold())
+        self.by_name[other.casefold()] = replace(part, name=other)
 
     def field(self, name: str) -> Field | None:
         return self.by_name.get(name.casefold())
