@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr, ValidationError
 
-from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.base import Account, JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.salesforce.answers import request_error
 from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
 from reverse_etl_assets.errors import AuthenticationFailed
-from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Status, Target
+from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
@@ -208,3 +208,64 @@ def test_rows_that_met_a_lock_are_sent_again_one_batch_at_a_time(shop: Shop, san
     again = [(line.at - line.ms / 1_000, line.at) for line in sent[3:]]
     assert len(again) >= 2
     assert all(begun >= ended for (_, ended), (begun, _) in itertools.pairwise(again)), again
+
+
+# Multi-select picklists
+
+INTERESTS = target("Contact", "External_Id__c", *Operation, LastName=FieldType.TEXT, Interests__c=FieldType.JSON)
+LISTS = {"a": ["tea", "coffee"], "b": [], "c": None, "d": ["tea;coffee"], "e": {"tea": 1}, "f": ["tea", None]}
+
+
+@pytest.mark.parametrize("options", [{}, {"bulk_threshold": 1}])
+def test_a_list_fills_a_multi_select_picklist(shop: Shop, sandbox: Sandbox, options: dict[str, Any]) -> None:
+    """Written, read back and compared, by request and by job; an empty list and NULL clear it."""
+    account = Account("salesforce", Salesforce, accounts.salesforce(sandbox.url))
+    sync = crm_sync(
+        destination="salesforce",
+        object="Contact",
+        primary_key="id",
+        external_id="External_Id__c",
+        mapping={"LastName": "name", "Interests__c": "interests"},
+        options=options,
+        verify={"sample": 10},
+    )
+    rows = "select i::varchar as id, 'Ray' as name, {} as interests from range(3) r(i)"
+    shop.build(rows.format("['tea', 'coffee']"))
+    first = shop.run(sync, account)
+    assert (first.counts["created"], first.verified and first.verified.differing) == (3, 0)
+    held = sandbox.salesforce.tables["Contact"]
+    assert {entry.values["Interests__c"] for entry in held.live()} == {"coffee;tea"}
+    shop.build(rows.format("case i when 0 then [] when 1 then null else ['equipment'] end"))
+    assert shop.run(sync, account).counts["updated"] == 3
+    assert sorted(str(entry.values.get("Interests__c")) for entry in held.live()) == ["None", "None", "equipment"]
+    shop.build(rows.format("['tea', 'gin']"))
+    refused = shop.outcomes(sync, shop.run(sync, account).run_id)
+    assert all("Interests__c takes coffee, tea" in str(each.message) for each in refused)
+
+
+def test_a_list_that_is_no_choice_is_refused_before_it_is_sent(sandbox: Sandbox) -> None:
+    rows = [record(key, LastName="Ray", Interests__c=value) for key, value in LISTS.items()]
+    outcomes = send(sandbox, INTERESTS, *rows)
+    assert {key for key, each in outcomes.items() if each.status is Status.CREATED} == {"a", "b", "c"}
+    assert {(each.reason, each.error and each.error.field) for key, each in outcomes.items() if key in "def"} == {
+        (Reason.INVALID, "Interests__c")
+    }
+
+
+def test_a_list_in_a_job_that_is_no_choice_is_refused(sandbox: Sandbox) -> None:
+    rows = [record(key, LastName="Ray", Interests__c=value) for key, value in LISTS.items()]
+
+    async def work() -> dict[str, Outcome]:
+        async with httpx.AsyncClient(timeout=10) as client:
+            org = Salesforce(accounts.salesforce(sandbox.url), INTERESTS, Salesforce.Options(), client)
+            await org.check()
+            sent = batch(Operation.UPSERT, *rows)
+            job = await org.open_job(sent)
+            await org.upload(job, sent, Part())
+            while await org.poll(job) is not JobState.DONE:
+                pass
+            return {each.key: each for each in await org.collect(job, sent)}
+
+    outcomes = asyncio.run(work())
+    assert {key for key, each in outcomes.items() if each.status is Status.CREATED} == {"a", "b", "c"}
+    assert {each.reason for key, each in outcomes.items() if key in "def"} == {Reason.INVALID}

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from reverse_etl_assets.destinations.base import (
 from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
 from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
+from reverse_etl_assets.destinations.salesforce import picklists as salesforce_picklists
 from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
 from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
 from reverse_etl_assets.destinations.salesforce.answers import (
@@ -49,7 +51,10 @@ from reverse_etl_assets.records import (
     Operation,
     Outcome,
     Quota,
+    Reason,
     Record,
+    RowError,
+    Status,
     Target,
 )
 
@@ -66,7 +71,7 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.JSON: json_text,
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
-_AS_TEXT = "as_text"
+_AS_TEXT, _OF_MANY = "as_text", "of_many"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
@@ -114,6 +119,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         self._parents = salesforce_parents.dotted(target.fields)
         self._reading = Reading(target, fold_case=self.capabilities.fold_case)
         self._learned: dict[str, list[str]] = {}
+        self._lists: list[str] = []
         self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
 
     @classmethod
@@ -174,7 +180,9 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         if found:
             raise CheckFailed(found)
         found_out = salesforce_describe.choices(describe, self.target)
-        self.recall({**found_out, _AS_TEXT: sorted(salesforce_describe.into_text(describe, self.target))})
+        found_out[_AS_TEXT] = sorted(salesforce_describe.into_text(describe, self.target))
+        found_out[_OF_MANY] = sorted(salesforce_describe.of_many(describe, self.target))
+        self.recall(found_out)
 
     def learned(self) -> Mapping[str, list[str]]:
         return self._learned
@@ -182,11 +190,14 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         self._learned = dict(learned)
         self._reading.as_text = frozenset(learned.get(_AS_TEXT, ()))
+        self._reading.of_many = frozenset(learned.get(_OF_MANY, ()))
         if record_types := self._reading.learn_record_types(learned.get(RECORD_TYPE, ())):
             self._convert[RECORD_TYPE] = lambda name: record_types.get(name, name)
         for name in self._reading.as_text:
             if self.target.fields.get(name) is not FieldType.TIMESTAMP:
                 self._convert[name] = plain_text
+        self._lists = [name for name in self._reading.of_many if self.target.fields.get(name) is FieldType.JSON]
+        self._convert |= dict.fromkeys(self._lists, salesforce_picklists.joined)
 
     async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
         """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
@@ -221,6 +232,16 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     # One request, up to 200 rows
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
+        unfit = {record.key: error for record in batch.records if (error := self._unfit(record))}
+        refused = [Outcome(key, Status.FAILED, Reason.INVALID, error) for key, error in unfit.items()]
+        if sent := [record for record in batch.records if record.key not in unfit]:
+            return [*refused, *await self._send(replace(batch, records=sent))]
+        return refused
+
+    def _unfit(self, record: Record) -> RowError | None:
+        return salesforce_picklists.unfit(record, self._lists)
+
+    async def _send(self, batch: Batch) -> Sequence[Outcome]:
         try:
             return await super().send(batch)
         except RequestRejected as error:
@@ -344,7 +365,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return str(answer["id"])
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
-        body = salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents)
+        body = salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents, self._unfit)
         headers = {"Content-Type": "text/csv; charset=UTF-8"}
         path = f"{self._root}/jobs/ingest/{job_id}/batches"
         await self.exchange(self.client.build_request("PUT", path, content=body, headers=headers))
@@ -369,7 +390,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             failed=await self._results(job_id, "failedResults"),
             unprocessed=await self._results(job_id, "unprocessedrecords"),
         )
-        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold, self._learned))
+        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold, self._learned, self._unfit))
 
     async def _results(self, job_id: str, which: str) -> str:
         request = self.client.build_request("GET", f"{self._root}/jobs/ingest/{job_id}/{which}")

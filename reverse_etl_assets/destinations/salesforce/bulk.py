@@ -27,6 +27,8 @@ TRANSIENT_JOB_ERRORS = ("InternalServerError", "TooManyLockFailure")
 _ROW_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]*):(?P<message>.*):(?P<fields>[\w., ]*?)\s*--\s*", re.DOTALL)
 
 Convert = Mapping[str, Callable[[Any], Any]]
+Unfit = Callable[[Record], RowError | None]
+"""Why no request can be made of a row, if none can."""
 Parents = Mapping[str, tuple[str, str]]
 
 
@@ -47,13 +49,13 @@ def key_column(target: Target, operation: Operation) -> str:
     return "Id" if operation in (Operation.UPDATE, Operation.DELETE) else target.external_id
 
 
-def encode_csv(target: Target, batch: Batch, convert: Convert, parents: Parents) -> bytes:
+def encode_csv(target: Target, batch: Batch, convert: Convert, parents: Parents, unfit: Unfit) -> bytes:
     """The file of a job, with a column for each field that any of its rows names.
 
     A cell stays empty where a row does not name the field, which means unchanged.
     """
     by_id = key_column(target, batch.operation) == "Id"
-    rows = [(record, _by_column(record, parents)) for record in sendable(batch)]
+    rows = [(record, _by_column(record, parents)) for record in batch.records if not _unsendable(record, unfit)]
     columns = [] if batch.operation is Operation.DELETE else _columns(target, [fields for _, fields in rows])
     lines = [_line(["Id" if by_id else target.external_id, *columns])]
     for record, fields in rows:
@@ -77,9 +79,11 @@ def _by_column(record: Record, parents: Parents) -> Mapping[str, Any]:
     return fields
 
 
-def sendable(batch: Batch) -> Iterator[Record]:
-    """The records that a CSV can carry: a text that reads `#N/A` would clear its field instead."""
-    return (record for record in batch.records if CLEAR not in record.fields.values())
+def _unsendable(record: Record, unfit: Unfit) -> RowError | None:
+    """Why a CSV cannot carry the record: a text that reads `#N/A` would clear its field instead."""
+    if CLEAR in record.fields.values():
+        return RowError(f"a text that reads {CLEAR} cannot be sent by Bulk API 2.0, which would clear the field")
+    return unfit(record)
 
 
 def _columns(target: Target, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -90,13 +94,18 @@ def _columns(target: Target, rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _cell(value: Any, convert: Callable[[Any], Any] | None) -> str:
-    if value is None or value == "":  # Salesforce stores an empty text as null
-        return CLEAR
-    return plain_text(convert(value) if convert else value)
+    if value is not None and convert:
+        value = convert(value)
+    return CLEAR if value is None or value == "" else plain_text(value)  # it stores an empty text as null
 
 
 def job_outcomes(
-    target: Target, batch: Batch, answer: JobAnswer, fold: Callable[[str], str], choices: Choices = NO_CHOICES
+    target: Target,
+    batch: Batch,
+    answer: JobAnswer,
+    fold: Callable[[str], str],
+    choices: Choices = NO_CHOICES,
+    unfit: Unfit = lambda record: None,
 ) -> Iterator[Outcome]:
     """One outcome for each row that the job's results name, and for each row of a job that did nothing at all.
 
@@ -115,15 +124,13 @@ def job_outcomes(
     for name, _, _ in _rows(answer.unprocessed, column, ""):
         if record := waiting.pop(fold(name), None):
             yield _not_processed(record, answer)
-    yield from _left_out(batch, waiting.values(), answer)
+    yield from _left_out(waiting.values(), answer, unfit)
 
 
-def _left_out(batch: Batch, waiting: Iterable[Record], answer: JobAnswer) -> Iterator[Outcome]:
-    sent = {record.key for record in sendable(batch)}
+def _left_out(waiting: Iterable[Record], answer: JobAnswer, unfit: Unfit) -> Iterator[Outcome]:
     for record in waiting:
-        if record.key not in sent:
-            message = f"a text that reads {CLEAR} cannot be sent by Bulk API 2.0, which would clear the field"
-            yield Outcome(record.key, Status.FAILED, Reason.INVALID, RowError(message))
+        if error := _unsendable(record, unfit):
+            yield Outcome(record.key, Status.FAILED, Reason.INVALID, error)
         elif answer.state == "Failed" and answer.processed == 0:
             yield _not_processed(record, answer)
 

@@ -37,7 +37,7 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
     FieldType.TIMESTAMP: TEXTS | {"datetime"},
     FieldType.TIME: TEXTS | {"time"},
-    FieldType.JSON: frozenset({"string", "textarea"}),
+    FieldType.JSON: frozenset({"string", "textarea", "multipicklist"}),
 }
 _TOLD_AS_TEXT = NUMBERS | {FieldType.TIMESTAMP, FieldType.TIME}
 _FLAGS = {"createable": CREATES, "updateable": CHANGES, "deletable": frozenset({Operation.DELETE})}
@@ -61,6 +61,15 @@ def into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
     """Mapped fields that hold text and get numbers or times: Salesforce refuses a number there, and keeps no form."""
     texts = {field["name"] for field in describe["fields"] if field["type"] in TEXTS}
     return frozenset(name for name, sent in target.fields.items() if sent in _TOLD_AS_TEXT and name in texts)
+
+
+def of_many(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
+    """Mapped fields that hold several values of a picklist."""
+    return frozenset(
+        field["name"]
+        for field in describe["fields"]
+        if field["type"] == "multipicklist" and field["name"] in target.fields
+    )
 
 
 def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]:

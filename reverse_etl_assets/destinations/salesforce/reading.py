@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
+from reverse_etl_assets.destinations.salesforce import picklists as salesforce_picklists
 from reverse_etl_assets.destinations.salesforce.soql import same_id
 from reverse_etl_assets.destinations.values import NUMBERS, canonical, same_value
 from reverse_etl_assets.records import Current, FieldType, Target
@@ -19,7 +20,7 @@ _TO_THE_SECOND = len("2026-01-31T12:00:00")
 
 class Reading:
     """What a target's fields look like in an answer to SOQL. `as_text` names those that hold text and get numbers or
-    times: such a field may hold any text, and keeps it."""
+    times: such a field may hold any text, and keeps it. `of_many` names multi-select picklists."""
 
     def __init__(self, target: Target, *, fold_case: bool) -> None:
         self._target = target
@@ -28,6 +29,7 @@ class Reading:
         lookups = [salesforce_parents.lookup_field(relationship) for relationship, _ in self._parents.values()]
         self.columns = (CHANGED_AT, *target.fields, *lookups)
         self.as_text: frozenset[str] = frozenset()
+        self.of_many: frozenset[str] = frozenset()
         self._record_types: dict[str, str] = {}
 
     def learn_record_types(self, listed: Iterable[str]) -> Mapping[str, str]:
@@ -45,6 +47,8 @@ class Reading:
         value = row[name]
         if value == "":
             return None
+        if name in self.of_many and kind is FieldType.JSON and value is not None:
+            return salesforce_picklists.divided(value)
         if kind is FieldType.TIMESTAMP and value is not None and name not in self.as_text:
             return f"{value.removesuffix(_ZONE)}Z" if value.endswith(_ZONE) else value
         return value
@@ -54,7 +58,7 @@ class Reading:
         times have no milliseconds; Ids have 15 or 18 characters."""
         if field == RECORD_TYPE and isinstance(sent, str):
             sent = self._record_types.get(sent, sent)
-        if sent == held:
+        if sent == held or (field in self.of_many and salesforce_picklists.same(sent, held)):
             return True
         kind = self._target.fields.get(field, FieldType.TEXT)
         if same_value(kind, sent, held):

@@ -1,0 +1,43 @@
+"""Multi-select picklists: a list column in the model, one text with semicolons to Salesforce.
+
+"Field Types" of the Object Reference: values are told apart by semicolons alone, and come back in the picklist's order.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.records import Record, RowError
+
+_BETWEEN = ";"
+
+
+def joined(values: Any) -> str:
+    """The text of a list; an empty one clears the field."""
+    return _BETWEEN.join(map(plain_text, values)) if isinstance(values, list) else plain_text(values)
+
+
+def divided(value: Any) -> list[str]:
+    return value.split(_BETWEEN) if isinstance(value, str) and value else []
+
+
+def same(sent: Any, held: Any) -> bool:
+    """The same values, in whatever order."""
+    return set(_listed(sent)) == set(_listed(held))
+
+
+def unfit(record: Record, names: Iterable[str]) -> RowError | None:
+    """Why a list cannot be such a text, if one of the record's fields holds one that cannot."""
+    for name in names:
+        value = record.fields.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, list) or any(each is None or isinstance(each, list | dict) for each in value):
+            return RowError("a multi-select picklist takes a list of texts, and no NULL in it", field=name)
+        if any(_BETWEEN in plain_text(each) for each in value):
+            return RowError(f"a value of a multi-select picklist cannot have a `{_BETWEEN}` in it", field=name)
+    return None
+
+
+def _listed(value: Any) -> list[str]:
+    return [plain_text(each) for each in value] if isinstance(value, list) else divided(value)
