@@ -257,6 +257,39 @@ def test_a_parent_is_named_by_its_external_id(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("Lead", "`Owner` of `Lead` may be a Group or a User, .*map `OwnerId` to a column with the parent's Id"),
+        ("Contact", "`Owner` leads to `User`, which this user cannot see .*map `OwnerId`"),
+    ],
+)
+def test_check_of_parents_that_no_key_names(sandbox: Sandbox, kind: str, said: str) -> None:
+    fields = {"LastName": FieldType.TEXT, "Company": FieldType.TEXT, "Owner.External_Id__c": FieldType.TEXT}
+
+    async def work() -> None:
+        async with opened(sandbox, target(kind, "External_Id__c", **fields)) as salesforce:
+            with pytest.raises(CheckFailed, match=said):
+                await salesforce.check()
+
+    asyncio.run(work())
+
+
+def test_an_owner_is_written_by_its_id(sandbox: Sandbox) -> None:
+    to = target("Lead", "External_Id__c", LastName=FieldType.TEXT, Company=FieldType.TEXT, OwnerId=FieldType.TEXT)
+
+    async def work() -> None:
+        async with opened(sandbox, to) as salesforce:
+            await salesforce.check()
+            row = record("a", LastName="Ray", Company="Acme", OwnerId="00G5g000000ABCd")
+            [outcome] = await salesforce.send(batch(Operation.UPSERT, row))
+            assert outcome.status is Status.CREATED
+            [held] = (await salesforce.read_records(["a"]))["a"]
+            assert salesforce.same("OwnerId", "00G5g000000ABCd", held.fields["OwnerId"])
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
     ("to", "said"),
     [
         (with_account("Acount.External_Id__c"), "no relationship `Acount`; the nearest is `Account`"),

@@ -204,13 +204,17 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         problems: list[str] = []
         for name, (relationship, _) in self._parents.items():
             try:
-                parent = await self._get(
-                    f"/sobjects/{salesforce_parents.parent_object(describe, relationship)}/describe"
-                )
+                other = salesforce_parents.parent_object(describe, relationship)
+                parent = await self._get(f"/sobjects/{quote(other, safe='')}/describe")
                 lookup = salesforce_parents.lookups(describe)[relationship]
                 describe["fields"].append(salesforce_parents.as_own_field(lookup, parent, name))
             except ValueError as error:
                 problems.append(str(error))
+            except RequestRejected as error:
+                problems.append(
+                    f"`{relationship}` leads to `{other}`, which this user cannot see ({error}): give it the permission,"
+                    f" or map `{salesforce_parents.lookup_field(relationship)}` to a column with the parent's Id."
+                )
         return problems
 
     async def _not_there(self, error: DestinationError) -> str:

@@ -56,7 +56,10 @@ def parent_object(describe: Mapping[str, Any], relationship: str) -> str:
         raise ValueError(f"`{describe['name']}` has no relationship `{relationship}`{nearest(relationship, known)}.")
     objects = known[relationship].get("referenceTo") or []
     if len(objects) != 1:
-        raise ValueError(f"`{relationship}` may be one of several objects ({', '.join(objects)}): map the Id instead.")
+        raise ValueError(
+            f"`{relationship}` of `{describe['name']}` may be a {' or a '.join(objects)}, and Salesforce finds a parent"
+            f" of several objects by no key: map `{lookup_field(relationship)}` to a column with the parent's Id."
+        )
     return str(objects[0])
 
 

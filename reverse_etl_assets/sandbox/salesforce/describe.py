@@ -100,7 +100,7 @@ def _field(part: Field) -> dict[str, Any]:
             for option in part.options
         ],
         "restrictedPicklist": part.restricted,
-        "referenceTo": [part.refers_to] if part.refers_to else [],
+        "referenceTo": [part.refers_to] if part.refers_to else list(part.beyond),
         "relationshipName": relationship(part) or None,
         "custom": part.custom,
         "permissionable": not (part.required or _system(part)),
@@ -111,7 +111,7 @@ def _field(part: Field) -> dict[str, Any]:
 
 def relationship(part: Field) -> str:
     """The name under which a parent is given by its external id; empty for other fields."""
-    if not part.refers_to:
+    if not part.refers_to and not part.beyond:
         return ""
     return part.name[:-3] + "__r" if part.custom else part.name.removesuffix("Id")
 

@@ -166,6 +166,8 @@ class Records:
         lookup = next((part for part in kind.fields if relationship(part).casefold() == name.casefold() != ""), None)
         if lookup is None or not isinstance(given, dict):
             raise RowError("INVALID_FIELD", f"No such column '{name}' on sobject of type {kind.name}")
+        if lookup.beyond:
+            raise RowError("INVALID_FIELD", f"{name}: no record of {', '.join(lookup.beyond)} has such an external id")
         parent = OBJECTS[lookup.refers_to]
         keys = {part: value for part, value in given.items() if part != "attributes"}
         key = parent.field(next(iter(keys), ""))

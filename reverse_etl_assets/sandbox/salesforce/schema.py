@@ -29,6 +29,8 @@ class Field:
     options: tuple[str, ...] = ()
     restricted: bool = False
     refers_to: str = ""
+    beyond: tuple[str, ...] = ()
+    """Of a lookup, the objects that it may lead to and that the sandbox does not have."""
     calculated: bool = False
     default: Any = None
 
@@ -146,6 +148,10 @@ def reference(name: str, refers_to: str) -> Field:
     return Field(**_named(name), type="reference", length=18, refers_to=refers_to)
 
 
+def owner(*kinds: str) -> Field:
+    return Field("OwnerId", "reference", "Owner ID", length=18, beyond=kinds)
+
+
 def external_id(name: str = "External_Id__c", length: int = 64) -> Field:
     return Field(**_named(name), type="string", length=length, external_id=True, id_lookup=True, unique=True)
 
@@ -175,6 +181,7 @@ OBJECTS: dict[str, ObjectType] = {
             "003",
             (
                 *SYSTEM,
+                owner("User"),
                 text("LastName*", 80),
                 text("FirstName", 40),
                 text("Name", 121, writable=False),
@@ -250,6 +257,7 @@ OBJECTS: dict[str, ObjectType] = {
             "00Q",
             (
                 *SYSTEM,
+                owner("Group", "User"),
                 text("LastName*", 80),
                 text("Company*", 255),
                 text("FirstName", 40),

@@ -239,6 +239,8 @@ class Parser:
         if not dot:
             return Column(self._field(kind, name))
         for lookup in kind.fields:
+            if lookup.beyond and relationship(lookup).casefold() == parent.casefold():
+                raise Refused(failure(400, "INVALID_FIELD", f"No such column '{field}' on entity 'Name'"))
             if relationship(lookup).casefold() == parent.casefold():
                 return Column(self._field(OBJECTS[lookup.refers_to], field), lookup)
         text = f"Didn't understand relationship '{parent}' in field path. If you are attempting to use a custom "
