@@ -23,6 +23,9 @@ COLUMNS = (
     "checks fields",
     "jobs",
     "quota",
+    "version",
+    "supported until",
+    "checked on",
 )
 
 
@@ -69,6 +72,10 @@ def _remarks(ability: "Mapping[str, str]") -> "Iterator[str]":
     for name in COLUMNS[7:]:
         if ability[name] == "yes":
             yield name
+    if ability["checked on"]:
+        version = f"version {ability['version']}, " if ability["version"] else ""
+        until = f"supported until {ability['supported until']}, " if ability["supported until"] else ""
+        yield f"{version}{until}checked on {ability['checked on']}"
 
 
 def abilities(deployed: "Deployed") -> "Iterator[dict[str, str]]":
@@ -86,7 +93,10 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
     from reverse_etl_assets.orchestration.description import target
     from reverse_etl_assets.records import Operation
 
-    kind = deployed.destinations[sync.destination].destination_type
+    resource = deployed.destinations[sync.destination]
+    kind, api = resource.destination_type, resource.destination_type.api
+    version = str(getattr(resource, "api_version", api.version if api else ""))
+    end = api.end_of(version) if api else None
     options, to = kind.Options.model_validate(sync.options), target(sync)
     able = kind.capabilities_for(to, options)
     repeatable = (able.idempotent | able.idempotent_by_id) & able.operations
@@ -103,6 +113,9 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
         "checks fields": _yes(kind.describes),
         "jobs": _yes(hasattr(kind, "open_job")),
         "quota": _yes(kind.quota.__func__ is not BaseDestination.quota.__func__),  # type: ignore[attr-defined]
+        "version": version,
+        "supported until": end or "",
+        "checked on": api.checked_on if api else "",
     }
     return {name: str(value) for name, value in values.items()}
 

@@ -22,6 +22,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reverse_etl_assets.answer_bounds import LARGEST, LONGEST, Bounds, TooLarge, TooLong
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -212,6 +213,8 @@ class BaseDestination(ABC, Generic[C, O]):
     """The kind that Dagster shows with the asset, with an icon where it knows the name."""
     describes: ClassVar[bool] = False
     """`check` reads the object's fields from the destination and compares them with the mapping."""
+    api: ClassVar[VendorApi | None] = None
+    """What is known of the versions of the vendor's API; None if it is not a vendor's."""
     after_deletion: ClassVar[str] = ""
     """A sentence on what the vendor keeps of a record that was deleted."""
 
@@ -272,9 +275,15 @@ class BaseDestination(ABC, Generic[C, O]):
     def warnings(self) -> Sequence[str]:
         """What works today and will not for long, or works in another way than most expect: a sentence each.
 
-        Asked once `check` has passed. `reverse-etl check` tells it, and nothing fails for it.
+        Asked once `check` has passed. `reverse-etl check` tells it, and nothing fails for it. By default that support
+        of the API's version ends.
         """
-        return ()
+        ends = self.api and self.api.warning(type(self).__name__, self.version_used(), datetime.now(UTC).date())
+        return [ends] if ends else []
+
+    def version_used(self) -> str:
+        """The version of the vendor's API that the requests for the target name; empty if they name none."""
+        return str(getattr(self.connection, "api_version", self.api.version if self.api else ""))
 
     @classmethod
     def quota(cls, response: httpx.Response) -> Quota | None:

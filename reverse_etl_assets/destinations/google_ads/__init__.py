@@ -13,7 +13,7 @@ from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part
 from reverse_etl_assets.destinations.google_ads import answers
 from reverse_etl_assets.destinations.google_ads import mapping as google_ads_mapping
 from reverse_etl_assets.destinations.google_ads.answers import AudienceUnusable, RowsRefused
-from reverse_etl_assets.destinations.google_ads.options import GoogleAdsConnection, GoogleAdsOptions
+from reverse_etl_assets.destinations.google_ads.options import API, GoogleAdsConnection, GoogleAdsOptions
 from reverse_etl_assets.destinations.google_ads.people import Member, People, Unfit, is_address
 from reverse_etl_assets.destinations.google_ads.replacement import Replacement
 from reverse_etl_assets.errors import (
@@ -54,6 +54,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
     Connection = GoogleAdsConnection
     Options = GoogleAdsOptions
     kind: ClassVar[str] = "google"
+    api = API
     after_deletion = "Google says neither who is in an audience nor when a removal is through; it can take a day."
 
     job_threshold = 1

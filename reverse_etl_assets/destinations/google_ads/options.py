@@ -1,11 +1,13 @@
 """Where a Google Ads account is and how to sign in, and what a sync says of its audience."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 
@@ -95,3 +97,10 @@ class GoogleAdsOptions(SyncOptions):
     """Seconds that a run waits for Google to process a request; after that the next run asks."""
     replace: bool = False
     """Remove everybody else: members that a run has not uploaded, whoever put them there. For `full_refresh`."""
+
+
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="developers.google.com/data-manager, API reference; Google Ads developer blog of 2026-03-04",
+    version="v1",
+)

@@ -13,7 +13,7 @@ from reverse_etl_assets.destinations.hubspot.api import RECORDS_PER_REQUEST, Api
 from reverse_etl_assets.destinations.hubspot.associations import Associations
 from reverse_etl_assets.destinations.hubspot.lists import Members
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind
-from reverse_etl_assets.destinations.hubspot.options import HubSpotConnection, HubSpotOptions
+from reverse_etl_assets.destinations.hubspot.options import API, HubSpotConnection, HubSpotOptions
 from reverse_etl_assets.destinations.hubspot.records import Records
 from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
@@ -28,6 +28,7 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     Connection = HubSpotConnection
     Options = HubSpotOptions
     kind: ClassVar[str] = "hubspot"
+    api = API
     describes: ClassVar[bool] = True
     after_deletion = (
         "HubSpot keeps an archived record, and can restore it for 90 days. Deleting it for good, as the GDPR asks, is"
@@ -56,6 +57,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     @classmethod
     def quota(cls, response: httpx.Response) -> Quota | None:
         return quota(response)
+
+    def version_used(self) -> str:
+        version = super().version_used()
+        return "v4" if version == "v3" and self.target.object.startswith("associations/") else version
 
     def auth(self) -> httpx.Auth:
         return BearerToken(self.connection.access_token)

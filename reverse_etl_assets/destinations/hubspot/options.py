@@ -1,10 +1,12 @@
 """How a HubSpot account is reached, and what a sync may choose."""
 
+from datetime import date
 from enum import StrEnum
 
 from pydantic import Field, SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 
 class HubSpotConnection(ConnectionSettings):
@@ -28,3 +30,18 @@ class HubSpotOptions(SyncOptions):
     lifecycle: Lifecycle = Lifecycle.KEEP
     """A lifecycle stage that would move backwards: `keep` what HubSpot has and report the row as rejected, or
     `move_back`: clear the stage, then set it."""
+
+
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="HubSpot developer documentation, Developer platform and API versioning (18 months from a release), and"
+    " changelog of 2026-09-15, Legacy APIs and apps",
+    version=HubSpotConnection.model_fields["api_version"].default,
+    ends={
+        "v3": date(2027, 8, 31),  # "September 2027"
+        "v4": date(2027, 3, 30),
+        "2026-03": date(2027, 9, 29),  # released on 2026-03-30
+        "2026-09": date(2028, 3, 7),  # released on 2026-09-08
+    },
+)
+"""`v3` of an account is v4 for associations."""

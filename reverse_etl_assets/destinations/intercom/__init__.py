@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, ClassVar
 
 import httpx
@@ -25,6 +26,7 @@ from reverse_etl_assets.destinations.intercom.api import (
 )
 from reverse_etl_assets.destinations.intercom.links import MEMBERSHIPS, TAGS, Memberships, Tag
 from reverse_etl_assets.destinations.intercom.records import Companies, Contacts
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -48,6 +50,13 @@ _KINDS: Mapping[str, type[ObjectKind]] = {
 }
 
 
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="developers.intercom.com, API changelog",
+    version=API_VERSION,
+)
+
+
 class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     """What a sync's `object` names decides who writes; what Intercom refuses is told by status and code.
 
@@ -58,6 +67,7 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     Connection = IntercomConnection
     Options = IntercomOptions
     kind: ClassVar[str] = "intercom"
+    api = API
     describes: ClassVar[bool] = True
     after_deletion = (
         "Intercom keeps an archived contact with its conversations, and an archived company. With"

@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ from reverse_etl_assets.destinations.meta_ads.check import (
 from reverse_etl_assets.destinations.meta_ads.errors import FINISHED, other_kind, request_error
 from reverse_etl_assets.destinations.meta_ads.people import Cell, Unfit, cells
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Status, Target
 
@@ -77,6 +79,14 @@ class MetaAdsOptions(SyncOptions):
         return value
 
 
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="Meta, Marketing API version history (v27.0 came on 2026-11-04)",
+    version=MetaAdsConnection.model_fields["api_version"].default,
+    ends={"v24.0": date(2026, 11, 10), "v25.0": date(2027, 2, 23)},
+)
+
+
 class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
     """The object is an audience's id; fields are names of Meta's schema, and are normalised and hashed here.
 
@@ -88,6 +98,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
     Connection = MetaAdsConnection
     Options = MetaAdsOptions
     kind = "facebook"
+    api = API
     after_deletion = (
         "Meta removes people within a day or more, and keeps an EXTERN_ID for 90 days. Only this audience forgets the"
         " person: to have all audiences of the ad account do so is another call, which is not made."

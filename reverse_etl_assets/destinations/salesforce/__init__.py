@@ -29,7 +29,7 @@ from reverse_etl_assets.destinations.salesforce.answers import (
     quota,
     request_error,
 )
-from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection, SalesforceOptions
+from reverse_etl_assets.destinations.salesforce.options import API, SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
 from reverse_etl_assets.destinations.schema import nearest
 from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
@@ -89,6 +89,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     Connection = SalesforceConnection
     Options = SalesforceOptions
     kind = "salesforce"
+    api = API
     describes = True
     after_deletion = "Salesforce keeps a deleted record in its Recycle Bin for 15 days: empty it there."
 

@@ -1,8 +1,11 @@
 """What a user sets for Salesforce: the account, and a sync's options."""
 
+from datetime import date
+
 from pydantic import Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 
 class SalesforceConnection(ConnectionSettings):
@@ -45,3 +48,11 @@ class SalesforceOptions(SyncOptions):
     allow_duplicates: bool = False
     """Whether records are saved though a duplicate rule that alerts speaks against it. No jobs are used then: Bulk API
     2.0 has no header for it ("Duplicate Rule Header", REST API Developer Guide, read 2026-11-22)."""
+
+
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="API End-of-Life Policy (three years at least from a release), and help article 005321531 of 2026-04-30",
+    version=SalesforceConnection.model_fields["api_version"].default,
+    ends={f"{number}.0": date(2027, 5, 31) for number in range(31, 41)},  # "Summer '27"; they go a year later
+)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,6 +13,7 @@ from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination, encode_json
 from reverse_etl_assets.destinations.slack.answers import GONE, answered, refusal
 from reverse_etl_assets.destinations.slack.messages import DIGEST_ROWS, Messages, SlackOptions
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, ConfigurationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, Status, Target
 
@@ -37,6 +39,12 @@ class SlackConnection(ConnectionSettings):
     groups:read."""
 
 
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="docs.slack.dev, changelog, breaking changes",
+)
+
+
 class Slack(HttpDestination[SlackConnection, SlackOptions]):
     """Messages; the object is a channel, by name or id.
 
@@ -48,6 +56,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
     Connection = SlackConnection
     Options = SlackOptions
     kind = "slack"
+    api = API
     after_deletion = "Slack keeps a deleted message as long as the workspace's retention settings and exports say."
 
     def __init__(

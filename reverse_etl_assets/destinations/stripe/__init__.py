@@ -30,7 +30,7 @@ from reverse_etl_assets.destinations.stripe.limits import (
     in_live_mode,
     in_test_mode,
 )
-from reverse_etl_assets.destinations.stripe.options import StripeConnection, StripeOptions
+from reverse_etl_assets.destinations.stripe.options import API, StripeConnection, StripeOptions
 from reverse_etl_assets.destinations.stripe.reading import CLAUSES, StripeReading
 from reverse_etl_assets.destinations.stripe.stream import STREAM, Handover, Refusals, StripeAuth
 from reverse_etl_assets.errors import (
@@ -68,6 +68,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     Connection = StripeConnection
     Options = StripeOptions
     kind = "stripe"
+    api = API
     after_deletion = (
         "Stripe deletes a customer for good and cancels its subscriptions; payments and invoices stay, with the name"
         " and address that stood on them."

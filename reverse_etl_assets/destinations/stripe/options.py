@@ -1,11 +1,13 @@
 """A Stripe account, and what a sync to it can be told."""
 
 import re
+from datetime import date
 from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 _KEY = re.compile(r"[sr]k_(live|test)_\w+", re.ASCII)
 
@@ -49,3 +51,10 @@ class StripeOptions(SyncOptions):
     """For meter events: the `event_name` of the meter."""
     report_wait: float = Field(60, ge=0, le=3600)
     """For the meter event stream: seconds after which no report of refused events is expected any more."""
+
+
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="docs.stripe.com, Stripe versioning and support policy",
+    version=StripeConnection.model_fields["api_version"].default,
+)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
+from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
 from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
 from reverse_etl_assets.destinations.zendesk import reading as zendesk_reading
@@ -68,6 +70,12 @@ _METHODS = {Operation.UPSERT: "POST", Operation.UPDATE: "PUT", Operation.DELETE:
 _RUNNING = ("queued", "working")
 
 
+API = VendorApi(
+    checked_on=date(2026, 11, 30),
+    source="developer.zendesk.com, Migrating from API tokens to OAuth access tokens (API tokens end on 2027-04-30)",
+)
+
+
 class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     """Users and organizations, matched by their external id, and tickets, by their number.
 
@@ -82,6 +90,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     Connection = ZendeskConnection
     Options = ZendeskOptions
     kind = "zendesk"
+    api = API
     describes = True
     after_deletion = (
         "Zendesk keeps a deleted user with its tickets, without its address. Deleting it for good, as the GDPR asks, is"
