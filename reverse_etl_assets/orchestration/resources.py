@@ -142,13 +142,13 @@ class SalesforceResource(DestinationResource):
 
 
 class HubSpotResource(DestinationResource):
-    """A HubSpot portal; a private app's token signs in."""
+    """A HubSpot portal; a service key signs in."""
 
     destination_type = HubSpot
 
     base_url: str = "https://api.hubapi.com"
     access_token: str
-    api_version: str = "v3"
+    api_version: str = "2026-09"
 
 
 class SlackResource(DestinationResource):

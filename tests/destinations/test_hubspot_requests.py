@@ -27,7 +27,7 @@ def test_upsert() -> None:
     request = hubspot().build_request(batch(Operation.UPSERT, record("7", external_id="Ann@x.com", firstname="Ann")))
     assert (request.method, str(request.url)) == (
         "POST",
-        "https://eu.example/hubspot/crm/v3/objects/contacts/batch/upsert",
+        "https://eu.example/hubspot/crm/objects/2026-09/contacts/batch/upsert",
     )
     assert request.headers["Content-Type"] == "application/json"
     assert request.content == (

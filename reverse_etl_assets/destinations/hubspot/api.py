@@ -15,7 +15,7 @@ OBJECT_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tic
 RECORDS_PER_REQUEST = 100
 """Inputs of a batch of records ("Using object APIs", HubSpot developer documentation, 2026-09)."""
 REQUESTS_PER_SECOND = 18.7
-"""190 requests in 10 seconds for a private app of a Professional or Enterprise account ("API usage guidelines and
+"""190 requests in 10 seconds for a service key of a Professional or Enterprise account ("API usage guidelines and
 limits", 2026; Free and Starter: 100); a little less, because requests bunch up on their way and the window's edge
 counts on both sides."""
 

@@ -10,13 +10,17 @@ from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 
 class HubSpotConnection(ConnectionSettings):
-    """A private app or a service key."""
+    """A service key; or a private app that was made while there were new ones, until 2026-10-26.
+
+    "CRM API Write Validation Enforcement" (what 2026-09 enforces), "Legacy APIs and Apps: What's Going Unsupported
+    and When" and "Legacy Private App Creation Being Disabled", HubSpot's developer changelog, read 2026-11-30.
+    """
 
     base_url: str = "https://api.hubapi.com"
     access_token: SecretStr
-    """Needs the scopes to read and write the objects and to read their properties."""
-    api_version: str = Field("v3", pattern=r"^(v3|20\d\d-\d\d)$")
-    """`v3`, or a dated version such as `2026-03`."""
+    """The service key. It needs the scopes to read and write the objects and to read their properties."""
+    api_version: str = Field("2026-09", pattern=r"^(v3|20\d\d-\d\d)$")
+    """A dated version such as `2026-09`, from which on the account's own rules for records hold for writes; or `v3`."""
 
 
 class Lifecycle(StrEnum):

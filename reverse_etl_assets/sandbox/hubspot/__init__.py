@@ -15,7 +15,7 @@ from reverse_etl_assets.sandbox.hubspot.associations import Associations
 from reverse_etl_assets.sandbox.hubspot.batch import Batches
 from reverse_etl_assets.sandbox.hubspot.lists import Lists
 from reverse_etl_assets.sandbox.hubspot.properties import Properties
-from reverse_etl_assets.sandbox.hubspot.records import Records, refuse_by_fault, shown
+from reverse_etl_assets.sandbox.hubspot.records import Records, refuse_by_fault, refuse_by_rule, shown
 from reverse_etl_assets.sandbox.hubspot.requests import body_object, failure, object_of, refusal
 from reverse_etl_assets.sandbox.hubspot.schema import ObjectType
 from reverse_etl_assets.sandbox.hubspot.search import Search
@@ -27,7 +27,7 @@ from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused, Rout
 
 TOKEN = "pat-sandbox"  # noqa: S105 - a published value of the sandbox
 WINDOW_SECONDS = 10.0
-_DATE = r"{version:20\d\d-\d\d}"
+_DATE = r"{version:2026-0[39]}"  # those that there are; another is no path
 
 
 class HubSpot:
@@ -127,7 +127,7 @@ class HubSpot:
         return answer
 
     def expire_tokens(self) -> None:
-        """A private app token cannot be renewed: it stays valid for the next request."""
+        """A service key cannot be renewed: it stays valid for the next request."""
 
     def expired(self) -> Answer:
         text = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
@@ -195,7 +195,8 @@ class HubSpot:
         given = _properties(call)
         try:
             self._refuse_by_fault(call, given.get("external_id") or given.get("email", ""))
-            entry = self.records.save(kind, None, converted(kind, given))
+            refuse_by_rule(self.context.settings.hubspot_rule, call, None, values := converted(kind, given))
+            entry = self.records.save(kind, None, values)
         except RowRefused as refused:
             return refusal(refused)
         return Answer(201, shown(kind, entry))
@@ -209,7 +210,10 @@ class HubSpot:
         kind, entry = self._found(call, "update")
         try:
             self._refuse_by_fault(call, call.params["id"])
-            self.records.save(kind, entry, converted(kind, _properties(call)))
+            refuse_by_rule(
+                self.context.settings.hubspot_rule, call, entry, values := converted(kind, _properties(call))
+            )
+            self.records.save(kind, entry, values)
         except RowRefused as refused:
             return refusal(refused)
         return Answer(200, shown(kind, entry))

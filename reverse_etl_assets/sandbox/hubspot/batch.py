@@ -14,7 +14,7 @@ from typing import Any
 
 from reverse_etl_assets.sandbox.faults import Fault, lost, omitted
 from reverse_etl_assets.sandbox.gate import Context
-from reverse_etl_assets.sandbox.hubspot.records import Records, refuse_by_fault, shown, taken
+from reverse_etl_assets.sandbox.hubspot.records import Records, refuse_by_fault, refuse_by_rule, shown, taken
 from reverse_etl_assets.sandbox.hubspot.requests import body_object, failure, object_of, refusal
 from reverse_etl_assets.sandbox.hubspot.schema import ObjectType
 from reverse_etl_assets.sandbox.hubspot.values import Error, RowRefused, converted, show_moment
@@ -136,6 +136,7 @@ class Batches:
                 values = converted(kind, key | row["properties"])
                 if entry is not None and self._records.is_other_email(entry, upsert_by, row["id"]):
                     values.pop(upsert_by, None)  # the contact keeps its primary address, and tells it
+                refuse_by_rule(self._context.settings.hubspot_rule, call, entry, values)
                 self._records.check(kind, entry, values)
                 self._claim(kind, values, claimed)
             except RowRefused as refused:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.hubspot.schema import ObjectType, objects
 from reverse_etl_assets.sandbox.hubspot.values import Invalid, RowRefused, moves_back, not_valid, show_moment
 from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table, fold
+from reverse_etl_assets.sandbox.wire import Call
 
 FIRST_ID = 151_000_000_000
 OTHER_EMAILS = "hs_additional_emails"
@@ -159,6 +160,23 @@ def refuse_by_fault(faults: Sequence[Fault], key: object) -> None:
     for fault in faults:
         if fault.kind == "refuse_rows" and fault.hits_row(key):
             raise not_valid([Invalid("hs_sandbox", "INVALID_OPTION", "Refused by a rule of the sandbox").problem])
+
+
+def refuse_by_rule(rule: str, call: Call, entry: Entry | None, values: Mapping[str, str | None]) -> None:
+    """Refuse a row that lacks what a rule of the account asks for: ``lifecyclestage=customer:company``.
+
+    Writes obey such rules from the version 2026-09 on (HubSpot's developer changelog, "CRM API Write Validation
+    Enforcement", read 2026-11-30).
+
+    Raises:
+        RowRefused: if the write sets the first property to the value, and the record has none of the second.
+    """
+    name, _, rest = rule.partition("=")
+    value, _, required = rest.partition(":")
+    held = {**(entry.values if entry is not None else {}), **values}
+    if rule and call.params.get("version", "") >= "2026-09" and values.get(name) == value and not held.get(required):
+        text = f'Property "{required}" is required when "{name}" is "{value}"'
+        raise not_valid([Invalid(required, "REQUIRED_FIELD", text).problem])
 
 
 def _appended(kind: ObjectType, entry: Entry, values: dict[str, str | None]) -> dict[str, str | None]:
