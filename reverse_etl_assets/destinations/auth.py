@@ -13,7 +13,7 @@ import msgspec
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import reachable, retry_after
-from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
+from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
 _LATER = frozenset({408, 423, 425, 429})
@@ -27,7 +27,13 @@ class BearerToken(httpx.Auth):
         self._token = token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        token = self._token.get_secret_value()
+        if not token.isascii() or not token.isprintable() or token != token.strip() or not token:
+            raise ConfigurationError(
+                "the token is empty, or has a line break, a blank at an end or a letter beyond ASCII in it, as one that"
+                " was pasted or read from a file may have: give it alone."
+            )
+        request.headers["Authorization"] = f"Bearer {token}"
         yield request
 
 

@@ -26,6 +26,7 @@ class Settings:
         hubspot_other_requests: of the day, by other tools of the account.
         hubspot_search_requests: per second, for the search endpoints (HubSpot CRM search guide).
         hubspot_missing_scope: a scope that the token lacks, such as crm.lists.write; empty means none.
+        hubspot_key_expired: whether the service key has expired.
         hubspot_rule: which property a value of another one asks for, ``lifecyclestage=customer:company``; empty means
             no rule (HubSpot's developer changelog, "CRM API Write Validation Enforcement").
         hubspot_search_lag_seconds: how long search still shows the record as it was before a write.
@@ -80,6 +81,7 @@ class Settings:
     hubspot_other_requests: int = 0
     hubspot_search_requests: int = 5
     hubspot_missing_scope: str = ""
+    hubspot_key_expired: bool = False
     hubspot_rule: str = ""
     hubspot_search_lag_seconds: float = 0.0
     slack_post_seconds: float = 1.0

@@ -14,6 +14,7 @@ from reverse_etl_assets.errors import (
     QuotaExhausted,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, RowError, Status
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -257,7 +258,20 @@ def test_a_refused_request_keeps_code_and_property() -> None:
     error = hubspot().error_for(httpx.Response(400, json=INVALID))
     assert isinstance(error, RequestRejected)
     assert (error.code, error.field) == ("INVALID_OPTION", "lead_grade")
-    detail = {"code": "PROPERTY_DOESNT_EXIST", "message": "-", "context": {"propertyName": ["x"]}}
+    detail = {"code": "REQUIRED_FIELD", "message": "-", "context": {"propertyName": ["x"]}}
     error = hubspot().error_for(httpx.Response(400, json={"message": "bad", "errors": [detail]}))
     assert isinstance(error, RequestRejected)
-    assert (error.code, error.field) == ("PROPERTY_DOESNT_EXIST", "x")
+    assert (error.code, error.field) == ("REQUIRED_FIELD", "x")
+
+
+def test_a_property_that_is_not_there_is_no_fault_of_a_row() -> None:
+    """Refused as a whole, or each row of an answer without a single result."""
+    detail = {"code": "PROPERTY_DOESNT_EXIST", "message": "-", "context": {"propertyName": ["x"]}}
+    error = hubspot().error_for(httpx.Response(400, json={"message": "bad", "errors": [detail]}))
+    assert isinstance(error, TargetChanged)
+    assert "PROPERTY_DOESNT_EXIST: bad (`x`)" in str(error)
+    row = {"message": "no", "context": {"objectWriteTraceId": ["k0"]}, "errors": [detail]}
+    with pytest.raises(TargetChanged, match="`x`"):
+        read(Operation.UPSERT, {"errors": [row]}, status=207)
+    [refused, done_row] = read(Operation.UPSERT, {"errors": [row], "results": [done(1, new=True)]}, status=207)
+    assert (refused.reason, done_row.status) == (Reason.REJECTED, Status.CREATED)

@@ -8,14 +8,15 @@ import httpx
 
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination
-from reverse_etl_assets.destinations.hubspot.answers import quota
+from reverse_etl_assets.destinations.hubspot import credentials
+from reverse_etl_assets.destinations.hubspot.answers import category, quota
 from reverse_etl_assets.destinations.hubspot.api import RECORDS_PER_REQUEST, Api, object_type_id
 from reverse_etl_assets.destinations.hubspot.associations import Associations
 from reverse_etl_assets.destinations.hubspot.lists import Members
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind
 from reverse_etl_assets.destinations.hubspot.options import API, HubSpotConnection, HubSpotOptions
 from reverse_etl_assets.destinations.hubspot.records import Records
-from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected
+from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
 
 _PORTAL = "portal"
@@ -66,7 +67,14 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         return BearerToken(self.connection.access_token)
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return self._object.error_for(response)
+        error = self._object.error_for(response)
+        if response.status_code == 401:
+            return AuthenticationFailed(f"{error} {credentials.advice(self._token, category(response))}")
+        return error
+
+    @property
+    def _token(self) -> str:
+        return self.connection.access_token.get_secret_value()
 
     @classmethod
     def record_link(
@@ -80,11 +88,28 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         return f"https://{app}/contacts/{portal}/record/{object_type}/{destination_id.split(':')[0]}"
 
     async def check(self) -> None:
-        await self._object.check()
+        try:
+            await self._object.check()
+        except (CheckFailed, RequestRejected):  # nor is there any object in a version that is not there
+            if await self._lacks_version():
+                version, right = self.connection.api_version, HubSpotConnection.model_fields["api_version"].default
+                raise CheckFailed(
+                    [f"HubSpot has no version `{version}` of its API for this account: set `api_version` to `{right}`."]
+                ) from None
+            raise
         if self.client.base_url.host.endswith(".hubapi.com"):  # else there are no pages to link to
             with suppress(AuthenticationFailed, RequestRejected):  # nor if the token may not see the account
                 told = await self._api.get(self._api.account_path())
                 self._portal = {_PORTAL: [str(told["portalId"]), str(told.get("uiDomain") or "app.hubspot.com")]}
+
+    async def _lacks_version(self) -> bool:
+        try:
+            await self._api.get(self._api.account_path())
+        except RequestRejected:
+            return True
+        except DestinationError:  # of another reason, such as a scope: so there is the page
+            return False
+        return False
 
     def learned(self) -> Mapping[str, list[str]]:
         return {**self._object.learned(), **self._portal}

@@ -21,6 +21,7 @@ from reverse_etl_assets.errors import (
     QuotaExhausted,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import (
     Batch,
@@ -36,6 +37,8 @@ from reverse_etl_assets.records import (
 )
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
+NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
+_GONE = "it was there at the last check; `reverse-etl check` names what is not"
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
 """Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
 WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
@@ -71,6 +74,7 @@ class BatchAnswer:
             for record in self._names.of_error(error):
                 if self._is_first(record):
                     self.outcomes.append(_refused(target, batch.operation, record, error))
+        self._refuse_target(answer)
         for result in listed(answer, "results"):
             named = [each for each in self._names.of_result(result) if each.key in self.unnamed]
             if not named and result.get("objectWriteTraceId") is None:
@@ -89,6 +93,12 @@ class BatchAnswer:
                 self.nameless.remove(result)
                 outcomes.append(self._written(record, result))
         return outcomes
+
+    def _refuse_target(self, answer: Mapping[str, Any]) -> None:
+        """Raises TargetChanged if nothing was written because a property is not there any more."""
+        gone = [each.error for each in self.outcomes if each.error and each.error.code == NO_PROPERTY]
+        if gone and not listed(answer, "results"):
+            raise _no_property(gone[0])
 
     def _is_first(self, record: Record) -> bool:
         return self.unnamed.pop(record.key, None) is not None
@@ -198,12 +208,25 @@ def quota(response: httpx.Response) -> Quota | None:
     return Quota(int(limit) - int(remaining), int(limit))
 
 
-def request_error(response: httpx.Response) -> DestinationError:
-    """The error for an answer that is not 2xx."""
+def _no_property(said: RowError) -> TargetChanged:
+    return TargetChanged(f"{said.code}: {said.message} (`{said.field}`): {_GONE}")
+
+
+def category(response: httpx.Response) -> str | None:
+    """HubSpot's word for what kind of error an answer is."""
+    return _body(response).get("category")
+
+
+def request_error(response: httpx.Response, *, writes: bool = False) -> DestinationError:
+    """The error for an answer that is not 2xx; `writes` says that it is to a batch of rows."""
     body = _body(response)
     said = row_error(body)
     message = f"{said.code}: {said.message}" if said.code else said.message or None
     status = response.status_code
+    if status == 404 and writes:  # rows that are not there are named in a 207
+        return TargetChanged(f"{message or 'HTTP 404'}: {_GONE}")
+    if said.code == NO_PROPERTY:
+        return _no_property(said)
     if status == 429:
         return _rate_limit(response, body, message or "HTTP 429")
     if status == 423:  # locks last for 2 seconds

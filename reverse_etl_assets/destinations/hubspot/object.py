@@ -70,7 +70,17 @@ class ObjectKind(ABC):
         """What an earlier check learned."""
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return request_error(response)
+        return request_error(response, writes=_path(response).endswith(_WRITES))
+
+
+_WRITES = ("/batch/upsert", "/batch/create", "/batch/update", "/batch/archive", "/batch/associate/default")
+
+
+def _path(response: httpx.Response) -> str:
+    try:
+        return response.request.url.path
+    except RuntimeError:  # it is not known
+        return ""
 
 
 def without_record(batch: Batch, message: str) -> list[Outcome]:

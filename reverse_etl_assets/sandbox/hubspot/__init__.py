@@ -82,6 +82,8 @@ class HubSpot:
     def authenticate(self, call: Call) -> Answer | None:
         if call.headers.get("authorization") != f"Bearer {TOKEN}":
             return self.expired()
+        if self.context.settings.hubspot_key_expired:
+            return failure(401, "The access token is expired.", "EXPIRED_AUTHENTICATION")
         missing = self.context.settings.hubspot_missing_scope
         return hubspot_scopes.refusal(missing) if missing and missing == hubspot_scopes.needed(call) else None
 
