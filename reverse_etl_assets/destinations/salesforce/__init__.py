@@ -213,8 +213,8 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
                 problems.append(str(error))
             except RequestRejected as error:
                 problems.append(
-                    f"`{relationship}` leads to `{other}`, which this user cannot see ({error}): give it the permission,"
-                    f" or map `{salesforce_parents.lookup_field(relationship)}` to a column with the parent's Id."
+                    f"`{relationship}` leads to `{other}`, which this user cannot see ({error}): give it the"
+                    f" permission, or map `{salesforce_parents.lookup_field(relationship)}` to a column with the parent's Id."
                 )
         return problems
 
