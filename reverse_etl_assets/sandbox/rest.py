@@ -44,11 +44,18 @@ def failure(status: int, code: str, message: str) -> Answer:
     return Answer(status, {"error": {"code": code, "message": message}}, media=JSON_MEDIA)
 
 
+SPARSE = (
+    Sparse(r"(POST|PUT|PATCH) /(?!oauth)[^/]+/[^/]+$", ("status",)),
+    Sparse(r"POST /oauth/token", ("expires_in", "scope")),
+)
+"""An API of which nothing is known but what a sync's options say: statuses are among them, so they stay."""
+
+
 class Rest:
     """The sink and its records, by collection and key."""
 
     name = "rest"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from reverse_etl_assets.sandbox.wire import JSON, Answer, Call
+from reverse_etl_assets.sandbox.wire import Answer, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Thinner:
         if not entries:
             return answer
         thin = replace(answer)
-        if answer.media == JSON and answer.content is not None:
+        if answer.media.startswith("application/json") and answer.content is not None:
             thin.content = msgspec.json.decode(answer.body())  # a copy: handlers hand out what they keep
         for entry in entries:
             for path in entry.optional:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -150,6 +151,8 @@ def deleted(destination_id: str) -> Outcome:
         (CONTACTS, DELETE, KNOWN, {"type": "contact", "id": C, "archived": True}, [deleted(C)]),
         (CONTACTS, DELETE, KNOWN, {"type": "contact", "id": C, "deleted": True}, [deleted(C)]),
         (CONTACTS, DELETE, KNOWN, {"type": "contact", "id": C, "archived": False}, []),
+        (CONTACTS, DELETE, KNOWN, {"type": "contact", "id": C}, [replace(deleted(C), inferred=True)]),
+        (COMPANIES, DELETE, AT_ACME, {"id": K, "object": "company"}, [replace(deleted(K), inferred=True)]),
         (COMPANIES, UPSERT, ACME, COMPANY, [created(K, inferred=True)]),
         (COMPANIES, UPSERT, ACME, COMPANY | {"updated_at": 1734537999}, [updated(K, inferred=True)]),
         (COMPANIES, UPSERT, AT_ACME, COMPANY, [updated(K, inferred=True)]),

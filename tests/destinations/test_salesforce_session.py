@@ -274,6 +274,18 @@ def test_check_of_parents_that_no_key_names(sandbox: Sandbox, kind: str, said: s
     asyncio.run(work())
 
 
+def test_a_bare_describe_is_enough_for_a_check(sandbox: Sandbox) -> None:
+    """Also of a restricted picklist whose values are not told."""
+    sandbox.settings.change({"sparse": True})
+    to = target("Contact", "External_Id__c", LastName=FieldType.TEXT, Segment__c=FieldType.TEXT)
+
+    async def work() -> None:
+        async with opened(sandbox, to) as salesforce:
+            await salesforce.check()
+
+    asyncio.run(work())
+
+
 def test_an_owner_is_written_by_its_id(sandbox: Sandbox) -> None:
     to = target("Lead", "External_Id__c", LastName=FieldType.TEXT, Company=FieldType.TEXT, OwnerId=FieldType.TEXT)
 

@@ -153,8 +153,7 @@ class Contacts(_Records):
         if answer["id"] != _plain(known):
             return None
         if operation is Operation.DELETE:
-            gone = answer.get("archived") or answer.get("deleted")
-            return Outcome(record.key, Status.DELETED, destination_id=known) if gone else None
+            return _removed(record, known, answer)
         if known.startswith(_ARCHIVED):
             return _again(record, "Intercom has brought the contact back, and did not take the row yet", answer["id"])
         return self._written(record, Status.UPDATED, answer)
@@ -231,11 +230,11 @@ class Companies(_Records):
             case Operation.UPSERT:
                 if answer.get("company_id") != record.external_id:
                     return None
-                new = answer["id"] != record.destination_id and answer.get("created_at") == answer.get("updated_at")
+                made, changed = answer.get("created_at"), answer.get("updated_at")
+                new = answer["id"] != record.destination_id and made is not None and made == changed
                 return self._written(record, Status.CREATED if new else Status.UPDATED, answer, inferred=True)
             case Operation.DELETE:
-                done = answer["id"] == record.destination_id and answer.get("deleted")
-                return Outcome(record.key, Status.DELETED, destination_id=answer["id"]) if done else None
+                return _removed(record, answer["id"], answer) if answer["id"] == record.destination_id else None
         return self._written(record, Status.UPDATED, answer) if answer["id"] == record.destination_id else None
 
     def refused(self, operation: Operation, record: Record, error: RequestRejected) -> Outcome | None:
@@ -254,6 +253,15 @@ class Companies(_Records):
 
 def _plain(destination_id: str) -> str:
     return destination_id.removeprefix(_ARCHIVED)
+
+
+def _removed(record: Record, destination_id: str, answer: Mapping[str, Any]) -> Outcome | None:
+    """The outcome of a delete that was answered for this record. The reference calls neither word required: an answer
+    without both of them says that it is done, one that says false says that it is not."""
+    told = [answer[name] for name in ("archived", "deleted") if name in answer]
+    if told and not any(told):
+        return None
+    return Outcome(record.key, Status.DELETED, destination_id=destination_id, inferred=not told)
 
 
 def _again(record: Record, said: str, destination_id: str) -> Outcome:

@@ -214,7 +214,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             except RequestRejected as error:
                 problems.append(
                     f"`{relationship}` leads to `{other}`, which this user cannot see ({error}): give it the"
-                    f" permission, or map `{salesforce_parents.lookup_field(relationship)}` to a column with the parent's Id."
+                    f" permission, or map `{salesforce_parents.lookup_field(relationship)}` to a column of Ids."
                 )
         return problems
 

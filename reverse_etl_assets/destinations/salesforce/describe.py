@@ -75,7 +75,7 @@ def of_many(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
 def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]:
     """The values of mapped fields that take no others: restricted picklists, and record types, each as `name=Id`."""
     known = {
-        field["name"]: [each["value"] for each in field["picklistValues"] if each.get("active", True)]
+        field["name"]: [each["value"] for each in field.get("picklistValues") or () if each.get("active", True)]
         for field in describe["fields"]
         if field["name"] in target.fields and field.get("restrictedPicklist")
     }

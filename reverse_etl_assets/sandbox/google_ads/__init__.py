@@ -45,11 +45,30 @@ WARNING = "WARNING_REASON_UNSPECIFIED"
 _TOKEN_SECONDS = 3_600.0
 
 
+SPARSE = (
+    Sparse(r"POST /token", ("expires_in", "scope", "token_type")),
+    Sparse(r"audienceMembers:", ("fieldWarnings",)),
+    Sparse(
+        r"requestStatus:retrieve",
+        (
+            "requestStatusPerDestination.*.destination",
+            "requestStatusPerDestination.*.audienceMembersIngestionStatus",
+            "requestStatusPerDestination.*.audienceMembersRemovalStatus",
+            "requestStatusPerDestination.*.removeAllAudienceMembersStatus",
+        ),
+    ),
+    Sparse(
+        r".", ("error.details.*.fieldViolations.*.description", "error.details.*.metadata", "error.details.*.domain")
+    ),
+)
+"""Every field of proto3 is left out where it has its default; error details are optional ("Understand API errors")."""
+
+
 class GoogleAds:
     """The lists and who is in them; ``tables`` by the list's id."""
 
     name = "google_ads"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -51,11 +51,19 @@ def audiences() -> list[Audience]:
     ]
 
 
+SPARSE = (
+    Sparse(r"/users$", ("audience_id", "session_id")),
+    Sparse(r"GET ", ("paging", "is_value_based", "data.*.start_time", "data.*.end_time")),
+    Sparse(r".", tuple(f"error.{name}" for name in ("error_user_title", "error_user_msg", "fbtrace_id", "type"))),
+)
+"""Of an error only its code and message are always there ("Handling Errors", Graph API)."""
+
+
 class MetaAds:
     """One ad account and its audiences."""
 
     name = "meta_ads"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context

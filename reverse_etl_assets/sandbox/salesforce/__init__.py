@@ -41,11 +41,59 @@ _CLAIMS_ALONE: Any = {"verify_exp": False, "verify_iat": False, "verify_aud": Fa
 _VERSION = re.compile(r"/services/data/v(\d+)\.0(/|$)")
 
 
+SPARSE = (
+    Sparse(
+        r"POST /services/oauth2/token",
+        ("signature", "token_format", "instance_url", "id", "issued_at", "scope"),
+    ),
+    Sparse(r"/composite/sobjects", ("*.errors.*.fields", "*.fields")),
+    Sparse(r"GET .*/query", ("totalSize", "records.*.attributes")),
+    Sparse(
+        r"GET .*/describe$",
+        (
+            "childRelationships",
+            "supportedScopes",
+            "urls",
+            *(
+                f"fields.*.{name}"
+                for name in (
+                    "calculatedFormula",
+                    "defaultValue",
+                    "label",
+                    "soapType",
+                    "picklistValues",
+                    "filterable",
+                    "sortable",
+                )
+            ),
+            "recordTypeInfos.*.available",
+        ),
+    ),
+    Sparse(
+        r"/jobs/ingest",
+        (
+            "assignmentRuleId",
+            "contentUrl",
+            "jobType",
+            "concurrencyMode",
+            "createdById",
+            "systemModstamp",
+            "retries",
+            "totalProcessingTime",
+            "apiActiveProcessingTime",
+            "apexProcessingTime",
+        ),
+    ),
+)
+"""What answers need not have: "Field" of the partner WSDL (elements with `minOccurs="0"`), "Get Job Info" of the Bulk
+API 2.0 Developer Guide, RFC 6749 (5.1) for the token. An error has `fields` if it is about some."""
+
+
 class Salesforce:
     """The API and its records. Tokens come from the token endpoint or ``issue_token``."""
 
     name = "salesforce"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -21,12 +21,38 @@ from reverse_etl_assets.sandbox.zendesk.records import Kind, RowRefused, Values,
 from reverse_etl_assets.sandbox.zendesk.requests import body_part, failure, forbidden, listed, refuse_by_fault
 from reverse_etl_assets.sandbox.zendesk.tokens import Tokens, invalid_token
 
+SPARSE = (
+    Sparse(r"POST /oauth/tokens", ("expires_in", "scope", "refresh_token")),
+    Sparse(
+        r"/(users|organizations|tickets)",
+        tuple(
+            f"{part}.{name}"
+            for part in ("user", "organization", "ticket", "users.*", "organizations.*", "tickets.*")
+            for name in ("url", "created_at", "updated_at", "active")
+        ),
+    ),
+    Sparse(r"GET .*/(users|organizations|tickets)/show_many", ("next_page", "previous_page", "count")),
+    Sparse(
+        r"GET .*_fields",
+        ("next_page", "count", *(f"{kind}_fields.*.active" for kind in ("user", "organization", "ticket"))),
+    ),
+    Sparse(
+        r"/(job_statuses|\w+_many)",
+        (
+            *(f"job_status.{name}" for name in ("job_type", "url", "total", "progress", "message")),
+            *(f"job_status.results.*.{name}" for name in ("email", "index", "action", "external_id")),
+        ),
+    ),
+)
+"""Of a record its name alone is required, of a job nothing but its id and its status, of a result no `index` ("Users",
+"Job Statuses" of Zendesk's API reference and its OpenAPI description)."""
+
 
 class Zendesk:
     """One account and what it holds."""
 
     name = "zendesk"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context
