@@ -222,6 +222,7 @@ class Target:
 
     `fields` maps every field to the type of what is sent and leaves the external id out unless it is mapped too.
     `complete` says that every row of the model goes out, as by `full_refresh`, and not by an undo.
+    `columns` are the model's columns that fill the fields, and the external id if it is one; for messages.
     """
 
     object: str
@@ -231,3 +232,4 @@ class Target:
     key_type: FieldType = FieldType.TEXT
     options: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)

@@ -234,7 +234,10 @@ class Sync(Strict):
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
         operations = OPERATIONS[self.sync_mode]
         complete = self.sync_mode is SyncMode.FULL_REFRESH
-        return Target(self.object, self.external_id, fields, operations, key_type, complete=complete)
+        columns = {field: source.column for field, source in self.mapping.items() if source.column}
+        if len(self.primary_key) == 1:
+            columns.setdefault(self.external_id, self.primary_key[0])
+        return Target(self.object, self.external_id, fields, operations, key_type, complete=complete, columns=columns)
 
 
 def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:

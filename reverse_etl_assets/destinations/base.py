@@ -220,6 +220,8 @@ class BaseDestination(ABC, Generic[C, O]):
 
     def __init__(self, connection: C, target: Target, options: O) -> None:
         self.connection = connection
+        self.declared = target
+        """The target as the sync has it; `target` may differ once a check has learned in what form values go out."""
         self.target = target
         self.options = options
         capabilities = self.capabilities_for(target, options)

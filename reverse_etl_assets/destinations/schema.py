@@ -1,12 +1,16 @@
 """Does a sync fit the fields of its object? What is wrong, all of it, and what would be right."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
+from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 CREATES = frozenset({Operation.INSERT, Operation.UPSERT})
+AS_TEXT = "as_text"
+"""What a check learned: fields of text that get something else. No field has such a name: they have a dot."""
 CHANGES = frozenset({Operation.UPDATE, Operation.UPSERT})
 
 
@@ -34,16 +38,51 @@ def field_problems(target: Target, fields: Mapping[str, Field], accepts: Accepts
         elif name != target.external_id and (why := _unwritable(field, target.operations)):
             yield f"Field `{name}` is read-only ({why}): take it out of the mapping."
         else:
-            yield from type_problems(field, sent, accepts)
+            yield from _type_problems(target, field, sent, accepts)
     if target.external_id in fields and target.external_id not in target.fields:
-        yield from type_problems(fields[target.external_id], target.key_type, accepts)
+        yield from _type_problems(target, fields[target.external_id], target.key_type, accepts)
 
 
-def type_problems(field: Field, sent: FieldType, accepts: Accepts) -> Iterator[str]:
+def into_text(target: Target, fields: Mapping[str, Field], texts: Collection[str]) -> list[str]:
+    """The fields of one of the types `texts` that get no text: what is sent there has to be written as one.
+
+    The external id is among them if it is such a field and the model's key is none of text.
+    """
+    sent = {target.external_id: target.key_type, **target.fields}
+    return sorted(
+        name
+        for name, kind in sent.items()
+        if kind is not FieldType.TEXT and name in fields and fields[name].type in texts
+    )
+
+
+def told_as_text(target: Target, names: Collection[str]) -> Target:
+    """The target as its values travel: the fields that get something else as text are fields of text."""
+    text = dict.fromkeys(names, FieldType.TEXT)
+    key_type = FieldType.TEXT if target.external_id in text else target.key_type
+    return replace(
+        target, fields={name: text.get(name, kind) for name, kind in target.fields.items()}, key_type=key_type
+    )
+
+
+def with_texts(fields: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    """A record's fields with some of the values written as text: `true`, `12.50`."""
+    if not names:
+        return fields
+    return {name: plain_text(value) if name in names and value is not None else value for name, value in fields.items()}
+
+
+def sends(target: Target, field: str, sent: FieldType) -> str:
+    """`column `score` sends text`, for the sentence on a type that does not fit."""
+    column = target.columns.get(field)
+    return f"column `{column}` sends {sent.value}" if column else f"the model sends {sent.value}"
+
+
+def _type_problems(target: Target, field: Field, sent: FieldType, accepts: Accepts) -> Iterator[str]:
     if field.type not in accepts[sent]:
         right = [other.value for other in FieldType if field.type in accepts[other]]
         mend = f"cast the column to {' or '.join(right)}" if right else "no column can fill it"
-        yield f"Field `{field.name}` is of type {field.type}, and the model sends {sent.value}: {mend}."
+        yield f"Field `{field.name}` is of type {field.type}, and {sends(target, field.name, sent)}: {mend}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

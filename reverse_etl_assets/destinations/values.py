@@ -46,6 +46,17 @@ def plain_text(value: Any) -> str:
     return json_text(value)
 
 
+def whole_number(value: Any) -> Any:
+    """A number without a fraction as an integer; every other value as it is, for the destination to refuse."""
+    if not isinstance(value, float | Decimal):
+        return value
+    try:
+        whole = int(value)
+    except (ValueError, OverflowError):
+        return value
+    return whole if whole == value else value
+
+
 def utc_milliseconds(text: str) -> str:
     """An ISO 8601 time that is finer than milliseconds as UTC with milliseconds, `2026-01-31T12:00:00.000Z`.
 

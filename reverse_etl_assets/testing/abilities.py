@@ -5,16 +5,27 @@
 fields, `JobContract` for those that run jobs; `reading.ReadBackContract` is for those that can read back.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
-from reverse_etl_assets.destinations.base import FindsRecords, JobState, Part, RunsJobs
+from reverse_etl_assets.destinations.base import FindsRecords, JobState, Part, ReadsRecords, RunsJobs
+from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status
 from reverse_etl_assets.testing.builders import batch
-from reverse_etl_assets.testing.harness import Harness, Session, error_of, live
+from reverse_etl_assets.testing.harness import GOOD, Harness, Session, error_of, live, with_field
 
 UPSERT = Operation.UPSERT
+NO_TEXTS: Mapping[FieldType, Any] = {
+    FieldType.INTEGER: 7,
+    FieldType.DECIMAL: Decimal("12.50"),
+    FieldType.FLOAT: 0.25,
+    FieldType.BOOLEAN: True,
+    FieldType.DATE: "2026-01-31",
+}
+"""Values that lose nothing when they are written as text."""
 
 
 class LookupContract(Harness):
@@ -79,6 +90,10 @@ class SchemaContract(Harness):
 
     read_only_field: str
     """A field of the object that nobody can write."""
+    timestamp_is_text: bool = False
+    """The vendor has no field for a time, and keeps one as text."""
+    address_field: str | None = None
+    """A field that holds an e-mail address and nothing else, if the vendor has one."""
 
     @live
     async def test_check_names_everything_that_is_wrong_at_once(self, server: Any, session: Session) -> None:
@@ -96,15 +111,67 @@ class SchemaContract(Harness):
 
     @live
     async def test_check_refuses_values_that_do_not_fit(self, server: Any, session: Session) -> None:
+        times = () if self.timestamp_is_text else (FieldType.DECIMAL, FieldType.BOOLEAN)
         for field, kind in (
             (self.decimal_field, FieldType.TEXT),
             (self.decimal_field, FieldType.DATE),
-            (self.timestamp_field, FieldType.DECIMAL),
-            (self.timestamp_field, FieldType.BOOLEAN),
+            *((self.timestamp_field, kind) for kind in times),
         ):
             fields = {**self.target.fields, field: kind}
             problems = await self._problems(server, replace(self.target, fields=fields))
             assert [problem for problem in problems if f"`{field}`" in problem and kind.value in problem]
+
+    @live
+    async def test_what_is_no_text_goes_into_a_field_of_text(self, server: Any, session: Session) -> None:
+        for number, (kind, value) in enumerate(NO_TEXTS.items()):
+            target = replace(self.target, fields={**self.target.fields, self.text_field: kind})
+            row = self.with_text(self.record(number), value)
+            async with self.open(server, target) as checked:
+                await checked.destination.check()
+                learned = checked.destination.learned()
+                first = (await checked.deliver(UPSERT, row))[row.key]
+            async with self.open(server, target) as recalled:
+                recalled.destination.recall(learned)
+                await recalled.deliver(UPSERT, row)
+                if isinstance(recalled.destination, ReadsRecords):
+                    assert recalled.destination.same(self.text_field, value, plain_text(value))
+            assert first.status in GOOD, (kind, first)
+            assert self.held(server, row, self.text_field) == plain_text(value)
+
+    @live
+    async def test_a_key_that_is_a_number_is_refused_or_written(self, server: Any, session: Session) -> None:
+        """Where the destination's key is text, a number fits it; an address it never is."""
+        target = replace(self.target, key_type=FieldType.INTEGER)
+        key = target.external_id
+        if key in target.fields:
+            target = replace(target, fields={**target.fields, key: FieldType.INTEGER})
+        async with self.open(server, target) as checked:
+            refused = await error_of(checked.destination.check())
+            if isinstance(refused, CheckFailed):
+                assert any(f"`{key}`" in each and "integer" in each for each in refused.problems), refused.problems
+                return
+            assert refused is None
+            row = self.with_text(replace(self.record(1), external_id="4711"), "first")
+            row = with_field(row, key, 4711) if key in row.fields else row
+            written = (await checked.deliver(UPSERT, row))[row.key]
+            assert written.status in GOOD, written
+            assert [str(held) for held, _ in self.stored(server)] == ["4711"]
+            if isinstance(checked.destination, FindsRecords):
+                assert await checked.destination.find(["4711"]) == {"4711": [written.destination_id]}
+            again = (await checked.deliver(UPSERT, self.with_text(row, "second")))[row.key]
+            assert again.status in GOOD, again
+            assert self.held(server, row, self.text_field) == "second"
+
+    @live
+    async def test_what_is_no_address_never_fits_one(self, server: Any, session: Session) -> None:
+        if self.address_field is None:
+            return
+        for kind in NO_TEXTS:
+            target = replace(self.target, fields={**self.target.fields, self.address_field: kind})
+            named = {field: f"{field}_of_model" for field in target.fields}
+            problems = await self._problems(server, replace(target, columns=named))
+            words = (f"`{self.address_field}`", f"`{self.address_field}_of_model`", kind.value, "email")
+            assert [each for each in problems if all(word in each for word in words)], problems
 
     @live
     async def test_check_names_an_unknown_object(self, server: Any, session: Session) -> None:

@@ -71,6 +71,7 @@ class TestSalesforce(DestinationContract, LookupContract, SchemaContract, JobCon
     decimal_field = "Lifetime_Value__c"
     timestamp_field = "Trial_Ends_At__c"
     read_only_field = "Greeting__c"
+    address_field = "Email"
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -134,6 +135,7 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackC
     decimal_field = "lifetime_value"
     timestamp_field = "trial_ends_at"
     read_only_field = "num_associated_deals"
+    address_field = "email"
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

@@ -104,6 +104,7 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
     decimal_field = "lifetime_value"
     timestamp_field = "trial_ends_at"
     read_only_field = "score"
+    address_field = "email"
     pace_rows = 220
     pace_allowed = 1_000 / 60
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -306,8 +307,51 @@ def test_an_owner_is_written_by_its_id(sandbox: Sandbox) -> None:
     [
         (with_account("Acount.External_Id__c"), "no relationship `Acount`; the nearest is `Account`"),
         (with_account("Account.Name"), "`Name` of `Account` is no external id: a parent is named by one of"),
-        (with_account("Account.External_Id__c", FieldType.BOOLEAN), "and the model sends boolean"),
+        (with_account("Account.Id", FieldType.BOOLEAN), "and the model sends boolean"),
     ],
 )
 def test_check_of_parents(sandbox: Sandbox, to: Target, said: str) -> None:
     assert said in problems(sandbox, to)
+
+
+def test_a_number_is_the_key_of_a_field_of_text(sandbox: Sandbox) -> None:
+    """In every way that a key travels: in a request, in a query, in a job's file, and in its results."""
+    to = replace(TARGET, key_type=FieldType.INTEGER)
+
+    async def work() -> None:
+        async with opened(sandbox, to, bulk_threshold=2) as checked:
+            await checked.check()
+            [first] = await checked.send(upsert("7"))
+        async with opened(sandbox, to) as recalled:
+            recalled.recall(checked.learned())
+            sent = upsert("7", "8")
+            job = await recalled.open_job(sent)
+            await recalled.upload(job, sent, Part())
+            while await recalled.poll(job) is not JobState.DONE:
+                pass
+            outcomes = {outcome.key: outcome for outcome in await recalled.collect(job, sent)}
+            assert (first.status, outcomes["7"].status, outcomes["8"].status) == (
+                Status.CREATED,
+                Status.UPDATED,
+                Status.CREATED,
+            )
+            assert await recalled.find(["7"]) == {"7": [first.destination_id]}
+            [held] = (await recalled.read_records(["8"]))["8"]
+            assert held.destination_id == outcomes["8"].destination_id
+
+    asyncio.run(work())
+
+
+def test_a_whole_decimal_goes_into_a_whole_number(sandbox: Sandbox) -> None:
+    to = target("Account", "External_Id__c", *Operation, Name=FieldType.TEXT, NumberOfEmployees=FieldType.DECIMAL)
+
+    async def work() -> None:
+        async with opened(sandbox, to) as salesforce:
+            await salesforce.check()
+            rows = [record(text, Name="Acme", NumberOfEmployees=Decimal(text)) for text in ("12.00", "12.5")]
+            whole, broken = await salesforce.send(batch(Operation.UPSERT, *rows))
+            assert whole.status is Status.CREATED
+            assert broken.error is not None
+            assert broken.error.code == "JSON_PARSER_ERROR"
+
+    asyncio.run(work())

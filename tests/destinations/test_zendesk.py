@@ -58,6 +58,7 @@ class OnZendesk(Harness):
     destination = Zendesk
     text_field = "notes"
     read_only_field = "created_at"
+    timestamp_is_text = True
     pace_allowed = 200 / 60
 
     # Zendesk's own upsert is all that a sync uses; there is no insert.
@@ -98,6 +99,7 @@ class TestUsers(
     )
     values: ClassVar = {**values("user_fields"), "user_fields.marketing_opt_in": (True, False)}
     never_empty = frozenset({"name", "user_fields.marketing_opt_in"})
+    address_field = "email"
     decimal_field = "user_fields.lifetime_value"
     timestamp_field = "user_fields.trial_ends_at"
     pace_rows = 8_000  # 80 jobs, each of which is opened, looked at and collected

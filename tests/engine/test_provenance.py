@@ -111,7 +111,7 @@ def without_ids(shop: Shop) -> None:
 
 
 def test_what_an_earlier_release_left_is_taken_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
-    """Also if the last run that the state knows is not the last that wrote: without ids nobody can tell copies apart."""
+    """Also if the last run that the state knows is not the last that wrote: without ids copies cannot be told apart."""
     shop.build(FIVE)
     shop.run(MIRROR, sink(sandbox.url), run_id="first")
     shop.sql("insert into marts.people values ('6', 'n6')")

@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import Accepts, Field, field_problems, nearest
+from reverse_etl_assets.destinations.schema import Accepts, Field, field_problems, into_text, nearest
 from reverse_etl_assets.destinations.values import NUMBERS, plain_text, same_value
 from reverse_etl_assets.records import FieldType, Target
 
@@ -20,12 +20,12 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 _NUMBER = frozenset({"number", "currency"})
 _ACCEPTS: Accepts = {
     FieldType.TEXT: _SEVERAL | {"text", "status"},
-    FieldType.INTEGER: _NUMBER | {"rating"},
-    FieldType.DECIMAL: _NUMBER,
-    FieldType.FLOAT: _NUMBER,
-    FieldType.BOOLEAN: frozenset({"checkbox"}),
-    FieldType.DATE: frozenset({"date"}),
-    FieldType.TIMESTAMP: frozenset({"timestamp"}),
+    FieldType.INTEGER: _NUMBER | {"rating", "text"},
+    FieldType.DECIMAL: _NUMBER | {"text"},
+    FieldType.FLOAT: _NUMBER | {"text"},
+    FieldType.BOOLEAN: frozenset({"checkbox", "text"}),
+    FieldType.DATE: frozenset({"date", "text"}),
+    FieldType.TIMESTAMP: frozenset({"timestamp", "text"}),
     FieldType.TIME: frozenset({"text"}),
     FieldType.JSON: _SEVERAL | _PARTS.keys(),
 }
@@ -40,10 +40,9 @@ _VALUE = {
 """Where a value is, if it is not at `value`."""
 
 
-def problems(target: Target, attributes: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def problems(target: Target, attributes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the sync does not fit, one sentence for each."""
     known = {str(each["api_slug"]): each for each in attributes}
-    fields = {name: _field(name, each) for name, each in known.items()}
     key = known.get(target.external_id)
     unique = ", ".join(f"`{name}`" for name, each in known.items() if each.get("is_unique")) or "none"
     if key is None:
@@ -53,7 +52,16 @@ def problems(target: Target, attributes: Iterable[Mapping[str, Any]]) -> Iterato
         yield f"Attribute `{target.external_id}` is not unique, so nothing can be matched by it; unique are: {unique}."
     if target.key_type in NUMBERS - {FieldType.INTEGER}:
         yield f"The key is of type {target.key_type.value}, and Attio may not keep its digits: cast it to text."
-    yield from field_problems(target, fields, _ACCEPTS)
+    yield from field_problems(target, _fields(attributes), _ACCEPTS)
+
+
+def as_text(target: Target, attributes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The attributes of text that get something else, which goes out as text."""
+    return into_text(target, _fields(attributes), {"text"})
+
+
+def _fields(attributes: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
+    return {str(each["api_slug"]): _field(str(each["api_slug"]), each) for each in attributes}
 
 
 def _field(name: str, attribute: Mapping[str, Any]) -> Field:

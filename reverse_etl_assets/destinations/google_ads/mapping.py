@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from reverse_etl_assets.destinations.google_ads.options import GoogleAdsOptions
 from reverse_etl_assets.destinations.google_ads.people import ADDRESS, CONSENT, is_identifier
-from reverse_etl_assets.destinations.schema import nearest
+from reverse_etl_assets.destinations.schema import nearest, sends
 from reverse_etl_assets.records import FieldType, Target
 
 _FIELDS = ("email", "phone", *ADDRESS, *CONSENT)
@@ -49,4 +49,5 @@ def type_problems(target: Target) -> Iterator[str]:
         able = _TYPES.get(name.split("_")[0] if name.startswith("phone") else name, (FieldType.TEXT,))
         if sent not in able:
             kinds = " or ".join(each.value for each in able)
-            yield f"Field `{name}` takes {kinds}, and the model sends {sent.value}: cast the column to {able[0].value}."
+            mend = f"cast the column to {able[0].value}"
+            yield f"Field `{name}` takes {kinds}, and {sends(target, name, sent)}: {mend}."

@@ -9,11 +9,13 @@ from reverse_etl_assets.records import FieldType, Operation, Target
 
 _WORDS = frozenset({"string", "enumeration", "phone_number"})
 _NUMBERS = _WORDS | {"number"}
+_FORMS = {"email": "email", "phone": "phone_number", "mobilephone": "phone_number"}
+"""What HubSpot's own properties of texts hold."""
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
-    FieldType.TEXT: _WORDS | {"json"},
+    FieldType.TEXT: _WORDS | {"json", "email"},
     FieldType.INTEGER: _NUMBERS,
     FieldType.DECIMAL: _NUMBERS,
-    FieldType.FLOAT: _NUMBERS,
+    FieldType.FLOAT: _NUMBERS - {"phone_number"},
     # A single checkbox is an enumeration of true and false.
     FieldType.BOOLEAN: frozenset({"bool", "enumeration", "string"}),
     FieldType.DATE: frozenset({"date", "datetime", "string"}),
@@ -77,4 +79,6 @@ def _field(raw: Mapping[str, Any]) -> Field:
     elif (raw.get("modificationMetadata") or {}).get("readOnlyValue"):
         why = "HubSpot sets it"
     kind = "string" if raw["name"] == RECORD_ID else raw["type"]  # a number that everybody keeps as text
+    if kind == "string" and raw.get("hubspotDefined"):
+        kind = _FORMS.get(raw["name"], kind)
     return Field(raw["name"], kind, read_only_because=why)

@@ -1,19 +1,19 @@
 """The fields of contacts and companies: which there are, and their values as Intercom takes and tells them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import Field, field_problems
+from reverse_etl_assets.destinations.schema import Field, field_problems, into_text, told_as_text, with_texts
 from reverse_etl_assets.destinations.values import canonical, json_text, same_value
 from reverse_etl_assets.records import FieldType, Operation, RowError, Target
 
 STANDARD: Mapping[str, Mapping[str, str]] = {
     "contact": {
         "external_id": "string",
-        "email": "string",
-        "phone": "string",
+        "email": "email",
+        "phone": "phone",
         "name": "string",
         "avatar": "string",
         "signed_up_at": "date",
@@ -49,13 +49,13 @@ TYPES: Mapping[FieldType, str] = {
 """The type of a custom attribute that is made for a column ("Create a data attribute", reference 2.15)."""
 _WORDS, _TIMES = frozenset({"string"}), frozenset({"date", "datetime"})
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
-    FieldType.TEXT: _WORDS,
-    FieldType.INTEGER: frozenset({"integer", "float"}),
-    FieldType.DECIMAL: frozenset({"float"}),
-    FieldType.FLOAT: frozenset({"float"}),
-    FieldType.BOOLEAN: frozenset({"boolean"}),
-    FieldType.DATE: _TIMES,
-    FieldType.TIMESTAMP: _TIMES,
+    FieldType.TEXT: _WORDS | {"email", "phone"},
+    FieldType.INTEGER: _WORDS | {"integer", "float", "phone"},
+    FieldType.DECIMAL: _WORDS | {"float"},
+    FieldType.FLOAT: _WORDS | {"float"},
+    FieldType.BOOLEAN: _WORDS | {"boolean"},
+    FieldType.DATE: _WORDS | _TIMES,
+    FieldType.TIMESTAMP: _WORDS | _TIMES,
     FieldType.TIME: _WORDS,
     FieldType.JSON: _WORDS,
 }
@@ -65,8 +65,9 @@ class Fields:
     """The mapped fields of one target, whose records are matched by `target.external_id`."""
 
     def __init__(self, model: str, target: Target) -> None:
-        self._model, self._target = model, target
+        self._model, self._declared, self._target = model, target, target
         self._types = {name: kind for name, kind in target.fields.items() if name != target.external_id}
+        self._as_text: frozenset[str] = frozenset()
 
     # Whether they fit
 
@@ -77,8 +78,18 @@ class Fields:
 
     def problems(self, attributes: Sequence[Mapping[str, Any]], made: Mapping[str, str]) -> Iterator[str]:
         known = self._known(attributes) | {name: Field(name, kind) for name, kind in made.items()}
-        known.pop(self._target.external_id, None)  # it always goes out as text
-        yield from field_problems(replace(self._target, fields=self._types), known, ACCEPTS)
+        sent = {name: kind for name, kind in self._declared.fields.items() if name in self._types}
+        yield from field_problems(replace(self._declared, fields=sent), known, ACCEPTS)
+
+    def as_text(self, attributes: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The fields of text that get something else, which goes out as text; the key always does."""
+        found = into_text(self._declared, self._known(attributes), _WORDS | {"phone"})
+        return [name for name in found if name in self._types]
+
+    def tell_as_text(self, names: Iterable[str]) -> None:
+        self._as_text = frozenset(names)
+        self._target = told_as_text(self._declared, self._as_text)
+        self._types = {name: kind for name, kind in self._target.fields.items() if name in self._types}
 
     def _known(self, attributes: Sequence[Mapping[str, Any]]) -> dict[str, Field]:
         known = {str(each["name"]): self._attribute(each) for each in attributes}
@@ -107,7 +118,7 @@ class Fields:
         `custom_attributes`; null clears, and an empty text is none."""
         top: dict[str, Any] = {}
         custom: dict[str, Any] = {}
-        for name, value in fields.items():
+        for name, value in with_texts(fields, self._as_text).items():
             if name != self._target.external_id:
                 place = top if name in STANDARD[self._model] else custom
                 place[name] = _sent(self._types.get(name, FieldType.TEXT), value)

@@ -19,6 +19,7 @@ from reverse_etl_assets.destinations.intercom.api import (
     id_of,
 )
 from reverse_etl_assets.destinations.intercom.fields import Fields
+from reverse_etl_assets.destinations.schema import AS_TEXT
 from reverse_etl_assets.errors import CheckFailed, RequestRejected
 from reverse_etl_assets.records import (
     Capabilities,
@@ -53,6 +54,7 @@ class _Records(ObjectKind):
     def __init__(self, api: Api, target: Target, options: IntercomOptions) -> None:
         super().__init__(api, target, options)
         self.fields = Fields(self.model, target)
+        self._learned: Mapping[str, list[str]] = {}
 
     async def check(self) -> None:
         """Reads the attributes; makes those that are missing, if that is asked for and all else is right."""
@@ -61,11 +63,19 @@ class _Records(ObjectKind):
         problems = [*self._key_problems(), *self.fields.problems(attributes, made)]
         if problems:
             raise CheckFailed(problems)
+        self.recall({AS_TEXT: self.fields.as_text(attributes)})
         for name, kind in made.items():
             try:
                 await self.api.ask("POST", "/data_attributes", {"name": name, "model": self.model, "data_type": kind})
             except RequestRejected as error:
                 raise CheckFailed([f"Attribute `{name}` could not be made: {error}."]) from error
+
+    def learned(self) -> Mapping[str, list[str]]:
+        return self._learned
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._learned = learned
+        self.fields.tell_as_text(learned.get(AS_TEXT, ()))
 
     def _key_problems(self) -> list[str]:
         if self.target.external_id in self.keys:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reverse_etl_assets.destinations.meta_ads.people import ACCEPTS, IDENTIFYING, KEYS, VALUE
-from reverse_etl_assets.destinations.schema import nearest
+from reverse_etl_assets.destinations.schema import nearest, sends
 from reverse_etl_assets.records import FieldType, Target
 
 FIELDS = "name,subtype,operation_status,is_value_based"
@@ -27,20 +27,20 @@ def target_problems(target: Target) -> Iterator[str]:
         names = ", ".join(f"`{name}`" for name in KEYS)
         yield f"`external_id: {target.external_id}` names nobody, so that nobody could be removed by it: use {names}."
     elif target.external_id not in target.fields:
-        yield from _type_problems(target.external_id, target.key_type)
+        yield from _type_problems(target, target.external_id, target.key_type)
     for name, sent in target.fields.items():
         if name in ACCEPTS:
-            yield from _type_problems(name, sent)
+            yield from _type_problems(target, name, sent)
         else:
             yield f"Meta's schema has no `{name}`{nearest(name, ACCEPTS)}. Known are {', '.join(ACCEPTS)}."
     if not IDENTIFYING & {target.external_id, *target.fields}:
         yield f"The mapping names nobody: map one of {', '.join(sorted(IDENTIFYING))}."
 
 
-def _type_problems(name: str, sent: FieldType) -> Iterator[str]:
+def _type_problems(target: Target, name: str, sent: FieldType) -> Iterator[str]:
     if sent not in ACCEPTS[name]:
         right = " or ".join(kind.value for kind in FieldType if kind in ACCEPTS[name])
-        yield f"`{name}` takes {right}, and the model sends {sent.value}: cast the column."
+        yield f"`{name}` takes {right}, and {sends(target, name, sent)}: cast the column."
 
 
 def audience_problems(audience: Mapping[str, Any], target: Target) -> Iterator[str]:

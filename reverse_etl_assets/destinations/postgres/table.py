@@ -18,7 +18,7 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.INTEGER: _WHOLE | _EXACT | _FLOATS | TEXTS,
     FieldType.DECIMAL: _EXACT | _FLOATS | TEXTS,
     FieldType.FLOAT: _EXACT | _FLOATS | TEXTS,
-    FieldType.BOOLEAN: frozenset({"boolean"}),
+    FieldType.BOOLEAN: TEXTS | {"boolean"},
     FieldType.DATE: TEXTS | {"date"},
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
     FieldType.TIMESTAMP: TEXTS | MOMENTS,

@@ -31,8 +31,8 @@ from reverse_etl_assets.destinations.salesforce.answers import (
 )
 from reverse_etl_assets.destinations.salesforce.options import API, SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
-from reverse_etl_assets.destinations.schema import nearest
-from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
+from reverse_etl_assets.destinations.schema import AS_TEXT, nearest
+from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds, whole_number
 from reverse_etl_assets.errors import (
     Ambiguous,
     CheckFailed,
@@ -71,7 +71,7 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.JSON: json_text,
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
-_AS_TEXT, _OF_MANY = "as_text", "of_many"
+_OF_MANY, _AS_INTEGERS = "of_many", "as_integers"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
@@ -82,7 +82,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     An answer of sObject Collections has its rows in the order of the request, which is documented and all there is
     to match them by: one of another length settles nothing.
     A mapped `Account.External_Id__c` fills the lookup field with the account that carries the external id.
-    A text field that gets a number is told from the describe that `check` reads, and gets it as text.
+    A text field that gets a number is told from the describe that `check` reads, and gets it as text; so is the key.
     Read are the fields that are written, with SOQL, which sees every write at once.
     """
 
@@ -177,11 +177,12 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             raise CheckFailed([await self._not_there(error)]) from error
         found = await self._add_parents(describe)
         sensitive = self.options.case_sensitive_key
-        found += salesforce_describe.problems(describe, self.target, case_sensitive_key=sensitive)
+        found += salesforce_describe.problems(describe, self.declared, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
         found_out = salesforce_describe.choices(describe, self.target)
-        found_out[_AS_TEXT] = sorted(salesforce_describe.into_text(describe, self.target))
+        found_out[AS_TEXT] = salesforce_describe.as_text(describe, self.declared)
+        found_out[_AS_INTEGERS] = salesforce_describe.as_integers(describe, self.declared)
         found_out[_OF_MANY] = sorted(salesforce_describe.of_many(describe, self.target))
         self.recall(found_out)
 
@@ -190,15 +191,18 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         self._learned = dict(learned)
-        self._reading.as_text = frozenset(learned.get(_AS_TEXT, ()))
+        self._reading.as_text = frozenset(learned.get(AS_TEXT, ()))
         self._reading.of_many = frozenset(learned.get(_OF_MANY, ()))
         if record_types := self._reading.learn_record_types(learned.get(RECORD_TYPE, ())):
             self._convert[RECORD_TYPE] = lambda name: record_types.get(name, name)
         for name in self._reading.as_text:
             if self.target.fields.get(name) is not FieldType.TIMESTAMP:
-                self._convert[name] = plain_text
+                self._convert[name] = salesforce_parents.key_text if name in self._parents else plain_text
         self._lists = [name for name in self._reading.of_many if self.target.fields.get(name) is FieldType.JSON]
         self._convert |= dict.fromkeys(self._lists, salesforce_picklists.joined)
+        self._convert |= dict.fromkeys(learned.get(_AS_INTEGERS, ()), whole_number)
+        if self.target.external_id in self._reading.as_text:
+            self.target = replace(self.target, key_type=FieldType.TEXT)
 
     async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
         """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""

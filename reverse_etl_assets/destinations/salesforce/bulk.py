@@ -49,7 +49,9 @@ def key_column(target: Target, operation: Operation) -> str:
     return "Id" if operation in (Operation.UPDATE, Operation.DELETE) else target.external_id
 
 
-def encode_csv(target: Target, batch: Batch, convert: Convert, parents: Parents, unfit: Unfit) -> bytes:
+def encode_csv(
+    target: Target, batch: Batch, convert: Convert, parents: Parents, unfit: Unfit = lambda record: None
+) -> bytes:
     """The file of a job, with a column for each field that any of its rows names.
 
     A cell stays empty where a row does not name the field, which means unchanged.

@@ -5,41 +5,26 @@ from dataclasses import replace
 from typing import Any
 
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE
-from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, nearest
-from reverse_etl_assets.destinations.values import NUMBERS
+from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, into_text, nearest
 from reverse_etl_assets.records import FieldType, Operation, Target
 
-TEXTS = frozenset(
-    {
-        "string",
-        "textarea",
-        "email",
-        "phone",
-        "url",
-        "picklist",
-        "multipicklist",
-        "combobox",
-        "encryptedstring",
-        "reference",
-        "id",
-        "anyType",
-    }
-)
+_WORDS = frozenset({"string", "textarea", "picklist", "multipicklist", "combobox", "encryptedstring", "anyType"})
+TEXTS = _WORDS | {"email", "phone", "url", "reference", "id"}
+_FRACTIONS = frozenset({FieldType.DECIMAL, FieldType.FLOAT})
 _NUMERIC = frozenset({"int", "double", "currency", "percent"})
 
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TEXT: TEXTS,
-    FieldType.INTEGER: _NUMERIC | TEXTS,
-    FieldType.DECIMAL: _NUMERIC | TEXTS,
-    FieldType.FLOAT: _NUMERIC | TEXTS,
-    FieldType.BOOLEAN: frozenset({"boolean"}),
-    FieldType.DATE: TEXTS | {"date"},
+    FieldType.INTEGER: _NUMERIC | _WORDS | {"phone"},
+    FieldType.DECIMAL: _NUMERIC | _WORDS | {"phone"},
+    FieldType.FLOAT: _NUMERIC | _WORDS,
+    FieldType.BOOLEAN: _WORDS | {"boolean"},
+    FieldType.DATE: _WORDS | {"date"},
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
-    FieldType.TIMESTAMP: TEXTS | {"datetime"},
-    FieldType.TIME: TEXTS | {"time"},
+    FieldType.TIMESTAMP: _WORDS | {"datetime"},
+    FieldType.TIME: _WORDS | {"time"},
     FieldType.JSON: frozenset({"string", "textarea", "multipicklist"}),
 }
-_TOLD_AS_TEXT = NUMBERS | {FieldType.TIMESTAMP, FieldType.TIME}
 _FLAGS = {"createable": CREATES, "updateable": CHANGES, "deletable": frozenset({Operation.DELETE})}
 
 
@@ -57,10 +42,16 @@ def problems(describe: Mapping[str, Any], target: Target, *, case_sensitive_key:
         yield from _required_problems(raw, target)
 
 
-def into_text(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
-    """Mapped fields that hold text and get numbers or times: Salesforce refuses a number there, and keeps no form."""
-    texts = {field["name"] for field in describe["fields"] if field["type"] in TEXTS}
-    return frozenset(name for name, sent in target.fields.items() if sent in _TOLD_AS_TEXT and name in texts)
+def as_text(describe: Mapping[str, Any], target: Target) -> list[str]:
+    """Fields that hold text and get something else: Salesforce refuses a number there, and keeps no form."""
+    return into_text(target, {each["name"]: _field(each) for each in describe["fields"]}, TEXTS)
+
+
+def as_integers(describe: Mapping[str, Any], target: Target) -> list[str]:
+    """Fields of whole numbers that get decimals: Salesforce refuses `12.0` there."""
+    whole = {each["name"] for each in describe["fields"] if each["type"] == "int"}
+    sent = {target.external_id: target.key_type, **target.fields}
+    return sorted(name for name, kind in sent.items() if name in whole and kind in _FRACTIONS)
 
 
 def of_many(describe: Mapping[str, Any], target: Target) -> frozenset[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reverse_etl_assets.destinations.schema import nearest
+from reverse_etl_assets.destinations.values import plain_text
 
 
 def dotted(names: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -30,6 +31,11 @@ def to_lookups(values: dict[str, Any], parents: Mapping[str, tuple[str, str]]) -
         if name in values and (value is None or isinstance(value, Mapping)):
             values[lookup_field(relationship)] = None if value is None else value["Id"]
             del values[name]
+
+
+def key_text(value: Any) -> Any:
+    """A parent's key as text; one that was `held` without a key stays as it is."""
+    return value if isinstance(value, Mapping) else plain_text(value)
 
 
 def held(row: Mapping[str, Any], relationship: str, field: str) -> Any:

@@ -16,8 +16,8 @@ METADATA_KEYS, METADATA_KEY_LENGTH, METADATA_LENGTH = 50, 40, 500
 """Keys of an object, characters of a key (no square brackets), and of a value ("Metadata", docs.stripe.com/metadata,
 read in 2026-11)."""
 
-_OWN = ("name", "email", "phone", "description", "business_name", "individual_name", "invoice_prefix", "tax_exempt")
-_PARTS = ("shipping.name", "shipping.phone", "invoice_settings.footer", "invoice_settings.default_payment_method")
+_OWN = ("name", "description", "business_name", "individual_name", "invoice_prefix", "tax_exempt")
+_PARTS = ("shipping.name", "invoice_settings.footer", "invoice_settings.default_payment_method")
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 _STRIPE_SETS = ("id", "object", "created", "currency", "delinquent", "discount", "livemode", "default_source")
 
@@ -25,17 +25,18 @@ _STRIPE_SETS = ("id", "object", "created", "currency", "delinquent", "discount",
 _FIELDS: Mapping[str, Field] = {
     **{name: Field(name, "string") for name in (*_OWN, *_PARTS)},
     **{f"{of}.{part}": Field(f"{of}.{part}", "string") for of in ("address", "shipping.address") for part in _ADDRESS},
+    "email": Field("email", "email"),
+    **{name: Field(name, "phone") for name in ("phone", "shipping.phone")},
     "preferred_locales": Field("preferred_locales", "list"),
     **{name: Field(name, "integer") for name in ("balance", "next_invoice_sequence")},
     **{name: Field(name, "string", read_only_because="Stripe sets it") for name in _STRIPE_SETS},
 }
-_NO_TEXT = frozenset({FieldType.BOOLEAN, FieldType.JSON})
+_TEXTS = frozenset({"metadata", "string"})
 _ACCEPTS: Accepts = {
-    sent: frozenset({"metadata"})
-    | (frozenset() if sent in _NO_TEXT else frozenset({"string"}))
-    | (frozenset({"integer"}) if sent is FieldType.INTEGER else frozenset())
-    | (frozenset({"list"}) if sent in (FieldType.TEXT, FieldType.JSON) else frozenset())
-    for sent in FieldType
+    **dict.fromkeys(FieldType, _TEXTS),
+    FieldType.TEXT: _TEXTS | {"email", "phone", "list"},
+    FieldType.INTEGER: _TEXTS | {"integer", "phone"},
+    FieldType.JSON: frozenset({"metadata", "list"}),
 }
 
 

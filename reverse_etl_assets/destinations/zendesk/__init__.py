@@ -15,6 +15,7 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
+from reverse_etl_assets.destinations.schema import AS_TEXT, told_as_text, with_texts
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
 from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
@@ -115,7 +116,9 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         self._one = ONE.get(target.object, "")
         self._root = f"/api/v2/{target.object}"
         self._ids = "ids" if target.external_id == "id" else "external_ids"
+        self._learned: Mapping[str, list[str]] = {}
         self._choices: Mapping[str, list[str]] = {}
+        self._as_text: frozenset[str] = frozenset()
 
     @classmethod
     def capabilities_for(cls, target: Target, options: ZendeskOptions) -> Capabilities:
@@ -153,9 +156,10 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         if not self._one:
             raise CheckFailed([zendesk_fields.unknown_object(self.target.object)])
         listed = await self._own_fields()
-        if problems := list(zendesk_fields.problems(self.target, listed)):
+        if problems := list(zendesk_fields.problems(self.declared, listed)):
             raise CheckFailed(problems)
-        self._choices = zendesk_fields.choices(self.target, listed)
+        as_text = zendesk_fields.as_text(self.declared, listed)
+        self.recall({**zendesk_fields.choices(self.target, listed), **({AS_TEXT: as_text} if as_text else {})})
 
     async def _own_fields(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = []
@@ -172,10 +176,13 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return listed
 
     def learned(self) -> Mapping[str, list[str]]:
-        return self._choices
+        return self._learned
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._choices = learned
+        self._learned = learned
+        self._choices = {name: known for name, known in learned.items() if name != AS_TEXT}
+        self._as_text = frozenset(learned.get(AS_TEXT, ()))
+        self.target = told_as_text(self.declared, self._as_text)
 
     # One record
 
@@ -203,7 +210,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
                 yield outcome
 
     def _body(self, record: Record, operation: Operation) -> dict[str, Any]:
-        body = zendesk_fields.nested(self.target, record.fields)
+        body = zendesk_fields.nested(self.target, with_texts(record.fields, self._as_text))
         body.pop(self.target.external_id, None)
         if self.target.object == "users" and body.get("email", "") is None:
             del body["email"]  # Zendesk takes no address away

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after
+from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -59,7 +60,8 @@ def refusal(record: Record, choices: Mapping[str, Sequence[str]]) -> Outcome | N
         return Outcome(record.key, Status.FAILED, Reason.INVALID, error)
     for name, known in choices.items():
         value = record.fields.get(name)
-        if value is not None and not set(value if isinstance(value, list) else [value]) <= {*known, ""}:
+        chosen = value if isinstance(value, list) else [value]
+        if value is not None and not {plain_text(each) for each in chosen} <= {*known, ""}:
             message = f"the value is no option of `{name}`, and Zendesk would drop it: {', '.join(known)}"
             return Outcome(record.key, Status.FAILED, Reason.INVALID, RowError(message, field=name))
     return None

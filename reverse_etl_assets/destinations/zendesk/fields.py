@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import CREATES, Field, field_problems, nearest
+from reverse_etl_assets.destinations.schema import CREATES, Field, field_problems, into_text, nearest
 from reverse_etl_assets.destinations.values import NUMBERS
 from reverse_etl_assets.records import FieldType, Operation, Target
 
@@ -14,27 +14,28 @@ GROUP = {"users": "user_fields", "organizations": "organization_fields", "ticket
 """Where each keeps the account's own fields: `user_fields.customer_tier` in a mapping."""
 
 _TEXTS = frozenset({"text", "textarea", "regexp"})
+_CHOSEN = frozenset({"dropdown", "tagger"})
 _ACCEPTS: Mapping[FieldType, frozenset[str]] = {
-    FieldType.TEXT: _TEXTS | {"email", "key", "dropdown", "tagger", "lookup"},
-    FieldType.INTEGER: frozenset({"integer", "decimal", "id", "key", "lookup"}),
-    FieldType.DECIMAL: frozenset({"decimal"}),
-    FieldType.FLOAT: frozenset({"decimal"}),
-    FieldType.BOOLEAN: frozenset({"checkbox"}),
+    FieldType.TEXT: _TEXTS | _CHOSEN | {"email", "phone", "key", "lookup"},
+    FieldType.INTEGER: _TEXTS | _CHOSEN | {"integer", "decimal", "phone", "id", "key", "lookup"},
+    FieldType.DECIMAL: _TEXTS | {"decimal"},
+    FieldType.FLOAT: _TEXTS | {"decimal"},
+    FieldType.BOOLEAN: _TEXTS | {"checkbox"},
     FieldType.DATE: _TEXTS | {"date"},
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
     FieldType.TIMESTAMP: _TEXTS,
     FieldType.TIME: _TEXTS,
     FieldType.JSON: frozenset({"tags", "multiselect"}),
 }
-_OWN_TYPES = frozenset().union(*_ACCEPTS.values()) - {"email", "key", "id", "tags"}
+_OWN_TYPES = frozenset().union(*_ACCEPTS.values()) - {"email", "phone", "key", "id", "tags"}
 
 _STANDARD: Mapping[str, Mapping[str, str]] = {
     "users": {
         **dict.fromkeys(
-            ("name", "phone", "alias", "details", "notes", "signature", "time_zone", "locale"),
+            ("name", "alias", "details", "notes", "signature", "time_zone", "locale"),
             "text",
         ),
-        **{"email": "email", "external_id": "key", "organization_id": "id", "tags": "tags"},
+        **{"email": "email", "phone": "phone", "external_id": "key", "organization_id": "id", "tags": "tags"},
         **dict.fromkeys(("suspended", "verified"), "checkbox"),
     },
     "organizations": {
@@ -52,7 +53,7 @@ _READ_ONLY = {
     **dict.fromkeys(("id", "url", "active", "created_at", "updated_at"), "Zendesk keeps it"),
     "role": "roles and their seats are given by a person in Zendesk",
 }
-_CHOICES = frozenset({"dropdown", "tagger", "multiselect"})
+_CHOICES = _CHOSEN | {"multiselect"}
 
 
 def problems(target: Target, listed: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -60,10 +61,18 @@ def problems(target: Target, listed: Iterable[Mapping[str, Any]]) -> Iterator[st
     yield from _key_problems(target)
     if target.operations & CREATES and "name" not in target.fields:
         yield "Field `name` is required on create and not mapped: map it, or use `sync_mode: update_only`."
+    yield from field_problems(target, _fields(target, listed), _ACCEPTS)
+
+
+def as_text(target: Target, listed: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The fields of text that get something else, which goes out as text."""
+    return into_text(target, _fields(target, listed), _TEXTS | _CHOSEN | {"phone"})
+
+
+def _fields(target: Target, listed: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
     fields = {name: Field(name, kind) for name, kind in _STANDARD[target.object].items()}
     fields |= {name: Field(name, "key", read_only_because=why) for name, why in _READ_ONLY.items()}
-    fields |= {name: _field(name, each) for name, each in _named(target, listed)}
-    yield from field_problems(target, fields, _ACCEPTS)
+    return fields | {name: _field(name, each) for name, each in _named(target, listed)}
 
 
 def unknown_object(name: str) -> str:
