@@ -102,7 +102,6 @@ def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destinat
         insert = render("arrived", **names, fields=list(image_fields(columns, "image")))
         con.execute(insert, {**row, "destination_id": destination_id})
         con.execute("delete from state.held where key = $key", row)
-        con.execute("insert into state.pending values ($key)", row)  # a timestamp must not hide it
         con.execute("commit")
     except BaseException:
         con.execute("rollback")

@@ -23,16 +23,19 @@ EVENTS = {**SINK, "operations": {}}
 class Channel:
     """A mirror of people in Slack, where a message whose answer is lost is held."""
 
-    def __init__(self, shop: Shop, sandbox: Sandbox) -> None:
+    def __init__(self, shop: Shop, sandbox: Sandbox, **changes: Any) -> None:
         sandbox.settings.change({"slack_post_seconds": 0.0, "slack_minute_seconds": 0.0})
         self.shop, self.sandbox, self.account = shop, sandbox, launcher.slack(sandbox.url)
         self.sync: Sync = sink_sync(
-            destination="slack",
-            object="#customer-alerts",
-            mapping={"name": "name", "since": "since"},
-            sync_mode="mirror",
-            options={"text": "{{ fields.name }}"},
-            guards=LIMITLESS,
+            **{
+                "destination": "slack",
+                "object": "#customer-alerts",
+                "mapping": {"name": "name", "since": "since"},
+                "sync_mode": "mirror",
+                "options": {"text": "{{ fields.name }}"},
+                "guards": LIMITLESS,
+                **changes,
+            }
         )
 
     def run(self, *people: str) -> Any:
@@ -94,6 +97,34 @@ def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
     channel.shop.build("select *, date '2026-01-31' as since from (values ('ann', 'Anna'), ('bob', 'Bob')) r(id, name)")
     report = channel.shop.run(channel.sync, channel.account)
     assert (report.counts["updated"], report.counts["created"]) == (1, 0)
+    assert set(channel.messages) == {"Anna", "Bob"}
+
+
+LONG = "0.1234567890123456::decimal(20,16)"  # has more digits than a number in JSON is sure to keep
+
+
+def test_what_cannot_be_told_for_sure_of_a_row_that_did_arrive_is_sent_again(shop: Shop, sandbox: Sandbox) -> None:
+    channel = Channel(shop, sandbox, mapping={"name": "name", "worth": "worth"})
+    shop.build(f"select 'ann' as id, 'Ann' as name, {LONG} as worth")
+    sandbox.fault("drop_after", vendor="slack", path="chat.postMessage", next=1)
+    shop.run(channel.sync, channel.account)
+    assert channel.arrived("ann", channel.messages["Ann"])
+    assert shop.run(channel.sync, channel.account).counts["updated"] == 1
+    assert shop.run(channel.sync, channel.account).change_set == 0
+
+
+def test_a_row_that_did_arrive_is_not_hidden_by_its_time(shop: Shop, sandbox: Sandbox) -> None:
+    """It changed before the last run, which did not send it, for it was held."""
+    channel = Channel(shop, sandbox, change_detection={"last_modified_at": "changed_at", "lookback": "0 seconds"})
+    rows = "(values ('ann', '{}', timestamp '2026-01-01'), ('bob', 'Bob', timestamp '{}')) r(id, name, changed_at)"
+    people = f"select id, name, date '2026-01-31' as since, changed_at from {rows}"
+    shop.build(people.format("Ann", "2026-01-01"))
+    sandbox.fault("drop_after", vendor="slack", path="chat.postMessage", next=1)
+    assert shop.run(channel.sync, channel.account).counts["failed_ambiguous"] == 1
+    shop.build(people.format("Anna", "2026-06-01"))
+    assert shop.run(channel.sync, channel.account).counts["held"] == 1
+    assert channel.arrived("ann", channel.messages["Ann"])
+    assert shop.run(channel.sync, channel.account).counts["updated"] == 1
     assert set(channel.messages) == {"Anna", "Bob"}
 
 
