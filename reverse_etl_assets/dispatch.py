@@ -115,10 +115,6 @@ class Dispatcher:
             raise
         return self.report
 
-    async def check(self) -> None:
-        """The destination's own check, asked again while it is busy. Raises CheckFailed or a DestinationError."""
-        await self._retries.call(lambda last: self._settlement.guarded(self.destination.check()))
-
     async def collect(self, number: int, job: str, rows: list[OutboxRow]) -> None:
         """Bring home what became of a batch that was handed over as a job, by this run or a killed one.
 

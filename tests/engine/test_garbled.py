@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, decode_json
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.errors import ConfigurationError, ContractViolation
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch, Current, Outcome
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -116,7 +116,16 @@ class NamesAStranger(Webhook):
             yield Outcome("nobody", outcome.status) if outcome.key == "c7" else outcome
 
 
-@pytest.mark.parametrize("destination", [Stumbles, NamesAStranger])
+class GivesUp(Webhook):
+    """Says itself that its contract is broken, once the answer is there."""
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+        if any(record.key == "c7" for record in batch.records):
+            raise ContractViolation("c7 has no id")
+        return super().read_response(batch, response)
+
+
+@pytest.mark.parametrize("destination", [Stumbles, NamesAStranger, GivesUp])
 def test_an_answer_that_the_code_falls_over(shop: Shop, sandbox: Sandbox, destination: type[Webhook]) -> None:
     people(shop, 100)
     sync = sink_sync(options=TEN)
