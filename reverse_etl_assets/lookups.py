@@ -7,7 +7,13 @@ from typing import TypeVar
 
 from reverse_etl_assets.addressing import addressed, known_ids, to_look_up
 from reverse_etl_assets.asking import Asking, Call
-from reverse_etl_assets.destinations.base import BaseDestination, Destination, FindsRecords, ReadsRecords
+from reverse_etl_assets.destinations.base import (
+    BaseDestination,
+    Destination,
+    FindsRecords,
+    ReadsRecords,
+    RestoresRecords,
+)
 from reverse_etl_assets.errors import STOPPING, Ambiguous, RequestRejected, RetryLater
 from reverse_etl_assets.feed import Work
 from reverse_etl_assets.outbox import OutboxRow
@@ -84,10 +90,35 @@ class Lookups:
 
     async def _judged(self, work: Work, rules: FieldRules) -> list[OutboxRow]:
         """Rows to which the field rules were applied, each against its record; some need no write."""
+        work, back = await self._brought_back(work, rules)
         work, found = await self._records(work)
-        verdicts = [rules.judge(row, found.get(row.record.external_id, ())) for row in work.rows]
+        verdicts = [
+            rules.judge(row, found.get(row.record.external_id, ()), is_back=row.number in back) for row in work.rows
+        ]
         await self._settle(work, [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome])
         return [verdict.row for verdict in verdicts if not verdict.outcome]
+
+    async def _brought_back(self, work: Work, rules: FieldRules) -> tuple[Work, set[int]]:
+        """Bring deleted records back that an undo would make anew. Returns the rows that go on, and which have theirs.
+
+        The intent is in the journal while the destination is asked: what a killed process brought back is in doubt.
+        """
+        gone = {row.record.external_id: wanted for row in work.rows if (wanted := rules.asks_for(row))}
+        if not gone or not isinstance(self._destination, RestoresRecords):
+            return work, set()
+        asked = replace(work, rows=[row for row in work.rows if row.record.external_id in gone])
+        restore = self._destination.restore
+
+        async def by_key(keys: Sequence[str]) -> dict[str, bool]:
+            done = await restore([gone[key] for key in keys])
+            return {key: done.get(gone[key], False) for key in keys}
+
+        number = await self._settlement.begin(asked)
+        asked, done = await self._ask(asked, list(gone), self._destination.restore_limit, by_key)
+        await self._settlement.not_sent(number)
+        stay = [row if done[row.record.external_id] else _without_id(row) for row in asked.rows]
+        back = {row.number for row in stay if row.record.destination_id}
+        return replace(work, rows=[row for row in work.rows if row.record.external_id not in gone] + stay), back
 
     async def _records(self, work: Work) -> tuple[Work, dict[str, Sequence[Current]]]:
         assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - the callers have asked
@@ -118,3 +149,7 @@ class Lookups:
             await self._settlement.settle_all(refused, reason, refusal)
         rows = [row for row in work.rows if row.record.external_id not in answers.refused]
         return replace(work, rows=rows), answers.found
+
+
+def _without_id(row: OutboxRow) -> OutboxRow:
+    return replace(row, record=replace(row.record, destination_id=None))

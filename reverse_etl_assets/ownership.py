@@ -47,33 +47,39 @@ class FieldRules:
         self._mask = mask or Mask()
         self._puts_back = puts_back
 
-    def judge(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
+    def asks_for(self, row: OutboxRow) -> str | None:
+        """The id of a record that was deleted and is to be brought back."""
+        made_again = self._puts_back and row.operation is Operation.UPSERT and row.base is None
+        return row.record.destination_id if made_again else None
+
+    def judge(self, row: OutboxRow, found: Sequence[Current], *, is_back: bool = False) -> Verdict:
         """`puts_back` is undo: then a record is written only if it still holds what the undone run left.
 
-        A record that the destination's code cannot compare is left alone, and takes no other row with it.
+        `is_back` is a record that has just come back from where the destination keeps deleted ones. A record that the
+        destination's code cannot compare is left alone, and takes no other row with it.
         """
         try:
-            return self._judged(row, found)
+            return self._judged(row, found, is_back)
         except GarbledAnswer as error:
             outcome = Outcome(row.record.key, Status.FAILED, Reason.UNAVAILABLE, RowError(str(error)))
             return Verdict(replace(row, note=Note(row.number, read=True)), outcome)
 
-    def _judged(self, row: OutboxRow, found: Sequence[Current]) -> Verdict:
+    def _judged(self, row: OutboxRow, found: Sequence[Current], is_back: bool) -> Verdict:
         note = Note(row.number, read=True)
         if len(found) > 1 or (not found and row.operation in (Operation.UPDATE, Operation.DELETE)):
             return Verdict(replace(row, note=note), not_addressable(row, [each.destination_id for each in found]))
         if not found:
             return Verdict(_in_full(row, note))
         (current,) = found
-        if self._puts_back and (edited := self._edited(row, current)):
+        if self._puts_back and not is_back and (edited := self._edited(row, current)):
             return Verdict(replace(row, note=note), self._skipped(row, Reason.EDITED, edited))
         row = replace(row, record=replace(row.record, destination_id=current.destination_id))
         if row.operation is Operation.DELETE:
             note = Note(row.number, read=True, before=_json(current.fields))
             return Verdict(replace(row, note=note, external_ids=current.external_ids))
-        return self._write(row, current)
+        return self._write(row, current, is_back)
 
-    def _write(self, row: OutboxRow, current: Current) -> Verdict:
+    def _write(self, row: OutboxRow, current: Current, is_back: bool) -> Verdict:
         differing = {f: v for f, v in row.record.fields.items() if not self._same(f, v, current.fields.get(f))}
         conflicts = [c for f, ours in differing.items() if (c := self._conflict(row, f, ours, current))]
         kept = {conflict.field for conflict in conflicts if conflict.winner == _DESTINATION}
@@ -83,6 +89,10 @@ class FieldRules:
         if not fields and kept:
             why = "; ".join(f"`{c.field}` stays {self._shown(c.field, current)}: {c.why}" for c in conflicts)
             return Verdict(replace(row, note=note), self._skipped(row, Reason.KEPT, why))
+        if not fields and is_back:
+            said = RowError("the deleted record was brought back, with its id and all that it had")
+            back = Outcome(row.record.key, Status.CREATED, error=said, destination_id=current.destination_id)
+            return Verdict(replace(row, note=note), back)
         if not fields:
             message = "the record holds these values already"
             return Verdict(replace(row, note=note), self._skipped(row, Reason.SAME, message))

@@ -67,6 +67,10 @@ class FetchedToken(httpx.Auth, ABC):
             request.headers["Authorization"] = f"Bearer {await self._token_other_than(token)}"
             yield request
 
+    async def token(self, stale: str | None = None) -> str:
+        """The token itself, where a request does not carry it in its header; another one than `stale`."""
+        return await self._token_other_than(stale)
+
     async def _token_other_than(self, stale: str | None) -> str:
         async with self._lock:
             if self._token is None or self._token == stale:

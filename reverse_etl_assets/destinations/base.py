@@ -98,6 +98,19 @@ class ReadsRecords(Protocol):
         """
 
 
+@runtime_checkable
+class RestoresRecords(Protocol):
+    """Keeps deleted records for a while, and can bring one back under its own id: an undo asks for that before it makes
+    a record anew."""
+
+    restore_limit: int
+    """Most ids in one request."""
+
+    async def restore(self, destination_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Whether each record is back now; false for one that is not kept any more, or never was gone. One request,
+        which may be asked again."""
+
+
 _PORTS = range(1, 65_536)
 
 

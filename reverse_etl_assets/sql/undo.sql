@@ -93,7 +93,7 @@ select
     key,
     coalesce(case when lower({{ external_id }}) = lower(key) then {{ external_id }} end, image_external_id, key)
         as external_id,
-    case when status <> 'deleted' then destination_id end as destination_id,
+    case when status <> 'deleted' or {{ restores }} then destination_id end as destination_id,
     reason,
     case
         when reason is null then null

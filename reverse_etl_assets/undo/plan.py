@@ -1,6 +1,6 @@
 """The change set that puts back what a run wrote, out of its before-images and the synced rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,8 @@ def plan_undo(
     columns = _columns(con, sync)
     ledger.write_facts(con, {"outbox_run": None})
     operations = _operations(columns, account)
-    con.execute(render("undo", **_names(columns, operations)), {"run": run_id, "undos": list(undos)})
+    names = _names(columns, operations) | {"restores": str(_restores(account, operations)).lower()}
+    con.execute(render("undo", **names), {"run": run_id, "undos": list(undos)})
     _refuse_what_cannot_be_done(con, columns, account)
     shared_records.spare(con, columns, _OUTBOX, once=False)  # which of them left its values there shows with the record
     if columns.sync.transforms:  # what was read at the destination was a hash already
@@ -94,6 +95,11 @@ def _operations(columns: Columns, account: Account) -> dict[str, str]:
     """What undoes each thing that a run does to a record; if the destination can do none of the ways, the first."""
     able = _able(columns, account)
     return {status.value: next((o for o in ways if o in able), ways[0]).value for status, ways in _PUTS_BACK.items()}
+
+
+def _restores(account: Account, operations: Mapping[str, str]) -> bool:
+    """A record that was deleted goes out with its id, to be asked for by it."""
+    return hasattr(account.type, "restore") and operations[Status.DELETED.value] == Operation.UPSERT.value
 
 
 def _able(columns: Columns, account: Account) -> frozenset[Operation]:

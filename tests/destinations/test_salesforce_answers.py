@@ -154,6 +154,23 @@ def test_errors_of_the_whole_request(status: int, code: str, message: str, error
     assert str(found) == f"{code}: {message}"
 
 
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("INVALID_SESSION_ID", AuthenticationFailed),
+        ("API_DISABLED_FOR_ORG", RequestRejected),
+        ("UNKNOWN_EXCEPTION", Ambiguous),
+        ("REQUEST_LIMIT_EXCEEDED", QuotaExhausted),
+    ],
+)
+def test_faults_of_soap(code: str, error: type[DestinationError]) -> None:
+    destination = accounts.offline(Salesforce, accounts.salesforce("https://acme.example"), TARGET)
+    told = f"<faultcode>sf:{code}</faultcode><faultstring>{code}: in words</faultstring>"
+    found = destination.error_for(httpx.Response(500, text=f"<Envelope><Body><Fault>{told}</Fault></Body></Envelope>"))
+    assert type(found) is error
+    assert str(found) == f"{code}: in words"
+
+
 def test_too_many_requests_at_once_hold_the_account() -> None:
     destination = accounts.offline(Salesforce, accounts.salesforce("https://acme.example"), TARGET)
     body = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests Limit exceeded."}]

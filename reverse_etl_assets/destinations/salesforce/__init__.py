@@ -21,6 +21,7 @@ from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
 from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
 from reverse_etl_assets.destinations.salesforce import picklists as salesforce_picklists
+from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
 from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
 from reverse_etl_assets.destinations.salesforce.answers import (
@@ -35,6 +36,7 @@ from reverse_etl_assets.destinations.schema import AS_TEXT, nearest
 from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds, whole_number
 from reverse_etl_assets.errors import (
     Ambiguous,
+    AuthenticationFailed,
     CheckFailed,
     ContractViolation,
     DestinationError,
@@ -95,6 +97,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     find_limit = 200
     read_limit = 200
+    restore_limit = recycle_bin.RECORDS_PER_CALL
     job_max_rows = 100_000
     job_opens_loaded = False
     job_spans_run = False
@@ -164,7 +167,8 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return f"{base_url.rstrip('/')}/lightning/r/{quote(target.object, safe='')}/{quote(destination_id)}/view"
 
     def auth(self) -> httpx.Auth:
-        return salesforce_sign_in.signed(self.client, self.connection)
+        self._tokens = salesforce_sign_in.signed(self.client, self.connection)
+        return self._tokens
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response)
@@ -354,6 +358,21 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     def _fold(self, key: str) -> str:
         return salesforce_soql.comparable(self.target, key, case_sensitive=self.options.case_sensitive_key)
+
+    # The Recycle Bin
+
+    async def restore(self, destination_ids: Sequence[str]) -> Mapping[str, bool]:
+        token = await self._tokens.token()
+        try:
+            answer = await self._undelete(token, destination_ids)
+        except AuthenticationFailed:  # also of a session that has ended: SOAP does not say so by a 401
+            answer = await self._undelete(await self._tokens.token(stale=token), destination_ids)
+        return recycle_bin.brought_back(destination_ids, answer)
+
+    async def _undelete(self, session: str, ids: Sequence[str]) -> str:
+        path, body = recycle_bin.path(self.connection.api_version), recycle_bin.undelete(session, ids)
+        request = self.client.build_request("POST", path, content=body, headers=recycle_bin.HEADERS)
+        return (await self.exchange(request)).text
 
     # Jobs
 

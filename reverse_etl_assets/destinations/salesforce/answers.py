@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status
+from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -126,6 +127,8 @@ def request_error(response: httpx.Response) -> DestinationError:
         return TargetChanged(f"{text or 'HTTP 410'}: set `api_version` to one that this org has.")
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
+    if code and response.status_code == 500 and code not in RETRY_ROW and recycle_bin.fault(response.text):
+        return RequestRejected(f"{code}: {message}", code)  # SOAP says so of every refusal
     error = error_by_status(response, text, code)
     if isinstance(error, RequestRejected):
         error.field = field
@@ -151,7 +154,7 @@ def _request_code(response: httpx.Response) -> tuple[str | None, str, str | None
     try:
         body = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
-        return None, "", None
+        return (*(recycle_bin.fault(response.text) or (None, "")), None)
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict) or "errorCode" not in first:
         return None, "", None

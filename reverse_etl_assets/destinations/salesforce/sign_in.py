@@ -26,7 +26,7 @@ _GRANT = {
 }
 
 
-def signed(client: httpx.AsyncClient, settings: SalesforceConnection) -> httpx.Auth:
+def signed(client: httpx.AsyncClient, settings: SalesforceConnection) -> FetchedToken:
     tokens: FetchedToken
     if settings.private_key:
         claims = {"iss": settings.client_id, "sub": settings.username or "", "aud": settings.audience}

@@ -17,6 +17,7 @@ import jwt
 from reverse_etl_assets.sandbox.faults import Fault
 from reverse_etl_assets.sandbox.gate import Context
 from reverse_etl_assets.sandbox.limits import DailyAllowance
+from reverse_etl_assets.sandbox.salesforce import recycle_bin
 from reverse_etl_assets.sandbox.salesforce.bulk import BulkJobs
 from reverse_etl_assets.sandbox.salesforce.collections import Collections
 from reverse_etl_assets.sandbox.salesforce.describe import describe, summary
@@ -110,6 +111,7 @@ class Salesforce:
         """In PEM: what the app's certificate holds, for assertions."""
         self.records.has_duplicate_rule = lambda: context.settings.salesforce_duplicate_rule
         collections = Collections(context, self.records)
+        self.recycle_bin = recycle_bin.RecycleBin(context, self.records)
         one = f"{_DATA}/sobjects/{{object}}"
         self.router = Router(
             [
@@ -122,6 +124,7 @@ class Salesforce:
                 *collections.routes(f"{_DATA}/composite/sobjects"),
                 *self.soql.routes(_DATA),
                 *self.bulk.routes(f"{_DATA}/jobs/ingest"),
+                *self.recycle_bin.routes(),
             ]
         )
 
@@ -135,6 +138,8 @@ class Salesforce:
         return call.path.rstrip("/") in ("/services/oauth2/token", "/services/data")
 
     def authenticate(self, call: Call) -> Answer | None:
+        if call.path.startswith(recycle_bin.PATH):
+            return self.recycle_bin.refusal(call, self._tokens.__contains__)
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         return None if scheme in ("Bearer", "OAuth") and token in self._tokens else self.expired()
 
