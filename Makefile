@@ -1,7 +1,8 @@
 # make demo    the whole way of a row, twice, against a sandbox on this machine
 # make story   one bad day: a broken model, a guard, a kill switch, an undo
 # make dev     the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
-# make test    all tests
+# make test    the tests, in under five minutes on two cores
+# make test-thorough   further vendors, values, seeds and whole programs; CI runs it too
 # make sparse  the destinations' contract once more, against vendors that answer no more than they promise
 # make lint    style, types, direction of imports
 # make bench   the figures of the docs
@@ -16,7 +17,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: demo story dev test sparse lint bench lock manifest schema
+.PHONY: demo story dev test test-thorough sparse lint bench lock manifest schema
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo
@@ -28,7 +29,10 @@ dev: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo.serve
 
 test: $(INSTALLED) $(MANIFEST)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not thorough"
+
+test-thorough: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m thorough
 
 sparse: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --sparse tests/destinations

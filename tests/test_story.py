@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.thorough import thorough
 
+
+@thorough
 def test_the_story_ends_well(tmp_path: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-m", "reverse_etl_assets.demo.story"],

@@ -1,6 +1,5 @@
 """Deliveries into storms: whatever the destination does, every row ends with one outcome, and it is true."""
 
-import os
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -18,8 +17,9 @@ from reverse_etl_assets.sandbox.faults import row_is_hit
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
+from tests.thorough import seeds
 
-SEEDS = range(int(os.environ.get("CHAOS_SEEDS", "3")))
+SEEDS = seeds("CHAOS_SEEDS", 3)
 WRITTEN = (Status.CREATED, Status.UPDATED)
 STORMS: list[dict[str, Any]] = [
     {"kind": "rate_limit", "retry_after": 0},

@@ -9,6 +9,7 @@ from reverse_etl_assets.preview import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.thorough import first
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 
@@ -29,7 +30,7 @@ def foreseen(shop: Shop, crm: Crm, **changes: Any) -> Forecast:
     return found
 
 
-@pytest.fixture(params=["salesforce", "hubspot"])
+@pytest.fixture(params=first(["salesforce", "hubspot"]))
 def crm(request: pytest.FixtureRequest, shop: Shop, sandbox: Sandbox) -> Crm:
     """250 people are there, and checked."""
     crm = a_crm(request.param, sandbox)

@@ -1,6 +1,5 @@
 """kill -9 at moments all over a run: nothing acknowledged is lost, nothing is re-sent but the batches in flight."""
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,9 @@ from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
+from tests.thorough import first, seeds
 
-SEEDS = range(int(os.environ.get("KILLS", "4")))
+SEEDS = seeds("KILLS", 4)
 TWENTY = {**SINK, "batch_size": 20}
 CRM_BATCH, CRM_CONCURRENCY = 100, 6
 SINK_BATCH, SINK_CONCURRENCY = 20, 4
@@ -128,7 +128,7 @@ def test_events_appended(shop: Shop, launcher: Launcher, remote: RemoteSandbox, 
         assert {o.key for o in shop.outcomes(sync, run_id) if o.reason == "ambiguous"} == held
 
 
-@pytest.mark.parametrize("seed", [0, 2, 4])
+@pytest.mark.parametrize("seed", first([0, 2, 4]))
 def test_killed_while_folding(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
     """All rows are acknowledged: not one may be sent again."""
     shop.build("select 'e' || i as id, 'n' || i as name from range(20000) r(i)")
@@ -163,7 +163,7 @@ def footprint(state: Path) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", first([0, 3]))
 def test_killed_while_planning(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
     shop.build("select 'e' || i as id, repeat('n', 50) || i as name from range(50000) r(i)")
     sync = sink_sync(options={**SINK, "batch_size": 1000})
@@ -227,7 +227,7 @@ def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote:
     assert remote.snapshot("hubspot", "contacts", ids=False) == before
 
 
-@pytest.mark.parametrize("requests", [4, 12] if len(SEEDS) < 18 else range(1, 17))
+@pytest.mark.parametrize("requests", first([4, 12] if len(SEEDS) < 18 else range(1, 17)))
 def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
     """Whatever runs next brings home what it was told; another undo puts back the rest, and nothing is an edit."""
     sync, before = a_mirror(shop, remote)

@@ -1,6 +1,5 @@
 """kill -9 in the middle of what people order: a version that adopts, a plan that was approved, a person to forget."""
 
-import os
 import random
 
 import pytest
@@ -12,10 +11,11 @@ from reverse_etl_assets.spec import Sync
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import launcher, other_process, remote, until
+from tests.thorough import seeds
 
 __all__ = ["launcher", "other_process", "remote"]
 
-SEEDS = range(int(os.environ.get("KILLS", "1")))
+SEEDS = seeds("KILLS", 1)
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 PEOPLE = "select 'p' || i || '@shop.example' as email, 'n' || i as name from range({}) r(i)"
 

@@ -1,6 +1,5 @@
 """kill -9 on the way to each vendor: nothing acknowledged is lost or sent again, and nothing is there twice."""
 
-import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,11 @@ from reverse_etl_assets.sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import acknowledged, launcher, other_process, remote, until
+from tests.thorough import first, seeds
 
 __all__ = ["launcher", "other_process", "remote"]
 
-SEEDS = range(int(os.environ.get("KILLS", "1")))
+SEEDS = seeds("KILLS", 1)
 ROWS = 24
 PEOPLE = f"select 'c' || i as id, 'n' || i as name, 'c' || i || '@x.example' as email from range({ROWS}) r(i)"
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
@@ -86,7 +86,7 @@ VENDORS = {
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("name", first(VENDORS, 2))
 def test_killed_on_the_way(shop: Shop, launcher: Launcher, remote: RemoteSandbox, name: str, seed: int) -> None:
     vendor = VENDORS[name]
     remote.set(**vendor.settings)

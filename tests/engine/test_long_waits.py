@@ -24,6 +24,7 @@ from reverse_etl_assets.sync import run_sync
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
 from tests.engine.test_kill import until
+from tests.thorough import first, thorough
 
 DAY = 86_400
 
@@ -42,7 +43,7 @@ def quick() -> Iterator[None]:
     assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize("kind", ["rate_limit", "server_error"])
+@pytest.mark.parametrize("kind", first(["rate_limit", "server_error"]))
 @pytest.mark.parametrize("seconds", [DAY, 10**12])
 def test_a_wait_beyond_the_patience_ends_the_run_and_says_until_when(
     shop: Shop, sandbox: Sandbox, sync: Sync, kind: str, seconds: int
@@ -103,7 +104,7 @@ def test_a_stop_ends_a_wait(shop: Shop, sandbox: Sandbox, sync: Sync, stop: Call
     assert [line for line in sandbox.log.lines() if line.method == "POST"] == []
 
 
-@pytest.mark.parametrize("poll", [0.01, 10.0])
+@pytest.mark.parametrize("poll", first([0.01, 10.0]))
 def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, sync: Sync, poll: float) -> None:
     sandbox.settings.change({"salesforce_bulk_polls": 120})
     there = {"object": "Contact", "external_id": "External_Id__c", "mapping": {"LastName": "name"}}
@@ -135,7 +136,7 @@ def test_a_hold_that_somebody_lifts_ends_at_once(shop: Shop, sandbox: Sandbox, s
 
 
 @pytest.mark.parametrize("column", ["next_at", "held_until"])
-@pytest.mark.parametrize("ahead", [DAY, float("inf")])
+@pytest.mark.parametrize("ahead", first([DAY, float("inf")]))
 def test_a_clock_that_was_ahead_stops_nobody(
     shop: Shop, sandbox: Sandbox, sync: Sync, caplog: pytest.LogCaptureFixture, column: str, ahead: float
 ) -> None:
@@ -157,6 +158,7 @@ def test_our_own_clock_that_was_ahead_stops_nobody(shop: Shop, sandbox: Sandbox,
     assert shop.run(sync, sink(sandbox.url, requests_per_second=1000)).counts["created"] == 30
 
 
+@thorough
 def test_a_clock_that_was_ahead_takes_no_outcomes_along(tmp_path: Path, sandbox: Sandbox) -> None:
     """Outcomes and before-images are kept for 90 days: an undo needs them."""
     ahead = 0.0

@@ -10,6 +10,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_garbled import failed, held, people
+from tests.thorough import first
 
 KEYS = [f"c{number}" for number in range(40)]
 BAD = {key for key in KEYS if row_is_hit(key, 1, 10.0)}
@@ -50,7 +51,7 @@ def sent_twice(sandbox: Sandbox) -> int:
         ("&list=failed_records", {**BY_INDEX, "path": "failed_records"}),
     ],
 )
-@pytest.mark.parametrize("mode", ["append", "incremental"])
+@pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_the_named_rows_fail_and_the_others_are_inferred(
     shop: Shop, picky: Sandbox, mode: str, query: str, refused: dict[str, str], status: int
 ) -> None:
@@ -68,7 +69,7 @@ def test_the_named_rows_fail_and_the_others_are_inferred(
     assert sent_twice(picky) == 0
 
 
-@pytest.mark.parametrize("mode", ["append", "incremental"])
+@pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_where_one_refuses_all_the_others_go_again_without_it(shop: Shop, picky: Sandbox, mode: str) -> None:
     sync = batches("&whole=1", mode, [BY_INDEX], refuses_whole=True)
     report = shop.run(sync, sink(picky.url))
@@ -89,7 +90,7 @@ def test_rows_that_the_answer_does_not_count_are_in_doubt(shop: Shop, picky: San
     assert failed(shop, right.model_copy(update={"sync": "another"}), report) == dict.fromkeys(BAD, "rejected")
 
 
-@pytest.mark.parametrize("mode", ["append", "incremental"])
+@pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_errors_that_no_setting_reads_are_no_success(shop: Shop, picky: Sandbox, mode: str) -> None:
     sync = batches(mode=mode)
     report = shop.run(sync, sink(picky.url))

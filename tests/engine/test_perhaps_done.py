@@ -10,6 +10,7 @@ from tests.destinations.test_slack_session import slack_sync
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_garbled import TEN, failed, held, people
+from tests.thorough import first
 
 PERHAPS = [303, 302, 307, 408, 500, 502, 503, 504]
 NOT_TAKEN = [423, 425, 429]
@@ -19,7 +20,7 @@ def events(**changes: Any) -> Any:
     return sink_sync(sync_mode="append", **{"options": TEN, **changes})
 
 
-@pytest.mark.parametrize("status", PERHAPS)
+@pytest.mark.parametrize("status", first(PERHAPS, 2))
 def test_an_event_whose_answer_says_perhaps_is_held(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 30)
     sandbox.fault("server_error", vendor="rest", next=1, skip=1, status=status, written=True)
@@ -34,7 +35,7 @@ def test_an_event_whose_answer_says_perhaps_is_held(shop: Shop, sandbox: Sandbox
     assert sandbox.rest.tables["people"].counters.updated == 0, "no event went out twice"
 
 
-@pytest.mark.parametrize("status", NOT_TAKEN)
+@pytest.mark.parametrize("status", first(NOT_TAKEN))
 def test_an_event_that_was_not_taken_goes_out_again(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 30)
     sandbox.fault("server_error", vendor="rest", next=2, status=status, retry_after=0)
@@ -42,7 +43,7 @@ def test_an_event_that_was_not_taken_goes_out_again(shop: Shop, sandbox: Sandbox
     assert report.counts["created"] == 30
 
 
-@pytest.mark.parametrize("status", [408, 503])
+@pytest.mark.parametrize("status", first([408, 503]))
 def test_the_options_can_say_that_it_means_not_taken(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 30)
     sandbox.fault("server_error", vendor="rest", next=2, status=status, retry_after=0)
@@ -63,7 +64,7 @@ def test_a_redirect_ends_the_run(shop: Shop, sandbox: Sandbox, status: int) -> N
     assert len(held(sandbox)) == 20
 
 
-@pytest.mark.parametrize("status", [408, 503])
+@pytest.mark.parametrize("status", first([408, 503]))
 def test_what_was_written_is_not_called_unavailable(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 10)
     sandbox.fault("server_error", vendor="rest", status=status, written=True)
@@ -72,7 +73,7 @@ def test_what_was_written_is_not_called_unavailable(shop: Shop, sandbox: Sandbox
     assert len(held(sandbox)) == 10
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", first([400, 422]))
 def test_what_was_written_is_not_called_refused(shop: Shop, sandbox: Sandbox, status: int) -> None:
     """The first try was carried out and its answer lost; that the second is refused does not undo it."""
     people(shop, 3)
@@ -102,7 +103,7 @@ def posts(slack: Sandbox) -> int:
     return sum(line.path == "/chat.postMessage" for line in slack.log.lines("slack"))
 
 
-@pytest.mark.parametrize("status", [408, 503])
+@pytest.mark.parametrize("status", first([408, 503]))
 def test_a_message_whose_post_says_perhaps_is_held(shop: Shop, slack: Sandbox, status: int) -> None:
     """Posted once; its change, which goes out by its id, may be repeated."""
     people(shop, 3)
@@ -117,7 +118,7 @@ def test_a_message_whose_post_says_perhaps_is_held(shop: Shop, slack: Sandbox, s
     assert posts(slack) == 3
 
 
-@pytest.mark.parametrize("fault", [{"status": 408}, {"status": 500}, {"status": 503}, {"kind": "garbled"}])
+@pytest.mark.parametrize("fault", first([{"status": 408}, {"status": 500}, {"status": 503}, {"kind": "garbled"}]))
 def test_a_look_up_that_fails_holds_nothing(shop: Shop, slack: Sandbox, fault: dict[str, Any]) -> None:
     """It only reads, so that no message was posted."""
     shop.build("select 'c1' as id, 'hello' as name, 'ann@shop.example' as place")

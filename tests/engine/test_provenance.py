@@ -20,6 +20,7 @@ from reverse_etl_assets.state_recovery import recover_state
 from reverse_etl_assets.undo import undo_run
 from reverse_etl_assets.verification import look_for_drift
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.thorough import first
 
 LOOSE = {"guards": {"max_removed": {}, "row_count": {}}}
 MIRROR = sink_sync(sync_mode="mirror", **LOOSE)
@@ -60,7 +61,7 @@ def say(shop: Shop, sync: Sync, sandbox: Sandbox, way: Way) -> str:
     return recover_state(sync, shop.environment, sink(sandbox.url).type, way, who="ada", why="we know")
 
 
-@pytest.mark.parametrize("sync", [MIRROR, EVENTS], ids=["mirror", "append"])
+@pytest.mark.parametrize("sync", first([MIRROR, EVENTS]), ids=["mirror", "append"])
 def test_two_homes_and_one_journal(homes: Callable[[str], Shop], sandbox: Sandbox, sync: Sync) -> None:
     a, b = homes("a"), homes("b")
     assert a.run(sync, sink(sandbox.url)).counts["created"] == 5
@@ -83,7 +84,7 @@ def test_a_run_killed_in_one_home_is_not_ended_by_another(homes: Callable[[str],
     assert found.status is RunStatus.OPEN
 
 
-@pytest.mark.parametrize("sync", [MIRROR, EVENTS], ids=["mirror", "append"])
+@pytest.mark.parametrize("sync", first([MIRROR, EVENTS]), ids=["mirror", "append"])
 def test_a_state_that_was_deleted(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
     shop.build(FIVE)
     shop.run(sync, sink(sandbox.url))
@@ -123,7 +124,7 @@ def test_what_an_earlier_release_left_is_taken_as_it_is(shop: Shop, sandbox: San
     assert shop.state(MIRROR, "select count(*) from state.facts where name = 'state_id'") == [(1,)]
 
 
-@pytest.mark.parametrize("empty", ["deleted", "zero bytes"])
+@pytest.mark.parametrize("empty", first(["deleted", "zero bytes"]))
 def test_a_journal_that_is_gone(shop: Shop, sandbox: Sandbox, empty: str) -> None:
     shop.build(FIVE)
     shop.run(MIRROR, sink(sandbox.url), run_id="known")
@@ -156,7 +157,7 @@ def test_a_word_on_a_state_holds_for_all_its_runs(shop: Shop, sandbox: Sandbox) 
         assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
 
 
-@pytest.mark.parametrize("way", [Way.KEEP, Way.RESTART])
+@pytest.mark.parametrize("way", first([Way.KEEP, Way.RESTART]))
 def test_a_copy_of_the_state_from_before(shop: Shop, sandbox: Sandbox, way: Way) -> None:
     shop.build(FIVE)
     shop.run(EVENTS, sink(sandbox.url))
@@ -212,7 +213,7 @@ def test_an_undo_and_a_look_for_drift_ask_too(shop: Shop, sandbox: Sandbox) -> N
 # The ways to go on
 
 
-@pytest.mark.parametrize("lost", ["state", "journal"])
+@pytest.mark.parametrize("lost", first(["state", "journal"]))
 def test_adopt_reads_what_is_there_and_sends_what_differs(shop: Shop, sandbox: Sandbox, lost: str) -> None:
     shop.build("select 'p' || i || '@shop.example' as email, 'Name ' || i as name from range(5) r(i)")
     sync, to = crm_sync(sync_mode="mirror", **LOOSE), crm(sandbox.url)

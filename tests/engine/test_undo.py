@@ -1,6 +1,5 @@
 """Undo: what a run wrote is put back to the byte, but for what somebody has written since."""
 
-import os
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +17,9 @@ from reverse_etl_assets.transforms import transform
 from reverse_etl_assets.undo import is_whole, undo_run
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.thorough import first, seeds
 
-SEEDS = range(int(os.environ.get("UNDO_SEEDS", "1")))
+SEEDS = seeds("UNDO_SEEDS", 1)
 ANN, BOB, CEM, FAY, GUS = (f"{name}@shop.example" for name in ("p0", "p1", "p2", "fay", "gus"))
 TYPED = {
     "salesforce": ("Lifetime_Value__c", "Orders__c", "Last_Order_Date__c", "Trial_Ends_At__c", "Marketing_Opt_In__c"),
@@ -28,7 +28,7 @@ TYPED = {
 COLUMNS = {"value": "decimal(16,2)", "orders": "bigint", "day": "date", "moment": "timestamp", "flag": "boolean"}
 
 
-@pytest.fixture(params=["salesforce", "hubspot"])
+@pytest.fixture(params=first(["salesforce", "hubspot"]))
 def crm(request: pytest.FixtureRequest, sandbox: Sandbox) -> Crm:
     return a_crm(request.param, sandbox)
 
@@ -118,7 +118,7 @@ def test_a_run_is_undone_to_the_byte_and_comes_again(shop: Shop, crm: Crm) -> No
     assert shop.run(sync, crm.account).change_set == 0
 
 
-@pytest.mark.parametrize("fault", ["timeout_after", "drop_before"])
+@pytest.mark.parametrize("fault", first(["timeout_after", "drop_before"]))
 def test_rows_whose_answers_were_lost_are_put_back_if_they_had_arrived(shop: Shop, salesforce: Crm, fault: str) -> None:
     crm, sync = salesforce, salesforce.sync()
     before, ids = prepared(shop, crm, sync), set(crm.records)
@@ -246,7 +246,7 @@ def test_our_last_write_is_put_back_where_the_run_did_not_read(shop: Shop, sales
     assert (report.counts["from_synced"], report.counts["skipped_edited"]) == (2, 1)
 
 
-@pytest.mark.parametrize("images", ["destination", "synced"])
+@pytest.mark.parametrize("images", first(["destination", "synced"]))
 def test_a_hash_is_put_back_as_it_was(shop: Shop, salesforce: Crm, images: str) -> None:
     crm = salesforce
     sync = crm.sync(mapping={crm.company: {"column": "email_too", "transform": "sha256_email"}}, before_images=images)

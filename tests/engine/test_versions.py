@@ -16,6 +16,7 @@ from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import footprint, until
+from tests.thorough import first, thorough
 
 TEN = "select i::varchar as id, 'n' || i as name, 'o' || i as other, i::integer as number from range(10) r(i)"
 EIGHT = f"{TEN} limit 8"
@@ -84,7 +85,7 @@ BREAKS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("change", BREAKS)
+@pytest.mark.parametrize("change", first(BREAKS, 3))
 def test_a_change_that_breaks_is_refused_until_a_version_says_how(ran: Shop, sandbox: Sandbox, change: str) -> None:
     changes, says = BREAKS[change]
     said = refused(ran, sandbox, people(**changes))
@@ -130,15 +131,18 @@ def test_another_destination(ran: Shop, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"guards": {"max_added": {"rows": 5}}},
-        {"description": "Another", "owners": ["team:sales"], "tags": {"a": "b"}, "cost": {"per_call": 1}},
-        {"schedule": "0 6 * * *", "max_failed": {"rows": 1}},
-        {"mapping": {"id": "id", "name": {"column": "name", "null": "keep"}}},
-        {"mapping": {"id": "id", "NAME": "Name"}},
-        {"mapping": {"ID": "id", "name": "name"}},
-        {"mapping": {"name": "name", "id": "id"}},
-    ],
+    first(
+        [
+            {"guards": {"max_added": {"rows": 5}}},
+            {"description": "Another", "owners": ["team:sales"], "tags": {"a": "b"}, "cost": {"per_call": 1}},
+            {"schedule": "0 6 * * *", "max_failed": {"rows": 1}},
+            {"mapping": {"id": "id", "name": {"column": "name", "null": "keep"}}},
+            {"mapping": {"id": "id", "NAME": "Name"}},
+            {"mapping": {"ID": "id", "name": "name"}},
+            {"mapping": {"name": "name", "id": "id"}},
+        ],
+        3,
+    ),
     ids=repr,
 )
 def test_what_changes_no_meaning_goes_through_and_sends_nothing(
@@ -175,8 +179,8 @@ def noted(crm: Crm) -> dict[str, Any]:
     return {key: dict(entry.written) for key, entry in crm.records.items()}
 
 
-@pytest.mark.parametrize("images", ["destination", "synced"])
-@pytest.mark.parametrize("vendor", ["salesforce", "hubspot"])
+@pytest.mark.parametrize("images", first(["destination", "synced"]))
+@pytest.mark.parametrize("vendor", first(["salesforce", "hubspot"]))
 def test_a_new_field_goes_out_alone(shop: Shop, sandbox: Sandbox, vendor: str, images: str) -> None:
     """Salesforce and, with a unique property, HubSpot leave fields alone that a row does not name."""
     crm = a_crm(vendor, sandbox)
@@ -230,7 +234,7 @@ def test_a_cutover_that_is_done_may_stay_in_the_file_or_go(ran: Shop, sandbox: S
         assert (report.change_set, report.begun) == (0, None)
 
 
-@pytest.mark.parametrize("changes", [{"cutover": "restart"}, {"version": 2, "cutover": "restart"}], ids=repr)
+@pytest.mark.parametrize("changes", first([{"cutover": "restart"}, {"version": 2, "cutover": "restart"}]), ids=repr)
 def test_another_cutover_for_a_version_that_was_sent(ran: Shop, sandbox: Sandbox, changes: dict[str, Any]) -> None:
     if "version" in changes:
         ran.run(people(version=2, cutover="resend"), sink(sandbox.url))
@@ -336,7 +340,7 @@ def test_restart(ran: Shop, sandbox: Sandbox) -> None:
     assert ran.state(sync, "select count(*) from state.synced_v1") == [(10,)]
 
 
-@pytest.mark.parametrize("cutover", ["resend", "restart"])
+@pytest.mark.parametrize("cutover", first(["resend", "restart"]))
 def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover: str) -> None:
     sync = people(version=2, cutover=cutover, object="others")
     report = ran.run(sync, sink(sandbox.url))
@@ -401,6 +405,7 @@ def test_a_beginning_that_fails_leaves_the_old_version_whole(ran: Shop, sandbox:
     assert ran.run(people(), sink(sandbox.url)).change_set == 0
 
 
+@thorough
 def test_a_run_that_was_killed_elsewhere_is_brought_home_first(
     shop: Shop, sandbox: Sandbox, launcher: Launcher
 ) -> None:
@@ -431,7 +436,7 @@ def remote() -> Iterator[RemoteSandbox]:
         yield sandbox
 
 
-@pytest.mark.parametrize("looks", range(3))
+@pytest.mark.parametrize("looks", first(range(3)))
 def test_killed_while_a_version_begins(shop: Shop, launcher: Launcher, remote: RemoteSandbox, looks: int) -> None:
     remote.reset()
     rows = "select 'e' || i as id, repeat('n', 20) as name from range({}) r(i)"
@@ -462,16 +467,19 @@ def test_killed_while_a_version_begins(shop: Shop, launcher: Launcher, remote: R
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"mapping": {"id": "id", "name": "other"}},
-        {"object": "persons"},
-        {"primary_key": "number", "mapping": {"id": "number", "name": "name"}},
-        {"external_id": "name"},
-        {"sync_mode": "incremental"},
-    ],
+    first(
+        [
+            {"mapping": {"id": "id", "name": "other"}},
+            {"object": "persons"},
+            {"primary_key": "number", "mapping": {"id": "number", "name": "name"}},
+            {"external_id": "name"},
+            {"sync_mode": "incremental"},
+        ],
+        2,
+    ),
     ids=repr,
 )
-@pytest.mark.parametrize("fault", ["refuse_rows", "unauthorized"])
+@pytest.mark.parametrize("fault", first(["refuse_rows", "unauthorized"]))
 def test_until_something_was_written_the_file_may_change(
     shop: Shop, sandbox: Sandbox, changes: dict[str, Any], fault: str
 ) -> None:

@@ -14,6 +14,7 @@ from reverse_etl_assets.orchestration.resources import DestinationResource, Slac
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject
+from tests.thorough import thorough
 
 ALERTS = Alerts(channel="data-alerts", ui_url="https://dagster.example/")
 PEOPLE = "select 'u' || i || '@example.com' as email, {} as name from range({}) r(i)"
@@ -166,6 +167,7 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
     assert begun.tick() == []
 
 
+@thorough
 def test_a_code_location_has_the_sensors(shop: Shop) -> None:
     slack = SlackResource(token=dg.EnvVar("TEST_SLACK_TOKEN"))
     shop.write_sync("contacts")

@@ -12,6 +12,7 @@ import pytest
 
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
+from tests.thorough import thorough
 
 pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext")  # dagster-dbt's own use of it
 
@@ -19,6 +20,7 @@ GOOD = "select 'u' || i || '@example.com' as email, 'n' || i as name from range(
 DUPLICATE = f"{GOOD} union all select 'u1@example.com', null"
 
 
+@thorough
 def test_a_sync_alone_refuses_a_model_whose_tests_failed_in_an_earlier_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.write_sync("dbt_contacts")
     definitions = shop.definitions()
@@ -55,6 +57,7 @@ def in_a_shell(shop: Shop, *words: str) -> None:
     subprocess.run(command, cwd=shop.dbt_folder, env=os.environ, check=False, capture_output=True)
 
 
+@thorough
 def test_dbt_in_a_shell_is_heard_of(own: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVERSE_ETL_HOME", str(own.home))
     own.write_sync("shell_contacts")

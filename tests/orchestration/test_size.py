@@ -12,6 +12,7 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, RowError, Target
 from tests.orchestration.small_project import SmallProject, stored
+from tests.thorough import thorough
 
 LIMIT = 200_000
 WORST = ("\U0001f4a5", "\x00", '"', "ß")
@@ -43,6 +44,7 @@ class LoudResource(DestinationResource):
     destination_type: ClassVar[type[Loud]] = Loud
 
 
+@thorough
 def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOUD_URL", small.url)
     small.destinations["loud"] = LoudResource(base_url=dg.EnvVar("LOUD_URL"))

@@ -12,6 +12,7 @@ import dagster as dg
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
+from tests.thorough import thorough
 
 ROWS = 4_000
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ def terminate(process: subprocess.Popen[str], storage: Path) -> None:
     process.send_signal(signal.SIGINT)
 
 
+@thorough
 def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> None:
     small.build(f"select 'u' || i || '@example.com' as email, 'n' || i as name from range({ROWS}) r(i)")
     sandbox.settings.change({"latency_ms": 200.0})

@@ -1,0 +1,19 @@
+"""What `make test` leaves to `make test-thorough`: further vendors and values of one case, whole programs, races."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+thorough = pytest.mark.thorough
+
+
+def first(values: Iterable[Any], keep: int = 1) -> list[Any]:
+    """The values of a parameter, of which only the first `keep` are tried in every run."""
+    return [value if at < keep else pytest.param(value, marks=thorough) for at, value in enumerate(values)]
+
+
+def seeds(setting: str, count: int) -> list[Any]:
+    """Seeds of a random test: `count`, or as many as the environment says; the first one in every run."""
+    return first(range(int(os.environ.get(setting, count))))
