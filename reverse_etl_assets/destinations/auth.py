@@ -12,7 +12,7 @@ import jwt
 import msgspec
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.base import reachable, retry_after
+from reverse_etl_assets.destinations.base import reachable, retry_after, status_words
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
@@ -90,7 +90,7 @@ class FetchedToken(httpx.Auth, ABC):
             # Not ambiguous: the request that needs the token was never sent.
             raise RetryLater(f"no token: {type(error).__name__}") from error
         if response.status_code in _LATER or response.status_code >= 500:
-            raise RetryLater(f"no token: HTTP {response.status_code}", retry_after(response))
+            raise RetryLater(f"no token: {status_words(response)}", retry_after(response))
         try:
             answer = msgspec.json.decode(response.content, type=dict[str, object])
         except msgspec.DecodeError:
@@ -99,7 +99,7 @@ class FetchedToken(httpx.Auth, ABC):
         if response.is_success and isinstance(token, str):
             return token
         said = [str(answer[name]) for name in ("error", "error_description") if name in answer]
-        reason = ": ".join(said) or f"HTTP {response.status_code} without an access_token; is base_url right?"
+        reason = ": ".join(said) or f"{status_words(response)}, without an access_token; is base_url right?"
         advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
         raise AuthenticationFailed(f"the token was refused: {reason}" + (f"; {advice}." if advice else ""))
 

@@ -22,6 +22,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reverse_etl_assets.answer_bounds import LARGEST, LONGEST, Bounds, TooLarge, TooLong
+from reverse_etl_assets.destinations.first_words import first_words
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -424,7 +425,7 @@ def error_by_status(response: httpx.Response, message: str | None = None, code: 
     a proxy that waited for its server, or to show the result (303).
     """
     status = response.status_code
-    message = message or f"HTTP {status} {response.reason_phrase}".strip()
+    message = message or status_words(response)
     if status in (429, 503, 408, 423, 425):
         return RetryLater(message, retry_after(response), hold=status == 429, perhaps_done=status in (503, 408))
     if status in (401, 403, 407):
@@ -432,6 +433,13 @@ def error_by_status(response: httpx.Response, message: str | None = None, code: 
     if status >= 500 or status < 400:
         return Ambiguous(message)
     return RequestRejected(message, code or str(status), whole=status in _OF_THE_REQUEST)
+
+
+def status_words(response: httpx.Response) -> str:
+    """What an answer says whose body an adapter does not know: its status, and the first words of the body, masked."""
+    status = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+    words = first_words(response)
+    return f"{status}: {words}" if words else status
 
 
 _OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
@@ -485,4 +493,6 @@ def decode_json(response: httpx.Response) -> Any:
     try:
         return _decoder.decode(response.content)
     except msgspec.DecodeError as error:
-        raise Ambiguous(f"HTTP {response.status_code} with a body that is not JSON") from error
+        words = first_words(response)
+        said = f"HTTP {response.status_code} with a body that is not JSON"
+        raise Ambiguous(f"{said}: {words}" if words else said) from error

@@ -1,5 +1,6 @@
 """Recorded answers of HubSpot, one for each kind of outcome."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -275,3 +276,49 @@ def test_a_property_that_is_not_there_is_no_fault_of_a_row() -> None:
         read(Operation.UPSERT, {"errors": [row]}, status=207)
     [refused, done_row] = read(Operation.UPSERT, {"errors": [row], "results": [done(1, new=True)]}, status=207)
     assert (refused.reason, done_row.status) == (Reason.REJECTED, Status.CREATED)
+
+
+@pytest.mark.parametrize("name", ["requiredGranularScopes", "requiredScopes", "missingScopes"])
+@pytest.mark.parametrize("nested", [True, False])
+def test_scopes_are_named_wherever_they_stand(name: str, nested: bool) -> None:
+    context = {"context": {name: ["crm.lists.write", "crm.lists.read"]}}
+    body = {"message": "no", "category": "MISSING_SCOPES"} | ({"errors": [context, context]} if nested else context)
+    error = hubspot().error_for(httpx.Response(403, json=body))
+    assert str(error) == "MISSING_SCOPES: no Scopes that are needed: crm.lists.write, crm.lists.read."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "existing"),
+    [
+        (409, {"category": "CONFLICT", "message": "Contact already exists. Existing ID: 123"}, "123"),
+        (409, {"category": "CONFLICT", "message": "Contact already exists"}, None),
+        (409, {"message": "Contact already exists. Existing ID: 123"}, "123"),
+    ],
+)
+def test_an_insert_that_is_refused_as_a_whole_met_a_record(status: int, body: Any, existing: str | None) -> None:
+    """Once it stands alone; before, its batch is halved."""
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, json=body))
+
+    async def work() -> None:
+        async with httpx.AsyncClient(transport=transport) as client:
+            met = HubSpot(accounts.hubspot("https://api.example"), TARGET, HubSpot.Options(), client)
+            [outcome] = await met.send(batch(Operation.INSERT, ROWS[0]))
+            assert (outcome.reason, outcome.destination_id) == (Reason.ALREADY_EXISTS, existing)
+            for sent in (batch(Operation.INSERT, *ROWS), batch(Operation.UPDATE, ROWS[0])):
+                with pytest.raises(RequestRejected):
+                    await met.send(sent)
+
+    asyncio.run(work())
+
+
+def test_another_conflict_of_an_insert_is_a_refusal() -> None:
+    body = {"category": "CONFLICT", "message": "changed at the same time"}
+    transport = httpx.MockTransport(lambda request: httpx.Response(409, json=body))
+
+    async def work() -> None:
+        async with httpx.AsyncClient(transport=transport) as client:
+            met = HubSpot(accounts.hubspot("https://api.example"), TARGET, HubSpot.Options(), client)
+            with pytest.raises(RequestRejected):
+                await met.send(batch(Operation.INSERT, ROWS[0]))
+
+    asyncio.run(work())

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.base import JobState, decode_json, error_by_status, retry_after
+from reverse_etl_assets.destinations.base import JobState, decode_json, error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.google_ads.people import Member, packed
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -229,7 +229,7 @@ def _rows(violations: list[dict[str, Any]]) -> dict[int, RowError]:
 
 
 def _said(response: httpx.Response, error: Mapping[str, Any], violations: list[dict[str, Any]]) -> str:
-    message = str(error.get("message") or f"HTTP {response.status_code} {response.reason_phrase}".strip())
+    message = str(error.get("message") or status_words(response))
     more = [f"{each.get('field')}: {each.get('description') or each.get('reason')}" for each in violations[:3]]
     return " ".join([message, *more])
 

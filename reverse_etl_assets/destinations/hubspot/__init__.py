@@ -127,7 +127,12 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         """One request; none if HubSpot has nothing that the rows name; one more if it does not say whom it means."""
         outcomes = self._object.not_sendable(batch)
         if len(outcomes) < len(batch.records):
-            response = await self.exchange(self.build_request(batch))
+            try:
+                response = await self.exchange(self.build_request(batch))
+            except RequestRejected as error:
+                if len(batch.records) == 1 and (outcome := self._object.refused_alone(batch, error)):
+                    return [outcome]
+                raise
             outcomes += self.read_response(batch, response)
             if len(outcomes) < len(batch.records):
                 outcomes += await self._object.named_by_record(batch, response)

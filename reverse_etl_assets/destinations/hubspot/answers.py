@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.values import utc_milliseconds
@@ -38,6 +38,7 @@ from reverse_etl_assets.records import (
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
+_SCOPES = ("requiredGranularScopes", "requiredScopes", "missingScopes")
 _GONE = "it was there at the last check; `reverse-etl check` names what is not"
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
 """Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
@@ -149,6 +150,14 @@ def _succeeded(operation: Operation, record: Record, result: Mapping[str, Any]) 
     return Outcome(record.key, status, destination_id=destination_id, inferred=new is None)
 
 
+def met_another(target: Target, record: Record, error: RequestRejected) -> Outcome | None:
+    """The outcome of an insert that was refused as a whole, alone, because its record is there already (409)."""
+    if not _says_it_exists(target, error.code, RowError(str(error), error.code, error.field)):
+        return None
+    found = _EXISTING.search(str(error))
+    return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, str(error), found[1] if found else None)
+
+
 def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
     said = row_error(error)
     category = error.get("category")
@@ -162,7 +171,7 @@ def _refused(target: Target, operation: Operation, record: Record, error: Mappin
 
 def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
     taken = error.code == "CONFLICTING_UNIQUE_VALUE" and error.field == target.external_id
-    return taken or (category == "CONFLICT" and "already exists" in error.message)
+    return taken or (category in ("CONFLICT", "409") and "already exists" in error.message)
 
 
 def has_ended(answer: Mapping[str, Any], errors: int) -> bool:
@@ -221,22 +230,22 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
     """The error for an answer that is not 2xx; `writes` says that it is to a batch of rows."""
     body = _body(response)
     said = row_error(body)
-    message = f"{said.code}: {said.message}" if said.code else said.message or None
+    message = f"{said.code}: {said.message}" if said.code else said.message or status_words(response)
     status = response.status_code
     if status == 404 and writes:  # rows that are not there are named in a 207
-        return TargetChanged(f"{message or 'HTTP 404'}: {_GONE}")
+        return TargetChanged(f"{message}: {_GONE}")
     if said.code == NO_PROPERTY:
         return _no_property(said)
     if status == 429:
-        return _rate_limit(response, body, message or "HTTP 429")
+        return _rate_limit(response, body, message)
     if status == 423:  # locks last for 2 seconds
-        return RetryLater(message or "HTTP 423", max(2.0, retry_after(response) or 0.0), hold=True)
+        return RetryLater(message, max(2.0, retry_after(response) or 0.0), hold=True)
     if status == 477:  # the account is moved to another data centre, for up to 24 hours
-        return RetryLater(message or "HTTP 477", retry_after(response) or 60.0, hold=True)
+        return RetryLater(message, retry_after(response) or 60.0, hold=True)
     if status in NEVER_ARRIVED:
-        return RetryLater(message or f"HTTP {status}", retry_after(response))
+        return RetryLater(message, retry_after(response))
     if status == 403:
-        return AuthenticationFailed(f"{message or 'HTTP 403'}{_missing_scopes(body)}")
+        return AuthenticationFailed(f"{message}{_missing_scopes(body)}")
     error = error_by_status(response, message, said.code)
     if isinstance(error, RequestRejected):
         error.field = said.field
@@ -252,12 +261,10 @@ def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str)
 
 
 def _missing_scopes(body: Mapping[str, Any]) -> str:
-    scopes = [
-        str(scope)
-        for error in listed(body, "errors")
-        for scope in listed(error.get("context") or {}, "requiredGranularScopes")
-    ]
-    return f" Scopes that are needed: {', '.join(scopes)}." if scopes else ""
+    contexts = [body.get("context"), *(error.get("context") for error in listed(body, "errors"))]
+    named = [scope for each in contexts if isinstance(each, dict) for name in _SCOPES for scope in listed(each, name)]
+    scopes = ", ".join(dict.fromkeys(str(scope) for scope in named))
+    return f" Scopes that are needed: {scopes}." if scopes else ""
 
 
 def _body(response: httpx.Response) -> dict[str, Any]:

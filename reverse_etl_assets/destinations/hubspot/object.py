@@ -10,7 +10,7 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN, decode_json
 from reverse_etl_assets.destinations.hubspot.answers import request_error
 from reverse_etl_assets.destinations.hubspot.api import Api
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
-from reverse_etl_assets.errors import Ambiguous, DestinationError
+from reverse_etl_assets.errors import Ambiguous, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Reason, Target
 
 
@@ -59,6 +59,10 @@ class ObjectKind(ABC):
     async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
         """Outcomes of rows that an answer names by their record alone, so that HubSpot has to be asked whose it is."""
         return []
+
+    def refused_alone(self, batch: Batch, error: RequestRejected) -> Outcome | None:
+        """The outcome of the one row of a batch that was refused as a whole, if it is no plain refusal."""
+        return None
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:  # noqa: B027 - most kinds have nothing to remember
         """What a batch came to; rows with `retry` will be sent again."""

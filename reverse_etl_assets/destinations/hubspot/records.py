@@ -8,7 +8,7 @@ import httpx
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
-from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, spelled
+from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, met_another, spelled
 from reverse_etl_assets.destinations.hubspot.api import (
     OBJECT_IDS,
     RECORDS_PER_REQUEST,
@@ -117,12 +117,10 @@ class Records(ObjectKind):
         return lambda record: {"id": _id(record)}
 
     def _upsert_input(self, record: Record) -> dict[str, Any]:
-        key, properties = self.target.external_id, self._properties(record)
-        name = spelled(self.target, record.external_id)
-        # An answer tells what was written, and so names the row; a record made by one spelling of its key would not be
-        # found by another. An address that is not mapped is not written: it may be another than the primary one.
-        if key in properties or not by_email(self.target.object, key):
-            properties[key] = name
+        key, name = self.target.external_id, spelled(self.target, record.external_id)
+        # An answer tells what was written, and so names the row; and a record made by one spelling of its key would not
+        # be found by another.
+        properties = self._properties(record) | {key: name}
         return {"id": name, "idProperty": key, "objectWriteTraceId": record.key, "properties": properties}
 
     def _create_input(self, record: Record) -> dict[str, Any]:
@@ -157,8 +155,8 @@ class Records(ObjectKind):
         return BatchAnswer(self.target, batch, answer_of(response), self._stages)
 
     async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
-        """Contacts that were matched by an address which the answer does not tell: an additional one, or one that is
-        not mapped. HubSpot is asked whose the addresses are; the answer names the record.
+        """Contacts that were matched by an additional address, for which the answer tells the primary one. HubSpot is
+        asked whose the addresses are; the answer names the record.
         """
         if batch.operation is not Operation.UPSERT or not by_email(self.target.object, self.target.external_id):
             return []
@@ -170,6 +168,9 @@ class Records(ObjectKind):
         except DestinationError:  # then nobody knows whom the results mean
             return []
         return told.named_by(ids)
+
+    def refused_alone(self, batch: Batch, error: RequestRejected) -> Outcome | None:
+        return met_another(self.target, batch.records[0], error) if batch.operation is Operation.INSERT else None
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         self._stages.settled(outcomes)

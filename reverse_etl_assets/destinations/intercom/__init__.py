@@ -16,6 +16,7 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     error_by_status,
     retry_after,
+    status_words,
 )
 from reverse_etl_assets.destinations.intercom.api import (
     API_VERSION,
@@ -136,7 +137,7 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     def error_for(self, response: httpx.Response) -> DestinationError:
         said = _first_error(response)
         code, text = said.get("code"), said.get("message")
-        message = ": ".join(str(each) for each in (code, text) if each) or None
+        message = ": ".join(str(each) for each in (code, text) if each) or status_words(response)
         if code == "intercom_version_invalid":
             return TargetChanged(
                 f"{message}. Requests are of version {API_VERSION}, which Intercom does not answer any more: it takes a"
@@ -148,16 +149,15 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
             )
         match response.status_code:
             case 429:
-                return RetryLater(message or "HTTP 429", _wait(response), hold=True)
+                return RetryLater(message, _wait(response), hold=True)
             case 401:
                 where = f"this one is for {self.connection.base_url}"
                 return AuthenticationFailed(
-                    f"{message or 'HTTP 401'}. A token works in the region of its workspace alone, and {where}."
-                    f"{self._other_kind()}"
+                    f"{message}. A token works in the region of its workspace alone, and {where}.{self._other_kind()}"
                 )
             case 403:
                 return AuthenticationFailed(
-                    f"{message or 'HTTP 403'}. The app of the token needs the permissions {self._object.needs}."
+                    f"{message}. The app of the token needs the permissions {self._object.needs}."
                 )
         error = error_by_status(response, message, code)
         if isinstance(error, RequestRejected):  # which tells the code beside the words

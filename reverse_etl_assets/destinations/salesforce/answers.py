@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from reverse_etl_assets.destinations.base import error_by_status
+from reverse_etl_assets.destinations.base import error_by_status, status_words
 from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
@@ -124,7 +124,7 @@ def request_error(response: httpx.Response) -> DestinationError:
     if code in _NO_BULK:
         return AuthenticationFailed(f"{text}: this org or user has no Bulk API; set `bulk_threshold: null` in options")
     if code == "UNSUPPORTED_API_VERSION" or response.status_code == 410:
-        return TargetChanged(f"{text or 'HTTP 410'}: set `api_version` to one that this org has.")
+        return TargetChanged(f"{text or status_words(response)}: set `api_version` to one that this org has.")
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
     if code and response.status_code == 500 and code not in RETRY_ROW and recycle_bin.fault(response.text):

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.base import decode_json, retry_after
+from reverse_etl_assets.destinations.base import decode_json, retry_after, status_words
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -96,7 +96,7 @@ def answered(response: httpx.Response) -> Mapping[str, Any]:
     """The answer of a method, good or bad. Raises Ambiguous if it is none."""
     answer = decode_json(response)
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
-        raise Ambiguous("the answer does not say `ok`")
+        raise Ambiguous(f"the answer does not say `ok`: {status_words(response)}")
     return answer
 
 
@@ -105,7 +105,7 @@ def refusal(
 ) -> DestinationError | ConfigurationError:
     """The error of an answer that is not ok. `own_channel`: the row names its channel, and the next row another one."""
     code = str(answer.get("error") or "unknown_error")
-    said = ": ".join([code, *_explained(code, answer)])
+    said = ": ".join([code if "error" in answer else status_words(response), *_explained(code, answer)])
     if code in _RATE:
         return RetryLater(said, retry_after(response), hold=True)
     if code in _BUSY:

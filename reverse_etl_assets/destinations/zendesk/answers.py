@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after
+from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -33,17 +33,17 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
     """The error of a request that was not taken; `error` is a word or an object, `details` name fields."""
     told = _object(response)
     code, message, field = _words(told)
-    status = response.status_code
+    status, said = response.status_code, message or status_words(response)
     if status == 429 and code == "TooManyJobs":
         after = retry_after(response)
         return RetryLater(message or code, NO_FREE_JOB if after is None else after)
     if status == 409:  # DatabaseConflict: two writes met
-        return RetryLater(message or "HTTP 409", retry_after(response))
+        return RetryLater(said, retry_after(response))
     if status == 401:
-        return AuthenticationFailed(f"{message or 'HTTP 401'}: {on_401}")
+        return AuthenticationFailed(f"{said}: {on_401}")
     if status == 403:
         return Forbidden(
-            f"{message or 'HTTP 403'}: the token's user has to be an admin, or an agent whose role may manage users and"
+            f"{said}: the token's user has to be an admin, or an agent whose role may manage users and"
             " organizations; an OAuth token needs the scopes `read` and `write`."
         )
     if status == 404 and code == "InvalidEndpoint":

@@ -1,6 +1,7 @@
 """HubSpot's scopes: what a token may do. The setting ``hubspot_missing_scope`` takes one away.
 
-Source: HubSpot's reference of scopes; the body is that of its error handling guide.
+Source: HubSpot's reference of scopes; the body is that of its error handling guide, or has the scopes at the top, as
+answers of some of its APIs have them.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ def needed(call: Call) -> str:
 
 def refusal(scope: str) -> Answer:
     told = failure(403, "This app hasn't been granted all required scopes to make this call.", "MISSING_SCOPES")
-    error = {
-        "message": "One or more of the following scopes are required.",
-        "context": {"requiredGranularScopes": [scope]},
-    }
+    context = {"requiredGranularScopes": [scope]}
+    if scope.startswith("crm.lists"):
+        told.content |= {"context": context}
+        return told
+    error = {"message": "One or more of the following scopes are required.", "context": context}
     told.content |= {"errors": [error], "links": {"scopes": "https://developers.hubspot.com/scopes"}}
     return told

@@ -1,0 +1,134 @@
+"""What an answer says that no adapter recognises: its first words, without secrets and without the values of rows.
+
+A proxy, a firewall or a page of maintenance says why in a body that is not the vendor's; without its words nobody could
+tell what to mend. Such a body may show what was sent to it, so whatever the request held is left out.
+"""
+
+import base64
+import binascii
+import csv
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import httpx
+import msgspec
+
+MOST = 200
+"""Characters that are passed on."""
+_LOOKED_AT = 20_000  # characters of a body
+_SHORT = 3  # a text shorter than that is in half of all words
+_UNREADABLE = 0.1  # a larger part of signs that no text has: then it is none
+_HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1>|<!--.*?-->|<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^\s\"'<>(){}\[\],;:=&]+(?:@|%40)[^\s\"'<>(){}\[\],;:=&]+")
+_PLAIN = frozenset({"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"})
+
+
+def first_words(response: httpx.Response) -> str:
+    """The words, on one line; empty if there are none that anybody could read."""
+    try:
+        text = response.text[:_LOOKED_AT]
+    except (httpx.ResponseNotRead, LookupError):
+        return ""
+    sent = _sent(response)
+    if sent is None or not text or sum(not _is_readable(each) for each in text) > _UNREADABLE * len(text):
+        return ""
+    text = " ".join(_without_tags(text).split())
+    folded = text.casefold()
+    for value in sorted({each for each in sent if each.casefold() in folded}, key=len, reverse=True):
+        text = re.sub(_alone(value), "***", text, flags=re.IGNORECASE)
+    text = _ADDRESS.sub("***", text)
+    text = "".join(each for each in text if each.isprintable())
+    return text if len(text) <= MOST else f"{text[:MOST].rsplit(' ', 1)[0]} ..."
+
+
+def _is_readable(sign: str) -> bool:
+    return sign != "\ufffd" and (sign.isprintable() or sign.isspace())
+
+
+def _without_tags(text: str) -> str:
+    if not _TAG.search(text):
+        return text
+    title = _TITLE.search(text)
+    body = _TAG.sub(" ", _HIDDEN.sub(" ", text))
+    return unescape(f"{title[1] if title else ''} {body}")
+
+
+def _alone(value: str) -> str:
+    """A pattern that finds a value where it is no part of a longer word."""
+    before = r"(?<!\w)" if value[0].isalnum() else ""
+    return before + re.escape(value) + (r"(?!\w)" if value[-1].isalnum() else "")
+
+
+def _sent(response: httpx.Response) -> set[str] | None:
+    """What the request held, but for what every request holds; None if nobody can say."""
+    try:
+        request = response.request
+    except RuntimeError:  # nobody sent it
+        return set()
+    try:
+        content = request.content
+    except httpx.RequestNotRead:
+        return None
+    found = {*_headers(request), *(value for _, value in parse_qsl(request.url.query.decode("ascii", "replace")))}
+    return {each for value in (*found, *_values(content)) for each in _forms(value) if len(each) >= _SHORT}
+
+
+def _headers(request: httpx.Request) -> Iterator[str]:
+    """Their values whole and in parts: `Bearer xyz` has a secret, and `Basic` two."""
+    for name, value in request.headers.items():
+        if name.lower() in _PLAIN:
+            continue
+        yield value
+        yield from (part for part in re.split(r"[\s,;=]+", value) if part.lower() not in ("bearer", "basic", "token"))
+        for part in value.split():
+            yield part if "=" in part else ""
+            try:
+                yield from re.split(r"[:/]", base64.b64decode(part, validate=True).decode())
+            except (binascii.Error, ValueError):
+                continue
+
+
+def _values(content: bytes) -> Iterator[str]:
+    """The values in a body of JSON, of a form, or of anything else with words in it."""
+    try:
+        yield from _leaves(msgspec.json.decode(content))
+        return
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = content.decode("utf-8", "replace")
+    yield from (value for _, value in parse_qsl(text))
+    try:
+        yield from (value for row in csv.reader(text.splitlines()) for value in row)
+    except csv.Error:
+        yield from text.split()
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from _leaves(inner)
+        case list():
+            for inner in value:
+                yield from _leaves(inner)
+        case bool() | None:
+            return
+        case _:
+            yield str(value)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A value as it is once spaces are one, and the text inside one that is itself written as JSON or in a URL."""
+    yield " ".join(value.split())
+    yield unquote(value)
+    if value[:1] in "{[":
+        try:
+            yield from _leaves(msgspec.json.decode(value))
+        except msgspec.DecodeError:
+            return

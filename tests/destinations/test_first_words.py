@@ -1,0 +1,130 @@
+"""An answer that an adapter does not know is passed on in its first words, without secrets and the values of rows."""
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from reverse_etl_assets.destinations.base import HttpDestination, decode_json
+from reverse_etl_assets.destinations.first_words import MOST, first_words
+from reverse_etl_assets.destinations.google_ads import GoogleAds
+from reverse_etl_assets.destinations.hubspot import HubSpot
+from reverse_etl_assets.destinations.intercom import Intercom
+from reverse_etl_assets.destinations.meta_ads import MetaAds
+from reverse_etl_assets.destinations.salesforce import Salesforce
+from reverse_etl_assets.destinations.slack import Slack
+from reverse_etl_assets.destinations.stripe import Stripe
+from reverse_etl_assets.destinations.webhook import Webhook
+from reverse_etl_assets.destinations.zendesk import Zendesk
+from reverse_etl_assets.errors import Ambiguous
+from reverse_etl_assets.records import FieldType, Operation
+from reverse_etl_assets.testing.builders import target
+from tests.destinations import accounts
+
+URL = "https://api.example"
+EVERY: list[tuple[type[HttpDestination[Any, Any]], Any, str, dict[str, Any]]] = [
+    (Salesforce, accounts.salesforce(URL), "Contact", {}),
+    (HubSpot, accounts.hubspot(URL), "contacts", {}),
+    (Intercom, accounts.intercom(URL), "contacts", {}),
+    (Stripe, accounts.stripe(URL), "customers", {}),
+    (Slack, accounts.slack(URL), "#news", {"text": "hello"}),
+    (Zendesk, accounts.zendesk(URL), "users", {}),
+    (MetaAds, accounts.meta_ads(URL), "123", {}),
+    (GoogleAds, accounts.google_ads(URL), "123", {"terms_of_service": "accepted"}),
+    (Webhook, accounts.webhook(URL), "people", {"path": "/people"}),
+]
+PAGE = """<!DOCTYPE html><html><head><title>502 Bad Gateway</title><style>b {color: red}</style></head>
+<body><center><h1>The firewall &amp; its rule 7</h1></center><script>alert(1)</script></body></html>"""
+
+
+def opened(kind: type[HttpDestination[Any, Any]], connection: Any, name: str, options: dict[str, Any]) -> Any:
+    to = target(name, "external_id", Operation.UPSERT, email=FieldType.TEXT)
+    return accounts.offline(kind, connection, to, **options)
+
+
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each[0].__name__)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize("body", [PAGE, '{"why":"The firewall & its rule 7"}', "The firewall & its rule 7"])
+def test_what_nobody_knows_is_passed_on(each: Any, status: int, body: str) -> None:
+    error = opened(*each).error_for(httpx.Response(status, text=body, request=httpx.Request("POST", URL)))
+    assert "The firewall" in str(error)
+    assert f"HTTP {status}" in str(error)
+
+
+def answered(body: str, request: httpx.Request | None = None, status: int = 400) -> str:
+    return first_words(httpx.Response(status, text=body, request=request))
+
+
+def test_a_page_is_read_as_a_person_reads_it() -> None:
+    assert answered(PAGE) == "502 Bad Gateway The firewall & its rule 7"
+
+
+def test_only_the_first_words_are_passed_on() -> None:
+    found = answered("word " * 1_000)
+    assert len(found) <= MOST + 4
+    assert found.endswith("word ...")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n ", bytes(range(128, 256)) * 4, b"\x00\x01\x02\x03ab"])
+def test_what_nobody_can_read_has_no_words(content: bytes) -> None:
+    assert first_words(httpx.Response(400, content=content)) == ""
+
+
+HEADERS = {
+    "Authorization": "Bearer pat-na1-secret",
+    "X-Api-Key": "k3y-of-mine",
+    "Cookie": "session=abcdef123",
+}
+BASIC = {"Authorization": "Basic " + base64.b64encode(b"admin@shop.example/token:zd-secret").decode()}
+
+
+@pytest.mark.parametrize(
+    ("headers", "secrets"),
+    [(HEADERS, ["pat-na1-secret", "k3y-of-mine", "abcdef123"]), (BASIC, ["zd-secret", BASIC["Authorization"][6:]])],
+)
+def test_no_secret_of_the_request_is_shown(headers: dict[str, str], secrets: list[str]) -> None:
+    request = httpx.Request("POST", f"{URL}/x?access_token=in-the-url", headers=headers, content=b"{}")
+    for secret in [*secrets, "in-the-url"]:
+        found = answered(f"denied: {secret}, and again {secret.upper()}!", request)
+        assert secret.lower() not in found.lower()
+        assert found.startswith("denied: ***")
+
+
+ROW = {"inputs": [{"id": "Ann|7", "properties": {"name": "Ann Ray", "phone": 4917012345, "note": "a  long\nnote"}}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (json.dumps(ROW).encode(), "Ann Ray of 4917012345 wrote a long note (Ann|7)"),
+        (b"name=Ann+Ray&phone=4917012345", "ANN RAY of 4917012345"),
+        (b'name,phone\n"Ann Ray",4917012345\n', "row: Ann Ray,4917012345"),
+        (json.dumps({"body": json.dumps(ROW)}).encode(), "Ann Ray of 4917012345"),
+        (b"{}", "ann.ray@shop.example and ann%40shop.example"),
+    ],
+)
+def test_no_value_of_a_row_is_shown(content: bytes, said: str) -> None:
+    found = answered(f"<h1>Blocked</h1>{said}", httpx.Request("POST", URL, content=content))
+    assert found.startswith("Blocked")
+    assert "***" in found
+    for value in ("ann", "ray", "4917012345", "note", "shop.example"):
+        assert value not in found.lower()
+
+
+def test_a_value_in_a_longer_word_hides_no_word() -> None:
+    request = httpx.Request("POST", URL, content=json.dumps({"name": "Ann", "city": "to", "ok": True}).encode())
+    assert answered("Annual limits: true to all, said Ann", request) == "Annual limits: true to all, said ***"
+
+
+def test_a_body_that_went_out_in_a_stream_leaves_nothing_to_compare() -> None:
+    """Then nothing is passed on: nobody can say what of it was sent."""
+    request = httpx.Request("POST", URL, content=iter([b"Ann Ray"]))
+    assert answered("no Ann Ray here", request) == ""
+
+
+def test_a_good_answer_that_is_no_json_is_quoted() -> None:
+    answer = httpx.Response(200, text="<title>Sign in</title><body>to go on</body>", request=httpx.Request("GET", URL))
+    with pytest.raises(Ambiguous, match="HTTP 200 with a body that is not JSON: Sign in to go on"):
+        decode_json(answer)
