@@ -111,7 +111,7 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackC
         churn_risk=FieldType.FLOAT,
         marketing_opt_in=FieldType.BOOLEAN,
         last_order_date=FieldType.DATE,
-        interests=FieldType.TEXT,
+        interests=FieldType.JSON,
         company=FieldType.TIME,
         top_reason=FieldType.JSON,
     )
@@ -124,7 +124,7 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackC
         "churn_risk": (0.1234, 1e-7),
         "marketing_opt_in": (True, False),
         "last_order_date": ("2024-02-29", "2026-02-28"),
-        "interests": ("tea;coffee", "tea"),
+        "interests": (["tea", "coffee"], ["tea"]),
         "company": ("10:30:00", "23:59:59.500000"),
         "top_reason": ({"b": [1, Decimal("2.50")], "a": None}, []),
     }

@@ -216,33 +216,6 @@ INTERESTS = target("Contact", "External_Id__c", *Operation, LastName=FieldType.T
 LISTS = {"a": ["tea", "coffee"], "b": [], "c": None, "d": ["tea;coffee"], "e": {"tea": 1}, "f": ["tea", None]}
 
 
-@pytest.mark.parametrize("options", [{}, {"bulk_threshold": 1}])
-def test_a_list_fills_a_multi_select_picklist(shop: Shop, sandbox: Sandbox, options: dict[str, Any]) -> None:
-    """Written, read back and compared, by request and by job; an empty list and NULL clear it."""
-    account = Account("salesforce", Salesforce, accounts.salesforce(sandbox.url))
-    sync = crm_sync(
-        destination="salesforce",
-        object="Contact",
-        primary_key="id",
-        external_id="External_Id__c",
-        mapping={"LastName": "name", "Interests__c": "interests"},
-        options=options,
-        verify={"sample": 10},
-    )
-    rows = "select i::varchar as id, 'Ray' as name, {} as interests from range(3) r(i)"
-    shop.build(rows.format("['tea', 'coffee']"))
-    first = shop.run(sync, account)
-    assert (first.counts["created"], first.verified and first.verified.differing) == (3, 0)
-    held = sandbox.salesforce.tables["Contact"]
-    assert {entry.values["Interests__c"] for entry in held.live()} == {"coffee;tea"}
-    shop.build(rows.format("case i when 0 then [] when 1 then null else ['equipment'] end"))
-    assert shop.run(sync, account).counts["updated"] == 3
-    assert sorted(str(entry.values.get("Interests__c")) for entry in held.live()) == ["None", "None", "equipment"]
-    shop.build(rows.format("['tea', 'gin']"))
-    refused = shop.outcomes(sync, shop.run(sync, account).run_id)
-    assert all("Interests__c takes coffee, tea" in str(each.message) for each in refused)
-
-
 def test_a_list_that_is_no_choice_is_refused_before_it_is_sent(sandbox: Sandbox) -> None:
     rows = [record(key, LastName="Ray", Interests__c=value) for key, value in LISTS.items()]
     outcomes = send(sandbox, INTERESTS, *rows)

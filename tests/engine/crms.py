@@ -40,7 +40,7 @@ class Crm:
             "object": self.object,
             "primary_key": "email",
             "external_id": self.key,
-            "mapping": {**fields, **changes.pop("mapping", {})},
+            "mapping": {k: v for k, v in {**fields, **changes.pop("mapping", {})}.items() if v is not None},
             "sync_mode": "mirror",
             "options": {},
             "verify": {"sample": 0},

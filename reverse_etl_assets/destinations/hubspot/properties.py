@@ -7,7 +7,8 @@ from reverse_etl_assets.destinations.hubspot.api import RECORD_ID, object_name
 from reverse_etl_assets.destinations.schema import CREATES, Field, field_problems, nearest
 from reverse_etl_assets.records import FieldType, Operation, Target
 
-_WORDS = frozenset({"string", "enumeration", "phone_number"})
+MANY = "checkboxes"
+_WORDS = frozenset({"string", "enumeration", MANY, "phone_number"})
 _NUMBERS = _WORDS | {"number"}
 _FORMS = {"email": "email", "phone": "phone_number", "mobilephone": "phone_number"}
 """What HubSpot's own properties of texts hold."""
@@ -22,7 +23,7 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     # Not into a date: which day a moment falls on depends on a time zone, and the model should say which.
     FieldType.TIMESTAMP: frozenset({"datetime", "string"}),
     FieldType.TIME: frozenset({"string"}),
-    FieldType.JSON: frozenset({"string", "json"}),
+    FieldType.JSON: frozenset({"string", "json", MANY}),
 }
 # "Create ..." in the guides of the objects, 2026-09; one of each group has to be there.
 REQUIRED: Mapping[str, Sequence[tuple[str, ...]]] = {
@@ -42,6 +43,11 @@ def problems(properties: Sequence[Mapping[str, Any]], target: Target) -> Iterato
             if not {target.external_id, *target.fields}.intersection(group):
                 names = " or ".join(f"`{name}`" for name in group)
                 yield f"{names} is required on create and not mapped: map it, or use `sync_mode: update_only`."
+
+
+def of_many(properties: Sequence[Mapping[str, Any]], target: Target) -> list[str]:
+    """Mapped properties that hold several choices."""
+    return sorted(each["name"] for each in properties if each["name"] in target.fields and _field(each).type == MANY)
 
 
 def key_problems(properties: Sequence[Mapping[str, Any]], name: str, key: str) -> Iterator[str]:
@@ -79,6 +85,8 @@ def _field(raw: Mapping[str, Any]) -> Field:
     elif (raw.get("modificationMetadata") or {}).get("readOnlyValue"):
         why = "HubSpot sets it"
     kind = "string" if raw["name"] == RECORD_ID else raw["type"]  # a number that everybody keeps as text
+    if kind == "enumeration" and raw.get("fieldType") == "checkbox":
+        kind = MANY
     if kind == "string" and raw.get("hubspotDefined"):
         kind = _FORMS.get(raw["name"], kind)
     return Field(raw["name"], kind, read_only_because=why)

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
 from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, met_another, spelled
@@ -30,6 +31,7 @@ from reverse_etl_assets.records import (
     FieldType,
     Operation,
     Outcome,
+    Reason,
     Record,
     Status,
     Target,
@@ -38,6 +40,7 @@ from reverse_etl_assets.records import (
 MAX_BYTES = 5_000_000
 """Our choice: HubSpot publishes no limit for the bytes of a request."""
 
+_OF_MANY = "of_many"
 _ENDPOINTS = {
     Operation.UPSERT: "upsert",
     Operation.INSERT: "create",
@@ -61,6 +64,8 @@ class Records(ObjectKind):
         self._lookup = Lookup(api, target.object, target.external_id)
         self._times = [name for name, sent in target.fields.items() if sent is FieldType.TIMESTAMP]
         self._stages = Stages(options.lifecycle)
+        self._many: list[str] = []
+        self._lists: list[str] = []
 
     @staticmethod
     def capabilities(target: Target) -> Capabilities:
@@ -100,11 +105,24 @@ class Records(ObjectKind):
             ) from error
         if problems := list(hubspot_properties.problems(answer["results"], self.target)):
             raise CheckFailed(problems)
+        self.recall({_OF_MANY: hubspot_properties.of_many(answer["results"], self.target)})
+
+    def learned(self) -> Mapping[str, list[str]]:
+        return {_OF_MANY: self._many}
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._many = list(learned.get(_OF_MANY, ()))
+        self._lists = [name for name in self._many if self.target.fields.get(name) is FieldType.JSON]
+
+    def not_sendable(self, batch: Batch) -> list[Outcome]:
+        found = [(record, choices.unfit(record, self._lists)) for record in batch.records]
+        return [Outcome(record.key, Status.FAILED, Reason.INVALID, error) for record, error in found if error]
 
     def build_request(self, batch: Batch) -> httpx.Request:
         build = self._input_builder(batch.operation)
         path = self.api.path("objects", self.target.object, "batch", _ENDPOINTS[batch.operation])
-        return self.api.request("POST", path, {"inputs": [build(record) for record in batch.records]})
+        sent = [record for record in batch.records if not choices.unfit(record, self._lists)]
+        return self.api.request("POST", path, {"inputs": [build(record) for record in sent]})
 
     def _input_builder(self, operation: Operation) -> Callable[[Record], dict[str, Any]]:
         match operation:
@@ -139,6 +157,9 @@ class Records(ObjectKind):
             name: value if type(value) is str else "" if value is None else plain_text(value)
             for name, value in record.fields.items()
         }
+        for name in self._lists:
+            if record.fields.get(name) is not None:
+                properties[name] = choices.joined(record.fields[name])
         for name in self._times:
             if properties.get(name):
                 properties[name] = utc_milliseconds(properties[name])
@@ -193,7 +214,11 @@ class Records(ObjectKind):
         changed_at = result.get("updatedAt")
         return Current(
             result["id"],
-            {name: properties.get(name) or None for name in self.target.fields},
+            {
+                name: choices.divided(held) if held and name in self._lists else held
+                for name in self.target.fields
+                for held in [properties.get(name) or None]
+            },
             datetime.fromisoformat(changed_at).astimezone(UTC) if changed_at else None,
             sorted(self._lookup.names(result)),
         )
@@ -202,6 +227,8 @@ class Records(ObjectKind):
         """HubSpot compares unique values without case, and a value that begins with `;` adds choices to a property."""
         if sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held):
             return True
+        if field in self._lists:
+            return choices.same(sent, held)
         if not isinstance(sent, str) or not isinstance(held, str):
             return False
         if field == self.target.external_id:

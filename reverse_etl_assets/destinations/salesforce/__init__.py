@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     HttpDestination,
@@ -20,7 +21,6 @@ from reverse_etl_assets.destinations.base import (
 from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
 from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
-from reverse_etl_assets.destinations.salesforce import picklists as salesforce_picklists
 from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
 from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
@@ -203,7 +203,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             if self.target.fields.get(name) is not FieldType.TIMESTAMP:
                 self._convert[name] = salesforce_parents.key_text if name in self._parents else plain_text
         self._lists = [name for name in self._reading.of_many if self.target.fields.get(name) is FieldType.JSON]
-        self._convert |= dict.fromkeys(self._lists, salesforce_picklists.joined)
+        self._convert |= dict.fromkeys(self._lists, choices.joined)
         self._convert |= dict.fromkeys(learned.get(_AS_INTEGERS, ()), whole_number)
         if self.target.external_id in self._reading.as_text:
             self.target = replace(self.target, key_type=FieldType.TEXT)
@@ -252,7 +252,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return refused
 
     def _unfit(self, record: Record) -> RowError | None:
-        return salesforce_picklists.unfit(record, self._lists)
+        return choices.unfit(record, self._lists)
 
     async def _send(self, batch: Batch) -> Sequence[Outcome]:
         try:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
-from reverse_etl_assets.destinations.salesforce import picklists as salesforce_picklists
 from reverse_etl_assets.destinations.salesforce.soql import same_id
 from reverse_etl_assets.destinations.values import NUMBERS, canonical, same_value
 from reverse_etl_assets.records import Current, FieldType, Target
@@ -48,7 +48,7 @@ class Reading:
         if value == "":
             return None
         if name in self.of_many and kind is FieldType.JSON and value is not None:
-            return salesforce_picklists.divided(value)
+            return choices.divided(value)
         if kind is FieldType.TIMESTAMP and value is not None and name not in self.as_text:
             return f"{value.removesuffix(_ZONE)}Z" if value.endswith(_ZONE) else value
         return value
@@ -58,7 +58,7 @@ class Reading:
         times have no milliseconds; Ids have 15 or 18 characters."""
         if field == RECORD_TYPE and isinstance(sent, str):
             sent = self._record_types.get(sent, sent)
-        if sent == held or (field in self.of_many and salesforce_picklists.same(sent, held)):
+        if sent == held or (field in self.of_many and choices.same(sent, held)):
             return True
         kind = self._target.fields.get(field, FieldType.TEXT)
         if same_value(kind, sent, held):

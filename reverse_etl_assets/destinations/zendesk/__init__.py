@@ -146,7 +146,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return zendesk_sign_in.signed(self.client, self.connection)
 
     def warnings(self) -> list[str]:
-        return zendesk_sign_in.warnings(self.connection)
+        return [*super().warnings(), *zendesk_sign_in.warnings(self.connection)]
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response, zendesk_sign_in.refused(self.connection))

@@ -1,6 +1,7 @@
-"""Multi-select picklists: a list column in the model, one text with semicolons to Salesforce.
+"""Fields of several choices: a list column in the model, one text with semicolons to the vendor.
 
-"Field Types" of the Object Reference: values are told apart by semicolons alone, and come back in the picklist's order.
+So are multi-select picklists of Salesforce ("Field Types" of the Object Reference) and multiple checkboxes of HubSpot
+("Properties" guide): values are told apart by semicolons alone, and come back in an order of the vendor's.
 """
 
 from collections.abc import Iterable
@@ -33,9 +34,9 @@ def unfit(record: Record, names: Iterable[str]) -> RowError | None:
         if value is None:
             continue
         if not isinstance(value, list) or any(each is None or isinstance(each, list | dict) for each in value):
-            return RowError("a multi-select picklist takes a list of texts, and no NULL in it", field=name)
+            return RowError("a field of several choices takes a list of texts, and no NULL in it", field=name)
         if any(_BETWEEN in plain_text(each) for each in value):
-            return RowError(f"a value of a multi-select picklist cannot have a `{_BETWEEN}` in it", field=name)
+            return RowError(f"one of several choices cannot have a `{_BETWEEN}` in it", field=name)
     return None
 
 
