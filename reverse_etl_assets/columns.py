@@ -56,6 +56,7 @@ class Columns:
     partial: bool = False  # a changed row goes out with its changed fields alone
     operations: frozenset[Operation] | None = None  # None: those of the sync's mode
     fold_blanks: bool = False  # blanks around a key are none of it
+    for_good: bool = False  # what is deleted is to be beyond restoring
     id_separator: str = ""  # between several identities of one record in an id of the destination
 
     @classmethod
@@ -87,7 +88,9 @@ class Columns:
     @cached_property
     def target(self) -> Target:
         target = self.sync.target({name: field_type(self.types[name.lower()]) for name in self.sync.columns})
-        return target if self.operations is None else replace(target, operations=self.operations, complete=False)
+        if self.operations is None:
+            return target
+        return replace(target, operations=self.operations, complete=False, for_good=self.for_good)
 
     @cached_property
     def keys(self) -> Sequence[Column]:

@@ -74,6 +74,7 @@ class Forgetting:
     def __init__(self, key: str, subjects: Sequence[Subject], environment: Environment) -> None:
         self._key, self._subjects, self._environment = key, subjects, environment
         self._journal, self._warehouse = environment.journal, environment.warehouse
+        self._for_good = False
 
     def look(self) -> list[Known]:
         """What is known, by sync; nothing is changed. Raises SyncBusy if one of the syncs is running."""
@@ -81,12 +82,21 @@ class Forgetting:
             return [self._known(subject) for subject in self._subjects]
 
     def go(
-        self, *, who: str, why: str, at_destinations: bool = False, even_if_in_model: bool = False
+        self,
+        *,
+        who: str,
+        why: str,
+        at_destinations: bool = False,
+        permanently: bool = False,
+        even_if_in_model: bool = False,
     ) -> list[Forgotten]:
-        """Purge it; with `at_destinations` delete its records before. Killed runs are brought home first.
+        """Purge it; with `at_destinations` delete its records before, `permanently` beyond restoring. Killed runs are
+        brought home first.
 
         Raises SyncBusy, or Refused, before anything is done.
         """
+        self._for_good = permanently
+        at_destinations |= permanently
         with self._locked():
             for subject in self._subjects:
                 self._recover(subject)
@@ -150,7 +160,7 @@ class Forgetting:
         if subject.sync is None or subject.account is None:
             return f"sync {subject.name} was removed from the project, so its records cannot be deleted from here."
         with self._warehouse.open(subject.name) as con:
-            return why_not(con, subject.sync, subject.account)
+            return why_not(con, subject.sync, subject.account, for_good=self._for_good)
 
     # recover, delete and purge
 
@@ -176,7 +186,7 @@ class Forgetting:
     def _delete(self, subject: Subject, at_destinations: bool) -> Deletion:
         if not at_destinations or subject.sync is None or subject.account is None:
             return Deletion()
-        return delete_records(subject.sync, self._environment, subject.account, self._key)
+        return delete_records(subject.sync, self._environment, subject.account, self._key, for_good=self._for_good)
 
     def _purge_journal(self, name: str, who: str, why: str) -> None:
         """The log first: what follows cannot be told afterwards."""

@@ -38,8 +38,8 @@ class ForgetChanges:
     kind = RunKind.FORGET
     undoes: str | None = None
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key: str, *, for_good: bool = False) -> None:
+        self._key, self._for_good = key, for_good
 
     def plan(self, run: SyncRun, con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
         columns = _columns(con, run.sync)
@@ -52,32 +52,38 @@ class ForgetChanges:
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
         ledger.write_facts(con, {"full_compared_at": None})
-        return replace(columns, operations=_DELETE), _plan(len(keys))
+        return replace(columns, operations=_DELETE, for_good=self._for_good), _plan(len(keys))
 
     def before_sending(self, run: SyncRun) -> None:
         pass
 
 
-def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account) -> str | None:
-    """Why the sync's records cannot be deleted from here."""
+def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, *, for_good: bool = False) -> str | None:
+    """Why the sync's records cannot be deleted from here, or not for good."""
     if "outbox_sync" not in ledger.read_facts(con):
         return None  # nothing was ever sent
     try:
-        columns = replace(_columns(con, sync), operations=_DELETE)
+        columns = replace(_columns(con, sync), operations=_DELETE, for_good=for_good)
     except StateError as error:
         return str(error)
     options = account.type.Options.model_validate(sync.options)
-    if Operation.DELETE not in account.type.capabilities_for(columns.target, options).operations:
+    able = account.type.capabilities_for(columns.target, options)
+    if Operation.DELETE not in able.operations:
         return f"sync {sync.sync}: `{account.name}` cannot delete records as it is set up."
+    if for_good and not able.erases:
+        kept = f" {account.type.after_deletion}" if account.type.after_deletion else ""
+        return f"sync {sync.sync}: `{account.name}` cannot delete for good what is in `{sync.object}`.{kept}"
     return None
 
 
-def delete_records(sync: Sync, environment: Environment, account: Account, key: str) -> Deletion:
+def delete_records(
+    sync: Sync, environment: Environment, account: Account, key: str, *, for_good: bool = False
+) -> Deletion:
     """Of a sync that is locked for it. Never raises an error that a person can mend: the others go on."""
     with environment.warehouse.open(sync.sync) as con:
         if "outbox_sync" not in ledger.read_facts(con):
             return Deletion()
-    run = SyncRun(sync, environment, account, ForgetChanges(key))
+    run = SyncRun(sync, environment, account, ForgetChanges(key, for_good=for_good))
     try:
         report = run.go()
     except ReverseEtlError as error:

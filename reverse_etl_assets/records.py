@@ -180,6 +180,8 @@ class Capabilities:
     `refuses_whole` says that a request that is refused was refused with all of its rows. Others take the good ones and
     answer 4xx for the rest: then a batch that must not be sent twice is not halved, but in doubt.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
+    `erases` says that a delete leaves nothing that anybody could restore: because it never does, or because it will not
+    where the target says `for_good`.
     `id_separator` joins several identities of one record in an id (an audience's member by all that was uploaded): two
     rows with one of them in common stand for one record.
     """
@@ -203,6 +205,7 @@ class Capabilities:
     retry_serially: bool = False
     not_taken: frozenset[int] = frozenset()
     refuses_whole: bool = False
+    erases: bool = False
     id_separator: str = ""
 
     @property
@@ -222,6 +225,8 @@ class Target:
 
     `fields` maps every field to the type of what is sent and leaves the external id out unless it is mapped too.
     `complete` says that every row of the model goes out, as by `full_refresh`, and not by an undo.
+    `for_good` says that deletes are to leave nothing that anybody could restore, as `forget --permanently` asks; it is
+    set only where the capabilities for such a target say `erases`.
     `columns` are the model's columns that fill the fields, and the external id if it is one; for messages.
     """
 
@@ -232,4 +237,5 @@ class Target:
     key_type: FieldType = FieldType.TEXT
     options: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
+    for_good: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)

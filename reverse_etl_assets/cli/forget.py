@@ -21,6 +21,13 @@ def forget(
     at_destinations: Annotated[
         bool, typer.Option("--at-destinations", help="Delete the records at the destinations first.")
     ] = False,
+    permanently: Annotated[
+        bool,
+        typer.Option(
+            "--permanently",
+            help="Delete them there for good, beyond restoring, as the GDPR asks: nobody can undo it.",
+        ),
+    ] = False,
     even_if_in_model: Annotated[
         bool, typer.Option("--even-if-in-model", help="Although the next run would send the row again.")
     ] = False,
@@ -46,17 +53,22 @@ def forget(
         _show_known(found, refused, json=json)
         if not found or refused or json:
             raise typer.Exit(1)
-        typer.confirm(_question(at_destinations), abort=True)
+        typer.confirm(_question(at_destinations or permanently, permanently), abort=True)
+    at_destinations |= permanently
     if at_destinations:
         _need_credentials(deployed, subjects, found)
     try:
         forgotten = Forgetting(key, subjects, environment).go(
-            who=who, why=why, at_destinations=at_destinations, even_if_in_model=even_if_in_model
+            who=who,
+            why=why,
+            at_destinations=at_destinations,
+            permanently=permanently,
+            even_if_in_model=even_if_in_model,
         )
     except Refused as refusal:
         typer.secho(str(refusal), fg="red", err=True)
         raise typer.Exit(1) from None
-    _show_forgotten(deployed, forgotten, json=json)
+    _show_forgotten(deployed, forgotten, json=json, permanently=permanently)
     if not all(each.purged and not (at_destinations and each.known.left) for each in forgotten):
         raise typer.Exit(1)
 
@@ -91,7 +103,12 @@ def _need_credentials(deployed: "Deployed", subjects: "Sequence[Subject]", found
             deployed.account(subject.sync)
 
 
-def _question(at_destinations: bool) -> str:
+def _question(at_destinations: bool, permanently: bool) -> str:
+    if permanently:
+        return (
+            "Delete the records at the destinations for good, so that neither `reverse-etl undo` nor the destination"
+            " itself can bring them back, and purge all of this for good?"
+        )
     records = "Delete the records at the destinations, and purge" if at_destinations else "Purge"
     return f"{records} all of this for good?"
 
@@ -115,28 +132,29 @@ def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool)
         typer.secho(f"Nothing was purged: {said}", fg="red", err=True)
 
 
-def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, json: bool) -> None:
+def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, json: bool, permanently: bool) -> None:
     from reverse_etl_assets.cli.output import print_json
 
     if json:
-        print_json({"syncs": [_forgotten_as_json(deployed, each) for each in forgotten]})
+        print_json({"syncs": [_forgotten_as_json(deployed, each, permanently) for each in forgotten]})
         return
     for each in forgotten:
-        for sentence in _sentences(deployed, each):
+        for sentence in _sentences(deployed, each, permanently):
             typer.echo(f"{each.known.sync}: {sentence}")
     if any(each.purged for each in forgotten) and not deployed.project.journal.database.is_sqlite:
         typer.echo("PostgreSQL frees what was deleted from the journal at its next vacuum.")
 
 
-def _sentences(deployed: "Deployed", each: "Forgotten") -> list[str]:
+def _sentences(deployed: "Deployed", each: "Forgotten", permanently: bool) -> list[str]:
     known, sync = each.known, deployed.project.syncs.get(each.known.sync)
     said = []
     for outcome in each.deletion.outcomes:
         name = f" ({outcome.destination_id})" if outcome.destination_id else ""
-        said.append(f"the record{name} was {'gone already' if outcome.reason == 'already_gone' else outcome.status}.")
-    deleted = any(outcome.status == "deleted" for outcome in each.deletion.outcomes)
-    if sync and deleted and (more := deployed.destinations[sync.destination].destination_type.after_deletion):
-        said.append(more)
+        gone = outcome.reason == "already_gone"
+        what = "gone already" if gone else f"{outcome.status} for good" if permanently else outcome.status
+        said.append(f"the record{name} was {what}.")
+    if sync and each.deletion.outcomes:
+        said += _what_is_kept(deployed, sync, each, permanently)
     for row in known.left:
         name = f" {row.destination_id}" if row.destination_id else ""
         said.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
@@ -147,6 +165,16 @@ def _sentences(deployed: "Deployed", each: "Forgotten") -> list[str]:
     if known.in_model:
         said.append("its model still holds the key, and the next run sends the person again.")
     return [*said, *_in_dagster(deployed, known, sync)]
+
+
+def _what_is_kept(deployed: "Deployed", sync: "Sync", each: "Forgotten", permanently: bool) -> list[str]:
+    kind = deployed.destinations[sync.destination].destination_type
+    if not any(outcome.status == "deleted" for outcome in each.deletion.outcomes):
+        if permanently and kind.after_deletion:
+            return [f"Who deleted it before may have left something to restore. {kind.after_deletion}"]
+        return []
+    said = kind.after_erasure if permanently and kind.after_erasure else kind.after_deletion
+    return [said] if said else []
 
 
 def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> list[str]:
@@ -163,7 +191,7 @@ def _known_as_json(known: "Known") -> dict[str, Any]:
     return {**vars(known), "left": [vars(row) for row in known.left]}
 
 
-def _forgotten_as_json(deployed: "Deployed", each: "Forgotten") -> dict[str, Any]:
+def _forgotten_as_json(deployed: "Deployed", each: "Forgotten", permanently: bool) -> dict[str, Any]:
     records = [
         {"status": o.status, "reason": o.reason, "destination_id": o.destination_id} for o in each.deletion.outcomes
     ]
@@ -172,5 +200,5 @@ def _forgotten_as_json(deployed: "Deployed", each: "Forgotten") -> dict[str, Any
         "purged": each.purged,
         "records": records,
         "problem": each.deletion.problem,
-        "said": _sentences(deployed, each),
+        "said": _sentences(deployed, each, permanently),
     }

@@ -231,6 +231,8 @@ class BaseDestination(ABC, Generic[C, O]):
     """What is known of the versions of the vendor's API; None if it is not a vendor's."""
     after_deletion: ClassVar[str] = ""
     """A sentence on what the vendor keeps of a record that was deleted."""
+    after_erasure: ClassVar[str] = ""
+    """The same of one that was deleted for good (`Capabilities.erases`), where that is another thing."""
 
     def __init__(self, connection: C, target: Target, options: O) -> None:
         self.connection = connection

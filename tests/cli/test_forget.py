@@ -10,6 +10,13 @@ from reverse_etl_assets.journal import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
+COMPANIES = {
+    **CONTACTS,
+    "object": "companies",
+    "external_id": "external_id",
+    "mapping": {"external_id": "email", "name": "name"},
+    "sync_mode": "incremental",
+}
 ZOE, ADA = ("zoe17@shop.example", "Zoe-Maria", "Bern"), ("ada@shop.example", "Ada", "Graz")
 
 
@@ -62,7 +69,7 @@ def test_at_the_destinations_first(told: Office, sandbox: Sandbox) -> None:
     said = told.ok("forget", ZOE[0], "--at-destinations", "--yes", "--why", "letter of May", "--who", "ann")
     assert contacts(sandbox) == [ADA[0]]
     assert f"people_to_crm: the record ({record}) was deleted." in said
-    assert "can restore it for 90 days. Deleting it for good, as the GDPR asks, is another call" in said
+    assert "can restore it for 90 days. A contact is deleted for good, as the GDPR asks, by" in said
     assert not knows(told)
     status = told.json("status")
     (entry,) = status["kill_switch_log"]
@@ -71,6 +78,50 @@ def test_at_the_destinations_first(told: Office, sandbox: Sandbox) -> None:
     assert [(each["kind"], each["counts"]["deleted"]) for each in status["syncs"]] == [("forget", 1)]
     assert told.ok("run", "--all")
     assert contacts(sandbox) == [ADA[0]]
+
+
+def test_for_good(told: Office, sandbox: Sandbox) -> None:
+    """HubSpot has nothing left to restore, and bars no address; the question says that nobody can undo it."""
+    record = ids(sandbox)[ZOE[0]]
+    words = ["forget", ZOE[0], "--permanently"]
+    declined = CliRunner().invoke(app, words, input="n\n")
+    assert "neither `reverse-etl undo` nor the destination itself can bring them back" in " ".join(
+        declined.output.split()
+    )
+    assert (declined.exit_code, contacts(sandbox)) == (1, [ADA[0], ZOE[0]])
+    said = told.ok(*words, "--yes", "--why", "asked by the person")
+    assert f"people_to_crm: the record ({record}) was deleted for good." in said
+    assert "HubSpot deletes a contact for good with all that belongs to it; nobody can restore it." in said
+    assert "90 days" not in said
+    assert record not in sandbox.hubspot.tables["contacts"].entries
+    assert not sandbox.hubspot.records.barred
+    assert contacts(sandbox) == [ADA[0]]
+    assert not knows(told)
+
+
+def test_for_good_where_somebody_has_deleted_it_before(told: Office, sandbox: Sandbox) -> None:
+    """By hand, or by a sync that mirrors: what HubSpot keeps of it cannot be reached, and that is said."""
+    told.ok("run", "--all")
+    assert contacts(sandbox) == [ADA[0]]
+    said = told.ok("forget", ZOE[0], "--permanently", "--yes")
+    assert "people_to_crm: the record was gone already." in said
+    assert "Who deleted it before may have left something to restore. HubSpot keeps an archived record" in said
+
+
+def test_for_good_is_refused_where_it_cannot_be(told: Office, sandbox: Sandbox) -> None:
+    told.sync("companies", COMPANIES)
+    told.build(ZOE, ADA)
+    told.ok("run", "companies")
+    told.build(ADA)
+    refused = told.run("forget", ZOE[0], "--permanently", "--yes")
+    assert refused.exit_code == 1
+    said = (
+        "Nothing was purged.\n- sync companies: `crm` cannot delete for good what is in `companies`. HubSpot keeps an"
+    )
+    assert said in refused.stderr
+    assert contacts(sandbox) == [ADA[0], ZOE[0]], "also of the sync that could"
+    assert knows(told)
+    assert "was deleted for good" in told.ok("forget", ZOE[0], "--permanently", "--yes", "--sync", "people_to_crm")
 
 
 def test_json(told: Office, sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -63,6 +64,18 @@ def test_delete_is_by_id() -> None:
     request = hubspot().build_request(batch(Operation.DELETE, record("7", destination_id="101")))
     assert request.url.path.endswith("/contacts/batch/archive")
     assert request.content == b'{"inputs":[{"id":"101"}]}'
+
+
+def test_a_delete_for_good_is_of_one_contact_by_its_id() -> None:
+    """Never by an address: one that HubSpot does not know would be barred."""
+    for_good = hubspot(replace(TARGET, for_good=True))
+    assert (for_good.capabilities.max_rows, for_good.capabilities.erases) == (1, True)
+    request = for_good.build_request(
+        batch(Operation.DELETE, record("7", external_id="ann@x.com", destination_id="101"))
+    )
+    assert request.url.path.endswith("/crm/objects/2026-09/contacts/gdpr-delete")
+    assert request.content == b'{"objectId":"101"}'
+    assert not hubspot(replace(TARGET, object="companies", for_good=True)).capabilities.erases
 
 
 @pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.DELETE])

@@ -118,6 +118,9 @@ def test_the_request(to: Target, operation: Operation, row: Record, method: str,
 
 
 def test_a_delete_for_good_is_asked_for() -> None:
+    forgotten = intercom(replace(CONTACTS, for_good=True))
+    assert forgotten.capabilities.erases
+    assert forgotten.build_request(batch(DELETE, KNOWN)).method == "DELETE"
     request = intercom(delete="permanently").build_request(batch(DELETE, KNOWN))
     assert (request.method, request.url.path) == ("DELETE", f"/intercom/contacts/{C}")
 

@@ -193,6 +193,15 @@ def test_gdpr_delete_leaves_nothing(hubspot_http: httpx.Client, hs_upsert: Upser
     assert sandbox.hubspot.tables["contacts"].entries == {}
 
 
+@pytest.mark.parametrize("root", ["/crm/objects/2026-03", "/crm/objects/2026-09", "/crm/v3/objects"])
+def test_gdpr_delete_of_nobody_bars_an_address(hubspot_http: httpx.Client, hs_upsert: Upsert, root: str) -> None:
+    unknown = {"objectId": "B@x.com", "idProperty": "email"}
+    assert hubspot_http.post(f"{root}/contacts/gdpr-delete", json=unknown).status_code == 204
+    assert hubspot_http.post(f"{root}/contacts/gdpr-delete", json={"objectId": "77"}).status_code == 204
+    assert hs_upsert({"b@x.com": {}}, by="email").json()["numErrors"] == 1
+    assert hubspot_http.post(f"{root}/companies/gdpr-delete", json={"objectId": "77"}).status_code == 405
+
+
 def test_search_lags_behind_writes(
     hubspot_http: httpx.Client, hs_upsert: Upsert, sandbox: Sandbox, clock: Clock
 ) -> None:

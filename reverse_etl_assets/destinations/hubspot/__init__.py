@@ -32,9 +32,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     api = API
     describes: ClassVar[bool] = True
     after_deletion = (
-        "HubSpot keeps an archived record, and can restore it for 90 days. Deleting it for good, as the GDPR asks, is"
-        " another call, which is not made: do it in HubSpot."
+        "HubSpot keeps an archived record, and can restore it for 90 days. A contact is deleted for good, as the GDPR"
+        " asks, by `reverse-etl forget --permanently`; other records in HubSpot itself."
     )
+    after_erasure = "HubSpot deletes a contact for good with all that belongs to it; nobody can restore it."
 
     find_limit = RECORDS_PER_REQUEST
     read_limit = RECORDS_PER_REQUEST

@@ -55,6 +55,7 @@ class Associations(ObjectKind):
             concurrency=3,
             fold_case=True,
             confirms=False,
+            erases=True,  # nothing of it can be restored; the records themselves are of other syncs
             needs_id=able,
         )
 

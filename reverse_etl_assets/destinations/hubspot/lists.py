@@ -51,6 +51,7 @@ class Members(ObjectKind):
             concurrency=3,  # HubSpot answers 423 when writes to the same object come too fast
             fold_case=True,
             confirms=False,
+            erases=True,  # nothing of it can be restored; the records themselves are of other syncs
             needs_id=able,
         )
 

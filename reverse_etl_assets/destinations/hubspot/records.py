@@ -18,6 +18,7 @@ from reverse_etl_assets.destinations.hubspot.api import (
     Lookup,
     Result,
     by_email,
+    object_name,
 )
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of
@@ -41,6 +42,7 @@ MAX_BYTES = 5_000_000
 """Our choice: HubSpot publishes no limit for the bytes of a request."""
 
 _OF_MANY = "of_many"
+_ERASE = "gdpr-delete"
 _ENDPOINTS = {
     Operation.UPSERT: "upsert",
     Operation.INSERT: "create",
@@ -54,7 +56,9 @@ class Records(ObjectKind):
 
     Every input carries our key as `objectWriteTraceId`: with it HubSpot refuses bad rows alone (207), without it the
     whole request. Results are in no order and do not repeat it.
-    An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already.
+    An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already. Contacts
+    can be deleted for good, one in a request; always by their id, for an address that HubSpot does not know would be
+    barred from ever being used ("Permanently delete a contact (GDPR-compliant)", HubSpot's reference, read 2026-11-30).
     """
 
     reads_back = True
@@ -75,13 +79,14 @@ class Records(ObjectKind):
         handling", 2026). "Partial upserts are not supported" for contacts that are matched by email, so there an
         upsert names every property ("Contacts" guide, 2026-09).
         """
+        erases = object_name(target.object) == "contacts"
         partial = {Operation.UPDATE, Operation.UPSERT}
         if by_email(target.object, target.external_id):
             partial.remove(Operation.UPSERT)
         return Capabilities(
             operations=frozenset(Operation),
             idempotent=frozenset(Operation),
-            max_rows=RECORDS_PER_REQUEST,
+            max_rows=1 if erases and target.for_good else RECORDS_PER_REQUEST,
             max_bytes=MAX_BYTES,
             requests_per_second=REQUESTS_PER_SECOND,
             concurrency=6,
@@ -89,6 +94,7 @@ class Records(ObjectKind):
             key_as_field=True,
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset(partial),
+            erases=erases,
         )
 
     async def check(self) -> None:
@@ -119,6 +125,9 @@ class Records(ObjectKind):
         return [Outcome(record.key, Status.FAILED, Reason.INVALID, error) for record, error in found if error]
 
     def build_request(self, batch: Batch) -> httpx.Request:
+        if batch.operation is Operation.DELETE and self.target.for_good:
+            [record] = batch.records
+            return self.api.request("POST", self.api.path("objects", "contacts", _ERASE), {"objectId": _id(record)})
         build = self._input_builder(batch.operation)
         path = self.api.path("objects", self.target.object, "batch", _ENDPOINTS[batch.operation])
         sent = [record for record in batch.records if not choices.unfit(record, self._lists)]
@@ -168,7 +177,7 @@ class Records(ObjectKind):
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if batch.operation is not Operation.DELETE:
             yield from self._told(batch, response).outcomes
-        elif response.status_code == 204:
+        elif response.status_code == 204:  # also of one that is deleted for good
             for record in batch.records:
                 yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
 

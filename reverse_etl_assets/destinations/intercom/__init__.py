@@ -72,8 +72,9 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     describes: ClassVar[bool] = True
     after_deletion = (
         "Intercom keeps an archived contact with its conversations, and an archived company. With"
-        " `delete: permanently` a contact is removed for good."
+        " `delete: permanently`, or by `reverse-etl forget --permanently`, a contact is removed for good."
     )
+    after_erasure = "Intercom removes a contact for good."
 
     read_limit = 1
 

@@ -131,6 +131,7 @@ class Contacts(_Records):
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset({Operation.UPDATE, Operation.UPSERT}),
             several_records=frozenset({"unique_user_constraint"}),
+            erases=True,
         )
 
     @classmethod
@@ -141,7 +142,7 @@ class Contacts(_Records):
     def call(self, operation: Operation, record: Record) -> Call:
         fields = self.fields.body(record.fields)
         match operation:
-            case Operation.DELETE if self.options.delete == "permanently":
+            case Operation.DELETE if self.options.delete == "permanently" or self.target.for_good:
                 return "DELETE", f"/contacts/{id_of(record)}", None
             case Operation.DELETE:
                 return "POST", f"/contacts/{id_of(record)}/archive", None

@@ -88,6 +88,7 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
             concurrency=4,
             fold_case=options.fold_case,
             partial=frozenset(partial),
+            erases=True,
         )
 
     @property

@@ -50,6 +50,7 @@ def in_test_mode(target: Target, options: StripeOptions) -> Capabilities:
         concurrency=8,
         needs_id=frozenset() if by_id else frozenset(able),
         partial=frozenset() if nested(target.fields) else frozenset(able & _WRITES),
+        erases=True,
     )
 
 

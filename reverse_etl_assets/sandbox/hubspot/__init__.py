@@ -22,7 +22,7 @@ from reverse_etl_assets.sandbox.hubspot.search import Search
 from reverse_etl_assets.sandbox.hubspot.values import PORTAL_ID, RowRefused, converted
 from reverse_etl_assets.sandbox.limits import DailyAllowance, RollingWindow
 from reverse_etl_assets.sandbox.sparse import Sparse
-from reverse_etl_assets.sandbox.store import PERSON, Entry, Table
+from reverse_etl_assets.sandbox.store import PERSON, Entry, Table, fold
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused, Router
 
 TOKEN = "pat-sandbox"  # noqa: S105 - a published value of the sandbox
@@ -61,7 +61,7 @@ class HubSpot:
             routes += [
                 *self._batches.routes(one),
                 ("POST", f"{one}/search", search.search),
-                ("POST", f"{one}/gdpr-delete", self._forget),
+                ("POST", f"{root}/{{object:contacts|0-1}}/gdpr-delete", self._forget),
                 ("POST", one, self._create),
                 ("GET", one, search.list),
                 ("GET", f"{one}/{{id}}", self._read),
@@ -229,13 +229,19 @@ class HubSpot:
         return Answer(204)
 
     def _forget(self, call: Call) -> Answer:
-        """Delete for good, as the GDPR endpoint does."""
+        """Delete a contact for good; an address that is not there is barred ("Permanently delete a contact
+        (GDPR-compliant)", HubSpot's reference)."""
         kind = object_of(self.records, call)
         body = body_object(call)
         call.note("delete", kind.name, 1)
-        entry = self.records.find(kind, self._key(kind, body.get("idProperty", "")), str(body.get("objectId", "")))
+        if not body.get("objectId"):
+            raise Refused(failure(400, "Invalid input JSON: some required fields were not set: [objectId]"))
+        by, value = self._key(kind, str(body.get("idProperty") or "")), str(body["objectId"])
+        entry = self.records.find(kind, by, value)
         if entry is not None:
             self.tables[kind.name].purge(entry)
+        elif by == "email":
+            self.records.barred.add(fold(value))
         return Answer(204)
 
     def _found(self, call: Call, operation: str, archived: bool = False) -> tuple[ObjectType, Entry]:

@@ -24,11 +24,14 @@ class Records:
         self.objects: dict[str, ObjectType] = {}
         # A contact's additional addresses find it, too.
         self._other_emails: dict[str, str] = {}
+        self.barred: set[str] = set()
+        """Addresses that were to be deleted for good when no contact had them: none may have them again."""
         self.reset()
 
     def reset(self) -> None:
         self.objects.update(objects())
         self._other_emails.clear()
+        self.barred.clear()
         for place, kind in enumerate(self.objects.values()):
             table = self.tables.get(kind.name)
             if table is None:
@@ -65,6 +68,10 @@ class Records:
                     [Invalid(name, "REQUIRED_FIELD", f'Property "{name}" is required').problem for name in missing]
                 )
         table = self.tables[kind.name]
+        if kind.name == "contacts" and fold(values.get("email")) in self.barred:
+            raise RowRefused(
+                "VALIDATION_ERROR", "The email address is on the blocklist of permanently deleted contacts"
+            )
         for name in table.keys:
             value = values.get(name)
             if value is None or (entry is not None and entry.values.get(name) == value):
