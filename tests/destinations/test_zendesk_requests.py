@@ -74,12 +74,16 @@ def test_a_verification_mail_is_sent_only_if_asked_for() -> None:
 
 
 class Recorder(httpx.AsyncBaseTransport):
-    """Takes every job."""
+    """Takes every job, and has the fields of `USERS`, which are asked for before the first one."""
 
     def __init__(self) -> None:
         self.sent: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("_fields"):
+            options = [{"value": each} for each in ("gold", "silver")]
+            tier = {"key": "tier", "type": "dropdown", "custom_field_options": options}
+            return httpx.Response(200, json={"user_fields": [tier, {"key": "value", "type": "decimal"}]})
         self.sent.append(request)
         return httpx.Response(200, json={"job_status": {"id": "82de0b", "status": "queued"}})
 

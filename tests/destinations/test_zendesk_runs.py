@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.outbox import outbox_columns, rows_by_number
+from reverse_etl_assets.records import Status
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.launcher import zendesk
@@ -109,3 +111,29 @@ def test_rows_of_a_job_come_back_in_the_order_they_were_sent(sandbox: Sandbox, s
         assert columns is not None
         rows = rows_by_number(con, columns, [11, 2, 19, 3])
     assert [row.number for row in rows] == [11, 2, 19, 3]
+
+
+# A field that is gone since the last check
+
+
+@pytest.mark.parametrize("options", [{}, {"bulk": False}])
+def test_a_field_that_is_gone_since_the_check_is_not_taken_for_written(
+    shop: Shop, sandbox: Sandbox, options: dict[str, Any]
+) -> None:
+    """Zendesk drops its values without a word, and says that all is well."""
+    people = sync(**options)
+    shop.build(PEOPLE.format(12))
+    shop.run(people, account(sandbox))
+    own = sandbox.zendesk.kinds["users"].custom
+    tier = own.pop("customer_tier")
+    shop.sql("update marts.people set tier = case tier when 'growth' then 'free' else 'growth' end")
+    report = shop.run(people, account(sandbox))
+    outcomes = shop.outcomes(people, report.run_id)
+    assert not [each for each in outcomes if each.status == Status.UPDATED]
+    said = report.detail if not options else next(each.message for each in outcomes if each.field == TIER)
+    assert "no field `user_fields.customer_tier`" in str(said)
+    if not options:
+        with pytest.raises(CheckFailed, match="no field"):
+            shop.run(people, account(sandbox))
+    own["customer_tier"] = tier
+    assert shop.run(people, account(sandbox)).counts["updated"] >= 9

@@ -1,5 +1,6 @@
 """Zendesk Support: users and organizations with their own fields, and tickets; alone or as jobs of 100."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date
@@ -119,6 +120,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         self._learned: Mapping[str, list[str]] = {}
         self._choices: Mapping[str, list[str]] = {}
         self._as_text: frozenset[str] = frozenset()
+        self._looking, self._seen = asyncio.Lock(), True
 
     @classmethod
     def capabilities_for(cls, target: Target, options: ZendeskOptions) -> Capabilities:
@@ -160,6 +162,19 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
             raise CheckFailed(problems)
         as_text = zendesk_fields.as_text(self.declared, listed)
         self.recall({**zendesk_fields.choices(self.target, listed), **({AS_TEXT: as_text} if as_text else {})})
+        self._seen = True
+
+    async def _look_again(self) -> None:
+        """Before the first job of a run that made no check: Zendesk drops what it has no field for, and a job's results
+        do not say so. Raises TargetChanged."""
+        async with self._looking:
+            if self._seen:
+                return
+            try:
+                await self.check()
+            except CheckFailed as error:
+                problems = " ".join(error.problems)
+                raise TargetChanged(f"Zendesk is not as it was at the last check: {problems}") from error
 
     async def _own_fields(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = []
@@ -179,6 +194,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return self._learned
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
+        self._seen = False
         self._learned = learned
         self._choices = {name: known for name, known in learned.items() if name != AS_TEXT}
         self._as_text = frozenset(learned.get(AS_TEXT, ()))
@@ -205,8 +221,9 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return self._request(method, f"{self._root}/{_id(record)}", {} if batch.operation is Operation.DELETE else body)
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        group = zendesk_fields.GROUP[self.target.object]
         for record in batch.records:
-            if outcome := written(batch.operation, record, self._one, response):
+            if outcome := written(batch.operation, record, self._one, response, group):
                 yield outcome
 
     def _body(self, record: Record, operation: Operation) -> dict[str, Any]:
@@ -227,6 +244,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     # Jobs
 
     async def open_job(self, batch: Batch) -> str:
+        if batch.operation is not Operation.DELETE:
+            await self._look_again()
         left_out = [at for at, record in enumerate(batch.records) if self._refused(record)]
         sent, _ = zendesk_jobs.divided(batch, zendesk_jobs.job_name("", left_out))
         if not sent:

@@ -75,14 +75,21 @@ def gone(operation: Operation, record: Record, error: RequestRejected) -> Outcom
     return None
 
 
-def written(operation: Operation, record: Record, one: str, response: httpx.Response) -> Outcome | None:
-    """What became of a record that was sent alone; None if the answer is about another one."""
+def written(
+    operation: Operation, record: Record, one: str, response: httpx.Response, group: str = ""
+) -> Outcome | None:
+    """What became of a record that was sent alone; None if the answer is about another one.
+
+    A record is told with all fields of its `group`: one that was sent and is not there was dropped.
+    """
     if operation is Operation.DELETE and response.status_code == 204:
         return Outcome(record.key, Status.DELETED, destination_id=record.destination_id)
     answer = decode_json(response)
     held = answer.get(one) if isinstance(answer, dict) else None
     if not isinstance(held, dict) or not held.get("id"):
         raise Ambiguous(f"the answer has no {one}")
+    if dropped := _dropped(record, held, group):
+        return dropped
     if operation is not Operation.UPSERT:
         same = str(held["id"]) == record.destination_id
         return Outcome(record.key, _DONE[operation], destination_id=record.destination_id) if same else None
@@ -90,6 +97,19 @@ def written(operation: Operation, record: Record, one: str, response: httpx.Resp
         return None
     status = Status.CREATED if response.status_code == 201 else Status.UPDATED
     return Outcome(record.key, status, destination_id=str(held["id"]))
+
+
+def _dropped(record: Record, held: Mapping[str, Any], group: str) -> Outcome | None:
+    own = held.get(group)
+    if isinstance(own, list):
+        own = {str(each.get("id")): each.get("value") for each in own if isinstance(each, dict)}
+    if not isinstance(own, dict):
+        return None
+    for name, value in record.fields.items():
+        if value is not None and name.startswith(f"{group}.") and name.removeprefix(f"{group}.") not in own:
+            message = f"Zendesk has no field `{name}` any more, and dropped its value: `reverse-etl check` names it"
+            return Outcome.rejected(record.key, RowError(message, field=name))
+    return None
 
 
 def job_outcomes(operation: Operation, sent: Sequence[Record], job: Mapping[str, Any]) -> Iterator[Outcome]:
