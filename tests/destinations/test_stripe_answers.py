@@ -199,3 +199,21 @@ def test_a_handover_is_known_by_its_time() -> None:
     assert Handover.of(job) == Handover(NOW)
     assert Handover.of("750000000000000AAA") is None
     assert Handover(NOW).reports()["created[gte]"] == "2026-11-22T11:59:50.000Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (404, {"type": "invalid_request_error", "message": "No such customer: 'cus_1'"}, "resource_missing"),
+        (404, {"type": "invalid_request_error", "message": "Unrecognized request URL (POST: /v1/x)"}, "invalid_request_error"),
+        (400, {"type": "invalid_request_error", "code": "email_invalid"}, "email_invalid"),
+        (402, {"type": "card_error"}, "card_error"),
+    ],
+)
+def test_what_an_error_does_not_have_is_not_missed(status: int, error: dict[str, str], code: str) -> None:
+    """All but its type is optional."""
+    answer = httpx.Response(status, json={"error": error}, request=httpx.Request("POST", "https://api.example"))
+    found = request_error(answer, "test")
+    assert isinstance(found, RequestRejected)
+    assert found.code == code
+    assert str(found)

@@ -56,7 +56,7 @@ def key_problems(properties: Sequence[Mapping[str, Any]], name: str, key: str) -
     right = ", ".join(f"`{each}`" for each in _keys(raw, name)) or "none yet: make a property with unique values"
     if key not in raw:
         yield f"`{name}` has no external id property `{key}`{nearest(key, raw)}. Properties to match by: {right}."
-    elif key != RECORD_ID and key not in _keys(raw, name):
+    elif key != RECORD_ID and key not in _keys(raw, name) and raw[key].get("hasUniqueValue") is not None:
         yield f"Property `{key}` is not unique, so it cannot match records. Properties to match by: {right}."
 
 
@@ -87,6 +87,6 @@ def _field(raw: Mapping[str, Any]) -> Field:
     kind = "string" if raw["name"] == RECORD_ID else raw["type"]  # a number that everybody keeps as text
     if kind == "enumeration" and raw.get("fieldType") == "checkbox":
         kind = MANY
-    if kind == "string" and raw.get("hubspotDefined"):
+    if kind == "string" and raw.get("hubspotDefined") is not False:
         kind = _FORMS.get(raw["name"], kind)
     return Field(raw["name"], kind, read_only_because=why)

@@ -6,12 +6,14 @@ from typing import Any
 import httpx
 import msgspec
 
-from reverse_etl_assets.destinations.base import error_by_status, retry_after
+from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
 from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason
 
 _KEY = re.compile(r"\b([sr]k_(?:live|test)_)[\w*]+")
 _OTHER_MODE = re.compile(r"a similar object exists in (?:live|test) mode")
+MISSING = "resource_missing"
+_NO_SUCH = "No such "  # of a record; a path that is not there is "Unrecognized request URL"
 _DUPLICATE = "An event already exists with identifier"
 IDEMPOTENCY = "idempotency_error"
 _KEPT = (
@@ -24,9 +26,11 @@ def request_error(response: httpx.Response, mode: str) -> DestinationError:
     """The error of an answer that is not 2xx; `mode` is that of the key."""
     error = _error(response)
     status, code = response.status_code, str(error.get("code") or error.get("type") or response.status_code)
-    if not error.get("message"):
+    if not error:
         return error_by_status(response)
-    message = _KEY.sub(r"\1***", str(error["message"]))
+    message = _KEY.sub(r"\1***", str(error.get("message") or status_words(response)))
+    if status == 404 and not error.get("code") and message.startswith(_NO_SUCH):
+        code = MISSING
     if status == 429 or code == "rate_limit":
         # one customer that is in use elsewhere holds nobody else up
         return RetryLater(message, retry_after(response), hold=code != "lock_timeout")
@@ -60,7 +64,7 @@ def settled(batch: Batch, error: RequestRejected) -> Outcome | None:
     addressed = operation in (Operation.UPDATE, Operation.DELETE) or (
         operation is Operation.UPSERT and record.destination_id
     )
-    if addressed and error.code == "resource_missing" and error.field in ("id", "customer", None):
+    if addressed and error.code == MISSING and error.field in ("id", "customer", None):
         gone = operation is Operation.DELETE
         return Outcome.skipped(record.key, Reason.ALREADY_GONE if gone else Reason.NOT_FOUND, message)
     if operation is Operation.INSERT and message.startswith(_DUPLICATE):

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from reverse_etl_assets.destinations.stripe import fields as stripe_fields
+from reverse_etl_assets.destinations.stripe.answers import MISSING
 from reverse_etl_assets.errors import RequestRejected, RetryLater
 from reverse_etl_assets.records import Current, Target
 
@@ -40,7 +41,7 @@ class StripeReading:
         try:
             customer = await self._get(f"/v1/customers/{quote(customer_id, safe='')}", {})
         except RequestRejected as error:
-            if error.code == "resource_missing":
+            if error.code == MISSING:
                 return []
             raise
         if not isinstance(customer, dict) or customer.get("id") != customer_id:

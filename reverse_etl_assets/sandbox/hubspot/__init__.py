@@ -15,7 +15,7 @@ from reverse_etl_assets.sandbox.hubspot.associations import Associations
 from reverse_etl_assets.sandbox.hubspot.batch import Batches
 from reverse_etl_assets.sandbox.hubspot.lists import Lists
 from reverse_etl_assets.sandbox.hubspot.properties import Properties
-from reverse_etl_assets.sandbox.hubspot.records import Records, refuse_by_fault, refuse_by_rule, shown
+from reverse_etl_assets.sandbox.hubspot.records import SYSTEM, Records, refuse_by_fault, refuse_by_rule, shown
 from reverse_etl_assets.sandbox.hubspot.requests import body_object, failure, object_of, refusal
 from reverse_etl_assets.sandbox.hubspot.schema import ObjectType
 from reverse_etl_assets.sandbox.hubspot.search import Search
@@ -30,11 +30,29 @@ WINDOW_SECONDS = 10.0
 _DATE = r"{version:2026-0[39]}"  # those that there are; another is no path
 
 
+_PROPERTY = ("hasUniqueValue", "calculated", "hidden", "displayOrder", "externalOptions", "formField", "hubspotDefined")
+SPARSE = (
+    Sparse(r"/batch/(upsert|update|read)$", statuses=(200, 207)),
+    Sparse(r"/batch/create$", statuses=(201, 207)),
+    Sparse(r"/objects/.*/batch/", tuple(f"results.*.properties.{name}" for name in SYSTEM)),
+    Sparse(r"/batch/", ("requestedAt", "links", "numErrors")),
+    Sparse(
+        r"GET .*/properties/", tuple(f"results.*.{name}" for name in (*_PROPERTY, "archived", "createdAt", "updatedAt"))
+    ),
+    Sparse(r"GET .*/lists/\d+$", ("list.createdAt", "list.updatedAt", "list.size")),
+    Sparse(r"/account-info/", ("accountType", "additionalCurrencies", "dataHostingLocation", "uiDomain")),
+    Sparse(r".", ("correlationId", "category", "subCategory", "links", "errorType", "requestId")),
+)
+"""Optional by HubSpot's public API specifications (objects, properties and lists of 2026-09, read 2026-11-30); of an
+error every part is ("Error handling": all should be treated as optional), but for its words. Of a property
+`modificationMetadata` is kept, though it is optional: without it nobody could know what is read-only."""
+
+
 class HubSpot:
     """The API and its records."""
 
     name = "hubspot"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context

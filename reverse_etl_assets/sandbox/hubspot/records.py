@@ -12,6 +12,8 @@ from reverse_etl_assets.sandbox.store import INTEGRATION, Entry, Table, fold
 from reverse_etl_assets.sandbox.wire import Call
 
 FIRST_ID = 151_000_000_000
+SYSTEM = ("hs_object_id", "createdate", "lastmodifieddate", "hs_createdate", "hs_lastmodifieddate")
+"""Properties that are told with every record, though nobody has asked for them."""
 OTHER_EMAILS = "hs_additional_emails"
 
 

@@ -36,11 +36,23 @@ _PERMISSIONS = (
 )
 
 
+_CUSTOMER = ("currency", "delinquent", "discount", "invoice_prefix", "next_invoice_sequence", "test_clock")
+SPARSE = (
+    Sparse(r"/v1/customers(/cus_\w+)?$", _CUSTOMER),
+    Sparse(r"POST /v1/billing/meter_events$", ("livemode",)),
+    Sparse(r"/v1/customers/search", ("total_count", "url")),
+    Sparse(r".", ("error.code", "error.doc_url", "error.param", "error.request_log_url")),
+)
+"""Optional by Stripe's OpenAPI description (github.com/stripe/openapi): of a customer all but `id`, `object`,
+`created`, `email`, `description`, `livemode`, `default_source`, `shipping`; of an error all but `type`. What a sync has
+written is kept, and so are the words of an error."""
+
+
 class Stripe:
     """The API and its records."""
 
     name = "stripe"
-    sparse: tuple[Sparse, ...] = ()
+    sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:
         self.context = context
