@@ -45,6 +45,7 @@ from reverse_etl_assets.records import (
     Batch,
     Capabilities,
     Current,
+    FieldType,
     Operation,
     Outcome,
     Reason,
@@ -338,7 +339,10 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
                     yield held
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
-        return zendesk_reading.same(self.target, field, sent, held)
+        if zendesk_reading.same(self.target, field, sent, held):
+            return True
+        told_as_text = self.declared.fields.get(field) is FieldType.TIMESTAMP  # in whatever zone, it is one moment
+        return told_as_text and zendesk_reading.same(self.declared, field, sent, held)
 
     async def _get(self, path: str, **params: Any) -> Any:
         return await self.read_json(self.client.build_request("GET", path, params=params or None))
