@@ -50,7 +50,7 @@ class App:
         self.slack = Slack(context)
         self.stripe = Stripe(context)
         self.zendesk = Zendesk(context)
-        vendors: dict[str, Vendor] = {
+        self.vendors: dict[str, Vendor] = {
             vendor.name: vendor
             for vendor in (
                 self.salesforce,
@@ -67,9 +67,9 @@ class App:
         routes: list[BaseRoute] = []
         for name, mounts in MOUNTS.items():
             for start, prefix in mounts:
-                routes.append(Route(f"{start}/{{path:path}}", Gate(vendors[name], context, prefix)))
-        self.control = Control(context, vendors)
-        page = Page(context, vendors, {name: mounts[0][0] for name, mounts in MOUNTS.items()})
+                routes.append(Route(f"{start}/{{path:path}}", Gate(self.vendors[name], context, prefix)))
+        self.control = Control(context, self.vendors)
+        page = Page(context, self.vendors, {name: mounts[0][0] for name, mounts in MOUNTS.items()})
         self._starlette = Starlette(routes=[*routes, *self.control.routes(), *page.routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

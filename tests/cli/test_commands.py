@@ -152,6 +152,12 @@ def test_check_names_every_problem(two: Office) -> None:
     assert "hs_object_id" in result.output
 
 
+def test_check_names_column_and_types_of_what_never_fits(two: Office) -> None:
+    two.sync("people_to_crm", {**CONTACTS, "mapping": {"email": "email", "lead_score": "city"}})
+    said = "Field `lead_score` is of type number, and column `city` sends text: cast the column to integer or decimal"
+    assert said in two.json("check", "people_to_crm")["problems"]["people_to_crm"][0]
+
+
 def test_check_names_missing_credentials(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_CRM_TOKEN")
     problems = two.json("check", "people_to_crm")["problems"]

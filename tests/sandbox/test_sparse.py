@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sandbox.sparse import Sparse, Thinner
 from reverse_etl_assets.sandbox.wire import Answer, Call
 
@@ -30,6 +31,11 @@ def test_documented_statuses_are_used_in_turn_by_successes_alone() -> None:
         (200, {"id": "1"}),
     ]
     assert thinner.thinned(CALL, Answer(400, {"id": "1"})).status == 400
+
+
+def test_every_vendor_says_what_it_need_not_answer(sandbox: Sandbox) -> None:
+    vendors = {vendor.name: vendor.sparse for vendor in sandbox.app.vendors.values()}
+    assert {name for name, sparse in vendors.items() if not sparse} == set()
 
 
 def test_other_calls_are_answered_in_full() -> None:
