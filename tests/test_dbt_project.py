@@ -30,6 +30,7 @@ MARTS = (
     "billing_customers",
     "billable_usage",
     "product_usage",
+    "first_day",
 )
 
 

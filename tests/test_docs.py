@@ -28,7 +28,7 @@ from tests import test_syncs
 from tests.engine.shop import Shop, crm, crm_sync
 from tests.pages import PAGES, ROOT, Block, blocks
 
-OTHER_PROGRAMS = {"export", "dagster"}
+OTHER_PROGRAMS = {"export", "dagster", "dbt"}
 CLI: Any = typer.main.get_command(app)
 
 

@@ -138,6 +138,8 @@ def show_reports(
         if report.waits and report.kind is RunKind.SYNC:
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
             out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run')
+        if report.written and report.kind is RunKind.SYNC:
+            out.print(f"[dim]{report.sync.sync}: run {escape(report.run_id)}; `reverse-etl undo` takes it back[/]")
         show_reasons(out, deployed, report)
         show_verified(out, report)
     for name, message in (errors or {}).items():
