@@ -17,6 +17,7 @@ from reverse_etl_assets.destinations.base import (
 from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.traffic import Line
+from reverse_etl_assets.undo import undo_run
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
 from tests.thorough import first
@@ -101,6 +102,14 @@ class ForgetfulCrm(LaggingCrm):
         return await super().read_records(external_ids)
 
 
+class BlindCrm(LaggingCrm):
+    """Its records can be found, and not read."""
+
+    @classmethod
+    def reads_back(cls, target: Target, options: SyncOptions) -> bool:
+        return False
+
+
 @pytest.fixture
 def vendor() -> Vendor:
     VENDOR.records.clear()
@@ -108,7 +117,7 @@ def vendor() -> Vendor:
     return VENDOR
 
 
-@pytest.mark.parametrize("before_images", first(["destination", "synced"]))
+@pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 @pytest.mark.parametrize("kind", [LaggingCrm, ForgetfulCrm])
 def test_a_search_that_lags_makes_no_second_record(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm], before_images: str
@@ -126,9 +135,12 @@ def test_a_search_that_lags_makes_no_second_record(
     assert [each["name"] for each in vendor.records.values()] == ["name 1!"]
 
 
-def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(shop: Shop, vendor: Vendor) -> None:
+@pytest.mark.parametrize("kind", [LaggingCrm, BlindCrm])
+def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(
+    shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
+) -> None:
     sync = sink_sync(sync_mode="mirror", options={}, before_images="synced", guards=LIMITLESS)
-    account = Account("sink", LaggingCrm, ConnectionSettings(base_url="https://crm.example"))
+    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
     shop.build(PEOPLE.format(""))
     shop.run(sync, account)
     shop.build(f"select * from ({PEOPLE.format('')}) where id = '1'")
@@ -136,7 +148,37 @@ def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(shop: Shop, vendor:
     assert [each["name"] for each in vendor.records.values()] == ["name 1"]
 
 
-@pytest.mark.parametrize("before_images", first(["destination", "synced"]))
+def test_a_record_that_is_not_found_yet_is_read_by_its_id(shop: Shop, vendor: Vendor) -> None:
+    """An undo puts back what a person had typed there before the run."""
+    sync = sink_sync(sync_mode="mirror", options={}, guards=LIMITLESS)
+    account = Account("sink", LaggingCrm, ConnectionSettings(base_url="https://crm.example"))
+    shop.build(PEOPLE.format(""))
+    shop.run(sync, account)
+    vendor.records["r1"]["name"] = "typed"
+    shop.build(PEOPLE.format("!"))
+    report = shop.run(sync, account)
+    assert undo_run(report.run_id, sync, shop.environment, account, who="ada", why="a test").counts["updated"] == 3
+    assert sorted(each["name"] for each in vendor.records.values()) == ["name 0", "name 2", "typed"]
+
+
+@pytest.mark.parametrize("kind", [LaggingCrm, BlindCrm])
+def test_what_carries_the_key_now_is_deleted_whatever_can_be_read(
+    shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
+) -> None:
+    """A person has made the record anew; the one that the row's id is of still stands, under another key."""
+    sync = sink_sync(sync_mode="mirror", options={}, before_images="synced", guards=LIMITLESS)
+    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
+    shop.build(PEOPLE.format(""))
+    shop.run(sync, account)
+    vendor.records["r0"]["id"] = "of somebody else"
+    vendor.records["anew"] = {"id": "0", "name": "name 0"}
+    vendor.searched.update(vendor.records)
+    shop.build(f"select * from ({PEOPLE.format('')}) where id <> '0'")
+    assert shop.run(sync, account).counts["deleted"] == 1
+    assert set(vendor.records) == {"r0", "r1", "r2"}
+
+
+@pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
     """A person has deleted it and made it again: its row has the id of the one that is gone."""
     sync, account = crm_sync(sync_mode="mirror", guards=LIMITLESS, before_images=before_images), crm(sandbox.url)
@@ -151,7 +193,7 @@ def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, be
     assert [each.values["email"] for each in sandbox.hubspot.tables["contacts"].live()] == ["bob@x.org"]
 
 
-@pytest.mark.parametrize("before_images", first(["destination", "synced"]))
+@pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 def test_a_record_that_got_another_key_is_deleted_by_its_id(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
     sync, account = crm_sync(sync_mode="mirror", guards=LIMITLESS, before_images=before_images), crm(sandbox.url)
     shop.build("select * from (values ('ann@x.org', 'Ann'), ('bob@x.org', 'Bob')) r(email, name)")
