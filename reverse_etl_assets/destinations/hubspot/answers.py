@@ -39,6 +39,7 @@ from reverse_etl_assets.records import (
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
 _SCOPES = ("requiredGranularScopes", "requiredScopes", "missingScopes")
+_ADD_SCOPES = "A service key gets them in HubSpot (Development, Keys, Service keys)."
 _GONE = "it was there at the last check; `reverse-etl check` names what is not"
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
 """Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
@@ -264,7 +265,7 @@ def _missing_scopes(body: Mapping[str, Any]) -> str:
     contexts = [body.get("context"), *(error.get("context") for error in listed(body, "errors"))]
     named = [scope for each in contexts if isinstance(each, dict) for name in _SCOPES for scope in listed(each, name)]
     scopes = ", ".join(dict.fromkeys(str(scope) for scope in named))
-    return f" Scopes that are needed: {scopes}." if scopes else ""
+    return f" Scopes that are needed: {scopes}. {_ADD_SCOPES}" if scopes else f" {_ADD_SCOPES}"
 
 
 def _body(response: httpx.Response) -> dict[str, Any]:
