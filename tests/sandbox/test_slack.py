@@ -160,7 +160,7 @@ def test_channels_come_page_by_page(sandbox: Sandbox, client: WebClient) -> None
         [channel["name"] for channel in page["channels"]]
         for page in client.conversations_list(types="public_channel,private_channel", limit=2)
     ]
-    assert pages == [["general", "customer-alerts"], ["data-alerts", "random"], ["old-alerts"]]
+    assert pages == [["general", "customer-alerts"], ["data-alerts", "random"], ["old-alerts", "first-day"]]
     info = client.conversations_info(channel=ALERTS)["channel"]
     assert (info["name"], info["is_member"], info["is_archived"]) == ("customer-alerts", True, False)
     assert refusal(client.conversations_info, channel="G0BOARD001")["error"] == "channel_not_found"

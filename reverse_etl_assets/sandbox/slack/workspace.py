@@ -22,9 +22,9 @@ CHANNELS = (
     Channel("C0GENERAL1", "general"),
     Channel("C0ALERTS01", "customer-alerts"),
     Channel("C0DATA0001", "data-alerts"),
-    Channel("C0FIRST001", "first-day"),
     Channel("C0RANDOM01", "random", is_member=False),
     Channel("C0OLD00001", "old-alerts", is_archived=True),
+    Channel("C0FIRST001", "first-day"),
     Channel("G0BOARD001", "board", is_member=False, is_private=True),
     *(Channel("D" + person[1:], "D" + person[1:], is_private=True, is_im=True) for person in PEOPLE),
 )
