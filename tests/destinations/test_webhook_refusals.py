@@ -77,6 +77,11 @@ def test_an_entry_that_means_no_row_leaves_a_doubt(answer: Any) -> None:
         told(answer, {"index": "index"})
 
 
+def test_a_row_before_the_first_leaves_a_doubt() -> None:
+    with pytest.raises(Ambiguous, match="means row 0 of 3"):
+        told({"errors": [{"row": 0}]}, {"index": "row", "counted_from": 1})
+
+
 def test_an_answer_that_cannot_be_read_leaves_a_doubt() -> None:
     for body in (b"", b"<html>", b'{"errors":[{'):
         with pytest.raises(Ambiguous):

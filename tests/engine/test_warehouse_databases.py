@@ -222,12 +222,20 @@ def test_settings_of_the_profile_hold_and_stay_with_this_engine(dbt: DbtProject,
     assert duckdb_profile(dbt.folder).setup == ["SET null_order = 'nulls_first'"], "memory is the engine's own affair"
     assert dbt.run(sandbox).lower() == "nulls_first"
     with DuckDBWarehouse(dbt.folder / "none", dbt.folder / "state", threads=2).open("other") as con:
-        assert con.execute("select current_setting('null_order')").fetchall() != [("nulls_first",)]
+        assert con.execute("select lower(current_setting('null_order'))").fetchall() == [("nulls_last",)]
 
 
-def test_secrets_of_the_profile_are_not_shown(dbt: DbtProject, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"secrets": [{"type": "no_such_type", "password": "hunter2"}]},
+        {**LAKE, "settings": {"null_order": "hunter2"}},  # which DuckDB repeats
+    ],
+)
+def test_secrets_of_the_profile_are_not_shown(dbt: DbtProject, sandbox: Sandbox, more: Mapping[str, Any]) -> None:
     dbt.table("dev.duckdb", "old")
-    dbt.profile({"secrets": [{"type": "no_such_type", "password": "hunter2"}]})
+    dbt.table("lake.duckdb", "new")
+    dbt.profile(more)
     dbt.model()
     profile = duckdb_profile(dbt.folder)
     assert "hunter2" in str(list(profile.setup))
