@@ -44,7 +44,7 @@ class NamesRowsByItsOwnNumbers(HubSpot):
 class TrustsTheNamesInTheAnswer(HubSpot):
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         for result in response.json()["results"]:
-            yield Outcome(result["objectWriteTraceId"], Status.UPDATED)
+            yield Outcome(result["properties"][self.target.external_id], Status.UPDATED)
 
 
 class ChangesWhatItSends(HubSpot):
