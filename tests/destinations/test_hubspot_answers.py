@@ -278,6 +278,25 @@ def test_a_property_that_is_not_there_is_no_fault_of_a_row() -> None:
     assert (refused.reason, done_row.status) == (Reason.REJECTED, Status.CREATED)
 
 
+def test_errors_that_name_nobody_refuse_the_batch_if_nothing_was_written() -> None:
+    """It is halved until the row stands alone; where something was written, the rows stay without an outcome."""
+    error = {"category": "VALIDATION_ERROR", "message": "one of them is wrong"}
+    with pytest.raises(RequestRejected, match="VALIDATION_ERROR: one of them is wrong"):
+        read(Operation.UPSERT, {"errors": [error]}, status=207)
+    found = read(Operation.UPSERT, {"errors": [error], "results": [done(1, new=True)]}, status=207)
+    assert [each.key for each in found] == ["k1"]
+    body = {"errors": [{"category": "CONFLICT", "message": "Contact already exists. Existing ID: 7"}]}
+
+    async def work() -> None:
+        transport = httpx.MockTransport(lambda request: httpx.Response(207, json=body))
+        async with httpx.AsyncClient(transport=transport) as client:
+            met = HubSpot(accounts.hubspot("https://api.example"), TARGET, HubSpot.Options(), client)
+            [outcome] = await met.send(batch(Operation.INSERT, ROWS[0]))
+            assert (outcome.reason, outcome.destination_id) == (Reason.ALREADY_EXISTS, "7")
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("name", ["requiredGranularScopes", "requiredScopes", "missingScopes"])
 @pytest.mark.parametrize("nested", [True, False])
 def test_scopes_are_named_wherever_they_stand(name: str, nested: bool) -> None:

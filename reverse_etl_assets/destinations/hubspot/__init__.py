@@ -130,11 +130,11 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
         if len(outcomes) < len(batch.records):
             try:
                 response = await self.exchange(self.build_request(batch))
+                outcomes += self.read_response(batch, response)
             except RequestRejected as error:
                 if len(batch.records) == 1 and (outcome := self._object.refused_alone(batch, error)):
                     return [outcome]
                 raise
-            outcomes += self.read_response(batch, response)
             if len(outcomes) < len(batch.records):
                 outcomes += await self._object.named_by_record(batch, response)
         self._object.settled(outcomes)

@@ -76,7 +76,7 @@ class BatchAnswer:
             for record in self._names.of_error(error):
                 if self._is_first(record):
                     self.outcomes.append(_refused(target, batch.operation, record, error))
-        self._refuse_target(answer)
+        self._refuse(answer)
         for result in listed(answer, "results"):
             named = [each for each in self._names.of_result(result) if each.key in self.unnamed]
             if not named and result.get("objectWriteTraceId") is None:
@@ -96,11 +96,17 @@ class BatchAnswer:
                 outcomes.append(self._written(record, result))
         return outcomes
 
-    def _refuse_target(self, answer: Mapping[str, Any]) -> None:
-        """Raises TargetChanged if nothing was written because a property is not there any more."""
-        gone = [each.error for each in self.outcomes if each.error and each.error.code == NO_PROPERTY]
-        if gone and not listed(answer, "results"):
+    def _refuse(self, answer: Mapping[str, Any]) -> None:
+        """If nothing was written, raises TargetChanged where a property is not there any more, and RequestRejected
+        where no error says whom it means: then the batch is halved until the row stands alone."""
+        errors = [row_error(each) for each in listed(answer, "errors")]
+        if not errors or listed(answer, "results"):
+            return
+        if gone := [each for each in errors if each.code == NO_PROPERTY]:
             raise _no_property(gone[0])
+        if not self.outcomes:
+            said = errors[0]
+            raise RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
 
     def _is_first(self, record: Record) -> bool:
         return self.unnamed.pop(record.key, None) is not None
