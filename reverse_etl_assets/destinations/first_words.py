@@ -9,6 +9,7 @@ import binascii
 import csv
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -25,7 +26,10 @@ _HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1>|<!--.*?-->|<!doctype
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-z][^>]*>", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s\"'<>(){}\[\],;:=&]+(?:@|%40)[^\s\"'<>(){}\[\],;:=&]+")
+_ESCAPED = re.compile(r"(?:\\u[0-9a-f]{4})+|\\[\"\\/bfnrt]", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d{1,3})?", re.IGNORECASE | re.ASCII)
 _PLAIN = frozenset({"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"})
+_json = msgspec.json.Decoder(float_hook=str)  # a number as it was written
 
 
 def first_words(response: httpx.Response) -> str:
@@ -37,7 +41,7 @@ def first_words(response: httpx.Response) -> str:
     sent = _sent(response)
     if sent is None or not text or sum(not _is_readable(each) for each in text) > _UNREADABLE * len(text):
         return ""
-    text = " ".join(_without_tags(text).split())
+    text = " ".join(_as_read(text).split())
     folded = text.casefold()
     for value in sorted({each for each in sent if each.casefold() in folded}, key=len, reverse=True):
         text = re.sub(_alone(value), "***", text, flags=re.IGNORECASE)
@@ -50,18 +54,32 @@ def _is_readable(sign: str) -> bool:
     return sign != "\ufffd" and (sign.isprintable() or sign.isspace())
 
 
+def _as_read(text: str) -> str:
+    """Without tags, and without what JSON, HTML and URLs write in place of a sign: a value is known by its signs."""
+    for _ in range(2):  # JSON inside JSON
+        text = _ESCAPED.sub(_signs, text)
+    return unquote(unescape(_without_tags(text)))
+
+
+def _signs(escaped: re.Match[str]) -> str:
+    try:
+        return msgspec.json.decode(f'"{escaped[0]}"', type=str)
+    except msgspec.DecodeError:  # half of a sign
+        return escaped[0]
+
+
 def _without_tags(text: str) -> str:
     if not _TAG.search(text):
         return text
     title = _TITLE.search(text)
     body = _TAG.sub(" ", _HIDDEN.sub(" ", text))
-    return unescape(f"{title[1] if title else ''} {body}")
+    return f"{title[1] if title else ''} {body}"
 
 
 def _alone(value: str) -> str:
-    """A pattern that finds a value where it is no part of a longer word."""
-    before = r"(?<!\w)" if value[0].isalnum() else ""
-    return before + re.escape(value) + (r"(?!\w)" if value[-1].isalnum() else "")
+    """A pattern that finds a value where it is no part of a longer word; not every script has blanks between words."""
+    before = r"(?<![0-9A-Za-z])" if value[0].isalnum() else ""
+    return before + re.escape(value) + (r"(?![0-9A-Za-z])" if value[-1].isalnum() else "")
 
 
 def _sent(response: httpx.Response) -> set[str] | None:
@@ -96,7 +114,7 @@ def _headers(request: httpx.Request) -> Iterator[str]:
 def _values(content: bytes) -> Iterator[str]:
     """The values in a body of JSON, of a form, or of anything else with words in it."""
     try:
-        yield from _leaves(msgspec.json.decode(content))
+        yield from _leaves(_json.decode(content))
         return
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         text = content.decode("utf-8", "replace")
@@ -126,9 +144,13 @@ def _leaves(value: Any) -> Iterator[str]:
 def _forms(value: str) -> Iterator[str]:
     """A value as it is once spaces are one, and the text inside one that is itself written as JSON or in a URL."""
     yield " ".join(value.split())
-    yield unquote(value)
+    yield " ".join(unquote(value).split())
+    yield "+".join(value.split())
+    if _NUMBER.fullmatch(value):
+        yield format(Decimal(value), "f")
+        yield format(Decimal(value).normalize(), "f")
     if value[:1] in "{[":
         try:
-            yield from _leaves(msgspec.json.decode(value))
+            yield from _leaves(_json.decode(value))
         except msgspec.DecodeError:
             return

@@ -113,6 +113,31 @@ def test_no_value_of_a_row_is_shown(content: bytes, said: str) -> None:
         assert value not in found.lower()
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("Zoë Núñez", json.dumps({"why": "Zoë Núñez"})),
+        ("Zoë Núñez", json.dumps(json.dumps({"why": "Zoë Núñez"}))),
+        ("Zoë Núñez", "Zo%C3%AB+N%C3%BA%C3%B1ez"),
+        ("Main/Street 5", '{"why":"Main\\/Street 5"}'),
+        ('Ann "Rae" Ray', '{"why":"Ann \\"Rae\\" Ray"}'),
+        ("O'Neil & Co", "O&#39;Neil &amp; Co"),
+        ("one\ntwo", json.dumps({"why": "one\ntwo"})),
+        ("z@x.com", '{"why":"z\\u0040x.com"}'),
+        ("山田太郎", "山田太郎さんは無効です"),
+        (1234567.5, "1234567.50 or 1234567.5"),
+        (1e16, "10000000000000000 or 1e16"),
+    ],
+)
+@pytest.mark.parametrize("body", ["{}", "<h1>Blocked</h1>{}"])
+def test_no_value_is_shown_in_another_spelling(value: object, said: str, body: str) -> None:
+    sent = json.dumps({"it": value}).replace("1234567.5", "1234567.50").replace("1e+16", "1e16").encode()
+    found = answered(body.format(said), httpx.Request("POST", URL, content=sent))
+    assert "***" in found
+    for part in ("Zo", "ez", "Main", "Rae", "Neil", "two", "x.com", "山田", "1234567", "0000", "e16"):
+        assert part not in found
+
+
 def test_a_value_in_a_longer_word_hides_no_word() -> None:
     request = httpx.Request("POST", URL, content=json.dumps({"name": "Ann", "city": "to", "ok": True}).encode())
     assert answered("Annual limits: true to all, said Ann", request) == "Annual limits: true to all, said ***"
