@@ -55,7 +55,7 @@ def refused(sandbox: Sandbox, to: Target = CONTACTS, **settings: Any) -> Reverse
         ("rk_live_abcdefgh", "a key of Stripe"),
         ("xoxb-12-34-abcdef", "a token of Slack"),
         ("EAABwzLixnjYBO", "an access token of Meta"),
-        ("s3cret", "none that HubSpot makes"),
+        ("s3cret", "nothing that is known of HubSpot"),
     ],
 )
 def test_a_token_of_another_kind_is_named_and_never_shown(sandbox: Sandbox, token: str, kind: str) -> None:

@@ -1,9 +1,9 @@
 """What a token that HubSpot refuses is, as far as its form tells, and how the right one is got.
 
-Forms: a service key and the token of a private app begin with `pat-` and the region ("Make API requests using a service
-key", HubSpot developer documentation, read 2026-11-30); an OAuth access token begins with `C`, has up to 300 characters
-and ends after 30 minutes, and its refresh token is a UUID ("OAuth token management", the same); so are a developer API
-key, an API key of before 2022-11-30 ("Upcoming: API Key Sunset", changelog) and a client secret, some after a region.
+Forms: the token of a private app begins with `pat-` and the region, and a service key does, as users of it write
+(HubSpot's own page shows none, read 2026-11-30); an OAuth access token begins with `C`, has up to 300 characters and
+ends after 30 minutes, and its refresh token is a UUID ("OAuth token management"); so are a developer API key, an API key
+of before 2022-11-30 ("Upcoming: API Key Sunset", changelog) and a client secret, some after a region.
 """
 
 import re
@@ -36,7 +36,8 @@ def other_kind(token: str) -> str | None:
     if _OAUTH.fullmatch(token):
         return "an OAuth access token, which ends after 30 minutes"
     return next(
-        (kind for form, kind in _OTHERS if form.match(token)), "none that HubSpot makes: those begin with `pat-`"
+        (kind for form, kind in _OTHERS if form.match(token)),
+        "nothing that is known of HubSpot: its tokens begin with `pat-`",
     )
 
 
