@@ -2,8 +2,8 @@
 
 Forms: the token of a private app begins with `pat-` and the region, and a service key does, as users of it write
 (HubSpot's own page shows none, read 2026-11-30); an OAuth access token begins with `C`, has up to 300 characters and
-ends after 30 minutes, and its refresh token is a UUID ("OAuth token management"); so are a developer API key, an API key
-of before 2022-11-30 ("Upcoming: API Key Sunset", changelog) and a client secret, some after a region.
+ends after 30 minutes, and its refresh token is a UUID ("OAuth token management"); so are a developer API key, an API
+key of before 2022-11-30 ("Upcoming: API Key Sunset", changelog) and a client secret, some after a region.
 """
 
 import re

@@ -43,9 +43,10 @@ SPARSE = (
     Sparse(r"/v1/customers/search", ("total_count", "url")),
     Sparse(r".", ("error.code", "error.doc_url", "error.param", "error.request_log_url")),
 )
-"""Optional as far as we know of Stripe's OpenAPI description (its file was not at hand on 2026-11-30): of a customer all but `id`, `object`,
-`created`, `email`, `description`, `livemode`, `default_source`, `shipping`; of an error all but `type`. What a sync has
-written is kept, and so are the words of an error."""
+"""Optional as far as we know of Stripe's OpenAPI description (its file was not at hand on 2026-11-30): of a customer
+all but `id`, `object`, `created`, `email`, `description`, `livemode`, `default_source`, `shipping`; of an error all but
+`type`. What a sync has written is kept, and so are the words of an error.
+"""
 
 
 class Stripe:
