@@ -80,8 +80,8 @@ def test_where_one_refuses_all_the_others_go_again_without_it(shop: Shop, picky:
 
 
 def test_rows_that_the_answer_does_not_count_are_in_doubt(shop: Shop, picky: Sandbox) -> None:
-    """Only one of the lists is read; the count shows that there is more."""
-    read = {"refused": [{"path": "duplicates", "key": "id"}], "taken": "inserted"}
+    """Only one of the lists is read, and the other is said to mean nothing; the count shows that there is more."""
+    read = {"refused": [{"path": "duplicates", "key": "id"}], "taken": "inserted", "ignored": ["errors"]}
     sync = batches(results=read)
     report = shop.run(sync, sink(picky.url))
     assert failed(shop, sync, report) == dict.fromkeys(KEYS, "ambiguous")
