@@ -164,7 +164,7 @@ def test_a_record_whose_key_is_rejected_now_is_left_alone(shop: Shop, sandbox: S
         con.execute("update state.synced set _retl_key = chr(9), _retl_k0 = chr(9) where _retl_key = 'tab'")
     shop.sql("update marts.people set id = chr(9) where id = 'tab'")
     report = shop.run(sync, sink(sandbox.url))
-    assert (report.counts["deleted"], report.counts["failed_invalid"]) == (0, 1)
+    assert (report.counts["removed"], report.counts["failed_invalid"]) == (0, 1)
     shop.sql("delete from marts.people where id = chr(9)")
     assert shop.run(sync, sink(sandbox.url)).change_set == 0, "nobody knows whose it was"
 
