@@ -19,7 +19,7 @@ def joined(values: Any) -> str:
 
 
 def divided(value: Any) -> list[str]:
-    return value.split(_BETWEEN) if isinstance(value, str) and value else []
+    return [each for each in value.split(_BETWEEN) if each] if isinstance(value, str) else []
 
 
 def same(sent: Any, held: Any) -> bool:
@@ -35,6 +35,8 @@ def unfit(record: Record, names: Iterable[str]) -> RowError | None:
             continue
         if not isinstance(value, list) or any(each is None or isinstance(each, list | dict) for each in value):
             return RowError("a field of several choices takes a list of texts, and no NULL in it", field=name)
+        if not all(plain_text(each).strip() for each in value):  # an empty one in front adds to what is chosen
+            return RowError("a field of several choices takes a list without empty texts in it", field=name)
         if any(_BETWEEN in plain_text(each) for each in value):
             return RowError(f"one of several choices cannot have a `{_BETWEEN}` in it", field=name)
     return None

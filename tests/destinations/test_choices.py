@@ -37,3 +37,15 @@ def test_lists_of_choices(shop: Shop, sandbox: Sandbox, vendor: str, options: di
         (Status.FAILED, Reason.INVALID, field),
         (Status.UPDATED, "", ""),
     ]
+
+
+def test_an_empty_choice_adds_nothing_to_those_that_are_there(shop: Shop, sandbox: Sandbox) -> None:
+    """HubSpot takes `;tea` for tea beside what is chosen already."""
+    crm = a_crm("hubspot", sandbox)
+    sync = crm.sync(mapping={"interests": "interests", crm.company: None})
+    shop.build(ROWS.format("['coffee']"))
+    shop.run(sync, crm.account)
+    shop.build(ROWS.format("case i when 0 then ['', 'tea'] when 1 then ['tea', ' '] else [''] end"))
+    told = shop.outcomes(sync, shop.run(sync, crm.account).run_id)
+    assert [(each.status, each.reason, each.field) for each in told] == [("failed", Reason.INVALID, "interests")] * 3
+    assert set(crm.values("interests").values()) == {"coffee"}

@@ -213,14 +213,22 @@ def test_rows_that_met_a_lock_are_sent_again_one_batch_at_a_time(shop: Shop, san
 # Multi-select picklists
 
 INTERESTS = target("Contact", "External_Id__c", *Operation, LastName=FieldType.TEXT, Interests__c=FieldType.JSON)
-LISTS = {"a": ["tea", "coffee"], "b": [], "c": None, "d": ["tea;coffee"], "e": {"tea": 1}, "f": ["tea", None]}
+LISTS = {
+    "a": ["tea", "coffee"],
+    "b": [],
+    "c": None,
+    "d": ["tea;coffee"],
+    "e": {"tea": 1},
+    "f": ["tea", None],
+    "g": ["", "tea"],
+}
 
 
 def test_a_list_that_is_no_choice_is_refused_before_it_is_sent(sandbox: Sandbox) -> None:
     rows = [record(key, LastName="Ray", Interests__c=value) for key, value in LISTS.items()]
     outcomes = send(sandbox, INTERESTS, *rows)
     assert {key for key, each in outcomes.items() if each.status is Status.CREATED} == {"a", "b", "c"}
-    assert {(each.reason, each.error and each.error.field) for key, each in outcomes.items() if key in "def"} == {
+    assert {(each.reason, each.error and each.error.field) for key, each in outcomes.items() if key in "defg"} == {
         (Reason.INVALID, "Interests__c")
     }
 
@@ -241,4 +249,4 @@ def test_a_list_in_a_job_that_is_no_choice_is_refused(sandbox: Sandbox) -> None:
 
     outcomes = asyncio.run(work())
     assert {key for key, each in outcomes.items() if each.status is Status.CREATED} == {"a", "b", "c"}
-    assert {each.reason for key, each in outcomes.items() if key in "def"} == {Reason.INVALID}
+    assert {each.reason for key, each in outcomes.items() if key in "defg"} == {Reason.INVALID}
