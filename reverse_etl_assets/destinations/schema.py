@@ -1,11 +1,12 @@
 """Does a sync fit the fields of its object? What is wrong, all of it, and what would be right."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any
 
-from reverse_etl_assets.destinations.values import plain_text
+from reverse_etl_assets.destinations.values import NUMBERS, plain_text
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 CREATES = frozenset({Operation.INSERT, Operation.UPSERT})
@@ -14,15 +15,20 @@ AS_TEXT = "as_text"
 CHANGES = frozenset({Operation.UPDATE, Operation.UPSERT})
 
 
+_SHOWN = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a destination's object. `read_only_because` says why nobody can write it, if nobody can."""
+    """A field of a destination's object. `read_only_because` says why nobody can write it, if nobody can; `choices` are
+    the values that it takes, if it takes no others."""
 
     name: str
     type: str
     creatable: bool = True
     updatable: bool = True
     read_only_because: str = ""
+    choices: Sequence[str] = ()
 
 
 Accepts = Mapping[FieldType, frozenset[str]]
@@ -83,6 +89,24 @@ def _type_problems(target: Target, field: Field, sent: FieldType, accepts: Accep
         right = [other.value for other in FieldType if field.type in accepts[other]]
         mend = f"cast the column to {' or '.join(right)}" if right else "no column can fill it"
         yield f"Field `{field.name}` is of type {field.type}, and {sends(target, field.name, sent)}: {mend}."
+    elif field.choices and not any(_may_be(sent, each) for each in field.choices):
+        shown = ", ".join(field.choices[:_SHOWN]) + (", ..." if len(field.choices) > _SHOWN else "")
+        yield (
+            f"Field `{field.name}` is of type {field.type}, {sends(target, field.name, sent)}, and none of its options"
+            f" is one ({shown}): send one of them."
+        )
+
+
+def _may_be(sent: FieldType, choice: str) -> bool:
+    """Whether a value of the type may be written like this."""
+    if sent is FieldType.BOOLEAN:
+        return choice in ("true", "false")
+    if sent not in NUMBERS:
+        return True
+    try:
+        return Decimal(choice).is_finite()
+    except InvalidOperation:
+        return False
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -142,6 +142,12 @@ def problems(sandbox: Sandbox, to: Target, **options: Any) -> str:
             "`Last_Order_Date__c` is of type date, and the model sends timestamp: cast the column to date.",
         ),
         (
+            target("Contact", "External_Id__c", Operation.UPDATE, Segment__c=FieldType.BOOLEAN),
+            {},
+            "`Segment__c` is of type picklist, the model sends boolean, and none of its options is one (champion, ",
+        ),
+        (target("Contact", "External_Id__c", Operation.UPDATE, LeadSource=FieldType.BOOLEAN), {}, ""),
+        (
             target("Contact", "External_Id__c", Operation.UPDATE, HasOptedOutOfEmail=FieldType.TEXT),
             {},
             "cast the column to boolean.",

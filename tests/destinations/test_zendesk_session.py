@@ -86,6 +86,7 @@ def with_fields(to: Target, **fields: FieldType) -> Target:
         (with_fields(USERS, customer_tier=FieldType.TEXT), "no field `customer_tier`"),
         (with_fields(USERS, **{"user_fields.custmer_tier": FieldType.TEXT}), "nearest is `user_fields.customer_tier`"),
         (with_fields(USERS, **{"user_fields.customer_tier": FieldType.BOOLEAN}), "of type dropdown"),
+        (with_fields(USERS, **{"user_fields.customer_tier": FieldType.INTEGER}), "none of its options is one ("),
         (with_fields(USERS, **{"user_fields.last_order_date": FieldType.TIMESTAMP}), "of type date"),
         (with_fields(USERS, tags=FieldType.TEXT), "cast the column to json"),
         (with_fields(TICKETS, **{"custom_fields.36009": FieldType.TEXT}), "nearest is `custom_fields.3600"),

@@ -89,4 +89,6 @@ def _field(raw: Mapping[str, Any]) -> Field:
         kind = MANY
     if kind == "string" and raw.get("hubspotDefined") is not False:
         kind = _FORMS.get(raw["name"], kind)
-    return Field(raw["name"], kind, read_only_because=why)
+    told = kind == "enumeration" and not raw.get("externalOptions")
+    options = [str(each.get("value")) for each in raw.get("options") or ()] if told else []
+    return Field(raw["name"], kind, read_only_because=why, choices=options)

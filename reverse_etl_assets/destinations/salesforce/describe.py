@@ -66,7 +66,7 @@ def of_many(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
 def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]:
     """The values of mapped fields that take no others: restricted picklists, and record types, each as `name=Id`."""
     known = {
-        field["name"]: [each["value"] for each in field.get("picklistValues") or () if each.get("active", True)]
+        field["name"]: _only(field)
         for field in describe["fields"]
         if field["name"] in target.fields and field.get("restrictedPicklist")
     }
@@ -74,6 +74,12 @@ def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]
         types = [each for each in describe.get("recordTypeInfos") or () if each.get("available", True)]
         known[RECORD_TYPE] = [f"{each['developerName']}={each['recordTypeId']}" for each in types]
     return known
+
+
+def _only(field: Mapping[str, Any]) -> list[str]:
+    """The values of a restricted picklist."""
+    listed = field.get("picklistValues") if field.get("restrictedPicklist") else None
+    return [each["value"] for each in listed or () if each.get("active", True)]
 
 
 def _key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target, case_sensitive_key: bool) -> Iterator[str]:
@@ -121,4 +127,4 @@ def _field(raw: Mapping[str, Any]) -> Field:
         why = "it is an auto number"
     elif not creatable and not updatable:
         why = "not createable and not updateable for this user"
-    return Field(raw["name"], raw["type"], creatable, updatable, why)
+    return Field(raw["name"], raw["type"], creatable, updatable, why, _only(raw))

@@ -151,7 +151,8 @@ def _named(target: Target, listed: Iterable[Mapping[str, Any]]) -> Iterator[tupl
 
 def _field(name: str, listed: Mapping[str, Any]) -> Field:
     why = "" if listed.get("active", True) else "it is deactivated in Zendesk"
-    return Field(name, listed["type"], read_only_because=why)
+    options = [str(each["value"]) for each in listed.get("custom_field_options") or ()]
+    return Field(name, listed["type"], read_only_because=why, choices=options if listed["type"] in _CHOICES else ())
 
 
 def writes(object_name: str) -> frozenset[Operation]:
