@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -132,6 +133,35 @@ def test_a_record_that_is_known_from_earlier_names_its_row() -> None:
     for to in (BY_EMAIL, target("companies", "external_id", city=FieldType.TEXT)):
         found = outcomes(lambda _: httpx.Response(200, json={"results": told}), known, to)
         assert {each.key: each.destination_id for each in found} == {"ann": "101", "bob": "102"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "told"),
+    [
+        (FieldType.DECIMAL, "7.00", "7"),
+        (FieldType.FLOAT, "7.0", "7"),
+        (FieldType.INTEGER, "7", "7.0"),
+        (FieldType.TIMESTAMP, "2026-01-31T12:00:00.000000Z", "2026-01-31T12:00:00Z"),
+        (FieldType.TIMESTAMP, "2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z"),
+    ],
+)
+def test_a_key_that_is_told_in_another_form_names_its_row(kind: FieldType, key: str, told: str) -> None:
+    """Of what was written and of what was looked up: a record that is not found would count as gone."""
+    to = replace(target("companies", "number", city=FieldType.TEXT), key_type=kind)
+    result = {"id": "101", "properties": {"number": told, "city": "Bern"}}
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"results": [result]})
+
+    async def look() -> list[object]:
+        async with opened(answer, to) as hubspot:
+            return [
+                await hubspot.find([key]),
+                {each: len(held) for each, held in (await hubspot.read_records([key])).items()},
+            ]
+
+    assert [each.destination_id for each in outcomes(answer, [record(key, city="Bern")], to)] == ["101"]
+    assert asyncio.run(look()) == [{key: ["101"]}, {key: 1}]
 
 
 @pytest.mark.parametrize("status", [200, 403, 429, 500])

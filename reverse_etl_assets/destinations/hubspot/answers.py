@@ -14,7 +14,7 @@ import msgspec
 from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
-from reverse_etl_assets.destinations.values import utc_milliseconds
+from reverse_etl_assets.destinations.values import key_form, utc_milliseconds
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -90,7 +90,9 @@ class BatchAnswer:
         """Outcomes of rows that are named by their record alone; `ids` are those of records by external id."""
         outcomes = []
         for record in list(self.unnamed.values()):
-            result = next((each for each in self.nameless if [each.get("id")] == ids.get(record.external_id)), None)
+            result = next(
+                (each for each in self.nameless if [str(each.get("id"))] == ids.get(record.external_id)), None
+            )
             if result is not None and self._is_first(record):
                 self.nameless.remove(result)
                 outcomes.append(self._written(record, result))
@@ -122,7 +124,8 @@ class _Names:
         self._key, self._object = target.external_id, target.object
         self._by_id = batch.operation in (Operation.UPDATE, Operation.DELETE)
         self._by_trace = {record.key: record for record in batch.records}
-        self._by_name = {spelled(target, record.external_id).lower(): record for record in batch.records}
+        self._key_type = target.key_type
+        self._by_name = {self._folded(spelled(target, record.external_id)): record for record in batch.records}
         if self._by_id:
             self._by_name = {record.destination_id or "": record for record in batch.records}
 
@@ -139,7 +142,10 @@ class _Names:
         return self._of(result.get("id")) if self._by_id else self._of(*names_of(self._object, self._key, result))
 
     def _of(self, *names: Any) -> list[Record]:
-        return self._known(self._by_name, (str(name).lower() for name in names))
+        return self._known(self._by_name, (str(name) if self._by_id else self._folded(name) for name in names))
+
+    def _folded(self, name: Any) -> str:
+        return key_form(self._key_type, name, fold_case=True)
 
     @staticmethod
     def _known(records: Mapping[str, Record], names: Iterable[str]) -> list[Record]:

@@ -8,7 +8,9 @@ from urllib.parse import quote
 import httpx
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination, encode_json
+from reverse_etl_assets.destinations.values import key_form
 from reverse_etl_assets.errors import RetryLater
+from reverse_etl_assets.records import FieldType
 
 RECORD_ID = "hs_object_id"
 OBJECT_IDS = {"0-1": "contacts", "0-2": "companies", "0-3": "deals", "0-5": "tickets"}
@@ -86,8 +88,8 @@ class Lookup:
     With batch/read, which sees every write that was answered before; search lags behind them.
     """
 
-    def __init__(self, api: Api, name: str, key: str) -> None:
-        self._api, self._name, self._key = api, name, key
+    def __init__(self, api: Api, name: str, key: str, key_type: FieldType = FieldType.TEXT) -> None:
+        self._api, self._name, self._key, self._key_type = api, name, key, key_type
         self._by_email = by_email(name, key)
 
     async def ids(self, keys: Sequence[str]) -> dict[str, list[str]]:
@@ -112,7 +114,7 @@ class Lookup:
     async def _carrying(self, keys: Sequence[str], properties: Iterable[str]) -> dict[str, list[Result]]:
         asked: dict[str, list[str]] = {}  # a key may be asked for in several spellings, which HubSpot takes for one
         for each in keys:
-            asked.setdefault(each.lower(), []).append(each)
+            asked.setdefault(self._folded(each), []).append(each)
         others = [_OTHER_EMAILS] if self._by_email else []
         body: dict[str, Any] = {
             "properties": list(dict.fromkeys([self._key, *others, *properties])),
@@ -124,9 +126,12 @@ class Lookup:
         found: dict[str, dict[str, Result]] = {each: {} for each in keys}
         for result in await self._api.results(self._api.path("objects", self._name, "batch", "read"), body):
             for name in self.names(result):
-                for each in asked.get(name, ()):
+                for each in asked.get(self._folded(name), ()):
                     found[each][result["id"]] = result  # once, though several of its addresses were asked for
         return {each: list(results.values()) for each, results in found.items()}
+
+    def _folded(self, key: str) -> str:
+        return key_form(self._key_type, key, fold_case=True)
 
     def names(self, result: Result) -> set[str]:
         """The keys by which a record is found, in lower case."""

@@ -129,7 +129,7 @@ class Members(ObjectKind):
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The records with each external id, be they members or not."""
-        return await Lookup(self.api, self._holds, self.target.external_id).ids(external_ids)
+        return await Lookup(self.api, self._holds, self.target.external_id, self.target.key_type).ids(external_ids)
 
 
 _RESTORE = "restore it in HubSpot, which is possible for 90 days, or name another one as `object`"

@@ -65,7 +65,7 @@ class Records(ObjectKind):
 
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
         super().__init__(api, target, options)
-        self._lookup = Lookup(api, target.object, target.external_id)
+        self._lookup = Lookup(api, target.object, target.external_id, target.key_type)
         self._times = [name for name, sent in target.fields.items() if sent is FieldType.TIMESTAMP]
         self._stages = Stages(options.lifecycle)
         self._many: list[str] = []
