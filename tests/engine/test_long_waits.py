@@ -128,7 +128,13 @@ def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, 
 
 def test_a_hold_that_somebody_lifts_ends_at_once(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
     shop.journal.hold("sink", shop.journal.clock() + 600)
-    timer = threading.Timer(0.5, shop.journal.lift_holds, ["sink", "ada", "mended"])
+
+    def lift() -> None:
+        until(lambda: bool(shop.journal.open_runs(sync.sync)))
+        time.sleep(0.5)  # by then it waits
+        shop.journal.lift_holds("sink", "ada", "mended")
+
+    timer = threading.Thread(target=lift)
     timer.start()
     report = shop.run(sync, sink(sandbox.url, requests_per_second=1000))
     timer.join()
