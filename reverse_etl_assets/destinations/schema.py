@@ -1,7 +1,8 @@
 """Does a sync fit the fields of its object? What is wrong, all of it, and what would be right."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any
@@ -16,6 +17,12 @@ CHANGES = frozenset({Operation.UPDATE, Operation.UPSERT})
 
 
 _SHOWN = 10
+_READ: Mapping[FieldType, Callable[[str], object]] = {
+    **dict.fromkeys(NUMBERS, Decimal),
+    FieldType.DATE: date.fromisoformat,
+    FieldType.TIMESTAMP: datetime.fromisoformat,
+    FieldType.TIME: time.fromisoformat,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +108,10 @@ def _may_be(sent: FieldType, choice: str) -> bool:
     """Whether a value of the type may be written like this."""
     if sent is FieldType.BOOLEAN:
         return choice in ("true", "false")
-    if sent not in NUMBERS:
-        return True
+    read = _READ.get(sent)
     try:
-        return Decimal(choice).is_finite()
-    except InvalidOperation:
+        return read is None or read(choice) is not None
+    except (ValueError, InvalidOperation):
         return False
 
 

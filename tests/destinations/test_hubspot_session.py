@@ -216,6 +216,8 @@ def problems(sandbox: Sandbox, to: Target) -> str:
         (target("contacts", "email", marketing_opt_in=FieldType.TEXT), "cast the column to boolean."),
         (target("contacts", "email", segment=FieldType.BOOLEAN), "none of its options is one (champion, loyal, new,"),
         (target("contacts", "email", lead_grade=FieldType.INTEGER), "none of its options is one (hot, warm, cold)"),
+        (target("contacts", "email", interests=FieldType.DECIMAL), "none of its options is one (coffee, tea, "),
+        (target("contacts", "external_id", hs_additional_emails=FieldType.DATE), "is of type email, and the model"),
         (target("tickets", "external_id", Operation.UPDATE, hs_pipeline_stage=FieldType.INTEGER), ""),
         (target("contacts", "email", last_order_date=FieldType.TIMESTAMP), "cast the column to date."),
         (target("contacts", "email", trial_ends_at=FieldType.DATE), ""),

@@ -56,6 +56,8 @@ def contacts(key: str = "external_id", **fields: FieldType) -> Target:
         (contacts(score=FieldType.INTEGER), r"`score` is read-only \(the attribute is not open to the API\)"),
         (contacts(old_score=FieldType.INTEGER), r"`old_score` is read-only \(the attribute is archived\)"),
         (contacts(role=FieldType.TEXT), "`role` is read-only"),
+        (contacts(grade=FieldType.BOOLEAN), r"none of its options is one \(hot, warm, cold\): send one of them"),
+        (contacts(grade=FieldType.FLOAT), "none of its options is one"),
         (contacts(seats=FieldType.TEXT), "`seats` is of type integer, and the model sends text: cast the column"),
         (contacts("phone"), "`phone` is no key of `contacts`: match by `external_id` or `email`"),
         (target("companies", "name", size=FieldType.INTEGER), "`name` is no key of `companies`: match by `company_id`"),

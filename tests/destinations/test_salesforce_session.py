@@ -146,6 +146,16 @@ def problems(sandbox: Sandbox, to: Target, **options: Any) -> str:
             {},
             "`Segment__c` is of type picklist, the model sends boolean, and none of its options is one (champion, ",
         ),
+        (
+            target("Contact", "External_Id__c", Operation.UPDATE, Interests__c=FieldType.DATE),
+            {},
+            "none of its options is one (coffee, tea, ",
+        ),
+        (
+            target("Contact", "External_Id__c", Operation.UPDATE, Segment__c=FieldType.TIMESTAMP),
+            {},
+            "none of its options is one (champion, ",
+        ),
         (target("Contact", "External_Id__c", Operation.UPDATE, LeadSource=FieldType.BOOLEAN), {}, ""),
         (
             target("Contact", "External_Id__c", Operation.UPDATE, HasOptedOutOfEmail=FieldType.TEXT),

@@ -10,7 +10,7 @@ from reverse_etl_assets.records import FieldType, Operation, Target
 MANY = "checkboxes"
 _WORDS = frozenset({"string", "enumeration", MANY, "phone_number"})
 _NUMBERS = _WORDS | {"number"}
-_FORMS = {"email": "email", "phone": "phone_number", "mobilephone": "phone_number"}
+_FORMS = {"email": "email", "hs_additional_emails": "email", "phone": "phone_number", "mobilephone": "phone_number"}
 """What HubSpot's own properties of texts hold."""
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TEXT: _WORDS | {"json", "email"},
@@ -89,6 +89,6 @@ def _field(raw: Mapping[str, Any]) -> Field:
         kind = MANY
     if kind == "string" and raw.get("hubspotDefined") is not False:
         kind = _FORMS.get(raw["name"], kind)
-    told = kind == "enumeration" and not raw.get("externalOptions")
+    told = kind in ("enumeration", MANY) and not raw.get("externalOptions")
     options = [str(each.get("value")) for each in raw.get("options") or ()] if told else []
     return Field(raw["name"], kind, read_only_because=why, choices=options)

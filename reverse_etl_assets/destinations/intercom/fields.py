@@ -109,7 +109,8 @@ class Fields:
             why = "the attribute is archived"
         elif not raw.get("api_writable", True):
             why = "the attribute is not open to the API"
-        return Field(str(raw["name"]), str(raw.get("data_type")), read_only_because=why)
+        options = [str(each.get("value") if isinstance(each, dict) else each) for each in raw.get("options") or ()]
+        return Field(str(raw["name"]), str(raw.get("data_type")), read_only_because=why, choices=options)
 
     # Values
 
