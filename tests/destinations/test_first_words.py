@@ -46,7 +46,17 @@ def opened(kind: type[HttpDestination[Any, Any]], connection: Any, name: str, op
 
 @pytest.mark.parametrize("each", EVERY, ids=lambda each: each[0].__name__)
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 429, 500, 502, 503])
-@pytest.mark.parametrize("body", [PAGE, '{"why":"The firewall & its rule 7"}', "The firewall & its rule 7"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        PAGE,
+        '{"why":"The firewall & its rule 7"}',
+        '{"errors":[{"code":"odd"}],"why":"The firewall & its rule 7"}',
+        '{"error":{"code":"odd"},"why":"The firewall & its rule 7"}',
+        '[{"errorCode":"ODD"},{"why":"The firewall & its rule 7"}]',
+        "The firewall & its rule 7",
+    ],
+)
 def test_what_nobody_knows_is_passed_on(each: Any, status: int, body: str) -> None:
     error = opened(*each).error_for(httpx.Response(status, text=body, request=httpx.Request("POST", URL)))
     assert "The firewall" in str(error)

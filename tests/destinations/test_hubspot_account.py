@@ -109,10 +109,11 @@ def test_an_object_that_is_not_there_is_still_named_as_that(sandbox: Sandbox) ->
     assert "There is no object `contacs`" in str(refused(sandbox, target("contacs", "email")))
 
 
-def test_a_version_that_is_switched_off_stops_the_run_at_once(shop: Shop, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_version_that_is_switched_off_stops_the_run_at_once(shop: Shop, sandbox: Sandbox, status: int) -> None:
     shop.build(PEOPLE.format("a", 60))
     shop.run(crm_sync(), crm(sandbox.url))
-    sandbox.fault(vendor="hubspot", kind="server_error", path="batch/upsert", status=404)
+    sandbox.fault(vendor="hubspot", kind="server_error", path="batch/upsert", status=status)
     shop.build(PEOPLE.format("b", 60))
     report = shop.run(crm_sync(), crm(sandbox.url))
     assert (report.status, counted(report)) == (RunStatus.FAILED, {"skipped": 60})

@@ -243,9 +243,10 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
     """The error for an answer that is not 2xx; `writes` says that it is to a batch of rows."""
     body = _body(response)
     said = row_error(body)
-    message = f"{said.code}: {said.message}" if said.code else said.message or status_words(response)
+    message = said.message or status_words(response)
+    message = f"{said.code}: {message}" if said.code else message
     status = response.status_code
-    if status == 404 and writes:  # rows that are not there are named in a 207
+    if status in (404, 410) and writes:  # rows that are not there are named in a 207
         return TargetChanged(f"{message}: {_GONE}")
     if said.code == NO_PROPERTY:
         return _no_property(said)

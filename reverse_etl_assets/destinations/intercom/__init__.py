@@ -138,7 +138,7 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     def error_for(self, response: httpx.Response) -> DestinationError:
         said = _first_error(response)
         code, text = said.get("code"), said.get("message")
-        message = ": ".join(str(each) for each in (code, text) if each) or status_words(response)
+        message = ": ".join(str(each) for each in (code, text or status_words(response)) if each)
         if code == "intercom_version_invalid":
             return TargetChanged(
                 f"{message}. Requests are of version {API_VERSION}, which Intercom does not answer any more: it takes a"

@@ -96,7 +96,7 @@ def _error(response: httpx.Response) -> dict[str, Any] | None:
     except msgspec.DecodeError:
         return None
     error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, dict) and "code" in error else None
+    return error if isinstance(error, dict) and isinstance(error.get("code"), int) else None
 
 
 def _number(value: Any) -> int:

@@ -113,6 +113,7 @@ def quota(response: httpx.Response) -> Quota | None:
 def request_error(response: httpx.Response) -> DestinationError:
     """The error for an answer that refuses the whole request (`errorCode`, not `statusCode`)."""
     code, message, field = _request_code(response)
+    message = message or status_words(response)
     text = f"{code}: {message}" if code else None
     if code == "REQUEST_LIMIT_EXCEEDED":
         # One code, two limits: requests that run at the same time, and requests in 24 hours.
