@@ -16,6 +16,7 @@ from reverse_etl_assets.destinations.base import reachable, retry_after, status_
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
+_SECRETS = ("client_secret", "refresh_token", "assertion")
 _LATER = frozenset({408, 423, 425, 429})
 """Of a token endpoint: nothing that was asked with the token went out, so each may be tried again."""
 
@@ -99,6 +100,8 @@ class FetchedToken(httpx.Auth, ABC):
         if response.is_success and isinstance(token, str):
             return token
         said = [str(answer[name]) for name in ("error", "error_description") if name in answer]
+        for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
+            said = [each.replace(secret, "***") for each in said]
         reason = ": ".join(said) or f"{status_words(response)}, without an access_token; is base_url right?"
         advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
         raise AuthenticationFailed(f"the token was refused: {reason}" + (f"; {advice}." if advice else ""))

@@ -123,3 +123,24 @@ def test_a_token_of_the_other_kind_is_told(sandbox: Sandbox) -> None:
 def test_an_account_signs_in_one_way(settings: dict[str, str], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         ZendeskConnection.model_validate({"base_url": "https://acme.zendesk.com", **settings})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": "invalid_client", "error_description": "client_secret my-secret is unknown"},
+        {"error": {"client_secret": "my-secret"}},
+        {"why": "my-secret"},
+    ],
+)
+def test_a_secret_that_the_token_endpoint_quotes_is_not_shown(answer: dict[str, Any]) -> None:
+    async def work() -> None:
+        told = httpx.MockTransport(lambda _: httpx.Response(401, json=answer))
+        async with httpx.AsyncClient(transport=told) as client:
+            await Zendesk(
+                accounts.zendesk("https://api.example", "my-secret"), USERS, Zendesk.Options(), client
+            ).check()
+
+    with pytest.raises(AuthenticationFailed, match=r"\*\*\*") as caught:
+        asyncio.run(work())
+    assert "my-secret" not in f"{caught.value} {caught.value!r}"
