@@ -143,9 +143,12 @@ def _leaves(value: Any) -> Iterator[str]:
 
 def _forms(value: str) -> Iterator[str]:
     """A value as it is once spaces are one, and the text inside one that is itself written as JSON or in a URL."""
-    yield " ".join(value.split())
-    yield " ".join(unquote(value).split())
-    yield "+".join(value.split())
+    plain = " ".join(value.split())
+    yield plain
+    if "%" in plain:
+        yield " ".join(unquote(value).split())
+    if " " in plain:
+        yield plain.replace(" ", "+")
     if _NUMBER.fullmatch(value):
         yield format(Decimal(value), "f")
         yield format(Decimal(value).normalize(), "f")
