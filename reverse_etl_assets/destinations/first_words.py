@@ -20,6 +20,7 @@ import msgspec
 MOST = 200
 """Characters that are passed on."""
 _LOOKED_AT = 20_000  # characters of a body
+_LARGEST = 500_000  # bytes of a request whose values are looked for; of a larger one no answer is passed on
 _SHORT = 3  # a text shorter than that is in half of all words
 _UNREADABLE = 0.1  # a larger part of signs that no text has: then it is none
 _HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1>|<!--.*?-->|<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
@@ -91,6 +92,8 @@ def _sent(response: httpx.Response) -> set[str] | None:
     try:
         content = request.content
     except httpx.RequestNotRead:
+        return None
+    if len(content) > _LARGEST:
         return None
     found = {*_headers(request), *(value for _, value in parse_qsl(request.url.query.decode("ascii", "replace")))}
     return {each for value in (*found, *_values(content)) for each in _forms(value) if len(each) >= _SHORT}

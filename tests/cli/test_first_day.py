@@ -23,6 +23,7 @@ from reverse_etl_assets.project import Project
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.destinations.postgres_tables import Server
 from tests.pages import ROOT
+from tests.thorough import first
 
 PAGE = (ROOT / "docs" / "destinations" / "first-day.md").read_text()
 PARTS: dict[str, str] = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
@@ -143,7 +144,7 @@ def resources(url: str) -> dict[str, DestinationResource]:
     return found
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=first(VENDORS, 2))
 def machine(
     request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machine]:

@@ -159,6 +159,11 @@ def test_a_body_that_went_out_in_a_stream_leaves_nothing_to_compare() -> None:
     assert answered("no Ann Ray here", request) == ""
 
 
+def test_of_a_large_request_nothing_is_compared_and_nothing_passed_on() -> None:
+    request = httpx.Request("POST", URL, content=b'{"name": "' + b"n" * 600_000 + b'"}')
+    assert first_words(httpx.Response(502, text="a firewall says no", request=request)) == ""
+
+
 def test_a_good_answer_that_is_no_json_is_quoted() -> None:
     answer = httpx.Response(200, text="<title>Sign in</title><body>to go on</body>", request=httpx.Request("GET", URL))
     with pytest.raises(Ambiguous, match="HTTP 200 with a body that is not JSON: Sign in to go on"):
