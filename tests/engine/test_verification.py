@@ -342,7 +342,7 @@ TYPES = {
         "last_order_date": "day",
         "trial_ends_at": "moment",
         "marketing_opt_in": "flag",
-        "phone": "hour",
+        "address": "hour",
     },
 }
 EVERY_TYPE = """
