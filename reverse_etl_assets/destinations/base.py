@@ -11,18 +11,19 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import httpx
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reverse_etl_assets.answer_bounds import LARGEST, LONGEST, Bounds, TooLarge, TooLong
+from reverse_etl_assets.destinations.bodies import decode_json as decode_json
+from reverse_etl_assets.destinations.bodies import encode_json as encode_json
 from reverse_etl_assets.destinations.first_words import first_words
+from reverse_etl_assets.destinations.schema import TakesForms
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -215,7 +216,7 @@ C = TypeVar("C", bound=ConnectionSettings)
 O = TypeVar("O", bound=SyncOptions)
 
 
-class BaseDestination(ABC, Generic[C, O]):
+class BaseDestination(TakesForms, ABC, Generic[C, O]):
     """What every destination is, however it is reached. Subclasses name their `Connection` and `Options` models.
 
     An instance serves one sync and one run; `open` makes it.
@@ -235,10 +236,8 @@ class BaseDestination(ABC, Generic[C, O]):
     """The same of one that was deleted for good (`Capabilities.erases`), where that is another thing."""
 
     def __init__(self, connection: C, target: Target, options: O) -> None:
+        super().__init__(target)
         self.connection = connection
-        self.declared = target
-        """The target as the sync has it; `target` may differ once a check has learned in what form values go out."""
-        self.target = target
         self.options = options
         capabilities = self.capabilities_for(target, options)
         self.capabilities = replace(
@@ -307,13 +306,6 @@ class BaseDestination(ABC, Generic[C, O]):
     def quota(cls, response: httpx.Response) -> Quota | None:
         """What an answer's headers say of the account's daily allowance, if the vendor counts there."""
         return None
-
-    def learned(self) -> Mapping[str, list[str]]:
-        """What `check` found out and `send` needs. The engine keeps it, for runs that need no check."""
-        return {}
-
-    def recall(self, learned: Mapping[str, list[str]]) -> None:
-        """What an earlier check of the same target learned, before the first `send`."""
 
 
 class HttpDestination(BaseDestination[C, O]):
@@ -476,25 +468,3 @@ def _http_date(value: str | None) -> datetime | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
-
-
-def encode_json(value: Any) -> bytes:
-    """JSON for a request body; decimals keep every digit."""
-    return _encoder.encode(value)
-
-
-def decode_json(response: httpx.Response) -> Any:
-    """The body of a 2xx answer; numbers with a point are `Decimal`, so that they keep every digit.
-
-    Raises Ambiguous if it cannot be read: the write may well have happened.
-    """
-    try:
-        return _decoder.decode(response.content)
-    except msgspec.DecodeError as error:
-        words = first_words(response)
-        said = f"HTTP {response.status_code} with a body that is not JSON"
-        raise Ambiguous(f"{said}: {words}" if words else said) from error

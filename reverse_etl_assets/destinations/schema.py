@@ -5,18 +5,20 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
-from reverse_etl_assets.destinations.values import NUMBERS, plain_text
+from reverse_etl_assets.destinations import choices
+from reverse_etl_assets.destinations.values import NUMBERS, plain_text, whole_number
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 CREATES = frozenset({Operation.INSERT, Operation.UPSERT})
-AS_TEXT = "as_text"
-"""What a check learned: fields of text that get something else. No field has such a name: they have a dot."""
 CHANGES = frozenset({Operation.UPDATE, Operation.UPSERT})
 
 
 _SHOWN = 10
+_FRACTIONS = frozenset({FieldType.DECIMAL, FieldType.FLOAT})
+_FORMS = ("as_text", "of_many", "as_integers")
+"""What a check keeps of them. No field has such a name where fields are kept beside: those have a dot."""
 _READ: Mapping[FieldType, Callable[[str], object]] = {
     **dict.fromkeys(NUMBERS, Decimal),
     FieldType.DATE: date.fromisoformat,
@@ -56,33 +58,78 @@ def field_problems(target: Target, fields: Mapping[str, Field], accepts: Accepts
         yield from _type_problems(target, fields[target.external_id], target.key_type, accepts)
 
 
-def into_text(target: Target, fields: Mapping[str, Field], texts: Collection[str]) -> list[str]:
-    """The fields of one of the types `texts` that get no text: what is sent there has to be written as one.
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """What takes a value in another form than its column has it: types of fields of a vendor, or fields of a target."""
 
-    The external id is among them if it is such a field and the model's key is none of text.
+    as_text: Collection[str] = ()
+    """Text: what else is sent there has to be written as one, `true`, `12.50`."""
+    of_many: Collection[str] = ()
+    """Several choices, told as one text."""
+    as_integers: Collection[str] = ()
+    """Whole numbers alone, without a point."""
+
+    def of(self, target: Target, fields: Iterable[Field]) -> "Forms":
+        """The fields of the target, the external id among them, that are of such a type and get something else."""
+        sent = {target.external_id: target.key_type, **target.fields}
+        known = [(each.name, each.type, sent[each.name]) for each in fields if each.name in sent]
+        return Forms(
+            sorted(name for name, kind, column in known if kind in self.as_text and column is not FieldType.TEXT),
+            sorted(name for name, kind, _ in known if kind in self.of_many and name in target.fields),
+            sorted(name for name, kind, column in known if kind in self.as_integers and column in _FRACTIONS),
+        )
+
+
+class TakesForms:
+    """What writes the fields of one target in the forms that a check has found.
+
+    An adapter says of which types of fields that is, calls `learn` at the end of its check, and writes `in_form`.
     """
-    sent = {target.external_id: target.key_type, **target.fields}
-    return sorted(
-        name
-        for name, kind in sent.items()
-        if kind is not FieldType.TEXT and name in fields and fields[name].type in texts
-    )
 
+    forms_of_types: ClassVar[Forms] = Forms()
+    """The vendor's types of fields that take values in another form."""
 
-def told_as_text(target: Target, names: Collection[str]) -> Target:
-    """The target as its values travel: the fields that get something else as text are fields of text."""
-    text = dict.fromkeys(names, FieldType.TEXT)
-    key_type = FieldType.TEXT if target.external_id in text else target.key_type
-    return replace(
-        target, fields={name: text.get(name, kind) for name, kind in target.fields.items()}, key_type=key_type
-    )
+    def __init__(self, target: Target) -> None:
+        self.declared = target
+        """The target as the sync has it; in `target`, fields that take everything as text are fields of text."""
+        self.target = target
+        self.forms = Forms()
+        self.lists: Collection[str] = ()
+        """Fields of several choices that get a list."""
+        self.conversions: Mapping[str, Callable[[Any], Any]] = {}
 
+    def learn(self, fields: Iterable[Field]) -> None:
+        """What the object's fields say of the forms."""
+        self._take(self.forms_of_types.of(self.declared, fields))
 
-def with_texts(fields: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
-    """A record's fields with some of the values written as text: `true`, `12.50`."""
-    if not names:
-        return fields
-    return {name: plain_text(value) if name in names and value is not None else value for name, value in fields.items()}
+    def learned(self) -> Mapping[str, list[str]]:
+        """What `check` found out and `send` needs. The engine keeps it, for runs that need no check."""
+        found = {name: list(getattr(self.forms, name)) for name in _FORMS}
+        return {name: names for name, names in found.items() if names}
+
+    def recall(self, learned: Mapping[str, list[str]]) -> None:
+        """What an earlier check of the same target learned, before the first `send`."""
+        self._take(Forms(*(learned.get(name, ()) for name in _FORMS)))
+
+    def _take(self, forms: Forms) -> None:
+        declared, text = self.declared, dict.fromkeys(forms.as_text, FieldType.TEXT)
+        key_type = text.get(declared.external_id, declared.key_type)
+        fields = {name: text.get(name, kind) for name, kind in declared.fields.items()}
+        self.forms, self.target = forms, replace(declared, fields=fields, key_type=key_type)
+        self.lists = [name for name in forms.of_many if declared.fields.get(name) is FieldType.JSON]
+        self.conversions = {
+            **dict.fromkeys(forms.as_text, plain_text),
+            **dict.fromkeys(self.lists, choices.joined),
+            **dict.fromkeys(forms.as_integers, whole_number),
+        }
+
+    def in_form(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A record's fields as they travel."""
+        values = dict(fields)
+        for name, convert in self.conversions.items():
+            if values.get(name) is not None:
+                values[name] = convert(values[name])
+        return values
 
 
 def sends(target: Target, field: str, sent: FieldType) -> str:

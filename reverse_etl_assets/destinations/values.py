@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from reverse_etl_assets.destinations.base import encode_json
+from reverse_etl_assets.destinations.bodies import encode_json
 from reverse_etl_assets.records import FieldType
 
 NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})

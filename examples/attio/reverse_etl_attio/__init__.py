@@ -22,7 +22,6 @@ from reverse_etl_assets.destinations.base import (
     error_by_status,
     retry_after,
 )
-from reverse_etl_assets.destinations.schema import AS_TEXT, told_as_text, with_texts
 from reverse_etl_assets.destinations.values import key_value
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -33,7 +32,7 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
-from reverse_etl_attio.attributes import as_text, key_texts, problems, same, told, written
+from reverse_etl_attio.attributes import FORMS, field_of, key_texts, problems, same, told, written
 
 REQUESTS_PER_SECOND = 24.0
 """25 writes a second, whatever the endpoint, and 100 reads besides ("Rate limiting", docs.attio.com, read 2026-11-22).
@@ -64,11 +63,11 @@ class AttioConnection(ConnectionSettings):
 class Attio(HttpDestination[AttioConnection, SyncOptions]):
     Connection = AttioConnection
     describes = True
+    forms_of_types = FORMS
     find_limit = read_limit = KEYS_AT_ONCE
 
     _pages = ""
     """Where a record's page is, but for its id."""
-    _as_text: Sequence[str] = ()
 
     @classmethod
     def capabilities_for(cls, target: Target, options: SyncOptions) -> Capabilities:
@@ -109,7 +108,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             raise CheckFailed([f"There is no object `{self.target.object}` in this workspace ({error})."]) from error
         if found := list(problems(self.declared, _listed(answer))):
             raise CheckFailed(found)
-        self._tell_as_text(as_text(self.declared, _listed(answer)))
+        self.learn(map(field_of, _listed(answer)))
         for record in await self._query({"limit": 1}):
             self._pages = str(record.get("web_url") or "").removesuffix(_id_of(record))
 
@@ -127,14 +126,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
         return await self.read_json(self.client.build_request("GET", path))
 
     def learned(self) -> Mapping[str, list[str]]:
-        pages = {"pages": [self._pages]} if self._pages else {}
-        return pages | ({AS_TEXT: list(self._as_text)} if self._as_text else {})
-
-    def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._tell_as_text(learned.get(AS_TEXT, ()))
-
-    def _tell_as_text(self, names: Sequence[str]) -> None:
-        self._as_text, self.target = names, told_as_text(self.declared, names)
+        return {**super().learned(), **({"pages": [self._pages]} if self._pages else {})}
 
     # Writing
 
@@ -152,7 +144,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             path, params = f"{self._object}/records/{quote(record.destination_id or '', safe='')}", {}
         if batch.operation is Operation.DELETE:
             return self.client.build_request("DELETE", path)
-        key, fields = self.target.external_id, with_texts(record.fields, self._as_text)
+        key, fields = self.target.external_id, self.in_form(record.fields)
         values = {name: written(value) for name, value in fields.items() if name != key}
         if batch.operation is Operation.UPSERT:
             values[key] = written(self._key(record.external_id))

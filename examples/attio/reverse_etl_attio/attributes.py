@@ -1,10 +1,10 @@
 """Attio's attributes: which columns fit them, and their values there and here ("Attribute types", docs.attio.com, read
 2026-11-22)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import Accepts, Field, field_problems, into_text, nearest
+from reverse_etl_assets.destinations.schema import Accepts, Field, Forms, field_problems, nearest
 from reverse_etl_assets.destinations.values import NUMBERS, plain_text, same_value
 from reverse_etl_assets.records import FieldType, Target
 
@@ -29,6 +29,7 @@ _ACCEPTS: Accepts = {
     FieldType.TIME: frozenset({"text"}),
     FieldType.JSON: _SEVERAL | _PARTS.keys(),
 }
+FORMS = Forms(as_text={"text"})
 _VALUE = {
     "currency": "currency_value",
     "email-address": "email_address",
@@ -52,21 +53,12 @@ def problems(target: Target, attributes: Sequence[Mapping[str, Any]]) -> Iterato
         yield f"Attribute `{target.external_id}` is not unique, so nothing can be matched by it; unique are: {unique}."
     if target.key_type in NUMBERS - {FieldType.INTEGER}:
         yield f"The key is of type {target.key_type.value}, and Attio may not keep its digits: cast it to text."
-    yield from field_problems(target, _fields(attributes), _ACCEPTS)
+    yield from field_problems(target, {name: field_of(each) for name, each in known.items()}, _ACCEPTS)
 
 
-def as_text(target: Target, attributes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The attributes of text that get something else, which goes out as text."""
-    return into_text(target, _fields(attributes), {"text"})
-
-
-def _fields(attributes: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
-    return {str(each["api_slug"]): _field(str(each["api_slug"]), each) for each in attributes}
-
-
-def _field(name: str, attribute: Mapping[str, Any]) -> Field:
+def field_of(attribute: Mapping[str, Any]) -> Field:
     because = "" if attribute.get("is_writable", True) else "Attio fills it itself"
-    return Field(name, str(attribute["type"]), read_only_because=because)
+    return Field(str(attribute["api_slug"]), str(attribute["type"]), read_only_because=because)
 
 
 def written(value: Any) -> list[Any]:

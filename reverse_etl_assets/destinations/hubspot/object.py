@@ -10,18 +10,20 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN, decode_json
 from reverse_etl_assets.destinations.hubspot.answers import request_error
 from reverse_etl_assets.destinations.hubspot.api import Api
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
+from reverse_etl_assets.destinations.schema import TakesForms
 from reverse_etl_assets.errors import Ambiguous, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Reason, Target
 
 
-class ObjectKind(ABC):
+class ObjectKind(TakesForms, ABC):
     """How one kind of object is checked, written, found and read; the methods of a destination, by the same names."""
 
     reads_back: ClassVar[bool] = False
     """Whether what is found by an external id is what is written: then it can be read, too."""
 
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
-        self.api, self.target, self.options = api, target, options
+        super().__init__(target)
+        self.api, self.options = api, options
 
     @staticmethod
     @abstractmethod
@@ -64,14 +66,8 @@ class ObjectKind(ABC):
         """The outcome of the one row of a batch that was refused as a whole, if it is no plain refusal."""
         return None
 
-    def settled(self, outcomes: Sequence[Outcome]) -> None:  # noqa: B027 - most kinds have nothing to remember
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
         """What a batch came to; rows with `retry` will be sent again."""
-
-    def learned(self) -> Mapping[str, list[str]]:
-        return {}
-
-    def recall(self, learned: Mapping[str, list[str]]) -> None:  # noqa: B027 - or to know beforehand
-        """What an earlier check learned."""
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         return request_error(response, writes=_path(response).endswith(_WRITES))

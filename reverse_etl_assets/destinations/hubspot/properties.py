@@ -37,17 +37,12 @@ def problems(properties: Sequence[Mapping[str, Any]], target: Target) -> Iterato
     """Everything about the object's properties that does not fit the sync, a sentence each."""
     raw = {each["name"]: each for each in properties}
     yield from _record_key_problems(raw, target)
-    yield from field_problems(target, {name: _field(each) for name, each in raw.items()}, ACCEPTS)
+    yield from field_problems(target, {name: field_of(each) for name, each in raw.items()}, ACCEPTS)
     if target.operations & CREATES:
         for group in REQUIRED.get(object_name(target.object), ()):
             if not {target.external_id, *target.fields}.intersection(group):
                 names = " or ".join(f"`{name}`" for name in group)
                 yield f"{names} is required on create and not mapped: map it, or use `sync_mode: update_only`."
-
-
-def of_many(properties: Sequence[Mapping[str, Any]], target: Target) -> list[str]:
-    """Mapped properties that hold several choices."""
-    return sorted(each["name"] for each in properties if each["name"] in target.fields and _field(each).type == MANY)
 
 
 def key_problems(properties: Sequence[Mapping[str, Any]], name: str, key: str) -> Iterator[str]:
@@ -69,7 +64,7 @@ def _record_key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target) -
     if key == RECORD_ID and target.operations & CREATES:
         right = ", ".join(f"`{each}`" for each in _keys(raw, target.object))
         yield f"`{RECORD_ID}` cannot be set on create: match by another property. There are: {right}."
-    elif target.operations & {Operation.INSERT, Operation.UPSERT} and (why := _field(raw[key]).read_only_because):
+    elif target.operations & {Operation.INSERT, Operation.UPSERT} and (why := field_of(raw[key]).read_only_because):
         yield f"Property `{key}` is read-only ({why}), so no record can be created with it."
 
 
@@ -78,7 +73,7 @@ def _keys(raw: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
     return keys if object_name(name) != "contacts" or "email" in keys else [*keys, "email"]
 
 
-def _field(raw: Mapping[str, Any]) -> Field:
+def field_of(raw: Mapping[str, Any]) -> Field:
     why = ""
     if raw.get("calculated"):
         why = "it is calculated"

@@ -23,6 +23,7 @@ from reverse_etl_assets.destinations.hubspot.api import (
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
+from reverse_etl_assets.destinations.schema import Forms
 from reverse_etl_assets.destinations.values import plain_text, same_value, utc_milliseconds
 from reverse_etl_assets.errors import CheckFailed, ContractViolation, DestinationError, RequestRejected
 from reverse_etl_assets.records import (
@@ -41,7 +42,6 @@ from reverse_etl_assets.records import (
 MAX_BYTES = 5_000_000
 """Our choice: HubSpot publishes no limit for the bytes of a request."""
 
-_OF_MANY = "of_many"
 _ERASE = "gdpr-delete"
 _ENDPOINTS = {
     Operation.UPSERT: "upsert",
@@ -62,14 +62,13 @@ class Records(ObjectKind):
     """
 
     reads_back = True
+    forms_of_types = Forms(of_many={hubspot_properties.MANY})
 
     def __init__(self, api: Api, target: Target, options: HubSpotOptions) -> None:
         super().__init__(api, target, options)
         self._lookup = Lookup(api, target.object, target.external_id, target.key_type)
         self._times = [name for name, sent in target.fields.items() if sent is FieldType.TIMESTAMP]
         self._stages = Stages(options.lifecycle)
-        self._many: list[str] = []
-        self._lists: list[str] = []
 
     @staticmethod
     def capabilities(target: Target) -> Capabilities:
@@ -111,17 +110,10 @@ class Records(ObjectKind):
             ) from error
         if problems := list(hubspot_properties.problems(answer["results"], self.target)):
             raise CheckFailed(problems)
-        self.recall({_OF_MANY: hubspot_properties.of_many(answer["results"], self.target)})
-
-    def learned(self) -> Mapping[str, list[str]]:
-        return {_OF_MANY: self._many}
-
-    def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._many = list(learned.get(_OF_MANY, ()))
-        self._lists = [name for name in self._many if self.target.fields.get(name) is FieldType.JSON]
+        self.learn(map(hubspot_properties.field_of, answer["results"]))
 
     def not_sendable(self, batch: Batch) -> list[Outcome]:
-        found = [(record, choices.unfit(record, self._lists)) for record in batch.records]
+        found = [(record, choices.unfit(record, self.lists)) for record in batch.records]
         return [Outcome(record.key, Status.FAILED, Reason.INVALID, error) for record, error in found if error]
 
     def build_request(self, batch: Batch) -> httpx.Request:
@@ -130,7 +122,7 @@ class Records(ObjectKind):
             return self.api.request("POST", self.api.path("objects", "contacts", _ERASE), {"objectId": _id(record)})
         build = self._input_builder(batch.operation)
         path = self.api.path("objects", self.target.object, "batch", _ENDPOINTS[batch.operation])
-        sent = [record for record in batch.records if not choices.unfit(record, self._lists)]
+        sent = [record for record in batch.records if not choices.unfit(record, self.lists)]
         return self.api.request("POST", path, {"inputs": [build(record) for record in sent]})
 
     def _input_builder(self, operation: Operation) -> Callable[[Record], dict[str, Any]]:
@@ -164,11 +156,8 @@ class Records(ObjectKind):
         """Values as text, which is how HubSpot keeps them. An empty text clears a property, null does not."""
         properties = {
             name: value if type(value) is str else "" if value is None else plain_text(value)
-            for name, value in record.fields.items()
+            for name, value in self.in_form(record.fields).items()
         }
-        for name in self._lists:
-            if record.fields.get(name) is not None:
-                properties[name] = choices.joined(record.fields[name])
         for name in self._times:
             if properties.get(name):
                 properties[name] = utc_milliseconds(properties[name])
@@ -224,7 +213,7 @@ class Records(ObjectKind):
         return Current(
             result["id"],
             {
-                name: choices.divided(held) if held and name in self._lists else held
+                name: choices.divided(held) if held and name in self.lists else held
                 for name in self.target.fields
                 for held in [properties.get(name) or None]
             },
@@ -236,7 +225,7 @@ class Records(ObjectKind):
         """HubSpot compares unique values without case, and a value that begins with `;` adds choices to a property."""
         if sent == held or same_value(self.target.fields.get(field, FieldType.TEXT), sent, held):
             return True
-        if field in self._lists:
+        if field in self.lists:
             return choices.same(sent, held)
         if not isinstance(sent, str) or not isinstance(held, str):
             return False

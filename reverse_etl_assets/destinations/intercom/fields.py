@@ -1,11 +1,11 @@
 """The fields of contacts and companies: which there are, and their values as Intercom takes and tells them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import Field, field_problems, into_text, told_as_text, with_texts
+from reverse_etl_assets.destinations.schema import Field, Forms, TakesForms, field_problems
 from reverse_etl_assets.destinations.values import canonical, json_text, same_value
 from reverse_etl_assets.records import FieldType, Operation, RowError, Target
 
@@ -61,13 +61,18 @@ ACCEPTS: Mapping[FieldType, frozenset[str]] = {
 }
 
 
-class Fields:
+class Fields(TakesForms):
     """The mapped fields of one target, whose records are matched by `target.external_id`."""
 
+    forms_of_types = Forms(as_text=_WORDS | {"phone"})
+
     def __init__(self, model: str, target: Target) -> None:
-        self._model, self._declared, self._target = model, target, target
-        self._types = {name: kind for name, kind in target.fields.items() if name != target.external_id}
-        self._as_text: frozenset[str] = frozenset()
+        super().__init__(target)
+        self._model = model
+
+    @property
+    def _types(self) -> dict[str, FieldType]:
+        return {name: kind for name, kind in self.target.fields.items() if name != self.target.external_id}
 
     # Whether they fit
 
@@ -78,24 +83,17 @@ class Fields:
 
     def problems(self, attributes: Sequence[Mapping[str, Any]], made: Mapping[str, str]) -> Iterator[str]:
         known = self._known(attributes) | {name: Field(name, kind) for name, kind in made.items()}
-        sent = {name: kind for name, kind in self._declared.fields.items() if name in self._types}
-        yield from field_problems(replace(self._declared, fields=sent), known, ACCEPTS)
+        sent = {name: kind for name, kind in self.declared.fields.items() if name in self._types}
+        yield from field_problems(replace(self.declared, fields=sent), known, ACCEPTS)
 
-    def as_text(self, attributes: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The fields of text that get something else, which goes out as text; the key always does."""
-        found = into_text(self._declared, self._known(attributes), _WORDS | {"phone"})
-        return [name for name in found if name in self._types]
-
-    def tell_as_text(self, names: Iterable[str]) -> None:
-        self._as_text = frozenset(names)
-        self._target = told_as_text(self._declared, self._as_text)
-        self._types = {name: kind for name, kind in self._target.fields.items() if name in self._types}
+    def learn_from(self, attributes: Sequence[Mapping[str, Any]]) -> None:
+        self.learn(field for name, field in self._known(attributes).items() if name in self._types)
 
     def _known(self, attributes: Sequence[Mapping[str, Any]]) -> dict[str, Field]:
         known = {str(each["name"]): self._attribute(each) for each in attributes}
         for name, kind in STANDARD[self._model].items():
             why = ""
-            if name == "remote_created_at" and self._target.operations == {Operation.UPDATE}:
+            if name == "remote_created_at" and self.target.operations == {Operation.UPDATE}:
                 why = "an update of a company does not take it"
             known[name] = Field(name, kind, read_only_because=why)
         return known
@@ -119,10 +117,11 @@ class Fields:
         `custom_attributes`; null clears, and an empty text is none."""
         top: dict[str, Any] = {}
         custom: dict[str, Any] = {}
-        for name, value in with_texts(fields, self._as_text).items():
-            if name != self._target.external_id:
+        types = self._types
+        for name, value in self.in_form(fields).items():
+            if name != self.target.external_id:
                 place = top if name in STANDARD[self._model] else custom
-                place[name] = _sent(self._types.get(name, FieldType.TEXT), value)
+                place[name] = _sent(types.get(name, FieldType.TEXT), value)
         return top | ({"custom_attributes": custom} if custom else {})
 
     def filled(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +134,7 @@ class Fields:
         """The target's fields of a contact or company, in a form that can be sent back."""
         custom = record.get("custom_attributes") or {}
         told = {}
-        for name, kind in self._target.fields.items():
+        for name, kind in self.target.fields.items():
             value = record.get(name) if name in STANDARD[self._model] else custom.get(name)
             if isinstance(value, dict):  # a plan is written by its name, and told as an object
                 value = value.get("name")
@@ -158,7 +157,7 @@ class Fields:
         """Times are whole seconds, floats are doubles, and telephone numbers are kept without blanks and signs."""
         if sent == held:
             return True
-        kind = self._target.fields.get(field, FieldType.TEXT)
+        kind = self.target.fields.get(field, FieldType.TEXT)
         if kind in (FieldType.DATE, FieldType.TIMESTAMP):
             return bool(_sent(kind, sent) == _sent(kind, held))
         if kind is FieldType.DECIMAL:

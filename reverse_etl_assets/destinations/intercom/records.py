@@ -19,7 +19,6 @@ from reverse_etl_assets.destinations.intercom.api import (
     id_of,
 )
 from reverse_etl_assets.destinations.intercom.fields import Fields
-from reverse_etl_assets.destinations.schema import AS_TEXT
 from reverse_etl_assets.errors import CheckFailed, RequestRejected
 from reverse_etl_assets.records import (
     Capabilities,
@@ -54,7 +53,6 @@ class _Records(ObjectKind):
     def __init__(self, api: Api, target: Target, options: IntercomOptions) -> None:
         super().__init__(api, target, options)
         self.fields = Fields(self.model, target)
-        self._learned: Mapping[str, list[str]] = {}
 
     async def check(self) -> None:
         """Reads the attributes; makes those that are missing, if that is asked for and all else is right."""
@@ -63,7 +61,7 @@ class _Records(ObjectKind):
         problems = [*self._key_problems(), *self.fields.problems(attributes, made)]
         if problems:
             raise CheckFailed(problems)
-        self.recall({AS_TEXT: self.fields.as_text(attributes)})
+        self.fields.learn_from(attributes)
         for name, kind in made.items():
             try:
                 await self.api.ask("POST", "/data_attributes", {"name": name, "model": self.model, "data_type": kind})
@@ -71,11 +69,10 @@ class _Records(ObjectKind):
                 raise CheckFailed([f"Attribute `{name}` could not be made: {error}."]) from error
 
     def learned(self) -> Mapping[str, list[str]]:
-        return self._learned
+        return self.fields.learned()
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._learned = learned
-        self.fields.tell_as_text(learned.get(AS_TEXT, ()))
+        self.fields.recall(learned)
 
     def _key_problems(self) -> list[str]:
         if self.target.external_id in self.keys:

@@ -32,8 +32,8 @@ from reverse_etl_assets.destinations.salesforce.answers import (
 )
 from reverse_etl_assets.destinations.salesforce.options import API, SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
-from reverse_etl_assets.destinations.schema import AS_TEXT, nearest
-from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds, whole_number
+from reverse_etl_assets.destinations.schema import nearest
+from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -73,7 +73,6 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.JSON: json_text,
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
-_OF_MANY, _AS_INTEGERS = "of_many", "as_integers"
 _JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
@@ -93,6 +92,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     kind = "salesforce"
     api = API
     describes = True
+    forms_of_types = salesforce_describe.FORMS
     after_deletion = "Salesforce keeps a deleted record in its Recycle Bin for 15 days: empty it there."
 
     find_limit = 200
@@ -123,8 +123,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         self._parents = salesforce_parents.dotted(target.fields)
         self._reading = Reading(target, fold_case=self.capabilities.fold_case)
         self._learned: dict[str, list[str]] = {}
-        self._lists: list[str] = []
-        self._convert = {name: _CONVERT[sent] for name, sent in target.fields.items() if sent in _CONVERT}
+        self._convert = self._conversions()
 
     @classmethod
     def capabilities_for(cls, target: Target, options: SalesforceOptions) -> Capabilities:
@@ -184,29 +183,29 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         found += salesforce_describe.problems(describe, self.declared, case_sensitive_key=sensitive)
         if found:
             raise CheckFailed(found)
-        found_out = salesforce_describe.choices(describe, self.target)
-        found_out[AS_TEXT] = salesforce_describe.as_text(describe, self.declared)
-        found_out[_AS_INTEGERS] = salesforce_describe.as_integers(describe, self.declared)
-        found_out[_OF_MANY] = sorted(salesforce_describe.of_many(describe, self.target))
-        self.recall(found_out)
+        self.learn(map(salesforce_describe.field_of, describe["fields"]))
+        self.recall({**salesforce_describe.choices(describe, self.declared), **super().learned()})
 
     def learned(self) -> Mapping[str, list[str]]:
         return self._learned
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
-        self._learned = dict(learned)
-        self._reading.as_text = frozenset(learned.get(AS_TEXT, ()))
-        self._reading.of_many = frozenset(learned.get(_OF_MANY, ()))
+        super().recall(learned)
+        self._learned, self._reading.forms = dict(learned), self.forms
+        self._convert = self._conversions()
         if record_types := self._reading.learn_record_types(learned.get(RECORD_TYPE, ())):
             self._convert[RECORD_TYPE] = lambda name: record_types.get(name, name)
-        for name in self._reading.as_text:
-            if self.target.fields.get(name) is not FieldType.TIMESTAMP:
-                self._convert[name] = salesforce_parents.key_text if name in self._parents else plain_text
-        self._lists = [name for name in self._reading.of_many if self.target.fields.get(name) is FieldType.JSON]
-        self._convert |= dict.fromkeys(self._lists, choices.joined)
-        self._convert |= dict.fromkeys(learned.get(_AS_INTEGERS, ()), whole_number)
-        if self.target.external_id in self._reading.as_text:
-            self.target = replace(self.target, key_type=FieldType.TEXT)
+
+    def _conversions(self) -> dict[str, Callable[[Any], Any]]:
+        """A time goes out to the millisecond also where text is kept; a parent's key may be a parent without one."""
+        sent = self.declared.fields
+        keys = [name for name in self.forms.as_text if name in self._parents]
+        return {
+            **{name: _CONVERT[kind] for name, kind in sent.items() if kind in _CONVERT},
+            **self.conversions,
+            **{name: utc_milliseconds for name, kind in sent.items() if kind is FieldType.TIMESTAMP},
+            **dict.fromkeys(keys, salesforce_parents.key_text),
+        }
 
     async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
         """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
@@ -252,7 +251,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         return refused
 
     def _unfit(self, record: Record) -> RowError | None:
-        return choices.unfit(record, self._lists)
+        return choices.unfit(record, self.lists)
 
     async def _send(self, batch: Batch) -> Sequence[Outcome]:
         try:

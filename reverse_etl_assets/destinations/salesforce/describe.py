@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE
-from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, field_problems, into_text, nearest
+from reverse_etl_assets.destinations.schema import CHANGES, CREATES, Field, Forms, field_problems, nearest
 from reverse_etl_assets.records import FieldType, Operation, Target
 
 _WORDS = frozenset({"string", "textarea", "picklist", "multipicklist", "combobox", "encryptedstring", "anyType"})
 TEXTS = _WORDS | {"email", "phone", "url", "reference", "id"}
-_FRACTIONS = frozenset({FieldType.DECIMAL, FieldType.FLOAT})
+FORMS = Forms(as_text=TEXTS, of_many={"multipicklist"}, as_integers={"int"})
+"""Salesforce refuses a number where text belongs and keeps no form, and `12.0` where whole numbers do."""
 _NUMERIC = frozenset({"int", "double", "currency", "percent"})
 
 ACCEPTS: Mapping[FieldType, frozenset[str]] = {
@@ -37,30 +38,11 @@ def problems(describe: Mapping[str, Any], target: Target, *, case_sensitive_key:
     yield from _key_problems(raw, target, case_sensitive_key)
     # A parent that is not known has been named already.
     own = {name: sent for name, sent in target.fields.items() if name in raw or "." not in name}
-    yield from field_problems(replace(target, fields=own), {name: _field(each) for name, each in raw.items()}, ACCEPTS)
+    yield from field_problems(
+        replace(target, fields=own), {name: field_of(each) for name, each in raw.items()}, ACCEPTS
+    )
     if target.operations & CREATES:
         yield from _required_problems(raw, target)
-
-
-def as_text(describe: Mapping[str, Any], target: Target) -> list[str]:
-    """Fields that hold text and get something else: Salesforce refuses a number there, and keeps no form."""
-    return into_text(target, {each["name"]: _field(each) for each in describe["fields"]}, TEXTS)
-
-
-def as_integers(describe: Mapping[str, Any], target: Target) -> list[str]:
-    """Fields of whole numbers that get decimals: Salesforce refuses `12.0` there."""
-    whole = {each["name"] for each in describe["fields"] if each["type"] == "int"}
-    sent = {target.external_id: target.key_type, **target.fields}
-    return sorted(name for name, kind in sent.items() if name in whole and kind in _FRACTIONS)
-
-
-def of_many(describe: Mapping[str, Any], target: Target) -> frozenset[str]:
-    """Mapped fields that hold several values of a picklist."""
-    return frozenset(
-        field["name"]
-        for field in describe["fields"]
-        if field["type"] == "multipicklist" and field["name"] in target.fields
-    )
 
 
 def choices(describe: Mapping[str, Any], target: Target) -> dict[str, list[str]]:
@@ -118,7 +100,7 @@ def _required_problems(raw: Mapping[str, Mapping[str, Any]], target: Target) -> 
             yield f"Field `{name}` is required on create and not mapped: map it, or use `sync_mode: update_only`."
 
 
-def _field(raw: Mapping[str, Any]) -> Field:
+def field_of(raw: Mapping[str, Any]) -> Field:
     creatable, updatable = bool(raw.get("createable")), bool(raw.get("updateable"))
     why = ""
     if raw.get("calculated"):

@@ -7,6 +7,7 @@ from typing import Any
 from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
 from reverse_etl_assets.destinations.salesforce.soql import same_id
+from reverse_etl_assets.destinations.schema import Forms
 from reverse_etl_assets.destinations.values import NUMBERS, canonical, same_value
 from reverse_etl_assets.records import Current, FieldType, Target
 
@@ -19,8 +20,8 @@ _TO_THE_SECOND = len("2026-01-31T12:00:00")
 
 
 class Reading:
-    """What a target's fields look like in an answer to SOQL. `as_text` names those that hold text and get numbers or
-    times: such a field may hold any text, and keeps it. `of_many` names multi-select picklists."""
+    """What a target's fields look like in an answer to SOQL. One that holds text and gets numbers or times
+    (`forms.as_text`) may hold any text, and keeps it."""
 
     def __init__(self, target: Target, *, fold_case: bool) -> None:
         self._target = target
@@ -28,8 +29,7 @@ class Reading:
         self._parents = salesforce_parents.dotted(target.fields)
         lookups = [salesforce_parents.lookup_field(relationship) for relationship, _ in self._parents.values()]
         self.columns = (CHANGED_AT, *target.fields, *lookups)
-        self.as_text: frozenset[str] = frozenset()
-        self.of_many: frozenset[str] = frozenset()
+        self.forms = Forms()
         self._record_types: dict[str, str] = {}
 
     def learn_record_types(self, listed: Iterable[str]) -> Mapping[str, str]:
@@ -47,9 +47,9 @@ class Reading:
         value = row[name]
         if value == "":
             return None
-        if name in self.of_many and kind is FieldType.JSON and value is not None:
+        if name in self.forms.of_many and kind is FieldType.JSON and value is not None:
             return choices.divided(value)
-        if kind is FieldType.TIMESTAMP and value is not None and name not in self.as_text:
+        if kind is FieldType.TIMESTAMP and value is not None and name not in self.forms.as_text:
             return f"{value.removesuffix(_ZONE)}Z" if value.endswith(_ZONE) else value
         return value
 
@@ -58,7 +58,7 @@ class Reading:
         times have no milliseconds; Ids have 15 or 18 characters."""
         if field == RECORD_TYPE and isinstance(sent, str):
             sent = self._record_types.get(sent, sent)
-        if sent == held or (field in self.of_many and choices.same(sent, held)):
+        if sent == held or (field in self.forms.of_many and choices.same(sent, held)):
             return True
         kind = self._target.fields.get(field, FieldType.TEXT)
         if same_value(kind, sent, held):

@@ -16,7 +16,6 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
-from reverse_etl_assets.destinations.schema import AS_TEXT, told_as_text, with_texts
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
 from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
@@ -95,6 +94,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     kind = "zendesk"
     api = API
     describes = True
+    forms_of_types = zendesk_fields.FORMS
     after_deletion = (
         "Zendesk keeps a deleted user with its tickets, without its address. Deleting it for good, as the GDPR asks, is"
         " a second step, which is not made: do it in Zendesk (People, Deleted users)."
@@ -118,9 +118,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         self._one = ONE.get(target.object, "")
         self._root = f"/api/v2/{target.object}"
         self._ids = "ids" if target.external_id == "id" else "external_ids"
-        self._learned: Mapping[str, list[str]] = {}
         self._choices: Mapping[str, list[str]] = {}
-        self._as_text: frozenset[str] = frozenset()
         self._looking, self._seen = asyncio.Lock(), True
 
     @classmethod
@@ -161,9 +159,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         listed = await self._own_fields()
         if problems := list(zendesk_fields.problems(self.declared, listed)):
             raise CheckFailed(problems)
-        as_text = zendesk_fields.as_text(self.declared, listed)
-        self.recall({**zendesk_fields.choices(self.target, listed), **({AS_TEXT: as_text} if as_text else {})})
-        self._seen = True
+        self.learn(zendesk_fields.known(self.declared, listed).values())
+        self._choices, self._seen = zendesk_fields.choices(self.target, listed), True
 
     async def _look_again(self) -> None:
         """Before the first job of a run that made no check: Zendesk drops what it has no field for, and a job's results
@@ -192,14 +189,12 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         return listed
 
     def learned(self) -> Mapping[str, list[str]]:
-        return self._learned
+        return {**self._choices, **super().learned()}
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
+        super().recall(learned)
         self._seen = False
-        self._learned = learned
-        self._choices = {name: known for name, known in learned.items() if name != AS_TEXT}
-        self._as_text = frozenset(learned.get(AS_TEXT, ()))
-        self.target = told_as_text(self.declared, self._as_text)
+        self._choices = {name: known for name, known in learned.items() if name in self.target.fields}
 
     # One record
 
@@ -228,7 +223,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
                 yield outcome
 
     def _body(self, record: Record, operation: Operation) -> dict[str, Any]:
-        body = zendesk_fields.nested(self.target, with_texts(record.fields, self._as_text))
+        body = zendesk_fields.nested(self.target, self.in_form(record.fields))
         body.pop(self.target.external_id, None)
         if self.target.object == "users" and body.get("email", "") is None:
             del body["email"]  # Zendesk takes no address away
@@ -341,8 +336,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     def same(self, field: str, sent: Any, held: Any) -> bool:
         if zendesk_reading.same(self.target, field, sent, held):
             return True
-        told_as_text = self.declared.fields.get(field) is FieldType.TIMESTAMP  # in whatever zone, it is one moment
-        return told_as_text and zendesk_reading.same(self.declared, field, sent, held)
+        a_time = self.declared.fields.get(field) is FieldType.TIMESTAMP  # in whatever zone, it is one moment
+        return a_time and zendesk_reading.same(self.declared, field, sent, held)
 
     async def _get(self, path: str, **params: Any) -> Any:
         return await self.read_json(self.client.build_request("GET", path, params=params or None))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import CREATES, Field, field_problems, into_text, nearest
+from reverse_etl_assets.destinations.schema import CREATES, Field, Forms, field_problems, nearest
 from reverse_etl_assets.destinations.values import NUMBERS
 from reverse_etl_assets.records import FieldType, Operation, Target
 
@@ -27,6 +27,7 @@ _ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.TIME: _TEXTS,
     FieldType.JSON: frozenset({"tags", "multiselect"}),
 }
+FORMS = Forms(as_text=_TEXTS | _CHOSEN | {"phone"})
 _OWN_TYPES = frozenset().union(*_ACCEPTS.values()) - {"email", "phone", "key", "id", "tags"}
 
 _STANDARD: Mapping[str, Mapping[str, str]] = {
@@ -61,15 +62,11 @@ def problems(target: Target, listed: Iterable[Mapping[str, Any]]) -> Iterator[st
     yield from _key_problems(target)
     if target.operations & CREATES and "name" not in target.fields:
         yield "Field `name` is required on create and not mapped: map it, or use `sync_mode: update_only`."
-    yield from field_problems(target, _fields(target, listed), _ACCEPTS)
+    yield from field_problems(target, known(target, listed), _ACCEPTS)
 
 
-def as_text(target: Target, listed: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The fields of text that get something else, which goes out as text."""
-    return into_text(target, _fields(target, listed), _TEXTS | _CHOSEN | {"phone"})
-
-
-def _fields(target: Target, listed: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
+def known(target: Target, listed: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
+    """The fields of the object by name."""
     fields = {name: Field(name, kind) for name, kind in _STANDARD[target.object].items()}
     fields |= {name: Field(name, "key", read_only_because=why) for name, why in _READ_ONLY.items()}
     return fields | {name: _field(name, each) for name, each in _named(target, listed)}
