@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -23,27 +23,26 @@ from reverse_etl_assets.destinations.salesforce import describe as salesforce_de
 from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
 from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
-from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
 from reverse_etl_assets.destinations.salesforce.answers import (
     collection_outcome,
     of_the_target,
     quota,
     request_error,
 )
+from reverse_etl_assets.destinations.salesforce.api import Api
+from reverse_etl_assets.destinations.salesforce.check import described
+from reverse_etl_assets.destinations.salesforce.jobs import Jobs
+from reverse_etl_assets.destinations.salesforce.lookups import LookUps
 from reverse_etl_assets.destinations.salesforce.options import API, SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
-from reverse_etl_assets.destinations.schema import nearest
-from reverse_etl_assets.destinations.values import json_text, key_value, plain_text, utc_milliseconds
+from reverse_etl_assets.destinations.values import json_text, key_value, utc_milliseconds
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
-    CheckFailed,
     ContractViolation,
     DestinationError,
     RequestRejected,
-    RetryLater,
     SpecError,
-    TargetChanged,
 )
 from reverse_etl_assets.records import (
     Batch,
@@ -62,8 +61,6 @@ from reverse_etl_assets.records import (
 
 ROWS_PER_REQUEST = 200
 """sObject Collections take 200 records a request ("Upsert Records Using sObject Collections", REST API guide)."""
-LONGEST_URL = 16_000
-"""Bytes; Salesforce refuses a URL beyond 16,384 ("SOQL and SOSL Limits", Developer Limits Quick Reference)."""
 JOB_BYTES = 100_000_000
 """A job's file may have 150 MB once Salesforce has encoded it, so 100 MB raw ("Bulk API 2.0 Limits")."""
 
@@ -73,7 +70,6 @@ _CONVERT: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.JSON: json_text,
 }
 _API_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
-_JOB_STATES = {"Open": JobState.OPEN, "UploadComplete": JobState.RUNNING, "InProgress": JobState.RUNNING}
 
 
 class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
@@ -117,7 +113,9 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         self._headers = {"Content-Type": "application/json"}
         if options.allow_duplicates:
             self._headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
-        self._root = f"/services/data/v{connection.api_version}"
+        self._api = Api(self, connection.api_version)
+        self._jobs = Jobs(self._api)
+        self._look_ups = LookUps(self._api, target, case_sensitive=options.case_sensitive_key)
         self._object = quote(target.object, safe="")
         self._attributes = {"type": target.object}
         self._parents = salesforce_parents.dotted(target.fields)
@@ -174,15 +172,8 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     async def check(self) -> None:
         """One request, the object's describe, and one for each parent that a mapped field names."""
-        try:
-            describe = await self._get(f"/sobjects/{self._object}/describe")
-        except (RequestRejected, TargetChanged) as error:
-            raise CheckFailed([await self._not_there(error)]) from error
-        found = await self._add_parents(describe)
         sensitive = self.options.case_sensitive_key
-        found += salesforce_describe.problems(describe, self.declared, case_sensitive_key=sensitive)
-        if found:
-            raise CheckFailed(found)
+        describe = await described(self._api, self.declared, self._parents, case_sensitive_key=sensitive)
         self.learn(map(salesforce_describe.field_of, describe["fields"]))
         self.recall({**salesforce_describe.choices(describe, self.declared), **super().learned()})
 
@@ -191,7 +182,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     def recall(self, learned: Mapping[str, list[str]]) -> None:
         super().recall(learned)
-        self._learned, self._reading.forms = dict(learned), self.forms
+        self._learned, self._reading.forms, self._look_ups.target = dict(learned), self.forms, self.target
         self._convert = self._conversions()
         if record_types := self._reading.learn_record_types(learned.get(RECORD_TYPE, ())):
             self._convert[RECORD_TYPE] = lambda name: record_types.get(name, name)
@@ -206,40 +197,6 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             **{name: utc_milliseconds for name, kind in sent.items() if kind is FieldType.TIMESTAMP},
             **dict.fromkeys(keys, salesforce_parents.key_text),
         }
-
-    async def _add_parents(self, describe: dict[str, Any]) -> list[str]:
-        """Add the fields of parents that are mapped to the object's own. Returns what is wrong with them."""
-        problems: list[str] = []
-        for name, (relationship, _) in self._parents.items():
-            try:
-                other = salesforce_parents.parent_object(describe, relationship)
-                parent = await self._get(f"/sobjects/{quote(other, safe='')}/describe")
-                lookup = salesforce_parents.lookups(describe)[relationship]
-                describe["fields"].append(salesforce_parents.as_own_field(lookup, parent, name))
-            except ValueError as error:
-                problems.append(str(error))
-            except RequestRejected as error:
-                problems.append(
-                    f"`{relationship}` leads to `{other}`, which this user cannot see ({error}): give it the"
-                    f" permission, or map `{salesforce_parents.lookup_field(relationship)}` to a column of Ids."
-                )
-        return problems
-
-    async def _not_there(self, error: DestinationError) -> str:
-        """Is it the object that is not there, or the version of the API?"""
-        own, name = self.connection.api_version, self.target.object
-        listed = await self.read_json(self.client.build_request("GET", "/services/data"))
-        versions = [str(each["version"]) for each in listed]
-        if own not in versions:
-            return (
-                f"This org does not have version {own} of the API ({error}): set `api_version` to one from"
-                f" {versions[0]} to {versions[-1]}."
-            )
-        objects = [each["name"] for each in (await self._get("/sobjects"))["sobjects"]]
-        return f"There is no object `{name}` that this user can see{nearest(name, objects)} ({error})."
-
-    async def _get(self, path: str, **params: str) -> Any:
-        return await self.read_json(self.client.build_request("GET", self._root + path, params=params or None))
 
     # One request, up to 200 rows
 
@@ -260,7 +217,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             raise of_the_target(error) from error
 
     def build_request(self, batch: Batch) -> httpx.Request:
-        path = f"{self._root}/composite/sobjects"
+        path = f"{self._api.root}/composite/sobjects"
         if batch.operation is Operation.DELETE:
             ids = ",".join(_id(record) for record in batch.records)
             return self.client.build_request("DELETE", path, params={"ids": ids, "allOrNone": "false"})
@@ -304,59 +261,19 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     async def find(self, external_ids: Sequence[str]) -> dict[str, list[str]]:
         """Ids by external id. One request, or more if the keys are too long for one URL."""
-        return {each: [row["Id"] for row in rows] for each, rows in (await self._select(external_ids)).items()}
+        return {each: [row["Id"] for row in rows] for each, rows in (await self._look_ups.by_key(external_ids)).items()}
 
     async def read_records(
         self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
     ) -> dict[str, list[Current]]:
-        found = await self._select(external_ids, self._reading.columns)
-        lost = {
-            salesforce_soql.same_id(known[each]): each for each in external_ids if each in known and not found[each]
-        }
-        async for row in self._by_id([known[each] for each in lost.values()]):
-            found[lost[salesforce_soql.same_id(row["Id"])]].append(row)
+        found = await self._look_ups.by_key(external_ids, self._reading.columns)
+        lost = {known[each]: each for each in external_ids if each in known and not found[each]}
+        async for record_id, row in self._look_ups.by_id(list(lost), self._reading.columns):
+            found[lost[record_id]].append(row)
         return {each: [self._reading.current(row) for row in rows] for each, rows in found.items()}
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return self._reading.same(field, sent, held)
-
-    @property
-    def _room(self) -> int:
-        """Bytes of a query in a URL."""
-        return LONGEST_URL - len(str(self.client.base_url)) - len(f"{self._root}/query?q=")
-
-    async def _select(self, external_ids: Sequence[str], more: Sequence[str] = ()) -> dict[str, list[dict[str, Any]]]:
-        """The rows that carry each external id."""
-        found: dict[str, list[dict[str, Any]]] = {each: [] for each in external_ids}
-        asked = {self._fold(each): each for each in external_ids}
-        for soql in salesforce_soql.queries(self.target, external_ids, self._room, more):
-            async for row in self._rows(soql):
-                if each := asked.get(self._fold(plain_text(row[self.target.external_id]))):
-                    found[each].append(row)
-        return found
-
-    async def _by_id(self, ids: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-        for soql in salesforce_soql.queries(self.target, ids, self._room, self._reading.columns, key="Id"):
-            async for row in self._rows(soql):
-                yield row
-
-    async def _rows(self, soql: str) -> AsyncIterator[dict[str, Any]]:
-        """The rows of all pages of a query's answer."""
-        try:
-            answer = await self._get("/query", q=soql)
-        except RequestRejected as error:
-            raise of_the_target(error) from error
-        while True:
-            if not isinstance(answer, dict) or "records" not in answer:
-                raise RetryLater("the answer to a query has no records")  # which says nothing of who is there
-            for row in answer["records"]:
-                yield row
-            if answer["done"]:
-                return
-            answer = await self._get(f"/query/{answer['nextRecordsUrl'].partition('/query/')[2]}")
-
-    def _fold(self, key: str) -> str:
-        return salesforce_soql.comparable(self.target, key, case_sensitive=self.options.case_sensitive_key)
 
     # The Recycle Bin
 
@@ -376,59 +293,19 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     # Jobs
 
     async def open_job(self, batch: Batch) -> str:
-        job = {
-            "object": self.target.object,
-            "operation": batch.operation.value,
-            "contentType": "CSV",
-            "lineEnding": "LF",
-            "columnDelimiter": "COMMA",
-        }
-        if batch.operation is Operation.UPSERT:
-            job["externalIdFieldName"] = self.target.external_id
-        try:
-            answer = decode_json(await self.exchange(self._job_request("POST", "", job)))
-        except RequestRejected as error:
-            raise of_the_target(error) from error
-        return str(answer["id"])
+        return await self._jobs.open(self.target, batch.operation)
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
-        body = salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents, self._unfit)
-        headers = {"Content-Type": "text/csv; charset=UTF-8"}
-        path = f"{self._root}/jobs/ingest/{job_id}/batches"
-        await self.exchange(self.client.build_request("PUT", path, content=body, headers=headers))
-        await self.exchange(self._job_request("PATCH", f"/{job_id}", {"state": "UploadComplete"}))
+        await self._jobs.upload(
+            job_id, salesforce_bulk.encode_csv(self.target, batch, self._convert, self._parents, self._unfit)
+        )
 
     async def poll(self, job_id: str) -> JobState:
-        try:
-            job = await self._get(f"/jobs/ingest/{job_id}")
-        except RequestRejected as error:
-            if error.code == "NOT_FOUND":  # jobs are kept for 7 days
-                return JobState.GONE
-            raise
-        return _JOB_STATES.get(job["state"], JobState.DONE)
+        return await self._jobs.state(job_id)
 
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
-        job = await self._get(f"/jobs/ingest/{job_id}")
-        answer = salesforce_bulk.JobAnswer(
-            state=job["state"],
-            message=job.get("errorMessage") or "",
-            processed=job.get("numberRecordsProcessed") or 0,
-            successful=await self._results(job_id, "successfulResults"),
-            failed=await self._results(job_id, "failedResults"),
-            unprocessed=await self._results(job_id, "unprocessedrecords"),
-        )
-        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, self._fold, self._learned, self._unfit))
-
-    async def _results(self, job_id: str, which: str) -> str:
-        request = self.client.build_request("GET", f"{self._root}/jobs/ingest/{job_id}/{which}")
-        request.headers["Accept"] = "text/csv"
-        return (await self.read(request)).text
-
-    def _job_request(self, method: str, path: str, body: Mapping[str, Any]) -> httpx.Request:
-        headers = {"Content-Type": "application/json"}
-        return self.client.build_request(
-            method, f"{self._root}/jobs/ingest{path}", content=encode_json(body), headers=headers
-        )
+        answer, fold = await self._jobs.answer(job_id), self._look_ups.fold
+        return list(salesforce_bulk.job_outcomes(self.target, batch, answer, fold, self._learned, self._unfit))
 
 
 def _id(record: Record) -> str:

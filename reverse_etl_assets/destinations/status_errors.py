@@ -1,0 +1,69 @@
+"""What an answer that is not 2xx means by the HTTP standard, when its body says nothing better."""
+
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from reverse_etl_assets.destinations.first_words import first_words
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+
+
+def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
+    """What a status code means by the HTTP standard when the body says nothing better.
+
+    Not taken: 429 (RFC 6585, 4), 425 ("unwilling to risk processing", RFC 8470, 5.2), 423 (RFC 4918, 11.3), and 401,
+    403, 407. A 408 or 503 (RFC 9110, 15.5.9 and 15.6.4) and a redirect may come once the request was carried out: from
+    a proxy that waited for its server, or to show the result (303).
+    """
+    status = response.status_code
+    message = message or status_words(response)
+    if status in (429, 503, 408, 423, 425):
+        return RetryLater(message, retry_after(response), hold=status == 429, perhaps_done=status in (503, 408))
+    if status in (401, 403, 407):
+        return AuthenticationFailed(message)
+    if status >= 500 or status < 400:
+        return Ambiguous(message)
+    return RequestRejected(message, code or str(status), whole=status in _OF_THE_REQUEST)
+
+
+def status_words(response: httpx.Response) -> str:
+    """What an answer says whose body an adapter does not know: its status, and the first words of the body, masked."""
+    status = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+    words = first_words(response)
+    return f"{status}: {words}" if words else status
+
+
+_OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
+"""Refusals of the request as such, before anybody looks at rows: its method, length, address, format or header (RFC
+9110, 15.5; RFC 6585, 5)."""
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds until a retry is welcome, from `Retry-After` (RFC 9110: delta seconds or an HTTP date).
+
+    A date is one of the server's clock, so it is compared with the answer's own `Date`, and with ours if it has none.
+    """
+    value: str | None = response.headers.get("Retry-After")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        until = _http_date(value)
+        return max(0.0, until.timestamp() - answered_at(response)) if until else None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def answered_at(response: httpx.Response) -> float:
+    """When the answer was made, by the server's own clock if it says so; seconds since 1970."""
+    return (_http_date(response.headers.get("Date")) or datetime.now(UTC)).timestamp()
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
