@@ -9,6 +9,7 @@ from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.preview import PlannedRow, Preview, some_of_each
 from reverse_etl_assets.row_times import said
+from reverse_etl_assets.visible_text import visible
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
 _IF_ANY = ("quarantined", "superseded")
@@ -160,5 +161,5 @@ def _plain(text: str) -> str:
 
 
 def _clipped(text: str, size: int) -> str:
-    text = re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text)
+    text = visible(re.sub(r"[\t\n\r\u2028\u2029]+", " ", text))
     return text if len(text) <= size else f"{text[: size - 1]}…"

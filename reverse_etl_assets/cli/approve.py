@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal.records import WaitingPlan
@@ -34,9 +36,7 @@ def approve(
     elif json:
         print_json(plan_status(approved))
     else:
-        typer.echo(
-            f"Approved: plan {plan} of {approved.sync}. {_sent_by(deployed, approved)} sends it, if it plans the same."
-        )
+        say(f"Approved: plan {plan} of {approved.sync}. {_sent_by(deployed, approved)} sends it, if it plans the same.")
 
 
 def _sent_by(deployed: "Deployed", approved: "WaitingPlan") -> str:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 
 def conflicts(
     sync: Annotated[str, typer.Argument(help="The sync whose field rules are meant.")],
@@ -26,7 +28,7 @@ def conflicts(
         print_json([vars(entry) for entry in found])
         return
     if not found:
-        typer.echo(f"{chosen.sync} has met no record that disagreed with a field rule.")
+        say(f"{chosen.sync} has met no record that disagreed with a field rule.")
         return
     rows = table("key", "field", "in the warehouse", "at the destination", "kept", "why", "when")
     for entry in found:

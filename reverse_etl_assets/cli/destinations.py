@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -45,7 +47,7 @@ def destinations(
     if json:
         print_json(found)
     elif markdown:
-        typer.echo(as_markdown(found))
+        say(as_markdown(found))
     else:
         out = console()
         for each in found:

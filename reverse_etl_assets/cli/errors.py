@@ -5,6 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from reverse_etl_assets.cli.terminal import say
 from reverse_etl_assets.errors import ReverseEtlError
 
 
@@ -15,5 +16,6 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except ReverseEtlError as error:
-            typer.echo(f"{typer.style('Error:', fg='red', bold=True)} {error}", err=True)
+            typer.echo(typer.style("Error: ", fg="red", bold=True), nl=False, err=True)
+            say(str(error), err=True)
             raise typer.Exit(2) from None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.destinations.base import Account
@@ -120,7 +122,7 @@ def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool)
         print_json({"syncs": [_known_as_json(known) for known in found], "refused": refused})
         return
     if not found:
-        typer.echo("No sync knows the key: it is in no state, and in no model.")
+        say("No sync knows the key: it is in no state, and in no model.")
         return
     rows = table("sync", "table", "rows", right=("rows",))
     for known in found:
@@ -140,9 +142,9 @@ def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, j
         return
     for each in forgotten:
         for sentence in _sentences(deployed, each, permanently):
-            typer.echo(f"{each.known.sync}: {sentence}")
+            say(f"{each.known.sync}: {sentence}")
     if any(each.purged for each in forgotten) and not deployed.project.journal.database.is_sqlite:
-        typer.echo("PostgreSQL frees what was deleted from the journal at its next vacuum.")
+        say("PostgreSQL frees what was deleted from the journal at its next vacuum.")
 
 
 def _sentences(deployed: "Deployed", each: "Forgotten", permanently: bool) -> list[str]:

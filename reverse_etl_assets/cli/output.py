@@ -9,6 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape as escape
 from rich.table import Table
+from rich.text import Text
+
+from reverse_etl_assets.visible_text import visible, visible_json
 
 COLOURS = {
     **dict.fromkeys(("done", "created", "updated", "deleted", "added", "pass", "ok"), "green"),
@@ -17,14 +20,22 @@ COLOURS = {
 }
 
 
+class _Terminal(Console):
+    """Whatever is printed on it, in a table or alone, is text that passes here."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(visible(text), **how)
+
+
 def console(*, err: bool = False) -> Console:
-    return Console(stderr=err, highlight=False)
+    """Texts from outside that it prints do nothing to the terminal."""
+    return _Terminal(stderr=err, highlight=False)
 
 
 def print_json(value: Any) -> None:
     """Decimals and big numbers with every digit, times as ISO 8601."""
     encoded = msgspec.json.Encoder(decimal_format="number").encode(value)
-    typer.echo(msgspec.json.format(encoded, indent=2).decode())
+    typer.echo(visible_json(msgspec.json.format(encoded, indent=2).decode()))
 
 
 def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
@@ -53,8 +64,7 @@ def shown(value: Any, most: int = 60) -> str:
     """A row's value on one line."""
     if value is None:
         return "[dim]empty[/]"
-    text = value if isinstance(value, str) else str(value)
-    text = text.replace("\n", "\\n")
+    text = visible(str(value)).replace("\n", "\\n")
     return escape(text if len(text) <= most else f"{text[: most - 1]}…")
 
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,7 +43,7 @@ def plan(
     if json:
         print_json(_as_json(found))
     elif markdown:
-        typer.echo(in_markdown(found), nl=False)
+        say(in_markdown(found), nl=False)
     else:
         _show(console(), found)
 

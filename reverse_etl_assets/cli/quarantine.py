@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ def quarantine(
     elif rows:
         _show(console(), rows, sum(counts.values()))
     else:
-        typer.echo("No row is in quarantine.")
+        say("No row is in quarantine.")
 
 
 def _show(out: "Console", rows: "Sequence[QuarantinedRow]", total: int) -> None:
@@ -76,7 +78,7 @@ def retry(
             freed = quarantine.retry(con, chosen, key)
     if not freed:
         what = "no row" if key is None else f"not {key!r}"
-        typer.echo(f"{chosen.sync} has {what} in quarantine; `reverse-etl quarantine {chosen.sync}` lists what it has.")
+        say(f"{chosen.sync} has {what} in quarantine; `reverse-etl quarantine {chosen.sync}` lists what it has.")
         raise typer.Exit(1)
     which = repr(key) if key is not None else f"{freed:,} row{'s' * (freed != 1)}"
-    typer.echo(f"The next run of {chosen.sync} sends {which} once more.")
+    say(f"The next run of {chosen.sync} sends {which} once more.")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from reverse_etl_assets.cli.switch import Who, Why
+from reverse_etl_assets.cli.terminal import say
 
 
 def recover_state(
@@ -33,5 +34,5 @@ def recover_state(
     problem = state_recovery.recover_state(
         found, deployed.project.environment, destination, chosen[0], who=who, why=why
     )
-    typer.echo(f"It was so: {problem}")
-    typer.echo(f"The next run of {found.sync} goes on with `--{chosen[0]}`; `reverse-etl plan {found.sync}` shows it.")
+    say(f"It was so: {problem}")
+    say(f"The next run of {found.sync} goes on with `--{chosen[0]}`; `reverse-etl plan {found.sync}` shows it.")

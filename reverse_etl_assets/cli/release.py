@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.spec import Sync
@@ -58,7 +60,7 @@ def _list(deployed: "Deployed", sync: "Sync", limit: int | None, *, reveal: bool
         print_json({"held": total, "rows": [vars(row) for row in rows]})
         return
     if not rows:
-        typer.echo(f"{sync.sync} keeps no row back.")
+        say(f"{sync.sync} keeps no row back.")
         return
     out, listed = console(), table("key", "sent by run", "why nobody knows")
     for row in rows:
@@ -93,9 +95,9 @@ def _release(deployed: "Deployed", sync: "Sync", key: str, arrived: str | None) 
             ledger.prepare(con, columns)
             released = held_rows.arrived(con, columns, key, None if arrived == "-" else arrived)
     if not released:
-        typer.echo(f"{name} does not keep {key!r} back; `reverse-etl why {key} --sync {name}` says what it does.")
+        say(f"{name} does not keep {key!r} back; `reverse-etl why {key} --sync {name}` says what it does.")
         raise typer.Exit(1)
     if arrived is None:
-        typer.echo(f"Released: the next run of {name} sends {key!r} again, if it is still in the model.")
+        say(f"Released: the next run of {name} sends {key!r} again, if it is still in the model.")
     else:
-        typer.echo(f"Noted: {key!r} did arrive. The next run of {name} sends what differs since.")
+        say(f"Noted: {key!r} did arrive. The next run of {name} sends what differs since.")

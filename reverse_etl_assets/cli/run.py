@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -216,4 +218,4 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
         with dg.DagsterInstance.get() as instance:
             instance.report_runless_asset_event(event)
     except Exception as error:
-        typer.echo(f"Dagster was not told of the run: {type(error).__name__}", err=True)
+        say(f"Dagster was not told of the run: {type(error).__name__}", err=True)

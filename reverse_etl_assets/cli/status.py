@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -53,7 +55,7 @@ def _journal(deployed: "Deployed") -> "Journal":
         return deployed.project.journal
     except StateError:
         for stop in deployed.project.stop_signals.all():
-            typer.echo(f"stopped ({stop.scope}) by {stop.who} in {stop.given_in}: {stop.why}", err=True)
+            say(f"stopped ({stop.scope}) by {stop.who} in {stop.given_in}: {stop.why}", err=True)
         raise
 
 

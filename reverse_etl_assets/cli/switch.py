@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal.records import Stop
@@ -27,8 +29,8 @@ def stop(who: Who, all_: All = False, destination: Destination = None, sync: One
         raise typer.BadParameter("say why: whoever finds a sync stopped will ask.", param_hint="--why")
     problem = kill_switch.stop(deployed.project, scope, who, why)
     if problem:
-        typer.echo(problem, err=True)
-    typer.echo(f"Stopped: {scope}. `reverse-etl resume {_option(scope)}` lifts it.")
+        say(problem, err=True)
+    say(f"Stopped: {scope}. `reverse-etl resume {_option(scope)}` lifts it.")
     if problem:
         raise typer.Exit(1)
 
@@ -42,15 +44,15 @@ def resume(who: Who, all_: All = False, destination: Destination = None, sync: O
     scope = _scope(deployed, all_, destination, sync)
     resumed = kill_switch.resume(deployed.project, scope, who, why)
     for lifted in resumed.lifted:
-        typer.echo(f"Resumed: {lifted.scope}{_given_in(lifted)}.")
+        say(f"Resumed: {lifted.scope}{_given_in(lifted)}.")
     for account in resumed.unheld:
-        typer.echo(f"No longer held: {account}. The destination had asked to be left alone for a while.")
+        say(f"No longer held: {account}. The destination had asked to be left alone for a while.")
     if not resumed.lifted and not resumed.unheld:
-        typer.echo(f"{scope} was not stopped.")
+        say(f"{scope} was not stopped.")
     for left in resumed.left:
-        typer.echo(f"Still stopped: {left.scope}{_given_in(left)}, by {left.who}: {left.why}")
+        say(f"Still stopped: {left.scope}{_given_in(left)}, by {left.who}: {left.why}")
     if resumed.problem:
-        typer.echo(resumed.problem, err=True)
+        say(resumed.problem, err=True)
     if resumed.problem or not (resumed.lifted or resumed.unheld):
         raise typer.Exit(1)
 
@@ -75,7 +77,7 @@ def _scope(deployed: "Deployed", all_: bool, destination: str | None, sync: str 
     try:
         known = deployed.project.syncs
     except (SpecError, ConfigurationError):  # a broken file must not be in the way of an emergency
-        typer.echo(f"The syncs cannot be loaded, so the name {sync!r} is taken as it is.", err=True)
+        say(f"The syncs cannot be loaded, so the name {sync!r} is taken as it is.", err=True)
         return f"sync:{sync}"
     if sync not in known:
         raise SpecError(f"there is no sync `{sync}`{did_you_mean(sync, known)}")

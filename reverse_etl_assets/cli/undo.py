@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.terminal import say
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -54,9 +56,9 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
     else:
         show_reports(console(), deployed, [report])
         for sentence in said:
-            typer.echo(sentence)
+            say(sentence)
         if report.waits:
-            typer.echo(f'To let it out: reverse-etl approve {report.plan_id} --why "...", then the same undo again.')
+            say(f'To let it out: reverse-etl approve {report.plan_id} --why "...", then the same undo again.')
     if problem(report) or not is_whole(report):
         raise typer.Exit(1)
 

@@ -11,7 +11,10 @@ from pydantic import Field
 from reverse_etl_assets import kill_switch
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
 from reverse_etl_assets.journal.records import ControlEntry, Stop
+from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.project import Project
+
+_MESSAGE = 2_000  # bytes
 
 
 class KillSwitch(dg.Config):
@@ -51,7 +54,7 @@ def _switch(
         _check_scope(config.scope, project)
         problem = act(project, config.scope, who, config.why)
     except ReverseEtlError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise dg.Failure(clip(str(error), _MESSAGE), allow_retries=False) from None
     figures = {"did": f"{context.op.name} {config.scope}", "who": who, **_in_force(project)}
     context.log.info(f"{figures['did']} by {who}: {config.why}")
     if problem:

@@ -43,7 +43,7 @@ def build_quarantine_asset(
         try:
             counts, rows = look(project.warehouse, places, _MOST)
         except ReverseEtlError as error:
-            raise dg.Failure(str(error)) from None
+            raise dg.Failure(clip(str(error), _LONG)) from None
         by_asset = {asset_key(sync).to_user_string(): counts[sync.sync] for sync in syncs}
         shown = [row.masked(project.mask(project.syncs[row.sync])) for row in rows]
         total = sum(counts.values())
