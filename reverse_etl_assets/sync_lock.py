@@ -8,6 +8,7 @@ from typing import Any
 import filelock
 
 from reverse_etl_assets.errors import SyncBusy
+from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
@@ -20,7 +21,7 @@ def exclusive(sync: Sync | str, warehouse: DuckDBWarehouse) -> AbstractContextMa
     A sync that was removed from the project has a name alone.
     """
     name = sync if isinstance(sync, str) else sync.sync
-    warehouse.state_folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(warehouse.state_folder)
     path = warehouse.lock_file(name)
     for _ in range(_TRIES):
         lock = filelock.FileLock(path, timeout=0)

@@ -35,6 +35,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
+from reverse_etl_assets.private_files import make_private_file, make_private_folder
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT = 30.0  # seconds
@@ -159,7 +160,7 @@ class Database:
         self.shown = _shown(self._url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self._make_folder()
+            self._make_file()
         self._engine = _engine(self._url, self.is_sqlite)
         self._writing = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         # within a process threads queue here: SQLite's own wait polls, and takes up to 0.1 s to notice its turn
@@ -266,9 +267,12 @@ class Database:
                     self._fail("unreachable", error)
             time.sleep(0.02)
 
-    def _make_folder(self) -> None:
+    def _make_file(self) -> None:
         try:
-            Path(self._url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self._url.database or "")
+            make_private_folder(file.parent)
+            if not str(file).startswith("file:"):  # a URI, whose file SQLite makes itself
+                make_private_file(file)
         except OSError as error:
             raise StateError(f"journal {self.shown} unreachable: {error.strerror}") from None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal.records import Stop
+from reverse_etl_assets.private_files import make_private_folder
 
 VARIABLE = "REVERSE_ETL_STOP"
 _FILE = "STOP"
@@ -57,7 +58,7 @@ class StopSignals:
         if (path := self.file(scope)) is None:
             raise StateError("there is no folder for the file of a stop")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             path.write_text(f"{why}\n{_WHO}{who}\n")
         except OSError as error:
             raise StateError(f"{path} cannot be written: {error.strerror}") from None

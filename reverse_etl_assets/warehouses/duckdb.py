@@ -15,6 +15,7 @@ import duckdb
 
 from reverse_etl_assets.dbt_models import AttachedDatabase, Model, database_name
 from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
 
 _TYPES = {
@@ -266,6 +267,7 @@ class DuckDBWarehouse:
                 if log.exists():  # it would be taken for the new file's own
                     raise StateError(f"{log} does not go away; close whatever has {state.name} open.")
                 self._attach(con, fresh, "fresh", "")
+                fresh.chmod(0o600)
                 yield con
                 con.execute("DETACH fresh")
                 _give_to_owner_of(state, fresh)
@@ -278,10 +280,11 @@ class DuckDBWarehouse:
         """Make the file whole or not at all: DuckDB cannot open one that a killed process was creating."""
         if state.exists():
             return
-        self.state_folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.state_folder)
         fresh = state.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         con.execute(f"ATTACH {literal(str(fresh))} AS new_state; DETACH new_state")
+        fresh.chmod(0o600)
         fresh.replace(state)
 
     def _attach(self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mode: str) -> None:
