@@ -12,6 +12,7 @@ from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.versions import RECOVERS_BY, Entry, history, is_unsent
+from reverse_etl_assets.warehouses.duckdb import transaction
 
 _OF_A_VERSION = ("synced", "held", "kept")  # tables that a version leaves behind, as `synced_v1`
 
@@ -56,8 +57,7 @@ def enter(
     con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, relation: str, *, run_id: str, now: float
 ) -> Begun | None:
     """Begin the version if it is to begin, and fit the synced rows to the mapping: all of it, or nothing."""
-    con.execute("begin")
-    try:
+    with transaction(con):
         if entry.takes_back:
             _take_back(con, entry)
         if entry.begins:
@@ -65,10 +65,6 @@ def enter(
         ledger.fit(con, columns)
         if entry.takes_back or entry.begins:  # it has other rows now
             ledger.write_facts(con, {"shared_noted": None})
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return begun(con)
 
 

@@ -28,6 +28,10 @@ class ChangeSetLost(StateError):
     """Another run took over this one's change set, so its answers cannot be told from rows any more."""
 
 
+class FileLocked(StateError):
+    """Another process has a file open that this one needs; it may be free in a moment."""
+
+
 class SyncBusy(StateError):
     """Another process is running this sync."""
 

@@ -14,6 +14,7 @@ from reverse_etl_assets.columns import Columns, meant
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.records import Operation, Reason
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.warehouses.duckdb import transaction
 
 
 def keep_back(con: duckdb.DuckDBPyConnection, outbox: str) -> int:
@@ -95,17 +96,12 @@ def arrived(con: duckdb.DuckDBPyConnection, columns: Columns, key: str, destinat
         return False
     row = {"key": held}
     names = {"keys": columns.keys, "key_values": columns.key_values("sent.key"), "unpacked": unpacked(columns, "image")}
-    con.execute("begin")
-    try:
+    with transaction(con):
         own = "lower(_retl_key) = lower($key)" if columns.fold_case else "_retl_key = $key"
         con.execute(f"delete from state.synced where {own}", row)
         insert = render("arrived", **names, fields=list(image_fields(columns, "image")))
         con.execute(insert, {**row, "destination_id": destination_id})
         con.execute("delete from state.held where key = $key", row)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return True
 
 

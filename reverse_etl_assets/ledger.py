@@ -19,7 +19,7 @@ from reverse_etl_assets.journal.records import SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
 from reverse_etl_assets.spec import Sync, SyncMode
 from reverse_etl_assets.sql import render
-from reverse_etl_assets.warehouses.duckdb import field_type, literal
+from reverse_etl_assets.warehouses.duckdb import field_type, literal, transaction
 
 FORMAT = "2"
 BEGAN_TO_SEND = "began_to_send"
@@ -162,8 +162,7 @@ def fold(
     load_answers(con, batches)
     shared_records.answer(con, as_timestamp(now), met=heirs is not None)
     names = {"run_id": run_id, "now": as_timestamp(now)}
-    con.execute("begin")
-    try:
+    with transaction(con):
         fields_json = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
         told = {**names, "stopped": stopped, "unsent": unsent.value}
         con.execute(render("fold_outcomes", fields_json=fields_json), told)
@@ -179,10 +178,6 @@ def fold(
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
         _forget_old(con, names, retention_days)
         write_facts(con, _folded(con, run_id, facts))
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
 
 
 def begin_to_send(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
@@ -268,8 +263,7 @@ def untell(con: duckdb.DuckDBPyConnection, fields: Mapping[str, Sequence[str]], 
     """Make the next run send these fields by key, and rows whose records are gone as if they were new."""
     con.register("untold", pa.table({"key": list(fields), "names": pa.array(fields.values(), pa.list_(pa.string()))}))
     con.register("gone", pa.table({"key": pa.array(gone, pa.string())}))
-    con.execute("begin")
-    try:
+    with transaction(con):
         con.execute(
             "update state.synced set _retl_untold = list_distinct(list_concat(coalesce(_retl_untold, []), names))"
             " from untold where key = _retl_key"
@@ -277,10 +271,6 @@ def untell(con: duckdb.DuckDBPyConnection, fields: Mapping[str, Sequence[str]], 
         con.execute("delete from state.synced where _retl_key in (select key from gone)")
         # A timestamp must not hide them.
         con.execute("insert into state.pending select key from untold union all select key from gone")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
 
 
 def kept_bases(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:

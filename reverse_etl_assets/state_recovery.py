@@ -8,7 +8,7 @@ from reverse_etl_assets.provenance import DestinationType, Way
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import exclusive
-from reverse_etl_assets.warehouses.duckdb import literal
+from reverse_etl_assets.warehouses.duckdb import literal, transaction
 
 
 def recover_state(
@@ -27,14 +27,9 @@ def recover_state(
             raise StateError(f"state and journal of sync {sync.sync} belong together; there is nothing to recover.")
         if no := provenance.why_not(con, sync, destination, way):
             raise StateError(f"{no} Use {provenance.ways(con, sync, destination)}.")
-        con.execute("begin")
-        try:
+        with transaction(con):
             _apply(con, way)
             state_id = provenance.accept(con, facts, journal, sync)
-            con.execute("commit")
-        except BaseException:
-            con.execute("rollback")
-            raise
         journal.hand_over(sync.sync, state_id, who=who, why=f"{why} (--{way}: {problem})")
     return problem
 

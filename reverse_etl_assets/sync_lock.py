@@ -7,7 +7,7 @@ from typing import Any
 
 import filelock
 
-from reverse_etl_assets.errors import SyncBusy
+from reverse_etl_assets.errors import StateError, SyncBusy
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
@@ -21,14 +21,16 @@ def exclusive(sync: Sync | str, warehouse: DuckDBWarehouse) -> AbstractContextMa
     A sync that was removed from the project has a name alone.
     """
     name = sync if isinstance(sync, str) else sync.sync
-    make_private_folder(warehouse.state_folder)
     path = warehouse.lock_file(name)
     for _ in range(_TRIES):
         lock = filelock.FileLock(path, timeout=0)
         try:
+            make_private_folder(warehouse.state_folder)
             held = lock.acquire()
         except filelock.Timeout:
             raise SyncBusy(f"sync {name} is being run by another process; wait for it or stop it.") from None
+        except OSError as error:  # a Timeout is one, too
+            raise StateError(f"{error.filename or path} cannot be made: {error.strerror}.") from None
         if _is_there(lock, path):
             return held
         lock.release()

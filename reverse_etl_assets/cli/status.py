@@ -9,6 +9,7 @@ import typer
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
+    import duckdb
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
@@ -73,47 +74,49 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "counts": dict(run.counts) if run else {},
         "detail": run.detail if run else None,
         "stopped": {**vars(stop), "at": iso(stop.at)} if stop else None,
-        "held": _held(deployed, sync),
-        "next_full_compare": _next_full_compare(deployed, sync),
-        "versions": _versions(deployed, sync),
+        **_of_state(deployed, sync),
     }
 
 
-def _held(deployed: "Deployed", sync: "Sync") -> int | None:
-    """Rows whose last send is in doubt; None while the state is written to, for nobody waits for that here."""
+def _of_state(deployed: "Deployed", sync: "Sync") -> dict[str, Any]:
+    """What the sync's state says; nothing while it is written to, for nobody waits for that here."""
     from reverse_etl_assets import held_rows
-    from reverse_etl_assets.errors import StateError
+    from reverse_etl_assets.errors import FileLocked, StateError
 
+    found: dict[str, Any] = {"held": None, "next_full_compare": None, "versions": [], "state_problem": None}
     try:
         with replace(deployed.project.warehouse, lock_wait=_STATE_WAIT).open(sync.sync) as con:
-            return held_rows.count(con)
-    except StateError:
-        return None
+            found["held"] = held_rows.count(con)
+            found["next_full_compare"] = _next_full_compare(con, sync)
+            found["versions"] = _versions(con, sync)
+    except FileLocked:
+        pass
+    except StateError as error:
+        found["state_problem"] = str(error)
+    return found
 
 
-def _next_full_compare(deployed: "Deployed", sync: "Sync") -> str | None:
+def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | None:
     """When every row is compared again, if a run does not always do so."""
     from reverse_etl_assets import ledger
 
     how = sync.change_detection
     if how.last_modified_at is None:
         return None
-    with deployed.project.warehouse.open(sync.sync) as con:
-        compared = ledger.read_facts(con).get("full_compared_at")
+    compared = ledger.read_facts(con).get("full_compared_at")
     if compared is None:
         return None
     return (datetime.fromtimestamp(float(compared), UTC) + how.full_compare_every).isoformat()
 
 
-def _versions(deployed: "Deployed", sync: "Sync") -> list[dict[str, Any]]:
+def _versions(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> list[dict[str, Any]]:
     """Those that were begun, and what each left of the one before; nothing for a sync that never had another."""
     from reverse_etl_assets.cli.output import iso
     from reverse_etl_assets.versions import history
 
     if sync.version == 1 and sync.cutover is None:
         return []
-    with deployed.project.warehouse.open(sync.sync) as con:
-        known = history(con)
+    known = history(con)
     return [
         {
             "version": version.number,
@@ -230,6 +233,8 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
         if any(sync["counts"].get(name) for name in _COUNTS[:3]):
             out.print(f"[dim]{sync['sync']}: run {escape(sync['run'])}[/]")
+        if sync["state_problem"]:
+            out.print(f"[red]{sync['sync']}: {escape(sync['state_problem'])}[/]")
         if sync["held"]:
             are = "row is" if sync["held"] == 1 else "rows are"
             out.print(

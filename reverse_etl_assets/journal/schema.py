@@ -280,7 +280,16 @@ class Database:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         if self._url.password:
             reason = reason.replace(str(self._url.password), "***")
-        raise StateError(f"journal {self.shown} {what}: {reason}") from None
+        raise StateError(f"journal {self.shown} {what}: {reason}{_advice(reason)}") from None
+
+
+def _advice(reason: str) -> str:
+    """What to do about what SQLite says of its file."""
+    if "disk is full" in reason:
+        return ". Free space on its disk; then run the sync again"
+    if "malformed" in reason or "not a database" in reason:
+        return ". Put a copy of it back, or move it away: the next run of each sync then says how it can go on"
+    return ""
 
 
 def _add_missing_columns(connection: Connection) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import shutil
 import threading
 import time
@@ -14,9 +13,10 @@ from pathlib import Path
 import duckdb
 
 from reverse_etl_assets.dbt_models import AttachedDatabase, Model, database_name
-from reverse_etl_assets.errors import StateError
+from reverse_etl_assets.errors import FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
+from reverse_etl_assets.warehouses.failures import failure, first_line, is_locked
 
 _TYPES = {
     "VARCHAR": FieldType.TEXT,
@@ -59,6 +59,19 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of it or, after an error, nothing. The error that is raised is the one that ended it."""
+    con.execute("begin")
+    try:
+        yield
+        con.execute("commit")
+    except BaseException:
+        with suppress(duckdb.Error):  # a commit that fails has ended it already
+            con.execute("rollback")
+        raise
+
+
 _OWN_NAMES = frozenset({"state", "stored", "fresh", "new_state", "memory", "temp", "system"})
 EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
 _MOST_IDLE = 2
@@ -70,7 +83,6 @@ select table_name from duckdb_tables() where database_name = 'memory'
 union all select view_name from duckdb_views() where database_name = 'memory' and not internal
 union all select database_name from duckdb_databases() where database_name <> 'memory' and not internal
 """
-_QUOTES_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 
 
 def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
@@ -93,19 +105,6 @@ def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> N
         longest_idle = _idle.pop(0)[1] if len(_idle) > _MOST_IDLE else None
     if longest_idle:
         longest_idle.close()
-
-
-def _without_values(error: duckdb.Error) -> str:
-    column = re.search(r"when casting from source column (\w+)$", str(error), re.MULTILINE)
-    where = f" of column `{column[1]}`" if column else ""
-    return (
-        f"a value{where} cannot be read ({type(error).__name__}). It is not shown, for it may be personal data: select"
-        " from the model to see it, and mend it there."
-    )
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).partition("\n")[0].strip().rstrip(".")
 
 
 def _put_in_place(fresh: Path, old: Path) -> None:
@@ -186,10 +185,8 @@ class DuckDBWarehouse:
                 if models:
                     self._attach_models(con, attached)
                 yield con
-            except duckdb.IOException as error:
-                raise StateError(f"a file cannot be read: {_first_line(error)}") from None
-            except _QUOTES_VALUES as error:
-                raise StateError(_without_values(error)) from None
+            except duckdb.Error as error:
+                raise failure(error, self.state_folder, self.memory_limit) or error from None
 
     def _attach_models(self, con: duckdb.DuckDBPyConnection, attached: list[str]) -> None:
         if not self.database.exists():
@@ -280,12 +277,15 @@ class DuckDBWarehouse:
         """Make the file whole or not at all: DuckDB cannot open one that a killed process was creating."""
         if state.exists():
             return
-        make_private_folder(self.state_folder)
         fresh = state.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        con.execute(f"ATTACH {literal(str(fresh))} AS new_state; DETACH new_state")
-        fresh.chmod(0o600)
-        fresh.replace(state)
+        try:
+            make_private_folder(self.state_folder)
+            fresh.unlink(missing_ok=True)
+            con.execute(f"ATTACH {literal(str(fresh))} AS new_state; DETACH new_state")
+            fresh.chmod(0o600)
+            fresh.replace(state)
+        except OSError as error:
+            raise StateError(f"{error.filename or state} cannot be made: {error.strerror}.") from None
 
     def _attach(self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mode: str) -> None:
         give_up = time.monotonic() + self.lock_wait
@@ -294,10 +294,11 @@ class DuckDBWarehouse:
                 con.execute(f"ATTACH {literal(str(path))} AS {quote(name)} {mode}")
                 return
             except duckdb.Error as error:
-                if "lock" not in str(error).lower():
-                    raise StateError(f"{path} cannot be opened: {error}") from error
+                if not is_locked(error):
+                    told = failure(error, self.state_folder, self.memory_limit, str(path))
+                    raise told or StateError(f"{path} cannot be opened: {first_line(error)}.") from error
                 if time.monotonic() > give_up:
-                    raise StateError(
+                    raise FileLocked(
                         f"{path} is still locked by another process after {self.lock_wait:.0f} s: {error}"
                     ) from error
             self.sleep(random.uniform(0.02, 0.25))  # noqa: S311 - jitter
@@ -341,7 +342,7 @@ class DuckDBWarehouse:
             con.execute(f"EXPLAIN SELECT * FROM {relation}")  # a view knows its columns also where its files are gone
         except (duckdb.CatalogException, duckdb.BinderException, duckdb.IOException) as error:
             raise StateError(
-                f"model {model.name} is a view that cannot be read: {_first_line(error)}. What it reads has to be in"
+                f"model {model.name} is a view that cannot be read: {first_line(error)}. What it reads has to be in"
                 " the warehouse, be attached by dbt's profile, or be a file that is there."
             ) from None
         return {row[0]: row[1] for row in rows}

@@ -146,3 +146,12 @@ def test_an_account_that_asked_to_be_left_alone(two: Office) -> None:
     assert [(entry["action"], entry["scope"], entry["who"]) for entry in log] == [
         ("lift hold", "destination:hook", "Kim")
     ]
+
+
+def test_a_state_that_cannot_be_read_is_said(office: Office) -> None:
+    office.sync("people_to_crm")
+    office.build(("ada@shop.example", "Ada", "Bern"))
+    office.ok("run", "--all")
+    office.project.warehouse.state_file("people_to_crm").write_text("not a database " * 1_000)
+    assert "people_to_crm.duckdb is damaged" in office.json("status")["syncs"][0]["state_problem"]
+    assert "is damaged" in office.ok("status").replace("\n", " ")

@@ -150,7 +150,7 @@ class TestNothingIsSent:
     def test_a_warehouse_that_is_none(self, shop: Shop, sandbox: Sandbox) -> None:
         shop.know()
         shop.file.write_text("not a database " * 1000)
-        self.refused(shop, sandbox, r"warehouse\.duckdb cannot be opened")
+        self.refused(shop, sandbox, r"warehouse\.duckdb is damaged .*Let dbt build it anew")
 
     def test_a_model_that_is_not_built(self, shop: Shop, sandbox: Sandbox) -> None:
         people(shop, 1)
@@ -173,7 +173,7 @@ class TestNothingIsSent:
         people(shop, 1)
         shop.warehouse.state_folder.mkdir()
         shop.warehouse.state_file("people_to_sink").write_text("not a database " * 1000)
-        self.refused(shop, sandbox, r"people_to_sink\.duckdb cannot be opened")
+        self.refused(shop, sandbox, r"people_to_sink\.duckdb is damaged .*move it away")
 
 
 @pytest.mark.parametrize(
