@@ -34,7 +34,6 @@ def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traff
                 return
     with warehouse.open(sync.sync, write=True, models=True) as con:
         columns = columns_of(sync, account.type, warehouse.column_types(con, model))
-        ledger.claim(con, sync)
         if not versions.decide(columns, model, versions.history(con), ledger.read_facts(con)).reads:
             return
         rows = adopted_rows.note_model(con, columns, warehouse.relation(model))

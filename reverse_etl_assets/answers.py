@@ -46,6 +46,7 @@ class _Table:
     def __init__(self, con: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
         self._con, self._name, self._schema = con, name, schema
         self._waiting: list[tuple[Any, ...]] = []
+        self.is_empty = True
         con.register("nothing", pa.table([[] for _ in schema], schema=schema))
         con.execute(f"create or replace temp table {name} as select * from nothing")
 
@@ -57,6 +58,8 @@ class _Table:
     def close(self, unique: str, order: str) -> None:
         """Keep the first of several rows by `order`: rows that were sent more than once."""
         self._flush()
+        if self.is_empty:
+            return
         counted = f"select count(*) - count(distinct ({unique})) from {self._name}"
         ((again,),) = self._con.execute(counted).fetchall()
         if again:
@@ -72,11 +75,12 @@ class _Table:
             self._con.execute(f"insert into {self._name} select * from chunk")
             self._con.unregister("chunk")
             self._waiting = []
+            self.is_empty = False
 
 
-def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -> None:
+def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -> bool:
     """Make `answers` (the final one of each row that was sent, with what was noted as it was sent), `notes` (what was
-    read before a row was first sent) and `conflicts`."""
+    read before a row was first sent) and `conflicts`. Returns whether there are conflicts."""
     answers, notes = _Table(con, "answers", _ANSWERS), _Table(con, "notes", _NOTES)
     conflicts = _Table(con, "conflicts", _CONFLICTS)
     for batch in batches:
@@ -90,6 +94,7 @@ def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -
     answers.close("number", "priority desc, once desc nulls first")
     notes.close("number", "priority")
     conflicts.close("number, field", "priority")
+    return not conflicts.is_empty
 
 
 def _answer_rows(batch: SentBatch) -> Iterator[tuple[Any, ...]]:

@@ -104,8 +104,11 @@ def unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"')
 
 
-def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
-    """Create the state's tables, or make sure that they are this sync's. Raises StateError if they are not."""
+def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, str]:
+    """Create the state's tables, or make sure that they are this sync's. Raises StateError if they are not.
+
+    Returns what the state knows about itself.
+    """
     con.execute(render("state"))
     ours, theirs = {"format": FORMAT, "sync": sync.sync}, read_facts(con)
     for name, value in ours.items():
@@ -116,14 +119,15 @@ def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> None:
                 " file away: the next run says how it can go on."
             )
     write_facts(con, {name: value for name, value in ours.items() if name not in theirs})
+    return {**theirs, **ours}
 
 
 def read_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """What the state knows about itself; nothing if the sync never ran."""
-    known = con.execute("select 1 from duckdb_tables() where database_name = 'state' and table_name = 'facts'")
-    if known.fetchone() is None:
+    try:
+        return dict(con.execute("select name, value from state.facts").fetchall())
+    except duckdb.CatalogException:
         return {}
-    return dict(con.execute("select name, value from state.facts").fetchall())
 
 
 def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None]) -> None:
@@ -159,7 +163,7 @@ def fold(
     if facts.get("folded_run") == run_id and facts.get("outbox_run") in (run_id, None):
         return
     refuse_taken_over(facts, run_id)
-    load_answers(con, batches)
+    disagreed = load_answers(con, batches)
     shared_records.answer(con, as_timestamp(now), met=heirs is not None)
     names = {"run_id": run_id, "now": as_timestamp(now)}
     with transaction(con):
@@ -167,6 +171,7 @@ def fold(
         told = {**names, "stopped": stopped, "unsent": unsent.value}
         con.execute(render("fold_outcomes", fields_json=fields_json), told)
         _fold_values(con, columns, names)
+        _fold_conflicts(con, names, disagreed=disagreed)
         _remember_unsettled(con, run_id)
         held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
         shared_records.send_heirs_again(con, columns, run_id, heirs or frozenset())
@@ -198,7 +203,7 @@ def refuse_taken_over(facts: Mapping[str, str], run_id: str) -> None:
 
 
 def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mapping[str, Any]) -> None:
-    """What the destination acknowledged, what it held before, and who won where somebody else had written."""
+    """What the destination acknowledged, and what it held before."""
     run = {"run_id": names["run_id"]}
     same_key = " and ".join(f"synced.{key.name} = outbox.{key.name}" for key in columns.keys)
     con.execute(
@@ -209,9 +214,15 @@ def _fold_values(con: duckdb.DuckDBPyConnection, columns: Columns, names: Mappin
     con.execute(insert, run)
     before = f"case when outbox.before is not null then {columns.json('outbox.before')} end"
     con.execute(render("fold_images", before_json=before), run)
-    con.execute(render("fold_conflicts"), names)
-    con.execute(render("fold_written_over", settled=settled("answers")))
-    con.execute(render("fold_kept", settled=settled("answers")), names)
+
+
+def _fold_conflicts(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], *, disagreed: bool) -> None:
+    """Who won where somebody else had written."""
+    if con.execute("select 1 from state.kept limit 1").fetchone():
+        con.execute(render("fold_written_over", settled=settled("answers")))
+    if disagreed:
+        con.execute(render("fold_conflicts"), names)
+        con.execute(render("fold_kept", settled=settled("answers")), names)
 
 
 def _forget_old(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], days: int) -> None:

@@ -45,8 +45,7 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destina
     """The id of the state, which is given one if it has none. Raises StateMismatch, and changes nothing, if the journal
     knows another state, or a later copy of it, as the one that wrote, or the state a run that the journal does not
     know."""
-    ledger.claim(con, sync)
-    facts = ledger.read_facts(con)
+    facts = ledger.claim(con, sync)
     problem = mismatch(facts, journal, sync)
     if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):  # an empty one that reads what is there
         raise StateMismatch(f"{problem} {_what_to_do(con, sync, destination)}")
@@ -54,9 +53,10 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destina
         state_id = accept(con, facts, journal, sync)
         journal.hand_over(sync.sync, state_id)
         return state_id
-    state_id = facts.get("state_id") or _new_id()
-    ledger.write_facts(con, {"state_id": state_id})
-    return state_id
+    if "state_id" not in facts:
+        facts["state_id"] = _new_id()
+        ledger.write_facts(con, {"state_id": facts["state_id"]})
+    return facts["state_id"]
 
 
 def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destination: DestinationType) -> None:

@@ -141,10 +141,13 @@ def look(
 
 
 def _held(con: duckdb.DuckDBPyConnection, sync: Sync, select: str, order: str = "") -> list[tuple[Any, ...]]:
-    if sync.quarantine.after is None or not _known(con):
+    if sync.quarantine.after is None:
         return []
     query = f"{select} from state.refusals where times >= $after and not freed {order}"
-    return con.execute(query, {"after": sync.quarantine.after}).fetchall()
+    try:
+        return con.execute(query, {"after": sync.quarantine.after}).fetchall()
+    except duckdb.CatalogException:  # the sync never ran
+        return []
 
 
 def retry(con: duckdb.DuckDBPyConnection, sync: Sync, key: str | None = None) -> int:
@@ -160,12 +163,6 @@ def retry(con: duckdb.DuckDBPyConnection, sync: Sync, key: str | None = None) ->
     if waiting:
         con.execute("update state.refusals set freed = true where key in (select unnest($keys))", {"keys": waiting})
     return len(waiting)
-
-
-def _known(con: duckdb.DuckDBPyConnection) -> bool:
-    """False for a sync that never ran."""
-    query = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'refusals'"
-    return con.execute(query).fetchone() is not None
 
 
 def _any(con: duckdb.DuckDBPyConnection) -> bool:

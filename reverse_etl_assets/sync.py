@@ -101,7 +101,6 @@ class ModelChanges:
     def plan(self, run: "SyncRun", con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         columns = columns_of(run.sync, run.account.type, run.warehouse.column_types(con, model))
-        ledger.claim(con, run.sync)
         entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
         relation = run.warehouse.relation(model)
         if entry.same_place and not entry.takes_back:

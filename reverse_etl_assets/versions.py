@@ -122,11 +122,11 @@ class Version:
 
 def history(con: duckdb.DuckDBPyConnection) -> list[Version]:
     """All versions of a sync, the first one first."""
-    known = con.execute("select 1 from duckdb_tables() where database_name = 'state' and table_name = 'versions'")
-    if known.fetchone() is None:
-        return []
     columns = "version, began_at, run_id, cutover, sent_before, definition, set_aside, adopted"
-    rows = con.execute(f"select {columns} from state.versions order by version").fetchall()
+    try:
+        rows = con.execute(f"select {columns} from state.versions order by version").fetchall()
+    except duckdb.CatalogException:  # the sync never ran
+        return []
     decode = msgspec.json.Decoder(Definition).decode
     return [
         Version(number, began_at, run_id, Cutover(how) if how else None, sent, decode(definition), aside, adopted)
