@@ -9,13 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import dagster as dg
-import duckdb
 import yaml
 from typer.testing import CliRunner, Result
 
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource, WebhookResource
 from reverse_etl_assets.project import Project
+from tests.warehouse import writing
 
 CONTACTS: Mapping[str, Any] = {
     "model": "people",
@@ -97,7 +97,7 @@ class Office:
 
     def build(self, *rows: tuple[str | None, str | None, str | None]) -> None:
         """Build the model of these rows, as dbt would."""
-        with duckdb.connect(str(self.home / "warehouse.duckdb")) as con:
+        with writing(self.home / "warehouse.duckdb") as con:
             con.execute("create schema if not exists marts")
             con.execute("create or replace table marts.people (email varchar, name varchar, city varchar)")
             if rows:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from pydantic import SecretStr
 
 from reverse_etl_assets.dbt_models import Model
@@ -21,6 +20,7 @@ from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import run_sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+from tests.warehouse import writing
 
 FAST = 100_000.0  # requests per second: no pacing that a test could notice
 EAGER = Patience(backoff_base=0.001, backoff_cap=0.01, last_answers=5.0, job_poll=0.01)
@@ -92,7 +92,7 @@ class Shop:
     ) -> None:
         self.home = home
         self.file = home / "warehouse.duckdb"
-        self.warehouse = DuckDBWarehouse(self.file, home / "state", threads=2, lock_wait=lock_wait)
+        self.warehouse = DuckDBWarehouse(self.file, home / "state", threads=1, lock_wait=lock_wait)
         self.journal_url = journal_url or f"sqlite:///{home}/journal.sqlite"
         self.journal = Journal.open(self.journal_url, stop_folder=home)
         self.models: dict[str, Model] = {}
@@ -118,7 +118,7 @@ class Shop:
 
     def sql(self, *statements: str) -> None:
         """Change the warehouse."""
-        with duckdb.connect(str(self.file)) as con:
+        with writing(self.file) as con:
             for statement in statements:
                 con.execute(statement)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import yaml
 
 from reverse_etl_assets.orchestration.build import build_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
 from reverse_etl_assets.project import Project
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
+from tests.warehouse import writing
 
 _FILES = {
     "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n",
@@ -72,7 +72,7 @@ class Shop:
 
     def fill(self, query: str) -> None:
         """What dbt finds at its source."""
-        with duckdb.connect(str(self.home / "warehouse.duckdb")) as con:
+        with writing(self.home / "warehouse.duckdb") as con:
             con.execute("create schema if not exists raw")
             con.execute(f"create or replace table raw.people as {query}")
 

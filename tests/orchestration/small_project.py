@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import yaml
 from dagster._serdes import serialize_value
 
@@ -19,6 +18,7 @@ from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.yaml_source import YamlSource
+from tests.warehouse import writing
 
 TOKEN = "pat-sandbox"
 PEOPLE = "model.shop.people"
@@ -105,7 +105,7 @@ class SmallProject:
 
     def build(self, query: str) -> None:
         """Build the model from a query, as dbt would."""
-        with duckdb.connect(str(self.home / "warehouse.duckdb")) as con:
+        with writing(self.home / "warehouse.duckdb") as con:
             con.execute("create schema if not exists marts")
             con.execute(f"create or replace table marts.people as {query}")
         self.dbt_said({unique_id: "pass" if "test" in unique_id else "success" for unique_id in _nodes()})
