@@ -279,7 +279,8 @@ def test_a_property_that_is_not_there_is_no_fault_of_a_row() -> None:
 
 
 def test_errors_that_name_nobody_refuse_the_batch_if_nothing_was_written() -> None:
-    """It is halved until the row stands alone; where something was written, the rows stay without an outcome."""
+    """It is halved until the row stands alone; where something was written, and more rows are not named than errors
+    name nobody, they stay without an outcome."""
     error = {"category": "VALIDATION_ERROR", "message": "one of them is wrong"}
     with pytest.raises(RequestRejected, match="VALIDATION_ERROR: one of them is wrong"):
         read(Operation.UPSERT, {"errors": [error]}, status=207)
@@ -297,6 +298,26 @@ def test_errors_that_name_nobody_refuse_the_batch_if_nothing_was_written() -> No
     asyncio.run(work())
 
 
+def test_errors_that_name_nobody_are_of_the_rows_that_nothing_else_names() -> None:
+    errors = [{"category": "VALIDATION_ERROR", "message": words} for words in ("too long", "too short")]
+    one = read(Operation.UPSERT, {"errors": errors[:1], "results": [done(n, new=True) for n in (0, 1, 3)]}, status=207)
+    assert one[-1] == Outcome.rejected("k2", RowError("too long", "VALIDATION_ERROR"))
+    two = read(Operation.UPSERT, {"errors": errors, "results": [done(n, new=True) for n in (0, 3)]}, status=207)
+    assert [(each.key, each.retry) for each in two] == [("k0", False), ("k3", False), ("k1", True), ("k2", True)]
+    of_another = [{**errors[0], "context": {"objectWriteTraceId": ["somebody else's"]}}]
+    found = read(
+        Operation.UPSERT, {"errors": of_another, "results": [done(n, new=True) for n in (0, 1, 3)]}, status=207
+    )
+    assert len(found) == 3
+
+
+def test_what_a_context_says_in_words_is_passed_on() -> None:
+    context = {"INVALID_OBJECT_IDS": ["CONTACT=2 is not valid", "COMPANY=9 is not valid"], "ids": ["2"]}
+    body = {"message": "One or more associations are invalid", "category": "VALIDATION_ERROR", "context": context}
+    error = hubspot().error_for(httpx.Response(400, json=body))
+    assert str(error).endswith("are invalid: CONTACT=2 is not valid; COMPANY=9 is not valid")
+
+
 @pytest.mark.parametrize("name", ["requiredGranularScopes", "requiredScopes", "missingScopes"])
 @pytest.mark.parametrize("nested", [True, False])
 def test_scopes_are_named_wherever_they_stand(name: str, nested: bool) -> None:
@@ -304,7 +325,7 @@ def test_scopes_are_named_wherever_they_stand(name: str, nested: bool) -> None:
     body = {"message": "no", "category": "MISSING_SCOPES"} | ({"errors": [context, context]} if nested else context)
     error = hubspot().error_for(httpx.Response(403, json=body))
     assert str(error).startswith(
-        "MISSING_SCOPES: no Scopes that are needed: crm.lists.write, crm.lists.read. A service"
+        "MISSING_SCOPES: no. Scopes that are needed: crm.lists.write, crm.lists.read. A service"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, ContractViolation
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, ContractViolation, RequestRejected
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -257,8 +257,8 @@ ONE = said("CONTACT=102 and COMPANY=201 cannot be changed")
         ({"errors": [said("no", context={"fromObjectId": ["102"], "toObjectId": ["201"]})]}, 207, "a", "b"),
         ({"errors": [said("no", errors=[{"message": "CONTACT=102 is not valid"}])]}, 200, "a", "b"),
         ({"errors": [said("COMPANY=201 is not valid")]}, 200, "", "ab"),
-        ({"errors": [NOBODY]}, 200, "", ""),
-        ({"errors": [NOBODY, ONE]}, 200, "", "b"),
+        ({"results": [{"from": {"id": "101"}, "to": [{"id": "201"}]}]}, 200, "ab", ""),
+        ({"results": [{"from": {"id": "101"}, "to": {"id": "201"}}]}, 200, "ab", ""),
         ({"numErrors": 2, "errors": [ONE]}, 200, "", "b"),
         ({"status": "PROCESSING"}, 202, "", ""),
         ({"status": "CANCELED", "results": []}, 200, "", ""),
@@ -270,6 +270,19 @@ def test_an_association_is_ended_unless_an_error_names_it(body: Any, status: int
     assert sorted(each.key for each in found if each.status is Status.DELETED) == [*ended]
     assert sorted(each.key for each in found if each.status is Status.FAILED) == [*refused]
     assert all(each.inferred for each in found if each.status is Status.DELETED)
+
+
+@pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.DELETE])
+@pytest.mark.parametrize("errors", [[NOBODY], [NOBODY, ONE], [ONE, NOBODY]])
+def test_an_error_that_names_no_pair_refuses_the_batch_and_a_pair_that_is_alone(
+    operation: Operation, errors: Any
+) -> None:
+    """The batch is halved then, and whatever was written is written again."""
+    with pytest.raises(RequestRejected, match=NOBODY["message"]):
+        read(PAIRS, operation, {"errors": errors}, 207)
+    answer = httpx.Response(207, json={"status": "COMPLETE", "numErrors": 1, "errors": [NOBODY]})
+    [alone] = hubspot(PAIRS).read_response(batch(operation, ROWS[0]), answer)
+    assert (alone.key, alone.error and alone.error.message) == ("a", NOBODY["message"])
 
 
 def test_an_association_that_is_not_there_is_gone_already() -> None:

@@ -39,7 +39,7 @@ from reverse_etl_assets.records import (
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
 _SCOPES = ("requiredGranularScopes", "requiredScopes", "missingScopes")
-_ADD_SCOPES = "A service key gets them in HubSpot (Development, Keys, Service keys)."
+_ADD_SCOPES = "A service key gets scopes in HubSpot (Development, Keys, Service keys)."
 _GONE = "it was there at the last check; `reverse-etl check` names what is not"
 NEVER_ARRIVED = frozenset({521, 522, 523, 525})
 """Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
@@ -72,8 +72,11 @@ class BatchAnswer:
         self.unnamed = {record.key: record for record in batch.records}
         self.nameless: list[Mapping[str, Any]] = []
         self.outcomes: list[Outcome] = []
+        nameless_errors = []
         for error in listed(answer, "errors"):
-            for record in self._names.of_error(error):
+            if not (named := self._names.of_error(error)) and not self._names.names(error):
+                nameless_errors.append(error)
+            for record in named:
                 if self._is_first(record):
                     self.outcomes.append(_refused(target, batch.operation, record, error))
         self._refuse(answer)
@@ -85,6 +88,16 @@ class BatchAnswer:
                 self.outcomes.append(self._written(named[0], result))
         known = {each.external_id: [each.destination_id] for each in batch.records if each.destination_id}
         self.outcomes += self.named_by(known)
+        if nameless_errors and not self.nameless and len(self.unnamed) <= len(nameless_errors):
+            self.outcomes += self._refuse_the_rest(target, nameless_errors[0])
+
+    def _refuse_the_rest(self, target: Target, error: Mapping[str, Any]) -> list[Outcome]:
+        """Errors that do not say whom they mean are of the rows that nothing else names, if there are as many. Which is
+        whose nobody knows of several: they are sent again, and are refused as a whole then, and halved."""
+        rest, self.unnamed = self.unnamed, {}
+        if len(rest) == 1:
+            return [_refused(target, self._operation, record, error) for record in rest.values()]
+        return [Outcome.rejected(key, row_error(error), retry=True) for key in rest]
 
     def named_by(self, ids: Mapping[str, Sequence[str]]) -> list[Outcome]:
         """Outcomes of rows that are named by their record alone; `ids` are those of records by external id."""
@@ -134,6 +147,12 @@ class _Names:
         if traces := listed(context, "objectWriteTraceId"):
             return self._known(self._by_trace, map(str, traces))
         return self._of(*listed(context, "ids"), *listed(context, "id"))
+
+    @staticmethod
+    def names(error: Mapping[str, Any]) -> bool:
+        """Whether an error says whom it means, be that one of ours or not."""
+        context = error.get("context") or {}
+        return any(listed(context, name) for name in ("objectWriteTraceId", "ids", "id"))
 
     def of_result(self, result: Mapping[str, Any]) -> list[Record]:
         """All that a result may mean: several keys of a batch may be addresses of one contact."""
@@ -202,11 +221,19 @@ def row_error(error: Mapping[str, Any]) -> RowError:
         code = detail.get("code") or code
         names = listed(detail.get("context") or {}, "propertyName")
         field = names[0] if names else None
+    if more := _sentences(error.get("context"), message):
+        message = f"{message}: {more}"
     if invalid := _invalid_properties(message):
         first = invalid[0]
         message = "; ".join(str(each.get("message", "")) for each in invalid)
         code, field = first.get("error") or code, first.get("name") or field
     return RowError(message, code, field)
+
+
+def _sentences(context: Any, message: str) -> str:
+    """What a context says in words, such as `CONTACT=2 is not valid`; names and ids are for machines."""
+    values = [str(each) for name in context for each in listed(context, name)] if isinstance(context, dict) else []
+    return "; ".join(each for each in dict.fromkeys(values) if " " in each and each not in message)
 
 
 def _invalid_properties(message: str) -> list[dict[str, Any]]:
@@ -259,7 +286,7 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
     if status in NEVER_ARRIVED:
         return RetryLater(message, retry_after(response))
     if status == 403:
-        return AuthenticationFailed(f"{message}{_missing_scopes(body)}")
+        return AuthenticationFailed(f"{message.removesuffix('.')}.{_missing_scopes(body)}")
     error = error_by_status(response, message, said.code)
     if isinstance(error, RequestRejected):
         error.field = said.field
@@ -275,7 +302,7 @@ def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str)
 
 
 def _missing_scopes(body: Mapping[str, Any]) -> str:
-    contexts = [body.get("context"), *(error.get("context") for error in listed(body, "errors"))]
+    contexts = [body, body.get("context"), *(error.get("context") for error in listed(body, "errors"))]
     named = [scope for each in contexts if isinstance(each, dict) for name in _SCOPES for scope in listed(each, name)]
     scopes = ", ".join(dict.fromkeys(str(scope) for scope in named))
     return f" Scopes that are needed: {scopes}. {_ADD_SCOPES}" if scopes else f" {_ADD_SCOPES}"

@@ -31,7 +31,8 @@ _SIDES = ("from", "to")
 
 
 class Associations(ObjectKind):
-    """An upsert associates two records, without a label; a delete ends every association between the two.
+    """An upsert associates two records, without a label; a delete ends every association between the two. Either may be
+    sent again, so a batch is halved if an error does not say whom it means.
 
     The mapping says how each record is found, `from.email: ...` and `to.external_id: ...`; the primary key has the same
     two columns in this order. Rows are found first, and `destination_id` is both records' ids, `101:202`.
@@ -105,16 +106,19 @@ class Associations(ObjectKind):
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         sent, answer = _rows_by_pair(batch), answer_of(response)
         errors = [(error, _pairs_of(error, sent)) for error in listed(answer, "errors")]
+        if nameless := [error for error, pairs in errors if not pairs]:  # nobody knows whom else it refuses
+            said = row_error(nameless[0])
+            raise RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
         for error, pairs in errors:
             for pair in pairs if len(pairs) == 1 else ():
                 yield from (_refused(batch.operation, record, error) for record in sent.pop(pair, ()))
-        for result in listed(answer, "results"):
+        for result in listed(answer, "results") if batch.operation is Operation.UPSERT else ():
             for record in sent.pop((_id(result, "from"), _id(result, "to")), ()):
                 yield Outcome(record.key, Status.CREATED, destination_id=record.destination_id, inferred=True)
         for error, pairs in errors:  # of a record that is in several pairs
             for pair in pairs:
                 yield from (_refused(batch.operation, record, error) for record in sent.pop(pair, ()))
-        if batch.operation is Operation.DELETE and has_ended(answer, sum(bool(pairs) for _, pairs in errors)):
+        if batch.operation is Operation.DELETE and has_ended(answer, len(errors)):
             for record in (each for rows in sent.values() for each in rows):
                 yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
 
@@ -155,7 +159,10 @@ def _id(result: Mapping[str, Any], side: str) -> str:
 
 
 def _pairs_of(error: Mapping[str, Any], sent: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The pairs that an error names, by both ids or by one; by its words if it has no context."""
+    """The pairs that an error names, by both ids or by one; by its words if it has no context. One that is alone needs
+    no name."""
+    if len(pairs := list(sent)) == 1:
+        return pairs
     for said in (error.get("context"), error.get("message"), error.get("errors")):
         named = set(_NUMBERS.findall(str(said or "")))
         for pairs in ([pair for pair in sent if {*pair} <= named], [pair for pair in sent if named & {*pair}]):

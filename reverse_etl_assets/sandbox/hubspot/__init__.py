@@ -35,7 +35,7 @@ SPARSE = (
     Sparse(r"/batch/(upsert|update|read)$", statuses=(200, 207)),
     Sparse(r"/batch/create$", statuses=(201, 207)),
     Sparse(r"/objects/.*/batch/", tuple(f"results.*.properties.{name}" for name in SYSTEM)),
-    Sparse(r"/batch/", ("requestedAt", "links", "numErrors")),
+    Sparse(r"/batch/", ("requestedAt", "links", "numErrors", "errors.*.context", "errors.*.status")),
     Sparse(
         r"GET .*/properties/", tuple(f"results.*.{name}" for name in (*_PROPERTY, "archived", "createdAt", "updatedAt"))
     ),
