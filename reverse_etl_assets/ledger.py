@@ -130,14 +130,19 @@ def read_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         return {}
 
 
+_WRITE_FACTS = """
+merge into state.facts using (select unnest($names::varchar[]) as name, unnest($values::varchar[]) as value) as new
+on facts.name = new.name
+when matched and new.value is null then delete
+when matched then update set value = new.value
+when not matched and new.value is not null then insert by name
+"""
+
+
 def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None]) -> None:
-    """None forgets a fact."""
-    known = {name: value for name, value in facts.items() if value is not None}
-    if facts:
-        con.execute("delete from state.facts where list_contains($names, name)", {"names": list(facts)})
-    if known:
-        both = {"names": list(known), "values": list(known.values())}
-        con.execute("insert into state.facts select unnest($names), unnest($values)", both)
+    """None forgets a fact. In one statement: a process that is killed in the middle has lost none."""
+    both = {"names": list(facts), "values": list(facts.values())}
+    con.execute(_WRITE_FACTS, both)
 
 
 def fold(

@@ -46,10 +46,7 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destina
     knows another state, or a later copy of it, as the one that wrote, or the state a run that the journal does not
     know."""
     facts = ledger.claim(con, sync)
-    problem = mismatch(facts, journal, sync)
-    if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):  # an empty one that reads what is there
-        raise StateMismatch(f"{problem} {_what_to_do(con, sync, destination)}")
-    if problem:
+    if _is_new(con, facts, journal, sync, destination):
         state_id = accept(con, facts, journal, sync)
         journal.hand_over(sync.sync, state_id)
         return state_id
@@ -61,10 +58,22 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destina
 
 def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destination: DestinationType) -> None:
     """Raises StateMismatch as `settle` does, and writes nothing."""
-    facts = ledger.read_facts(con)
+    _is_new(con, ledger.read_facts(con), journal, sync, destination)
+
+
+def _is_new(
+    con: duckdb.DuckDBPyConnection,
+    facts: Mapping[str, str],
+    journal: Journal,
+    sync: Sync,
+    destination: DestinationType,
+) -> bool:
+    """Whether the state is an empty one that is to read what is there, in place of the one that wrote. Raises
+    StateMismatch if it is another one without that."""
     problem = mismatch(facts, journal, sync)
-    if problem and not (sync.cutover is Cutover.ADOPT and _runs(facts) == []):
+    if problem and not (sync.cutover is Cutover.ADOPT and not _runs(facts)):
         raise StateMismatch(f"{problem} {_what_to_do(con, sync, destination)}")
+    return problem is not None
 
 
 def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | None:

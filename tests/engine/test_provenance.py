@@ -5,12 +5,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from reverse_etl_assets.errors import StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Intent, RunStatus
-from reverse_etl_assets.ledger import BEGAN_TO_SEND
+from reverse_etl_assets.ledger import BEGAN_TO_SEND, read_facts, write_facts
 from reverse_etl_assets.preview import preview
 from reverse_etl_assets.provenance import Way
 from reverse_etl_assets.records import Operation
@@ -307,3 +308,16 @@ def test_a_writer_far_back_is_found(shop: Shop) -> None:
     assert journal.last_writer("t") is None
     journal.begin_batches("open", [Intent(1, Operation.INSERT, [1])])
     assert journal.last_writer("t") is not None
+
+
+def test_what_a_state_knows_is_kept_whatever_becomes_of_a_write_of_it(shop: Shop, sandbox: Sandbox) -> None:
+    """Half of a write, which a killed process leaves, would take its id from the state."""
+    shop.build(FIVE)
+    shop.run(MIRROR, sink(sandbox.url))
+    with shop.warehouse.open(MIRROR.sync, write=True) as con:
+        known = read_facts(con)
+        with pytest.raises(duckdb.Error):
+            write_facts(con, {"state_id": "\ud800"})  # no text that DuckDB takes
+        assert read_facts(con) == known
+        write_facts(con, {"state_id": None, "new": "fact"})
+        assert read_facts(con) == {**{name: known[name] for name in known if name != "state_id"}, "new": "fact"}
