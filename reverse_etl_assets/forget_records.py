@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from reverse_etl_assets import ledger
+from reverse_etl_assets.changes import ChangeSet, Plans
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ReverseEtlError, StateError
@@ -41,7 +42,7 @@ class ForgetChanges:
     def __init__(self, key: str, *, for_good: bool = False) -> None:
         self._key, self._for_good = key, for_good
 
-    def plan(self, run: SyncRun, con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
+    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
         columns = _columns(con, run.sync)
         ledger.prepare(con, columns)
         ledger.write_facts(con, {"outbox_run": None})
@@ -52,9 +53,9 @@ class ForgetChanges:
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
         ledger.write_facts(con, {"full_compared_at": None})
-        return replace(columns, operations=_DELETE, for_good=self._for_good), _plan(len(keys))
+        return ChangeSet(replace(columns, operations=_DELETE, for_good=self._for_good), _plan(len(keys)))
 
-    def before_sending(self, run: SyncRun) -> None:
+    def before_sending(self, run: Plans) -> None:
         pass
 
 

@@ -12,21 +12,19 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
-from reverse_etl_assets import cutover, ledger, quarantine, shared_records, spelling, versions
+from reverse_etl_assets import cutover, ledger, quarantine, shared_records
 from reverse_etl_assets.adoption import adopt
 from reverse_etl_assets.approvals import Identity, decide, identify, to_decide
+from reverse_etl_assets.changes import Changes, ModelChanges
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.decisions import (
     budget_finding,
-    columns_of,
     guard_findings,
-    prefilter,
     reads_back,
-    sends_key_as_field,
 )
 from reverse_etl_assets.deletions import Deletions
 from reverse_etl_assets.destinations.base import Account
@@ -40,9 +38,9 @@ from reverse_etl_assets.interrupts import run_interruptible
 from reverse_etl_assets.job_follower import JobUnfinished, JobUnreadable
 from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
-from reverse_etl_assets.outbox import outbox_rows, seal_outbox
+from reverse_etl_assets.outbox import outbox_rows
 from reverse_etl_assets.ownership import FieldRules
-from reverse_etl_assets.plan import Plan, make_plan
+from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Status
 from reverse_etl_assets.recovery import collect, job_is_open, recover
 from reverse_etl_assets.report import Report
@@ -76,45 +74,6 @@ def run_sync(
             sync, environment, account, ModelChanges(), plan_id=plan_id, run_id=run_id, on_progress=on_progress
         )
         return run.go()
-
-
-class Changes(Protocol):
-    """Where a run's change set comes from."""
-
-    kind: RunKind
-    undoes: str | None
-    """The run that is put back, if this is an undo."""
-
-    def plan(self, run: "SyncRun", con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
-        """Write the change set to the outbox, and seal it."""
-
-    def before_sending(self, run: "SyncRun") -> None:
-        """Every guard has passed, and the first request is about to go out."""
-
-
-class ModelChanges:
-    """What differs between the model and the synced rows."""
-
-    kind = RunKind.SYNC
-    undoes: str | None = None
-
-    def plan(self, run: "SyncRun", con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
-        model, now = run.environment.models[run.sync.model], run.environment.clock()
-        columns = columns_of(run.sync, run.account.type, run.warehouse.column_types(con, model))
-        entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
-        relation = run.warehouse.relation(model)
-        if entry.same_place and not entry.takes_back:
-            spelling.respell(con, columns, relation, as_field=sends_key_as_field(run.sync, run.account.type))
-        run.begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
-        recent = prefilter(run.sync, ledger.read_facts(con), now)
-        ledger.write_facts(con, {"outbox_run": None})
-        plan = make_plan(con, relation, columns, prefilter=recent, now=now)
-        full_at, means = None if recent else now, entry.definition.as_text
-        seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means)
-        return columns, plan
-
-    def before_sending(self, run: "SyncRun") -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -197,7 +156,8 @@ class SyncRun:
         """Write the change set to the outbox; the model's file is open only for this."""
         of_model = self.changes.kind is RunKind.SYNC
         with self.warehouse.open(self.sync.sync, write=True, models=of_model) as con:
-            columns, plan = self.changes.plan(self, con)
+            made = self.changes.plan(self, con)
+            columns, plan, self.begun = made.columns, made.plan, made.begun
             identity = identify(con, columns, self.account, plan)
             foreseen = forecast(con, columns, plan, self.account)
             learned = ledger.last_check(con, columns, self.sync.options, self.environment.clock())

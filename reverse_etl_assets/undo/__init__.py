@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from reverse_etl_assets import ledger
+from reverse_etl_assets.changes import ChangeSet, Plans
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
@@ -55,22 +56,22 @@ class UndoChanges:
         self._undone, self._who, self._why = undone, who, why
         self._stopped = False
 
-    def plan(self, run: SyncRun, con: duckdb.DuckDBPyConnection) -> tuple[Columns, Plan]:
+    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
         """Raises StateError if there is nothing to put back, or no way to do so."""
         undone = undoable(run.journal, self._undone, run.sync, run.account)
         columns, plan = planned(run.journal, con, run.sync, run.account, undone)
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # Rows that were put back differ from the model, however long ago they were modified.
         ledger.write_facts(con, {"full_compared_at": None})
-        return columns, plan
+        return ChangeSet(columns, plan)
 
-    def before_sending(self, run: SyncRun) -> None:
+    def before_sending(self, run: Plans) -> None:
         """A stop that is there already is somebody's own, and stays theirs."""
         if all(stop.scope != self._scope(run) for stop in run.journal.stops()):
             run.journal.stop(self._scope(run), self._who, f"run {self._undone} was undone: {self._why}")
             self._stopped = True
 
-    def resume_if_idle(self, run: SyncRun) -> None:
+    def resume_if_idle(self, run: Plans) -> None:
         """Nothing was put back, so there is nothing that a run of the sync could spoil."""
         if not self._stopped:
             return
@@ -82,7 +83,7 @@ class UndoChanges:
                 why = f"the undo of run {self._undone} put nothing back"
                 run.journal.resume(self._scope(run), self._who, why)
 
-    def _scope(self, run: SyncRun) -> str:
+    def _scope(self, run: Plans) -> str:
         return f"sync:{run.sync.sync}"
 
 
