@@ -1,101 +1,27 @@
 """What is known of a person is gone: from every table, from the journal, and from the bytes of their files."""
 
 import hashlib
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from reverse_etl_assets.errors import StateError, SyncBusy
-from reverse_etl_assets.forget import Forgetting, Forgotten, Refused, Subject
+from reverse_etl_assets.forget import Forgetting, Refused, Subject
 from reverse_etl_assets.journal import Intent
-from reverse_etl_assets.journal.records import Note, RunKind, RunStatus
+from reverse_etl_assets.journal.records import Note, RunStatus
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync_lock import exclusive
-from tests.engine.crms import PEOPLE, Crm, a_crm
+from tests.engine.crms import Crm, a_crm
+from tests.engine.forgetting import ADA, OTHERS, WHO, Zoe, forget, forgetting, synced
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-
-WHO = {"who": "ann", "why": "asked for it"}
-OTHERS = PEOPLE.format(3)
-ADA = "p0@shop.example"
 
 
 @pytest.fixture
 def crm(sandbox: Sandbox) -> Crm:
     return a_crm("hubspot", sandbox)
-
-
-class Zoe:
-    """A person whose values are nowhere else, and do not compress."""
-
-    def __init__(self) -> None:
-        self.values = [secrets.token_hex(12) for _ in range(4)]
-        local, self.name, self.phone, self.company = self.values
-        self.email = f"{local}@shop.example"
-
-    def with_others(self, *, phone: str | None = None) -> str:
-        row = f"'{self.email}' as email, '{self.name}' as name, '{phone or self.phone}' as phone"
-        return f"{OTHERS} union all select 'z', {row}, '{self.company}' as company, timestamp '2026-01-01'"
-
-    def files(self, folder: Path) -> set[str]:
-        """Files with one of her values in their raw bytes; the warehouse is dbt's."""
-        files = (file for file in folder.rglob("*") if file.is_file() and file.name != "warehouse.duckdb")
-        return {file.name for file in files if any(value.encode() in file.read_bytes() for value in self.values)}
-
-    def tables(self, shop: Shop, sync: Sync) -> set[str]:
-        """Tables of the state with one of her values in a row."""
-        tables = [name for (name,) in shop.state(sync, "select table_name from duckdb_tables()")]
-        texts = {name: f"select to_json(row)::varchar from state.{name} as row" for name in tables}
-        found = {name: "".join(text for (text,) in shop.state(sync, query)) for name, query in texts.items()}
-        return {name for name, text in found.items() if any(value in text for value in self.values)}
-
-
-@pytest.fixture(scope="session")
-def zoe() -> Zoe:
-    return Zoe()
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, running_sandbox: Sandbox, zoe: Zoe) -> Path:
-    """Zoe and others were sent to HubSpot, and she has left the model since. Made once, for a run takes long."""
-    running_sandbox.reset()
-    shop = Shop(tmp_path_factory.mktemp("shop"))
-    synced(shop, a_crm("hubspot", running_sandbox), zoe)
-    shop.build(OTHERS)
-    shop.close()
-    return shop.home
-
-
-@pytest.fixture
-def told(home: Path, tmp_path: Path) -> Iterator[Shop]:
-    """A shop that knows her. HubSpot itself is empty."""
-    shop = Shop(shutil.copytree(home, tmp_path / "told"))
-    shop.know()
-    yield shop
-    shop.close()
-
-
-def forgetting(shop: Shop, crm: Crm, key: str, sync: Sync | None = None) -> Forgetting:
-    sync = sync or crm.sync()
-    return Forgetting(key, [Subject(sync.sync, sync, crm.account)], shop.environment)
-
-
-def forget(shop: Shop, crm: Crm, zoe: Zoe, sync: Sync | None = None, **options: Any) -> Forgotten:
-    """By a key in another case."""
-    (forgotten,) = forgetting(shop, crm, zoe.email.upper(), sync).go(**WHO, **options)
-    return forgotten
-
-
-def synced(shop: Shop, crm: Crm, zoe: Zoe, **changes: Any) -> Sync:
-    sync = crm.sync(**changes)
-    shop.build(zoe.with_others())
-    assert shop.run(sync, crm.account).counts["created"] == 4
-    return sync
 
 
 def known(shop: Shop, sync: Sync) -> Mapping[str, Sequence[Any]]:
@@ -328,66 +254,6 @@ def test_a_sync_that_never_ran(shop: Shop, crm: Crm, zoe: Zoe) -> None:
     shop.build(OTHERS)
     assert forgetting(shop, crm, zoe.email).go(**WHO) == []
     assert not shop.warehouse.state_file(crm.sync().sync).exists()
-
-
-@pytest.mark.parametrize("vendor", ["salesforce", "hubspot"])
-def test_the_record_goes_first_whatever_the_guards_say(shop: Shop, sandbox: Sandbox, zoe: Zoe, vendor: str) -> None:
-    crm = a_crm(vendor, sandbox)
-    synced(shop, crm, zoe)
-    shop.build(OTHERS)
-    strict = crm.sync(approval="always", guards={"max_removed": {"rows": 0}}, verify={"sample": 10})
-    forgotten = forget(shop, crm, zoe, strict, at_destinations=True)
-    assert [outcome.status for outcome in forgotten.deletion.outcomes] == ["deleted"]
-    assert sorted(crm.records) == [f"p{i}@shop.example" for i in range(3)]
-    assert zoe.files(shop.home) == set()
-    (run,) = shop.journal.history(strict.sync, kind=RunKind.FORGET)
-    assert (run.status, run.counts["deleted"]) == (RunStatus.DONE, 1)
-    assert run.counts["verified"] == 1, "it is really gone"
-    assert list(shop.journal.batches(run.run_id)) == []
-    assert shop.run(crm.sync(), crm.account).change_set == 0
-
-
-def test_a_record_that_is_gone_is_no_failure(told: Shop, crm: Crm, zoe: Zoe) -> None:
-    with told.warehouse.open(crm.sync().sync, write=True) as con:
-        con.execute("delete from state.synced")  # as after a run that she was refused by
-    forgotten = forget(told, crm, zoe, at_destinations=True)
-    assert [outcome.reason for outcome in forgotten.deletion.outcomes] == ["already_gone"]
-    assert forgotten.purged
-
-
-def test_the_kill_switch_holds(told: Shop, crm: Crm, zoe: Zoe) -> None:
-    sync = crm.sync()
-    told.journal.stop("all", "bob", "wrong prices")
-    forgotten = forget(told, crm, zoe, at_destinations=True)
-    assert not forgotten.purged
-    assert forgotten.deletion.problem == "kill_switch: stopped (all) by bob: wrong prices"
-    assert crm.requests() == 0
-    assert "synced" in zoe.tables(told, sync)
-    assert [entry.action for entry in told.journal.control_log()] == ["stop"]
-
-
-def test_what_could_not_be_deleted_is_kept_to_try_again(shop: Shop, crm: Crm, zoe: Zoe, sandbox: Sandbox) -> None:
-    sync = synced(shop, crm, zoe, verify={"sample": 10})
-    shop.build(OTHERS)
-    sandbox.fault("lose_writes", vendor="hubspot", path="archive", percent=100, next=1)
-    forgotten = forget(shop, crm, zoe, sync, at_destinations=True)
-    assert forgotten.deletion.problem == "a record with this key is still there"
-    assert "outcomes" in zoe.tables(shop, sync)
-    assert forget(shop, crm, zoe, sync, at_destinations=True).purged
-    assert zoe.email not in crm.records
-    assert zoe.files(shop.home) == set()
-
-
-def test_all_spellings_of_a_key_are_deleted(shop: Shop, sandbox: Sandbox) -> None:
-    """Where case tells records apart."""
-    sync, account = sink_sync(sync_mode="mirror"), sink(sandbox.url)
-    shop.build("select unnest(['Zoe', 'ZOE', 'Ada']) as id, 'n' as name")
-    shop.run(sync, account)
-    shop.build("select 'Ada' as id, 'n' as name")
-    ours = Forgetting("zoe", [Subject(sync.sync, sync, account)], shop.environment)
-    (forgotten,) = ours.go(**WHO, at_destinations=True)
-    assert {outcome.key for outcome in forgotten.deletion.outcomes} == {"ZOE", "Zoe"}
-    assert [entry.id for entry in sandbox.rest.tables["people"].live()] == ["Ada"]
 
 
 def test_what_an_earlier_version_left_elsewhere_is_named(shop: Shop, sandbox: Sandbox, zoe: Zoe) -> None:
