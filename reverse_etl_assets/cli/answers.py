@@ -27,7 +27,8 @@ class RowAnswer:
 
     sync: str
     way: str
-    primary_key: str
+    key: str
+    """As it may be shown."""
     in_model: bool | None
     """None if the model cannot be looked at."""
     next_operation: str | None
@@ -36,6 +37,8 @@ class RowAnswer:
     sent: Mapping[str, Any]
     sent_title: str
     was_synced: bool
+    found_in: Sequence[str] = ()
+    """Where the value that was asked for stands, if it is not the row's key."""
 
     @property
     def known(self) -> bool:
@@ -50,6 +53,8 @@ class RowAnswer:
     def as_json(self) -> dict[str, Any]:
         return {
             "sync": self.sync,
+            "key": self.key,
+            "found_in": list(self.found_in),
             "known": self.known,
             "answer": " ".join(self.sentences),
             "in_model": self.in_model,
@@ -101,14 +106,19 @@ class _Facts:
         return next((row for row in refused if row.reason != Reason.SUPERSEDED), None)
 
 
-def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False) -> RowAnswer:
-    """Personal data is masked unless it is to be revealed; the key is no secret to who asks by it."""
-    facts = _gather(deployed, sync, key, None if reveal else deployed.project.mask(sync))
+def answer_for(
+    deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False, found_in: Sequence[str] = ()
+) -> RowAnswer:
+    """Personal data is masked unless it is to be revealed; the key is no secret to who asks by it. `found_in` says
+    where what was asked for was found, if that was not the key."""
+    hidden = None if reveal else deployed.project.mask(sync)
+    shown = (hidden.key(key) or "") if hidden and found_in else key
+    facts = _gather(deployed, sync, key, hidden, shown)
     sent, title = _sent(facts)
     return RowAnswer(
         sync=sync.sync,
         way=f"{sync.model} -> {sync.destination} {sync.object}, by {', '.join(sync.primary_key)}",
-        primary_key="|".join(sync.primary_key),
+        key=(hidden.key(key) if hidden else key) or "",
         in_model=facts.in_model,
         next_operation=facts.planned.operation if facts.planned else None,
         sentences=[*_past(facts), *_place(facts), *_shares(facts), *_left(facts), *_kept(facts), *_future(facts)],
@@ -116,15 +126,16 @@ def answer_for(deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False
         sent=sent,
         sent_title=title,
         was_synced=facts.why.synced is not None or bool(facts.why.left),
+        found_in=found_in,
     )
 
 
-def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None) -> _Facts:
+def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None, shown: str) -> _Facts:
     project = deployed.project
     with project.warehouse.open(sync.sync) as con:
         mask = hidden.also(once_personal(history(con))) if hidden else Mask()
         raw = outcomes.why(con, key)
-        found, link = _masked(raw, mask, key), _link(deployed, sync, raw, learned_of(con))
+        found, link = _masked(raw, mask, key, shown), _link(deployed, sync, raw, learned_of(con))
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, None
     try:
@@ -150,8 +161,8 @@ def _link(deployed: Deployed, sync: Sync, why: Why, learned: Learned) -> str | N
     return deployed.record_link(sync, record, learned) if record else None
 
 
-def _masked(found: Why, mask: Mask, key: str) -> Why:
-    rows = [replace(outcome.masked(mask), key=key) for outcome in found.outcomes]
+def _masked(found: Why, mask: Mask, key: str, shown: str) -> Why:
+    rows = [replace(outcome.masked(mask), key=shown) for outcome in found.outcomes]
     synced = None if found.synced is None else mask.row(found.synced)
     held = None if found.held is None else mask.text(found.held, {}, key)
     shares = [mask.key(each) or "" for each in found.shares]
@@ -220,6 +231,10 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"It had left {where} already when it was to be deleted ({at})."
         case (_, Reason.NOT_FOUND):
             yield f"There is no such record in {where}, and this sync only updates: {said} ({at})."
+        case (_, Reason.BUDGET):
+            yield f"It was not sent at {at}, for the day's calls were used up before its turn: {said}"
+        case (_, Reason.KEPT):
+            yield f"It was not written at {at}, for what would change is the destination's own: {said}."
         case (_, Reason.HELD):
             yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {said}"
         case (_, Reason.QUARANTINED):
@@ -256,7 +271,7 @@ def _never(facts: _Facts) -> Iterator[str]:
     elif run is None:
         yield "This sync has not run yet."
     elif facts.in_model is False:
-        yield f"It is not in the model {facts.sync.model}, so it was never sent."
+        yield f"No row of the model {facts.sync.model} has this key."
     else:
         yield "It was never sent."
     if run and run.status is RunStatus.GUARDED and facts.in_model:

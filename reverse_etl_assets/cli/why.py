@@ -5,54 +5,86 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from reverse_etl_assets.cli.answers import RowAnswer
+    from reverse_etl_assets.cli.search import SyncAnswer
 
 
 def why(
-    key: Annotated[str, typer.Argument(help="The row's primary key; case does not matter. Two columns: `a|b`.")],
+    value: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="The row's primary key, or a value of it: an e-mail address, a name, the vendor's id."
+            " Case does not matter. A key of two columns: `a|b`.",
+        ),
+    ],
     sync: Annotated[str | None, typer.Option(help="Only this sync.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what became of a row: when it was sent, what the destination said, or why it never went out."""
-    from reverse_etl_assets.cli.answers import answer_for
+    """Show what became of a row: when it was sent, what the destination said, or why it never went out.
+
+    Exit code 1 if no row is found, 2 if a sync that could not be asked may have one.
+    """
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
+    from reverse_etl_assets.cli.search import ask
 
     deployed = Deployed()
     chosen = deployed.chosen([sync] if sync else [])
-    answers = [answer_for(deployed, each, key, reveal=reveal) for each in chosen]
+    answers = [ask(deployed, each, value, reveal=reveal) for each in chosen]
     if json:
-        print_json({"key": key, "answers": [answer.as_json() for answer in answers]})
+        print_json({"key": value, "answers": [each for answer in answers for each in answer.as_json()]})
     else:
-        _show(console(), key, answers, everything=sync is not None)
-    if not any(answer.known for answer in answers):
-        raise typer.Exit(1)
+        _show(console(), value, answers)
+    if not any(answer.knows for answer in answers):
+        raise typer.Exit(2 if any(answer.problem for answer in answers) else 1)
 
 
-def _show(out: "Console", key: str, answers: "list[RowAnswer]", *, everything: bool) -> None:
-    from reverse_etl_assets.cli.output import shown
+def _show(out: "Console", value: str, answers: "Sequence[SyncAnswer]") -> None:
+    from reverse_etl_assets.cli.output import escape, shown
 
-    known = [answer for answer in answers if answer.known or everything]
-    for answer in known:
-        _show_one(out, answer)
-    others = [answer.sync for answer in answers if answer not in known]
-    if not known:
-        out.print(f"No sync knows the key {shown(key)}: it is in no model, and was never sent.")
-        keys = ", ".join(dict.fromkeys(f"{answer.primary_key} ({answer.sync})" for answer in answers))
-        out.print(f"[dim]Keys are {keys}.[/]")
+    knowing = [answer for answer in answers if answer.knows]
+    for answer in knowing:
+        _show_sync(out, value, answer)
+    for answer in answers:
+        if answer.problem:
+            out.print(f"[red]{answer.sync}: {escape(answer.problem)}[/]")
+    others = [answer for answer in answers if not answer.knows and not answer.problem]
+    if knowing and others:
+        out.print(
+            f"[dim]Not found in keys, mapped fields and record ids of {', '.join(each.sync for each in others)}.[/]"
+        )
     elif others:
-        out.print(f"[dim]Not known to {', '.join(others)}.[/]")
+        out.print(f"No row is found by {shown(value)}.")
+        for answer in others:
+            out.print(f"[dim]{answer.sync}: {escape(answer.absence)}[/]")
 
 
-def _show_one(out: "Console", answer: "RowAnswer") -> None:
+def _show_sync(out: "Console", value: str, answer: "SyncAnswer") -> None:
+    from reverse_etl_assets.cli.output import escape, shown
+
+    for row in answer.rows:
+        out.print(f"[bold]{row.sync}[/]  [dim]{escape(row.way)}[/]")
+        if row.found_in:
+            where = ", ".join(escape(place if " " in place else f"`{place}`") for place in row.found_in)
+            out.print(f"  The row {shown(row.key, 200)} has {shown(value)} in {where}.")
+        _show_row(out, row)
+    if more := answer.found - len(answer.rows):
+        named = ", ".join(shown(key, 200) for key in answer.named)
+        left = f" and {more - len(answer.named):,} more" if more > len(answer.named) else ""
+        out.print(f"  {answer.found:,} rows of {answer.sync} have it. Ask for one by its key: {named}{left}.\n")
+
+
+def _show_row(out: "Console", answer: "RowAnswer") -> None:
     from rich.padding import Padding
 
     from reverse_etl_assets.cli.output import coloured, escape, moment, shown
 
-    out.print(f"[bold]{answer.sync}[/]  [dim]{escape(answer.way)}[/]")
     for sentence in answer.sentences:
         out.print(Padding(shown(sentence, 400), (0, 0, 0, 2)))
     if answer.sent:

@@ -1,10 +1,15 @@
 """`why`: every way a row can have gone, in words."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import duckdb
 import pytest
 
+from reverse_etl_assets.records import Reason
 from reverse_etl_assets.sandbox.server import Sandbox
-from tests.cli.office import EVENTS, Office
+from tests.cli.office import CONTACTS, EVENTS, Office
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
 
@@ -202,12 +207,12 @@ def test_composite_key(office: Office) -> None:
 def test_unknown_key(ran: Office) -> None:
     result = ran.run("why", "nobody")
     assert result.exit_code == 1
-    assert "No sync knows the key nobody" in result.output
-    assert "Keys are email (people_to_crm)." in result.output
-    assert (
-        "It is not in the model people, so it was never sent."
-        in ran.run("why", "nobody", "--sync", "people_to_crm").output
+    said = " ".join(result.output.split())
+    assert said == (
+        "No row is found by nobody. people_to_crm: No row of the model, or that this sync remembers, has it as its key"
+        " (email), in a mapped field (email, firstname, city) or as the id of its record."
     )
+    assert " ".join(ran.run("why", "nobody", "--sync", "people_to_crm").output.split()) == said
 
 
 def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,3 +224,123 @@ def test_mistakes_in_names(ran: Office) -> None:
     result = ran.run("why", ADA[0], "--sync", "people_to_cmr")
     assert result.exit_code == 2
     assert "did you mean `people_to_crm`?" in result.output
+
+
+LEADS: Mapping[str, Any] = {
+    **CONTACTS,
+    "primary_key": "name",
+    "external_id": "external_id",
+    "mapping": {"external_id": "name", "email": "email", "city": "city"},
+}
+
+
+class TestByAnyValue:
+    """Who asks by an e-mail address, a name or the vendor's id gets the answer of the row that has it."""
+
+    def test_an_address_that_is_not_the_key_and_was_refused(self, office: Office) -> None:
+        office.sync("leads", LEADS)
+        office.build(ADA, ("no address", "Eve", "Oslo"))
+        for _ in range(2):
+            office.run("run", "--all")
+        said = " ".join(office.ok("why", "NO ADDRESS", "--sync", "leads").split())
+        assert "The row Eve has NO ADDRESS in `email`." in said
+        assert "crm refused it" in said
+        assert "INVALID_EMAIL" in said
+        assert "never sent" not in said
+        (found,) = office.json("why", "no address")["answers"]
+        assert (found["key"], found["found_in"], found["known"]) == ("Eve", ["email"], True)
+
+    def test_the_id_of_the_record(self, ran: Office) -> None:
+        (before,) = ran.json("why", ADA[0])["answers"]
+        record = before["outcomes"][0]["destination_id"]
+        said = " ".join(ran.ok("why", record).split())
+        assert f"The row {ADA[0]} has {record} in the record's id." in said
+        assert "It was created in crm" in said
+
+    def test_a_name_and_what_only_the_model_has_yet(self, ran: Office) -> None:
+        assert f"The row {ADA[0]} has ada in `firstname`." in ran.ok("why", "ada")
+        ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
+        said = " ".join(ran.ok("why", " eve ").split())
+        assert "The row eve@shop.example has eve in `firstname`. It was never sent." in said
+
+    def test_what_only_the_state_has_still(self, ran: Office) -> None:
+        ran.build(BOB)
+        ran.ok("run", "--all")
+        ran.build(BOB, ADA)
+        ran.ok("run", "--all")
+        ran.build(BOB)
+        said = " ".join(ran.ok("why", "Ada").split())
+        assert "It has left the model; the next run deletes it." in said
+
+    def test_a_part_of_a_key_of_several_columns(self, office: Office) -> None:
+        office.sync("events", {**EVENTS, "mapping": {"where": "city"}, "options": {"body": {"id": "{{ key }}"}}})
+        office.build(ADA)
+        office.ok("run", "--all")
+        assert "has ada@shop.example in the key" in " ".join(office.ok("why", ADA[0]).split())
+
+    def test_many_rows_are_named(self, office: Office) -> None:
+        office.sync("people_to_crm")
+        office.build(*((f"p{i:02}@shop.example", f"P{i}", "Bern") for i in range(30)))
+        said = " ".join(office.ok("why", "bern").split())
+        assert said.count("has bern in `city`") == 3
+        assert "30 rows of people_to_crm have it. Ask for one by its key: p03@shop.example, p04" in said
+        assert said.endswith("and 7 more.")
+
+    def test_numbers_and_times_however_they_are_written(self, office: Office) -> None:
+        office.sync("people_to_crm")
+        office.build()
+        with duckdb.connect(str(office.home / "warehouse.duckdb")) as con:
+            con.execute(
+                "create or replace table marts.people as select 'a@b.example' email, 1234.50::decimal(9, 2) name,"
+                " timestamp '2026-01-31 10:00:00' city"
+            )
+        for value in ("1234.5", "1234.50", "2026-01-31 10:00", "2026-01-31T10:00:00.000000Z"):
+            assert "a@b.example has" in office.ok("why", value), value
+
+    def test_a_model_that_cannot_be_searched_is_not_said_to_lack_it(self, ran: Office) -> None:
+        (ran.home / "warehouse.duckdb").unlink()
+        result = ran.run("why", "nobody")
+        said = " ".join(result.output.split())
+        assert "No row that this sync remembers has it" in said
+        assert "The model cannot be searched: the warehouse" in said
+        assert "never" not in said
+
+    def test_a_sync_that_cannot_be_asked_hides_no_other(self, ran: Office) -> None:
+        ran.sync("second", EVENTS)
+        ran.run("run", "second")
+        ran.project.warehouse.state_file("second").write_text("not a database " * 1_000)
+        said = " ".join(ran.ok("why", ADA[0]).split())
+        assert "It was created in crm" in said
+        assert "second.duckdb is damaged" in said
+        assert ran.run("why", "nobody").exit_code == 2
+
+    def test_keys_of_rows_that_are_found_are_masked(self, office: Office) -> None:
+        manifest = office.dbt_folder / "target" / "manifest.json"
+        found = json.loads(manifest.read_text())
+        found["nodes"]["m"]["columns"]["email"]["meta"] = {"pii": "email"}
+        manifest.write_text(json.dumps(found))
+        office.sync("people_to_crm", allow_pii={"email": "They are matched by it."})
+        office.build(ADA, BOB)
+        office.ok("run", "--all")
+        said = office.ok("why", "Ada")
+        assert "The row a***@*** has Ada" in said
+        assert ADA[0] not in said + json.dumps(office.json("why", "Ada"))
+        assert ADA[0] in office.ok("why", "Ada", "--reveal")
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_its_sentence(ran: Office, reason: Reason) -> None:
+    with ran.project.warehouse.open("people_to_crm", write=True) as con:
+        status = "failed" if reason in (Reason.INVALID, Reason.REJECTED, Reason.AMBIGUOUS) else "skipped"
+        if reason is Reason.AMBIGUOUS:  # else somebody said that it arrived
+            con.execute("delete from state.synced")
+        con.execute(
+            "update state.outcomes set status = $status, reason = $reason, message = 'these words'",
+            {"status": status, "reason": reason.value},
+        )
+        (at,) = (
+            con.execute("select strftime(min(answered_at), '%Y-%m-%d %H:%M:%S') from state.outcomes").fetchone() or ()
+        )
+    past = ran.answer(ADA[0], "people_to_crm").partition(" See ")[0]
+    assert at in past
+    assert "these words" in past or reason in (Reason.ALREADY_GONE, Reason.UNANSWERED)
