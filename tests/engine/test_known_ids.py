@@ -16,6 +16,7 @@ from reverse_etl_assets.destinations.base import (
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Line
 from reverse_etl_assets.undo import undo_run
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
@@ -117,15 +118,21 @@ def vendor() -> Vendor:
     return VENDOR
 
 
+def three(shop: Shop, kind: type[LaggingCrm], before_images: str = "synced") -> tuple[Sync, Account]:
+    """A sync that has made three records."""
+    sync = sink_sync(sync_mode="mirror", options={}, before_images=before_images, guards=LIMITLESS)
+    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
+    shop.build(PEOPLE.format(""))
+    assert shop.run(sync, account).counts["created"] == 3
+    return sync, account
+
+
 @pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 @pytest.mark.parametrize("kind", [LaggingCrm, ForgetfulCrm])
 def test_a_search_that_lags_makes_no_second_record(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm], before_images: str
 ) -> None:
-    sync = sink_sync(sync_mode="mirror", options={}, before_images=before_images, guards=LIMITLESS)
-    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
-    shop.build(PEOPLE.format(""))
-    assert shop.run(sync, account).counts["created"] == 3
+    sync, account = three(shop, kind, before_images)
     shop.build(PEOPLE.format("!"))
     assert shop.run(sync, account).counts["updated"] == 3
     assert sorted(each["name"] for each in vendor.records.values()) == ["name 0!", "name 1!", "name 2!"]
@@ -139,10 +146,7 @@ def test_a_search_that_lags_makes_no_second_record(
 def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
 ) -> None:
-    sync = sink_sync(sync_mode="mirror", options={}, before_images="synced", guards=LIMITLESS)
-    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
-    shop.build(PEOPLE.format(""))
-    shop.run(sync, account)
+    sync, account = three(shop, kind)
     shop.build(f"select * from ({PEOPLE.format('')}) where id = '1'")
     assert shop.run(sync, account).counts["deleted"] == 2
     assert [each["name"] for each in vendor.records.values()] == ["name 1"]
@@ -150,10 +154,7 @@ def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(
 
 def test_a_record_that_is_not_found_yet_is_read_by_its_id(shop: Shop, vendor: Vendor) -> None:
     """An undo puts back what a person had typed there before the run."""
-    sync = sink_sync(sync_mode="mirror", options={}, guards=LIMITLESS)
-    account = Account("sink", LaggingCrm, ConnectionSettings(base_url="https://crm.example"))
-    shop.build(PEOPLE.format(""))
-    shop.run(sync, account)
+    sync, account = three(shop, LaggingCrm, "destination")
     vendor.records["r1"]["name"] = "typed"
     shop.build(PEOPLE.format("!"))
     report = shop.run(sync, account)
@@ -166,10 +167,7 @@ def test_what_carries_the_key_now_is_deleted_whatever_can_be_read(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
 ) -> None:
     """A person has made the record anew; the one that the row's id is of still stands, under another key."""
-    sync = sink_sync(sync_mode="mirror", options={}, before_images="synced", guards=LIMITLESS)
-    account = Account("sink", kind, ConnectionSettings(base_url="https://crm.example"))
-    shop.build(PEOPLE.format(""))
-    shop.run(sync, account)
+    sync, account = three(shop, kind)
     vendor.records["r0"]["id"] = "of somebody else"
     vendor.records["anew"] = {"id": "0", "name": "name 0"}
     vendor.searched.update(vendor.records)
@@ -178,14 +176,20 @@ def test_what_carries_the_key_now_is_deleted_whatever_can_be_read(
     assert set(vendor.records) == {"r0", "r1", "r2"}
 
 
-@pytest.mark.parametrize("before_images", first(["synced", "destination"]))
-def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
-    """A person has deleted it and made it again: its row has the id of the one that is gone."""
+def ann_and_bob(shop: Shop, sandbox: Sandbox, before_images: str) -> tuple[Sync, Account, str]:
+    """A sync that has made two contacts, and the id of Ann's."""
     sync, account = crm_sync(sync_mode="mirror", guards=LIMITLESS, before_images=before_images), crm(sandbox.url)
     shop.build("select * from (values ('ann@x.org', 'Ann'), ('bob@x.org', 'Bob')) r(email, name)")
     shop.run(sync, account)
-    ann = next(each for each in sandbox.hubspot.tables["contacts"].live() if each.values["email"] == "ann@x.org")
-    sandbox.remove("hubspot", "contacts", ann.id)
+    made = sandbox.hubspot.tables["contacts"].live()
+    return sync, account, next(each.id for each in made if each.values["email"] == "ann@x.org")
+
+
+@pytest.mark.parametrize("before_images", first(["synced", "destination"]))
+def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
+    """A person has deleted it and made it again: its row has the id of the one that is gone."""
+    sync, account, ann = ann_and_bob(shop, sandbox, before_images)
+    sandbox.remove("hubspot", "contacts", ann)
     again = sandbox.add("hubspot", "contacts", {"email": "ann@x.org", "firstname": "Ann"})
     shop.build("select 'bob@x.org' as email, 'Bob' as name")
     report = shop.run(sync, account)
@@ -195,11 +199,8 @@ def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, be
 
 @pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 def test_a_record_that_got_another_key_is_deleted_by_its_id(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
-    sync, account = crm_sync(sync_mode="mirror", guards=LIMITLESS, before_images=before_images), crm(sandbox.url)
-    shop.build("select * from (values ('ann@x.org', 'Ann'), ('bob@x.org', 'Bob')) r(email, name)")
-    shop.run(sync, account)
-    ann = next(each for each in sandbox.hubspot.tables["contacts"].live() if each.values["email"] == "ann@x.org")
-    sandbox.edit("hubspot", "contacts", ann.id, {"email": "ann@y.org"})
+    sync, account, ann = ann_and_bob(shop, sandbox, before_images)
+    sandbox.edit("hubspot", "contacts", ann, {"email": "ann@y.org"})
     shop.build("select 'bob@x.org' as email, 'Bob' as name")
     assert shop.run(sync, account).counts["deleted"] == 1
     assert [each.values["email"] for each in sandbox.hubspot.tables["contacts"].live()] == ["bob@x.org"]

@@ -1,5 +1,6 @@
 """What the sync writes to is not there as it was at the last check: the run stops, and the next one checks anew."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,53 +33,57 @@ def requests(sandbox: Sandbox) -> int:
     return sum(line.operation != "token" for line in sandbox.log.lines("salesforce"))
 
 
-def test_a_field_that_was_renamed_stops_the_run_at_once(shop: Shop, sandbox: Sandbox, account: Account) -> None:
-    shop.build(PEOPLE.format(36))
-    assert shop.run(contacts(), account).status is RunStatus.DONE
+def field_renamed(sandbox: Sandbox) -> None:
     OBJECTS["Contact"].rename("Title", "Job_Title__c")
-    shop.build(PEOPLE.format(37))
-    asked = requests(sandbox)
-    report = shop.run(contacts(), account)
-    assert report.status is RunStatus.FAILED
-    assert "No such column 'Title'" in (report.detail or "")
-    assert "`reverse-etl check`" in (report.detail or "")
-    assert requests(sandbox) == asked + 1  # not halved
-    held = shop.outcomes(contacts(), report.run_id)
-    assert {(each.status, each.reason) for each in held} == {(Status.SKIPPED, Reason.STOPPED)}
-    with pytest.raises(CheckFailed, match="no field `Title`"):
-        shop.run(contacts(), account)
 
 
-def test_a_version_that_was_retired_stops_the_run_at_once(shop: Shop, sandbox: Sandbox, account: Account) -> None:
-    shop.build(PEOPLE.format(36))
-    assert shop.run(contacts(), account).status is RunStatus.DONE
+def version_retired(sandbox: Sandbox) -> None:
     sandbox.settings.change({"salesforce_oldest_version": 68})
-    shop.build(PEOPLE.format(37))
-    asked = requests(sandbox)
-    report = shop.run(contacts(), account)
-    assert report.status is RunStatus.FAILED
-    assert "UNSUPPORTED_API_VERSION" in (report.detail or "")
-    assert "set `api_version`" in (report.detail or "")
-    assert requests(sandbox) == asked + 1
-    with pytest.raises(CheckFailed, match=r"does not have version 67\.0 .*from 68\.0 to 68\.0"):
-        shop.run(contacts(), account)
 
 
-@pytest.mark.parametrize("options", [{}, {"bulk_threshold": 1}])
-def test_a_version_that_is_not_there_stops_the_run_at_once(
-    shop: Shop, sandbox: Sandbox, account: Account, options: dict[str, Any]
+def version_not_there(sandbox: Sandbox) -> None:
+    sandbox.settings.change({"salesforce_newest_version": 60})
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said", "advice", "check"),
+    [
+        (field_renamed, {}, "No such column 'Title'", "`reverse-etl check`", "no field `Title`"),
+        (
+            version_retired,
+            {},
+            "UNSUPPORTED_API_VERSION",
+            "set `api_version`",
+            r"version 67\.0 .*from 68\.0 to 68\.0",
+        ),
+        (version_not_there, {}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
+        (version_not_there, {"bulk_threshold": 1}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
+    ],
+)
+def test_what_is_not_there_any_more_stops_the_run_at_once(
+    shop: Shop,
+    sandbox: Sandbox,
+    account: Account,
+    change: Callable[[Sandbox], None],
+    options: dict[str, Any],
+    said: str,
+    advice: str,
+    check: str,
 ) -> None:
     sync = contacts(options=options)
     shop.build(PEOPLE.format(36))
     assert shop.run(sync, account).status is RunStatus.DONE
-    sandbox.settings.change({"salesforce_newest_version": 60})
+    change(sandbox)
     shop.build(PEOPLE.format(37))
     asked = requests(sandbox)
     report = shop.run(sync, account)
     assert report.status is RunStatus.FAILED
-    assert "NOT_FOUND" in (report.detail or "")
-    assert requests(sandbox) == asked + 1
-    with pytest.raises(CheckFailed, match=r"from 31\.0 to 60\.0"):
+    assert said in (report.detail or "")
+    assert advice in (report.detail or "")
+    assert requests(sandbox) == asked + 1  # not halved
+    held = shop.outcomes(sync, report.run_id)
+    assert {(each.status, each.reason) for each in held} == {(Status.SKIPPED, Reason.STOPPED)}
+    with pytest.raises(CheckFailed, match=check):
         shop.run(sync, account)
 
 
