@@ -265,10 +265,13 @@ def _read(value: Any, where: str) -> Any:
 
 
 def _problems(name: str, error: ValidationError) -> str:
-    """A line for each problem, under the resource's own name of the field."""
+    """A line for each problem, under the resource's own name of the field; one about several names them itself."""
     own = {theirs: field for field, theirs in _BUDGET.items()}
     found = [(".".join(own.get(str(part), str(part)) for part in each["loc"]), each["msg"]) for each in error.errors()]
-    return "\n".join(f"destination {name}: {field}: {said.removeprefix('Value error, ')}" for field, said in found)
+    return "\n".join(
+        ": ".join(filter(None, (f"destination {name}", field, said.removeprefix("Value error, "))))
+        for field, said in found
+    )
 
 
 def _leaves(value: Any) -> Iterator[Any]:

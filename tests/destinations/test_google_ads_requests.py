@@ -194,6 +194,7 @@ def bad(*violations: tuple[str, str]) -> dict[str, Any]:
                 "UNSUPPORTED_ACCOUNT_TYPES_FOR_USER_LIST_TYPE": "about the account or the audience",
             }.items()
         ),
+        (refusal(403, info("ADVERTISER_TOS_NOT_ACCEPTED")), AudienceUnusable, "has not accepted the terms"),
         (refusal(404), AudienceUnusable, "no such audience"),
         (refusal(400, bad(("terms_of_service", "TERMS_AND_CONDITIONS_NOT_SIGNED"))), AudienceUnusable, "terms"),
         (refusal(400, bad(("encoding", "REQUIRED_FIELD_MISSING"))), RequestRejected, "encoding"),

@@ -194,6 +194,12 @@ def test_a_token_of_another_kind_is_told(token: str, said: str) -> None:
         (error(100, 1713230), AuthenticationFailed, "flagged the audience: appeal"),
         (error(368), AuthenticationFailed, "blocked the action for a time"),
         (error(2635), AuthenticationFailed, "set `api_version` to a later one"),
+        (
+            httpx.Response(400, json={"error": {"code": 2500, "message": "Unknown path components: /v99.0/1"}}),
+            AuthenticationFailed,
+            "Is `api_version` one that there is",
+        ),
+        (error(2500), AuthenticationFailed, "The access token is not valid"),
         (error(2655), AuthenticationFailed, "Accept the Custom Audience Terms"),
         (error(2650, 1870144), AuthenticationFailed, "100 million people or more"),
         (error(2650, 1870158), AuthenticationFailed, "90 minutes after its first one"),

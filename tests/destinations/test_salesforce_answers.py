@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.salesforce import Salesforce
+from reverse_etl_assets.destinations.salesforce.answers import of_the_target, request_error
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -13,6 +14,7 @@ from reverse_etl_assets.errors import (
     QuotaExhausted,
     RequestRejected,
     RetryLater,
+    TargetChanged,
 )
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, RowError, Status
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -131,6 +133,15 @@ def test_an_answer_of_another_length_settles_nothing() -> None:
     answer = httpx.Response(200, json=[{"id": ID, "success": True, "created": True}])
     with pytest.raises(Ambiguous):
         list(destination.read_response(batch(Operation.UPSERT, record("k0"), record("k1")), answer))
+
+
+def test_a_page_in_place_of_an_answer_is_not_about_rows() -> None:
+    """As an instance sends that an org has left, or an address that is none of the API."""
+    refused = request_error(httpx.Response(404, text="<html>URL No Longer Exists</html>"))
+    assert isinstance(refused, RequestRejected)
+    changed = of_the_target(refused)
+    assert isinstance(changed, TargetChanged)
+    assert "URL No Longer Exists" in str(changed)
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,27 @@ def test_a_missing_scope_is_named_by_the_check(slack: Sandbox) -> None:
         check(slack)
 
 
-@pytest.mark.parametrize(("token", "code"), [("xoxb-revoked", "token_revoked"), ("xoxp-1", "invalid_auth")])
-def test_a_token_that_does_not_do(slack: Sandbox, token: str, code: str) -> None:
-    with pytest.raises(AuthenticationFailed, match=code):
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("xoxb-revoked", "token_revoked"),
+        ("xoxp-1", "invalid_auth.*looks like a user's token.*Bot User OAuth Token"),
+        ("xoxe.xoxb-1", "looks like a token of token rotation"),
+        ("xapp-1", "looks like an app-level token"),
+        ("https://hooks.slack.com/services/T/B/secret", "looks like an address"),
+        ("pat-na1-secret", "looks like no token of a Slack app"),
+    ],
+)
+def test_a_token_that_does_not_do(slack: Sandbox, token: str, said: str) -> None:
+    with pytest.raises(AuthenticationFailed, match=said) as caught:
         check(slack, token=token)
+    assert token == "xoxb-revoked" or token not in str(caught.value)
+
+
+@pytest.mark.parametrize(("token", "warned"), [("xoxb-1", False), ("xoxp-1", True)])
+def test_a_users_token_that_slack_takes_is_warned_of(token: str, warned: bool) -> None:
+    slack = accounts.offline(Slack, accounts.slack("https://slack.example", token), target("C1", "id"), text="x")
+    assert any("a user's token" in each for each in slack.warnings()) is warned
 
 
 # whole runs

@@ -226,7 +226,10 @@ def test_long_keys_take_more_than_one_search() -> None:
 @pytest.mark.parametrize(
     ("key", "settings", "said"),
     [
-        ("pk_live_123", {}, "begins with rk_live_"),
+        ("pk_live_123", {}, "begins with rk_live_.*looks like a publishable key.*Make a restricted key in Stripe"),
+        ("whsec_123", {}, "looks like the secret of a webhook endpoint"),
+        ("xoxb-123", {}, "looks like something else"),
+        ("'sk_test_123'", {}, "has nothing around it"),
         ("rk_test_123", {"mode": "live"}, "of test mode, and `mode` says live"),
         ("rk_live_123", {"mode": "test"}, "of live mode, and `mode` says test"),
     ],

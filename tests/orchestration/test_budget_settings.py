@@ -7,7 +7,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Budget
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.orchestration.resources import HubSpotResource
+from reverse_etl_assets.orchestration.resources import HubSpotResource, StripeResource
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +60,9 @@ def test_mistakes(given: dict[str, Any], said: str) -> None:
         resource(**given).account("crm")
     assert str(failure.value).startswith(f"destination crm: {said}")
     assert "many" not in str(failure.value)
+
+
+def test_a_mistake_that_is_of_no_one_field_names_them_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUDGET_TOKEN", "pk_live_1")
+    with pytest.raises(ConfigurationError, match=r"^destination pay: secret_key begins with"):
+        StripeResource(secret_key=dg.EnvVar("BUDGET_TOKEN")).account("pay")

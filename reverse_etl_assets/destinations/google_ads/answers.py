@@ -85,6 +85,8 @@ def request_error(response: httpx.Response, audience: str) -> DestinationError:
             return AudienceUnusable(f"{audience} cannot be used: {unusable} ({message}).")
         case 400 if rows := _rows(violations):
             return RowsRefused(message, code, rows)
+        case 403 if known := next((_UNUSABLE[each] for each in (*reasons, str(code)) if each in _UNUSABLE), None):
+            return AudienceUnusable(f"{audience} cannot be used: {known} ({message}).")
         case 403:
             return AuthenticationFailed(_not_permitted(info, audience, message))
         case 409:  # ABORTED: another request changes the same audience ("Understand API errors")

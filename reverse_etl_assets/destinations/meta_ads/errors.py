@@ -58,6 +58,8 @@ def request_error(response: httpx.Response, token_kind: str = "") -> Destination
     said = _said(error, code, subcode)
     if code in THROTTLED:
         return RetryLater(said, _regained(response), hold=True)
+    if code == 2500 and "unknown path" in said.lower():  # its other one is a missing token
+        return AuthenticationFailed(f"{said} Is `api_version` one that there is, and `base_url` right?")
     if code in _TOKEN or response.status_code == 401:
         why = f": {_EXPIRED[subcode]}" if subcode in _EXPIRED else ""
         return AuthenticationFailed(

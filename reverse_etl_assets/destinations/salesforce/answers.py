@@ -39,7 +39,8 @@ RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TI
 _NOT_A_CHOICE = frozenset({"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "INVALID_CROSS_REFERENCE_KEY"})
 _SHOWN = 20  # values of a picklist in a message
 _NO_BULK = frozenset({"FUNCTIONALITY_NOT_ENABLED", "FEATURENOTENABLED"})
-_OF_THE_TARGET = frozenset({"NOT_FOUND", "INVALID_TYPE", "INVALIDENTITY"})
+_OF_THE_TARGET = frozenset({"404", "NOT_FOUND", "INVALID_TYPE", "INVALIDENTITY"})
+"""A 404 without a code is a page, such as "URL No Longer Exists"."""
 _NO_FIELD = ("No such column", "Didn't understand relationship")
 _USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d{1,18})/(\d{1,18})(?!\d)", re.ASCII)
 _DUPLICATE = re.compile(r"duplicate value found: (?P<field>\w+) duplicates value on record with id: (?P<id>\w+)")

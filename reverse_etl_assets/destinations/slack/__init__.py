@@ -11,10 +11,17 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination, encode_json
-from reverse_etl_assets.destinations.slack.answers import GONE, answered, refusal
+from reverse_etl_assets.destinations.slack.answers import GONE, answered, other_kind, refusal
 from reverse_etl_assets.destinations.slack.messages import DIGEST_ROWS, Messages, SlackOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
-from reverse_etl_assets.errors import Ambiguous, CheckFailed, ConfigurationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    CheckFailed,
+    ConfigurationError,
+    RequestRejected,
+    RetryLater,
+)
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, Status, Target
 
 POSTS_PER_SECOND = 0.96
@@ -108,13 +115,21 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
 
     # check
 
+    def warnings(self) -> Sequence[str]:
+        kind = other_kind(self.connection.token.get_secret_value())
+        return [*super().warnings(), *([f"{kind}."] if kind else [])]
+
     async def check(self) -> None:
         """Token, scope, and the channel: that it exists, is not archived, and lets the app in.
 
         A person, as the object of direct messages, is not looked up.
         """
         response = await self.read(self.client.build_request("GET", "/auth.test"))
-        app = self._good(response)
+        try:
+            app = self._good(response)
+        except AuthenticationFailed as error:
+            kind = other_kind(self.connection.token.get_secret_value())
+            raise AuthenticationFailed(f"{error}. {kind}." if kind else str(error)) from error
         granted = response.headers.get("X-OAuth-Scopes")
         scopes = {scope.strip() for scope in (granted or "").split(",")}
         self._workspace = str(app.get("url") or "")

@@ -92,6 +92,27 @@ _ADVICE = {
 }
 
 
+_KINDS = {
+    "xoxp-": "a user's token, with which messages are that person's",
+    "xoxe": "a token of token rotation, which ends after 12 hours, or the one that renews it",
+    "xapp-": "an app-level token, for events",
+    "xox": "a token of a person's session or of an older kind of app",
+    "https://": "an address, such as that of an incoming webhook",
+}
+
+
+def other_kind(token: str) -> str:
+    """What a token is that is no bot's, by its form, and which is right ("Tokens" and "Using token rotation",
+    docs.slack.dev, read 2026-11-30)."""
+    if token.startswith("xoxb-"):
+        return ""
+    kind = next((kind for start, kind in _KINDS.items() if token.startswith(start)), "no token of a Slack app")
+    return (
+        f"`token` looks like {kind}: give the Bot User OAuth Token, `xoxb-...`, which is on the app's page under"
+        " OAuth & Permissions once the app is installed"
+    )
+
+
 def answered(response: httpx.Response) -> Mapping[str, Any]:
     """The answer of a method, good or bad. Raises Ambiguous if it is none."""
     answer = decode_json(response)

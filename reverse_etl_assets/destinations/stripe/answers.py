@@ -35,7 +35,10 @@ def request_error(response: httpx.Response, mode: str) -> DestinationError:
         # one customer that is in use elsewhere holds nobody else up
         return RetryLater(message, retry_after(response), hold=code != "lock_timeout")
     if status == 401:
-        return AuthenticationFailed(f"Stripe does not take the key, in {mode} mode: {message}")
+        return AuthenticationFailed(
+            f"Stripe does not take the key, in {mode} mode: {message.removesuffix('.')}. Was it rolled,"
+            " deleted or ended? A restricted key is made in Stripe (Developers, API keys)."
+        )
     if status == 403:
         return AuthenticationFailed(f"the key, of {mode} mode, lacks a permission: {message}")
     if _OTHER_MODE.search(message):

@@ -10,6 +10,11 @@ from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 
 _KEY = re.compile(r"[sr]k_(live|test)_\w+", re.ASCII)
+_KINDS = {
+    "pk_": "a publishable key, which is for web pages",
+    "whsec_": "the secret of a webhook endpoint",
+    "acct_": "an account's id",
+}
 
 
 class StripeConnection(ConnectionSettings):
@@ -36,7 +41,12 @@ class StripeConnection(ConnectionSettings):
     @model_validator(mode="after")
     def _has_a_key_of_the_mode(self) -> "StripeConnection":
         if not self.key_mode:
-            raise ValueError("secret_key begins with rk_live_, sk_live_, rk_test_ or sk_test_.")
+            key = self.secret_key.get_secret_value()
+            kind = next((kind for start, kind in _KINDS.items() if key.startswith(start)), "something else")
+            raise ValueError(
+                "secret_key begins with rk_live_, sk_live_, rk_test_ or sk_test_, has nothing around it, and this one"
+                f" looks like {kind}. Make a restricted key in Stripe (Developers, API keys)."
+            )
         if self.mode not in (None, self.key_mode):
             raise ValueError(f"secret_key is of {self.key_mode} mode, and `mode` says {self.mode}.")
         return self
