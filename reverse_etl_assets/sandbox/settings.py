@@ -46,6 +46,7 @@ class Settings:
         stripe_test_requests: per second, for a whole account in test mode; ``stripe_live_requests`` in live mode.
         stripe_searches: per second (Stripe docs, Search).
         stripe_live_events: v1 meter events per second in live mode (Stripe docs, Record usage for billing).
+        stripe_newest_version: the day of the newest version of the API; a later one is refused.
         stripe_search_lag_seconds: how long search shows customers as they were before ("in under 1 minute").
         stripe_permissions: what restricted keys may do, with blanks between; empty means everything.
         stripe_report_samples: events that a report names, of each kind of error. Stripe does not say how many.
@@ -101,6 +102,7 @@ class Settings:
     stripe_live_requests: int = 100
     stripe_searches: int = 20
     stripe_live_events: int = 1_000
+    stripe_newest_version: str = "2026-12-31"
     stripe_search_lag_seconds: float = 60.0
     stripe_permissions: str = ""
     stripe_report_samples: int = 10

@@ -270,6 +270,7 @@ MANY = "Multiple existing users match this email address - must be more specific
         (refusal(400, "intercom_version_invalid", "no such version"), TargetChanged, "version 2.15, which Intercom"),
         (httpx.Response(400, json={"status": 400, "error": "Bad Request"}), RequestRejected, "Bad Request"),
         (httpx.Response(404, json={"status": 404, "error": "Not Found"}), RequestRejected, "Not Found"),
+        (httpx.Response(404, text="<html>No such host</html>"), TargetChanged, "No such host: .* Is `base_url` right"),
         (refusal(422, "data_invalid", None), RequestRejected, "data_invalid"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "in the region of its workspace"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "begins with `dG9rO`, and this"),

@@ -9,7 +9,14 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, ContractViolation, RequestRejected
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    CheckFailed,
+    ContractViolation,
+    RequestRejected,
+    TargetChanged,
+)
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -32,6 +39,8 @@ def ask(
     work: Callable[[Stripe], Any],
     to: Target = CUSTOMERS,
     key: str = "sk_test_sandbox",
+    *,
+    version: str = "2026-05-27.dahlia",
     **options: Any,
 ) -> Any:
     """What the work gives with an open destination."""
@@ -39,7 +48,8 @@ def ask(
     async def run() -> Any:
         async with httpx.AsyncClient(timeout=5) as client:
             told = {"meter": "product_events", **options}
-            return await work(Stripe(accounts.stripe(sandbox.url, key), to, Stripe.Options(**told), client))
+            connection = accounts.stripe(sandbox.url, key, api_version=version)
+            return await work(Stripe(connection, to, Stripe.Options(**told), client))
 
     return asyncio.run(run())
 
@@ -131,6 +141,11 @@ def test_a_revoked_key_stops_the_run(sandbox: Sandbox) -> None:
     sandbox.stripe.revoked.add("sk_test_sandbox")
     with pytest.raises(AuthenticationFailed, match="does not take the key, in test mode"):
         ask(sandbox, lambda stripe: stripe.check())
+
+
+def test_a_version_that_stripe_does_not_have_ends_the_run(sandbox: Sandbox) -> None:
+    with pytest.raises(TargetChanged, match=r"Invalid Stripe API version: 2099-01-01\.zinnia\. Set `api_version`"):
+        ask(sandbox, lambda stripe: stripe.check(), version="2099-01-01.zinnia")
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,8 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
             return TargetChanged(
                 f"{message}. It was there at the last check: was it renamed or archived? `reverse-etl check` names it."
             )
+        if response.status_code == 404 and not said:  # no record is gone because a page is
+            return TargetChanged(f"{message}: that is no answer of Intercom's API. Is `base_url` right?")
         match response.status_code:
             case 429:
                 return RetryLater(message, _wait(response), hold=True)

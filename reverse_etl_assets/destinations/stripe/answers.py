@@ -7,13 +7,15 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
-from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected, RetryLater, TargetChanged
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason
 
 _KEY = re.compile(r"\b([sr]k_(?:live|test)_)[\w*]+")
 _OTHER_MODE = re.compile(r"a similar object exists in (?:live|test) mode")
 MISSING = "resource_missing"
 _NO_SUCH = "No such "  # of a record; a path that is not there is "Unrecognized request URL"
+_VERSION = re.compile(r"Invalid Stripe API version|not supported on api version", re.IGNORECASE)
+"""As others have met them (stripe-java, issue 682; stripe-cli, issue 1201; read 2026-11-30)."""
 _DUPLICATE = "An event already exists with identifier"
 IDEMPOTENCY = "idempotency_error"
 _KEPT = (
@@ -43,6 +45,8 @@ def request_error(response: httpx.Response, mode: str) -> DestinationError:
         return AuthenticationFailed(f"the key, of {mode} mode, lacks a permission: {message}")
     if _OTHER_MODE.search(message):
         return AuthenticationFailed(f"the key is of {mode} mode, and the records that are known are not: {message}")
+    if status == 400 and _VERSION.search(message):
+        return TargetChanged(f"{message}. Set `api_version` to one that Stripe has, or leave it out.")
     if status == 409 or (status < 500 and response.headers.get("Stripe-Should-Retry") == "true"):
         return RetryLater(message, retry_after(response))
     if status >= 500 or status < 400:

@@ -94,6 +94,9 @@ class Stripe:
 
     def admit(self, call: Call) -> Answer | None:
         """A limit for the account, and one for each endpoint; v1 meter events have their own in live mode."""
+        asked = call.headers.get("stripe-version", VERSION)
+        if asked[:10] > self.context.settings.stripe_newest_version:
+            return failure(400, f"Invalid Stripe API version: {asked}")
         settings, live = self.context.settings, mode_of(call) == "live"
         endpoint = f"{call.method} {_endpoint(call.path)}"
         events = endpoint == "POST /v1/billing/meter_events" and live
