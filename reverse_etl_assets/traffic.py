@@ -143,11 +143,11 @@ class Line:
 def bounded(bounds: Bounds, connections: int) -> BoundedTransport:
     """A way out for so many requests at once, with answers of a bounded size and time."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return BoundedTransport(httpx.AsyncHTTPTransport(verify=_certificates(), limits=limits, trust_env=False), bounds)
+    return BoundedTransport(httpx.AsyncHTTPTransport(verify=certificates(), limits=limits, trust_env=False), bounds)
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Read once: it takes longer than most requests."""
     return httpx.create_ssl_context(trust_env=False)
 

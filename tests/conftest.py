@@ -1,12 +1,22 @@
 """What many tests share: the vendors' sandbox, and a small shop to run syncs in."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
 
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_are_read_once() -> Iterator[None]:
+    """A client reads all authorities of the web, which takes longer than most tests, and the sandbox has no TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")

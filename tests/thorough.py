@@ -1,7 +1,7 @@
 """What `make test` leaves to `make test-thorough`: further vendors and values of one case, whole programs, races."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,11 @@ thorough = pytest.mark.thorough
 def first(values: Iterable[Any], keep: int = 1) -> list[Any]:
     """The values of a parameter, of which only the first `keep` are tried in every run."""
     return [value if at < keep else pytest.param(value, marks=thorough) for at, value in enumerate(values)]
+
+
+def first_rows(rows: Iterable[Sequence[Any]], keep: int = 1) -> list[Any]:
+    """The same of several parameters at once, a row of values each."""
+    return [row if at < keep else pytest.param(*row, marks=thorough) for at, row in enumerate(rows)]
 
 
 def seeds(setting: str, count: int) -> list[Any]:

@@ -3,10 +3,14 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import duckdb
+
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _turn = threading.Lock()
 
@@ -26,3 +30,11 @@ def writing(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             yield con
         finally:
             con.execute(f'use memory; detach "{file.stem}"')
+
+
+class ProjectOfFewRows(Project):
+    """Compares a few rows, for which threads only wait."""
+
+    @cached_property
+    def warehouse(self) -> DuckDBWarehouse:
+        return replace(super().warehouse, threads=1)

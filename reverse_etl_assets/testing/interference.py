@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
+from reverse_etl_assets.traffic import certificates
+
 Handle = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Trouble = Callable[[httpx.Request, Handle], Awaitable[httpx.Response]]
 
@@ -16,7 +18,7 @@ class Interference(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
-        self._inner = inner or httpx.AsyncHTTPTransport()
+        self._inner = inner or httpx.AsyncHTTPTransport(verify=certificates())
         self.troubles: list[Trouble] = []
         self.always: Trouble | None = None
         self.method = self.path = ""

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource, WebhookResource
 from reverse_etl_assets.project import Project
-from tests.warehouse import writing
+from tests.warehouse import ProjectOfFewRows, writing
 
 CONTACTS: Mapping[str, Any] = {
     "model": "people",
@@ -85,7 +85,7 @@ class Office:
     @cached_property
     def project(self) -> Project:
         types = {name: resource.destination_type for name, resource in self.destinations.items()}
-        return Project(self.dbt_folder, self.syncs_folder, types)
+        return ProjectOfFewRows(self.dbt_folder, self.syncs_folder, types)
 
     def forget(self) -> None:
         """Read the syncs anew."""

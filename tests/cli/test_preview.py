@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,18 +12,38 @@ from reverse_etl_assets.spec import SyncMode
 from reverse_etl_assets.warehouses.duckdb import quote
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.strategies import Table, tables
+from tests.thorough import thorough
+from tests.warehouse import writing
 
 UNGUARDED = {"allow_empty_model": True, "max_removed": {}, "row_count": {}}
 
 
-@settings(max_examples=6, deadline=None)
-@given(
+RUNS = given(
     table=tables(),
     mode=st.sampled_from(sorted(SyncMode)),
     fields=st.lists(st.integers(1, 3), min_size=4),
     resend=st.booleans(),
 )
+
+
+@settings(max_examples=2, deadline=None)
+@RUNS
 def test_a_run_does_what_the_preview_says(
+    tmp_path_factory: pytest.TempPathFactory, running_sandbox: Sandbox, **drawn: Any
+) -> None:
+    preview_and_run(tmp_path_factory, running_sandbox, **drawn)
+
+
+@thorough
+@settings(max_examples=6, deadline=None)
+@RUNS
+def test_it_does_so_again_and_again(
+    tmp_path_factory: pytest.TempPathFactory, running_sandbox: Sandbox, **drawn: Any
+) -> None:
+    preview_and_run(tmp_path_factory, running_sandbox, **drawn)
+
+
+def preview_and_run(
     tmp_path_factory: pytest.TempPathFactory,
     running_sandbox: Sandbox,
     table: Table,
@@ -68,7 +87,7 @@ def write(shop: Shop, types: dict[str, str], rows: tuple[tuple[object, ...], ...
     """Build the model's table anew."""
     columns = ", ".join(f"null::{kind} as {quote(name)}" for name, kind in types.items())
     shop.build(f"select {columns} where false")
-    with duckdb.connect(str(shop.file)) as con:
+    with writing(shop.file) as con:
         for row in rows:
             con.execute(f"insert into marts.people values ({', '.join('?' for _ in row)})", list(row))
 

@@ -11,12 +11,12 @@ from tests.engine.shop import Shop, crm, crm_sync
 
 
 def test_answers_of_a_killed_run(shop: Shop) -> None:
-    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(2000) r(i)")
+    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(1000) r(i)")
     sync = crm_sync()
     with Sandbox.spawn(hubspot_ten_second_requests=1_000_000, latency_ms=20.0) as remote, Launcher() as launcher:
         launcher.start(shop, sync, "crm", remote.url)
         for rows in launcher.sent():
-            if rows >= 300:
+            if rows >= 200:
                 break
         launcher.kill()
         account = crm(remote.url)
@@ -27,7 +27,7 @@ def test_answers_of_a_killed_run(shop: Shop) -> None:
         assert again == found
         assert len(found.unfinished) == 1
         report = shop.run(sync, account)
-    assert 0 < found.plan.added < 2000
+    assert 0 < found.plan.added < 1000
     assert found.plan.counts == {name: report.counts[name] for name in found.plan.counts}
     assert report.recovered == found.unfinished
 

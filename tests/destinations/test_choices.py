@@ -8,13 +8,14 @@ from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop
+from tests.thorough import first_rows
 
 FIELDS = {"hubspot": "interests", "salesforce": "Interests__c"}
 ROWS = "select 'p' || i || '@shop.example' as email, 'Name' as name, '+1' as phone, {} as interests from range(3) r(i)"
 
 
 @pytest.mark.parametrize(
-    ("vendor", "options"), [("hubspot", {}), ("salesforce", {}), ("salesforce", {"bulk_threshold": 1})]
+    ("vendor", "options"), first_rows([("hubspot", {}), ("salesforce", {}), ("salesforce", {"bulk_threshold": 1})])
 )
 def test_lists_of_choices(shop: Shop, sandbox: Sandbox, vendor: str, options: dict[str, Any]) -> None:
     crm, field = a_crm(vendor, sandbox), FIELDS[vendor]

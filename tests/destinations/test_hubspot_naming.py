@@ -18,6 +18,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
+from tests.thorough import first_rows
 
 ROWS = "select 'A-' || i as id, 'name {} ' || i as name, 'closedwon' as stage, '1' as step from range(60) r(i)"
 BY_EMAIL = target("contacts", "email", *Operation, city=FieldType.TEXT)
@@ -29,13 +30,15 @@ def counted(report: Report) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("name", "mapping"),
-    [
-        ("companies", {"name": "name"}),
-        ("deals", {"dealname": "name", "dealstage": "stage"}),
-        ("tickets", {"subject": "name", "hs_pipeline_stage": "step"}),
-        ("2-1001", {"product": "name"}),
-        ("contacts", {"firstname": "name"}),
-    ],
+    first_rows(
+        [
+            ("companies", {"name": "name"}),
+            ("deals", {"dealname": "name", "dealstage": "stage"}),
+            ("tickets", {"subject": "name", "hs_pipeline_stage": "step"}),
+            ("2-1001", {"product": "name"}),
+            ("contacts", {"firstname": "name"}),
+        ]
+    ),
 )
 def test_changes_by_a_unique_property_are_answered(
     shop: Shop, sandbox: Sandbox, name: str, mapping: dict[str, str]

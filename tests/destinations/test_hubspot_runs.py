@@ -11,6 +11,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.engine.shop import Shop, crm, crm_sync
+from tests.thorough import first
 
 LOOSE: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}}
 PEOPLE = "select 'p' || i || '@x.com' as email, 'acme' as account from range({}) r(i)"
@@ -108,7 +109,7 @@ def test_contacts_are_associated_with_their_companies(shop: Shop, sandbox: Sandb
     assert {entry.id for entry in pairs.live()} == {f"{one}:{acme}", f"{two}:{acme}"}
 
 
-@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+@pytest.mark.parametrize("version", first(["v3", "2026-03", "2026-09"]))
 def test_associations_are_ended_in_every_version(shop: Shop, sandbox: Sandbox, version: str) -> None:
     contacts(sandbox, 5)
     sandbox.add("hubspot", "companies", {"name": "Acme", "external_id": "acme"})

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -22,6 +23,7 @@ from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
+from tests.thorough import thorough
 
 DATES = ("trial_ends_at", "born_on", "renews_at", "signed_up_at", "remote_created_at")
 
@@ -122,6 +124,10 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
 
     def record(self, number: int) -> Record:
         return record(f"cust-{number}", note="-", lifetime_value=Decimal("10.50"))
+
+    @thorough
+    def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
+        super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
 
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "phone", "no number")

@@ -19,6 +19,7 @@ from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from tests.destinations import accounts
+from tests.thorough import thorough
 
 
 def email(number: int) -> str:
@@ -78,6 +79,7 @@ class OneByOne(MetaAds):
         return replace(super().capabilities_for(target, options), max_rows=1)
 
 
+@thorough
 class TestPace(People, PaceContract):
     """In a rolling hour, at a fiftieth of the limit, and a little below for the check's own call."""
 

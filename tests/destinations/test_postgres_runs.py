@@ -12,6 +12,7 @@ from tests.destinations.postgres_proxy import Cut, between
 from tests.destinations.postgres_tables import Server
 from tests.engine.launcher import Launcher, postgres
 from tests.engine.shop import Shop, sink_sync
+from tests.thorough import first
 
 TABLE = "create table app.people (id text primary key, name text constraint short check (length(name) < 20), score int)"
 PEOPLE = "select 'p' || i as id, 'n' || i as name, i::integer as score from range({}) r(i)"
@@ -48,7 +49,7 @@ def a_sync(**changes: Any) -> Sync:
     return sink_sync(**{**spec, **changes})
 
 
-@pytest.mark.parametrize("atomic", [True, False], ids=["one transaction", "batches"])
+@pytest.mark.parametrize("atomic", first([True, False]), ids=["one transaction", "batches"])
 def test_a_mirror(shop: Shop, server: Server, atomic: bool) -> None:
     sync, account = a_sync(options={"atomic": atomic}), postgres(server.url)
     shop.build(PEOPLE.format(1_000))
@@ -90,7 +91,7 @@ def test_a_run_of_many_parts_is_seen_at_once(shop: Shop, server: Server) -> None
     assert report.calls == 1 + 3 + 1 + 3 + 1 + 3  # check, values read for an undo, open, three parts, poll, results
 
 
-@pytest.mark.parametrize("mode", ["insert_only", "update_only", "append", "full_refresh", "incremental"])
+@pytest.mark.parametrize("mode", first(["insert_only", "update_only", "append", "full_refresh", "incremental"], 2))
 def test_other_modes(shop: Shop, server: Server, mode: str) -> None:
     server.run("insert into app.people values ('p1', 'there', 0), ('other', 'other', 0)")
     shop.build(PEOPLE.format(3))
@@ -107,7 +108,7 @@ def test_other_modes(shop: Shop, server: Server, mode: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("atomic", [True, False], ids=["one transaction", "batches"])
+@pytest.mark.parametrize("atomic", first([True, False]), ids=["one transaction", "batches"])
 def test_a_persons_edit_stays_and_an_undo_puts_back(shop: Shop, server: Server, atomic: bool) -> None:
     fields = {"id": "id", "name": {"column": "name", "wins": "unless_edited"}, "score": "score"}
     sync, account = a_sync(mapping=fields, options={"atomic": atomic}), postgres(server.url)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -18,6 +19,7 @@ from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from tests.destinations import accounts
+from tests.thorough import thorough
 
 WRITES = (Operation.UPSERT, Operation.UPDATE, Operation.DELETE)
 
@@ -111,6 +113,10 @@ class TestUsers(
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "email", "not an address")
 
+    @thorough
+    def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
+        super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
+
 
 class TestOrganizations(OnZendesk, LookupContract, ReadBackContract, PaceContract):
     """Upserted one by one; what one record needs is the same as for users."""
@@ -128,6 +134,10 @@ class TestOrganizations(OnZendesk, LookupContract, ReadBackContract, PaceContrac
     def record(self, number: int) -> Record:
         more = {"organization_fields.lifetime_value": Decimal("10.50")}
         return record(f"org-{number}", name=f"Shop {number}", notes="-", **more)
+
+    @thorough
+    def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
+        super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
 
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "name", "x" * 256)

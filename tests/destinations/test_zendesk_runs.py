@@ -12,6 +12,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, sink_sync
+from tests.thorough import first
 
 PEOPLE = (
     "select 'C' || i as id, case when i = 7 then 'no address' else 'p' || i || '@shop.example' end as email,"
@@ -116,7 +117,7 @@ def test_rows_of_a_job_come_back_in_the_order_they_were_sent(sandbox: Sandbox, s
 # A field that is gone since the last check
 
 
-@pytest.mark.parametrize("options", [{}, {"bulk": False}])
+@pytest.mark.parametrize("options", first([{}, {"bulk": False}]))
 def test_a_field_that_is_gone_since_the_check_is_not_taken_for_written(
     shop: Shop, sandbox: Sandbox, options: dict[str, Any]
 ) -> None:

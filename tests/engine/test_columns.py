@@ -19,6 +19,7 @@ from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.warehouses.duckdb import field_type
 from tests.engine.shop import Shop, sink, sink_sync
+from tests.thorough import first
 
 PARTS = ["".join(each) for length in range(3) for each in itertools.product("a|\\", repeat=length)]
 
@@ -42,7 +43,7 @@ def test_no_two_keys_share_a_text(con: duckdb.DuckDBPyConnection) -> None:
 HOSTILE = ['a"b', "select", "it's", "; drop table x --", "{{ key }}", "a b", "größe", "%s", "$1", "_x", "a.b", "\\"]
 
 
-@pytest.mark.parametrize("mode", ["incremental", "mirror", "append", "full_refresh"])
+@pytest.mark.parametrize("mode", first(["incremental", "mirror", "append", "full_refresh"]))
 def test_hostile_names(shop: Shop, sandbox: Sandbox, mode: str) -> None:
     """Every column, key, field and modification time has a name that has to be quoted."""
     quoted = ['"' + name.replace('"', '""') + '"' for name in HOSTILE]
@@ -133,23 +134,25 @@ def exactly(body: bytes) -> Any:
     return json.loads(body, parse_float=Decimal, parse_int=Decimal)
 
 
-def test_values_that_json_cannot_carry_are_rejected_by_name(shop: Shop, sandbox: Sandbox) -> None:
-    bad = {
-        "nan": "'nan'::double",
-        "infinity": "'-inf'::double",
-        "in a list": "['nan'::double]",
-        "in a struct": "{'a': {'b': 'inf'::float}}",
-        "in json": "'{\"a\": NaN}'::json",
-        "a date": "date 'infinity'",
-        "a time": "timestamp '-infinity'",
-    }
-    for number, (case, value) in enumerate(bad.items()):
-        shop.build(f"select * from (values ('{case}', {value}), ('good', null)) as t(id, name)")
-        report = shop.run(sink_sync(sync=f"case_{number}", object=f"case_{number}"), sink(sandbox.url))
-        (row,) = [o for o in shop.outcomes(report.sync, report.run_id) if o.status == "failed"]
-        assert (row.key, row.reason) == (case, "invalid")
-        assert '"name" is not a finite' in str(row.message)
-        assert report.counts["created"] == 1
+NOT_FINITE = {
+    "in a struct": "{'a': {'b': 'inf'::float}}",
+    "a time": "timestamp '-infinity'",
+    "nan": "'nan'::double",
+    "infinity": "'-inf'::double",
+    "in a list": "['nan'::double]",
+    "in json": "'{\"a\": NaN}'::json",
+    "a date": "date 'infinity'",
+}
+
+
+@pytest.mark.parametrize("case", first(NOT_FINITE, 2))
+def test_values_that_json_cannot_carry_are_rejected_by_name(shop: Shop, sandbox: Sandbox, case: str) -> None:
+    shop.build(f"select * from (values ('{case}', {NOT_FINITE[case]}), ('good', null)) as t(id, name)")
+    report = shop.run(sink_sync(), sink(sandbox.url))
+    (row,) = [o for o in shop.outcomes(report.sync, report.run_id) if o.status == "failed"]
+    assert (row.key, row.reason) == (case, "invalid")
+    assert '"name" is not a finite' in str(row.message)
+    assert report.counts["created"] == 1
 
 
 def test_a_text_that_looks_like_nan_is_none(shop: Shop, sandbox: Sandbox) -> None:

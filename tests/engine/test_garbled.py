@@ -15,6 +15,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.verification import look_for_drift
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
+from tests.thorough import first
 
 TEN = {**SINK, "batch_size": 10}
 ONE = {"method": "PUT", "path": "/{{ object }}/{{ key }}"}
@@ -57,8 +58,8 @@ def test_a_read_whose_answer_cannot_be_unpacked_is_repeated(shop: Shop, sandbox:
     assert report.counts["created"] == 100
 
 
-@pytest.mark.parametrize("mode", ["incremental", "append"])
-@pytest.mark.parametrize("batch_size", [1, 100])
+@pytest.mark.parametrize("mode", first(["incremental", "append"]))
+@pytest.mark.parametrize("batch_size", first([1, 100]))
 def test_a_row_of_which_no_request_can_be_made(shop: Shop, sandbox: Sandbox, mode: str, batch_size: int) -> None:
     """Refused alone, never in doubt and never held: nothing of it went out."""
     endless = "y" * 70_000
@@ -213,8 +214,8 @@ def test_a_garbled_answer_to_the_check_is_asked_for_again(shop: Shop, sandbox: S
     assert not ChecksBadly.falls
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:99999/rest", "http:///rest", "http://127.0.0.1:0/rest"])
-@pytest.mark.parametrize("mode", ["incremental", "append"])
+@pytest.mark.parametrize("address", first(["http://127.0.0.1:99999/rest", "http:///rest", "http://127.0.0.1:0/rest"]))
+@pytest.mark.parametrize("mode", first(["incremental", "append"]))
 def test_an_address_at_which_nobody_can_be(shop: Shop, sandbox: Sandbox, address: str, mode: str) -> None:
     people(shop, 10)
     sync = sink_sync(sync_mode=mode)

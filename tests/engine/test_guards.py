@@ -17,6 +17,7 @@ from reverse_etl_assets.report import Report
 from reverse_etl_assets.row_history import EarlierRun
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.thorough import first_rows
 
 NONE: Mapping[str, Any] = {
     "max_removed": {},
@@ -252,8 +253,8 @@ class TestRuns:
     """The same guards around real runs: nothing goes out."""
 
     def first(self, shop: Shop, sandbox: Sandbox, **changes: Any) -> Report:
-        shop.build("select i::varchar id, 'n' as name from range(10000) r(i)")
-        options = {**sink_sync().options, "batch_size": 1000}
+        shop.build("select i::varchar id, 'n' as name from range(1000) r(i)")
+        options = {**sink_sync().options, "batch_size": 500}
         self.sync = sink_sync(sync_mode="mirror", options=options, **changes)
         self.account = sink(sandbox.url)
         return shop.run(self.sync, self.account)
@@ -261,28 +262,28 @@ class TestRuns:
     def calls(self, sandbox: Sandbox) -> int:
         return len(sandbox.log.lines())
 
-    def test_one_percent_and_101_of_10000_removed(self, shop: Shop, sandbox: Sandbox) -> None:
+    def test_one_percent_and_one_row_more_removed(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox, guards={"max_removed": {"percent": 1}})
         calls = self.calls(sandbox)
-        shop.sql("delete from marts.people where id::int < 101", "update marts.people set name = 'm' where id = '500'")
+        shop.sql("delete from marts.people where id::int < 11", "update marts.people set name = 'm' where id = '500'")
         report = shop.run(self.sync, self.account)
         assert report.status is RunStatus.GUARDED
-        assert "101 removed" in str(report.detail)
+        assert "11 removed" in str(report.detail)
         assert self.calls(sandbox) == calls
-        assert len(sandbox.rest.tables["people"].live()) == 10_000
+        assert len(sandbox.rest.tables["people"].live()) == 1_000
         assert shop.journal.history(self.sync.sync)[0].status is RunStatus.GUARDED
         shop.sql("insert into marts.people values ('0', 'n')")
-        assert shop.run(self.sync, self.account).counts["deleted"] == 100
+        assert shop.run(self.sync, self.account).counts["deleted"] == 10
 
     def test_mirror_deletes_exactly_the_removed_rows(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox)
         shop.sql("delete from marts.people where id::int % 100 = 7")
         report = shop.run(self.sync, self.account)
-        gone = {str(i) for i in range(10_000) if i % 100 == 7}
+        gone = {str(i) for i in range(1_000) if i % 100 == 7}
         found = shop.by_key(self.sync, report)
         assert found.keys() == gone
         assert {outcome.status for outcome in found.values()} == {"deleted"}
-        assert {e.id for e in sandbox.rest.tables["people"].live()} == {str(i) for i in range(10_000)} - gone
+        assert {e.id for e in sandbox.rest.tables["people"].live()} == {str(i) for i in range(1_000)} - gone
 
     def test_an_empty_model_deletes_nothing(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox, guards=NONE)
@@ -298,26 +299,28 @@ class TestRuns:
         assert self.first(shop, sandbox).status is RunStatus.GUARDED
         assert self.calls(sandbox) == 0
         shop.journal.record_model_results("people", {"unique_people_id": "pass"})
-        assert shop.run(self.sync, self.account).counts["created"] == 10_000
+        assert shop.run(self.sync, self.account).counts["created"] == 1_000
 
     def test_row_count_counts_finished_runs(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox, guards={"row_count": {"percent": 1}, "max_removed": {}})
         for _ in range(2):
             shop.run(self.sync, self.account)
-        shop.sql("delete from marts.people where id::int < 101")
+        shop.sql("delete from marts.people where id::int < 11")
         calls = self.calls(sandbox)
         assert "row_count" in str(shop.run(self.sync, self.account).detail)
         assert self.calls(sandbox) == calls
 
     @pytest.mark.parametrize(
         ("scope", "runs"),
-        [
-            ("all", False),
-            ("destination:sink", False),
-            ("sync:people_to_sink", False),
-            ("destination:crm", True),
-            ("sync:people_to_crm", True),
-        ],
+        first_rows(
+            [
+                ("all", False),
+                ("destination:sink", False),
+                ("sync:people_to_sink", False),
+                ("destination:crm", True),
+                ("sync:people_to_crm", True),
+            ]
+        ),
     )
     def test_the_kill_switch_before_a_run(self, shop: Shop, sandbox: Sandbox, scope: str, runs: bool) -> None:
         shop.journal.stop(scope, "ann", "audit")
@@ -328,18 +331,18 @@ class TestRuns:
 
 
 def test_rejected_rows_are_named_and_the_others_delivered(shop: Shop, sandbox: Sandbox) -> None:
-    """100 rows without a key and 20 that share one, among 10,000."""
+    """30 rows without a key and 20 that share one, among 300."""
     shop.build(
-        "select case when i < 100 then null when i < 120 then 'same@shop.example' else i || '@shop.example' end email,"
-        " 'n' as name from range(10000) r(i)"
+        "select case when i < 30 then null when i < 50 then 'same@shop.example' else i || '@shop.example' end email,"
+        " 'n' as name from range(300) r(i)"
     )
     sync = crm_sync()
     report = shop.run(sync, crm(sandbox.url))
-    assert report.counts["created"] == len(sandbox.hubspot.tables["contacts"].live()) == 9_880
-    assert report.counts["rejected"] == report.counts["failed_invalid"] == report.counts["failed"] == 120
+    assert report.counts["created"] == len(sandbox.hubspot.tables["contacts"].live()) == 250
+    assert report.counts["rejected"] == report.counts["failed_invalid"] == report.counts["failed"] == 50
     rows = [outcome for outcome in shop.outcomes(sync, report.run_id) if outcome.status == "failed"]
     without = [row for row in rows if row.key is None]
-    assert len(without) == 100
+    assert len(without) == 30
     assert {row.message for row in without} == {"the primary key (email) is empty"}
     shared = [row for row in rows if row.key is not None]
     assert {(row.key, row.message) for row in shared} == {

@@ -16,14 +16,14 @@ from tests.thorough import first
 
 KEYS = {
     "1e16::double": "10000000000000000.0",
+    "1.50::decimal(9,2)": "1.50",
+    "timestamp '2026-01-01 12:00:00'": "2026-01-01T12:00:00.000000Z",
     "1e-7::double": "0.0000001",
     "-2.5e22::double": "-25000000000000000000000",
     "0.1::float": "0.1",
     "3::double": "3.0",
     "100::decimal(5,0)": "100",
-    "1.50::decimal(9,2)": "1.50",
     "1234567.10::decimal(38,2)": "1234567.10",
-    "timestamp '2026-01-01 12:00:00'": "2026-01-01T12:00:00.000000Z",
     "timestamp '2026-01-01 12:00:00.5'": "2026-01-01T12:00:00.500000Z",
     "timestamptz '2026-01-01 12:00:00+02'": "2026-01-01T10:00:00.000000Z",
     "timestamp_ns '2026-01-01 12:00:00.123456789'": "2026-01-01T12:00:00.123456789Z",
@@ -40,7 +40,7 @@ KEYS = {
 MIRROR = {"sync_mode": "mirror", "guards": {"max_removed": {}, "row_count": {}}}
 
 
-@pytest.mark.parametrize("value", first(KEYS, 7))
+@pytest.mark.parametrize("value", first(KEYS, 3))
 def test_a_key_is_written_as_its_field(shop: Shop, sandbox: Sandbox, value: str) -> None:
     """Made, changed and deleted at a sink that tells rows apart by the field."""
     shop.build(f"select {value} as id, 'first' as name")
@@ -101,7 +101,7 @@ def codes(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.mark.parametrize(
-    "value", ["1e16::double", "timestamp '2026-01-01 12:00:00'", "100::decimal(5,0)", "0.1::float"]
+    "value", first(["1e16::double", "timestamp '2026-01-01 12:00:00'", "100::decimal(5,0)", "0.1::float"])
 )
 def test_hubspot_finds_its_record_again(shop: Shop, codes: Sandbox, value: str) -> None:
     shop.build(f"select {value} as id, 'first' as name")
@@ -117,13 +117,13 @@ BLANK = ["''", "' '", "chr(9)", "chr(10)", "chr(160)", "chr(8203)", "chr(65279)"
 BLANK += ["chr(65039)", "chr(917760)", "chr(6155)"]
 
 
-@pytest.mark.parametrize("blank", first(BLANK, 2))
+@pytest.mark.parametrize("blank", first(BLANK))
 def test_a_key_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, blank: str) -> None:
     shop.build(f"select {blank}::varchar as id, 'n' as name union all select 'a', 'n'")
     assert_rejected(shop, sandbox)
 
 
-@pytest.mark.parametrize("blank", ["null", '" "', '""'])
+@pytest.mark.parametrize("blank", first(["null", '" "', '""']))
 def test_a_key_of_json_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, blank: str) -> None:
     shop.build(f"""select '{blank}'::json as id, 'n' as name union all select '"a"', 'n'""")
     assert_rejected(shop, sandbox)
@@ -136,7 +136,7 @@ def assert_rejected(shop: Shop, sandbox: Sandbox) -> None:
     assert "the primary key (id) is empty" in str(bad.message)
 
 
-@pytest.mark.parametrize("key", ["'nan'::double", "'inf'::float", "timestamp 'infinity'", "date '12345-01-01'"])
+@pytest.mark.parametrize("key", first(["'nan'::double", "'inf'::float", "timestamp 'infinity'", "date '12345-01-01'"]))
 def test_a_key_that_json_has_no_word_for_is_rejected(shop: Shop, sandbox: Sandbox, key: str) -> None:
     shop.build(f"select {key} as id, 'n' as name")
     report = shop.run(sink_sync(), sink(sandbox.url))
@@ -203,7 +203,7 @@ def made_old(shop: Shop, sync: Sync, old: str, *, folded: bool = False) -> None:
 OLD = {"1e16::double": "1e+16", "timestamp '2026-01-01 12:00:00'": "2026-01-01 12:00:00"}
 
 
-@pytest.mark.parametrize("value", first(OLD, 2))
+@pytest.mark.parametrize("value", first(OLD))
 def test_synced_rows_of_an_old_state_meet_theirs(shop: Shop, sandbox: Sandbox, value: str) -> None:
     shop.build(f"select {value} as id, 'first' as name")
     sync, to = sink_sync(**MIRROR), sink(sandbox.url)
@@ -248,7 +248,7 @@ def test_a_held_row_of_an_old_state_stays_held(shop: Shop, sandbox: Sandbox) -> 
     assert report.counts["created"] == 0
 
 
-@pytest.mark.parametrize("value", first(OLD, 2))
+@pytest.mark.parametrize("value", first(OLD))
 def test_hubspot_records_of_an_old_state_are_found(shop: Shop, codes: Sandbox, value: str) -> None:
     """Their property holds the field's spelling: an update by the key's old one was refused."""
     shop.build(f"select {value} as id, 'first' as name")

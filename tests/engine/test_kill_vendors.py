@@ -86,7 +86,7 @@ VENDORS = {
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", first(VENDORS, 2))
+@pytest.mark.parametrize("name", first(VENDORS))
 def test_killed_on_the_way(shop: Shop, launcher: Launcher, remote: RemoteSandbox, name: str, seed: int) -> None:
     vendor = VENDORS[name]
     remote.set(**vendor.settings)

@@ -16,6 +16,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
+from tests.thorough import thorough
 
 MISSING = object()
 
@@ -169,11 +170,27 @@ def steps(draw: st.DrawFn) -> Step:
     return Step(rows, mapping, draw(st.integers(0, 3)) == 0, draw(st.sampled_from(["resend", "restart"])))
 
 
-@settings(max_examples=3)
-@given(history=st.lists(steps(), min_size=2, max_size=4), seed=st.integers(0, 5))
+HISTORIES = given(history=st.lists(steps(), min_size=2, max_size=4), seed=st.integers(0, 5))
+
+
+@settings(max_examples=1)
+@HISTORIES
 def test_any_history_of_mappings(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, history: list[Step], seed: int
 ) -> None:
+    live_through(sandbox, tmp_path_factory, history, seed)
+
+
+@thorough
+@settings(max_examples=3)
+@HISTORIES
+def test_more_histories_of_mappings(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, history: list[Step], seed: int
+) -> None:
+    live_through(sandbox, tmp_path_factory, history, seed)
+
+
+def live_through(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, history: list[Step], seed: int) -> None:
     sandbox.reset()
     shop = Shop(tmp_path_factory.mktemp("shop"))
     for version, step in enumerate(history, 1):

@@ -22,7 +22,7 @@ from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.thorough import thorough
+from tests.thorough import first, first_rows, thorough
 
 TEN = {**SINK, "batch_size": 10}
 
@@ -178,11 +178,16 @@ class TestNothingIsSent:
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [
-        ({"object": "others"}, "- object: people before, others now"),
-        ({"primary_key": "email", "external_id": "id"}, r"- primary_key: id \(VARCHAR\) before, email \(VARCHAR\) now"),
-        ({"external_id": "other_id"}, "- external_id: id before, other_id now"),
-    ],
+    first_rows(
+        [
+            ({"object": "others"}, "- object: people before, others now"),
+            (
+                {"primary_key": "email", "external_id": "id"},
+                r"- primary_key: id \(VARCHAR\) before, email \(VARCHAR\) now",
+            ),
+            ({"external_id": "other_id"}, "- external_id: id before, other_id now"),
+        ]
+    ),
 )
 def test_the_state_of_another_sync_is_not_used(
     shop: Shop, sandbox: Sandbox, changes: dict[str, str], says: str
@@ -203,7 +208,7 @@ def test_what_a_killed_process_left_of_a_new_state_file(shop: Shop, sandbox: San
     assert shop.run(sink_sync(), sink(sandbox.url)).counts["created"] == 5
 
 
-@pytest.mark.parametrize("mode", ["incremental", "append"])
+@pytest.mark.parametrize("mode", first(["incremental", "append"]))
 @thorough
 def test_the_journal_fails_in_the_middle_and_comes_back(shop: Shop, sandbox: Sandbox, mode: str) -> None:
     people(shop, 400)
@@ -319,7 +324,7 @@ def test_a_reader_does_not_break_a_run(shop: Shop, sandbox: Sandbox) -> None:
     sync = sink_sync()
     shop.run(sync, sink(sandbox.url))
     shop.sql("update marts.people set name = 'other'")
-    look = "import duckdb, sys, time\nfor _ in range(20):\n    try: duckdb.connect(sys.argv[1], read_only=True).close()"
+    look = "import duckdb, sys, time\nfor _ in range(5):\n    try: duckdb.connect(sys.argv[1], read_only=True).close()"
     look += "\n    except duckdb.IOException: pass"
     with subprocess.Popen([sys.executable, "-c", look, str(shop.warehouse.state_file(sync.sync))]) as reader:
         while reader.poll() is None:

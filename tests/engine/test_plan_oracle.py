@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverse_etl_assets import ledger
@@ -24,6 +24,7 @@ from reverse_etl_assets.spec import Sync, SyncMode
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 from tests.engine.oracle import Expected, Key, Oracle, same
 from tests.engine.strategies import Table, tables
+from tests.thorough import thorough
 
 DONE = {"upsert": Status.UPDATED, "update": Status.UPDATED, "insert": Status.CREATED, "delete": Status.DELETED}
 FATES = ("done", "done", "done", "refused", "unanswered", "ambiguous", "in flight", "unsent", "there already", "twice")
@@ -174,7 +175,7 @@ def answered(
     return batches, fate_of
 
 
-@given(
+RUNS = given(
     table=tables(),
     mode=st.sampled_from(sorted(SyncMode)),
     fold_case=st.booleans(),
@@ -182,7 +183,21 @@ def answered(
     latest=st.booleans(),
     refusals_allowed=st.sampled_from([None, 1, 2]),
 )
-def test_plan_and_fold_agree_with_the_oracle(
+
+
+@settings(max_examples=5)
+@RUNS
+def test_plan_and_fold_agree_with_the_oracle(folder: Path, **drawn: Any) -> None:
+    agree(folder, **drawn)
+
+
+@thorough
+@RUNS
+def test_they_agree_again_and_again(folder: Path, **drawn: Any) -> None:
+    agree(folder, **drawn)
+
+
+def agree(
     folder: Path,
     table: Table,
     mode: SyncMode,
@@ -212,7 +227,7 @@ def test_plan_and_fold_agree_with_the_oracle(
     columns = Columns.of(sync, types, fold_case=fold_case)
     state = folder / "s.duckdb"
     state.unlink(missing_ok=True)
-    with DuckDBWarehouse(folder / "none", folder, threads=2).open("s", write=True) as con:
+    with DuckDBWarehouse(folder / "none", folder, threads=1).open("s", write=True) as con:
         bench = Bench(con, columns, Oracle(mode, keys, fields, fold_case, latest_by, refusals_allowed))
         con.execute(f"create table model ({', '.join(f'{quote(n)} {t}' for n, t in types.items())})")
         fate = (fates[n % len(fates)] for n in iter(range(10_000)))

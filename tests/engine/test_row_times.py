@@ -50,7 +50,7 @@ def rows(tmp_path: Any, sandbox: Sandbox) -> Rows:
     return Rows(Shop(tmp_path, clock=clock), sandbox, clock)
 
 
-@pytest.mark.parametrize("at", first(ODD, 3))
+@pytest.mark.parametrize("at", first(ODD))
 def test_a_time_beyond_the_clock_hides_nothing(rows: Rows, at: str) -> None:
     """The row itself is compared in every run as well, whatever its time."""
     shop = rows.shop
@@ -66,7 +66,7 @@ def test_a_time_beyond_the_clock_hides_nothing(rows: Rows, at: str) -> None:
     assert report.counts["model_rows"] == 5
 
 
-@pytest.mark.parametrize("kind", first(TYPES, 2))
+@pytest.mark.parametrize("kind", first(TYPES))
 def test_every_type_of_time(tmp_path: Any, sandbox: Sandbox, kind: str) -> None:
     shop, clock = Shop(tmp_path, clock=Clock()), Clock()
     rows = Rows(shop, sandbox, clock, kind)

@@ -13,9 +13,8 @@ import yaml
 
 from reverse_etl_assets.orchestration.build import build_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
-from reverse_etl_assets.project import Project
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
-from tests.warehouse import writing
+from tests.warehouse import ProjectOfFewRows, writing
 
 _FILES = {
     "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n",
@@ -53,7 +52,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         (self.home / "syncs").mkdir()
-        self.project = Project(self.dbt_folder, self.home / "syncs", {"crm": HubSpotResource.destination_type})
+        self.project = ProjectOfFewRows(self.dbt_folder, self.home / "syncs", {"crm": HubSpotResource.destination_type})
 
     @property
     def destinations(self) -> Mapping[str, DestinationResource]:

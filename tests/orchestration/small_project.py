@@ -18,7 +18,7 @@ from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.yaml_source import YamlSource
-from tests.warehouse import writing
+from tests.warehouse import ProjectOfFewRows, writing
 
 TOKEN = "pat-sandbox"
 PEOPLE = "model.shop.people"
@@ -101,7 +101,7 @@ class SmallProject:
     @cached_property
     def project(self) -> Project:
         types = {name: resource.destination_type for name, resource in self.destinations.items()}
-        return Project(self.dbt_folder, self.syncs_folder, types)
+        return ProjectOfFewRows(self.dbt_folder, self.syncs_folder, types)
 
     def build(self, query: str) -> None:
         """Build the model from a query, as dbt would."""
