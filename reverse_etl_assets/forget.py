@@ -8,20 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-import duckdb
-
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.cutover import LeftRow, left_rows
+from reverse_etl_assets.cutover import LeftRow
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.forget_records import Deletion, ForgetChanges, delete_records, why_not
+from reverse_etl_assets.forget_records import Deletion, ForgetChanges, delete_records, left_elsewhere, why_not
 from reverse_etl_assets.forget_state import Trace, hidden, known_runs, rewrite
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import SyncRun
 from reverse_etl_assets.sync_lock import exclusive
-from reverse_etl_assets.versions import history
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Forgetting:
     def _known(self, subject: Subject) -> Known:
         with self._warehouse.open(subject.name) as con:
             trace = Trace(con, self._key)
-            found = Known(subject.name, trace.rows, tuple(sorted(trace.runs)), tuple(_left(con, self._key)))
+            found = Known(subject.name, trace.rows, tuple(sorted(trace.runs)), tuple(left_elsewhere(con, self._key)))
         if subject.sync is None:
             return found
         try:
@@ -209,9 +206,3 @@ def still_sent(found: Known) -> str | None:
     if found.obstacle and found.rows:
         return f"nobody can say whether the model of {found.sync} still holds the key: {found.obstacle}"
     return None
-
-
-def _left(con: duckdb.DuckDBPyConnection, key: str) -> list[LeftRow]:
-    """Records of earlier versions, but for those where the last one writes: there a deletion by the key finds them."""
-    places = {version.number: version.definition.place for version in history(con)}
-    return [row for row in left_rows(con, key) if places[row.version] != places[max(places)]]

@@ -8,6 +8,7 @@ import duckdb
 from reverse_etl_assets import ledger
 from reverse_etl_assets.changes import ChangeSet, Plans
 from reverse_etl_assets.columns import Columns
+from reverse_etl_assets.cutover import LeftRow, left_rows
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.forget_state import Trace, hidden
@@ -15,11 +16,12 @@ from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.outbox import outbox_columns, seal_outbox
 from reverse_etl_assets.outcomes import RowOutcome, settled_rows, unsettled_rows
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.records import Operation, Reason, Status
+from reverse_etl_assets.records import Capabilities, Operation, Reason, Status
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.sync import SyncRun
+from reverse_etl_assets.versions import history
 
 _DELETE = frozenset({Operation.DELETE})
 _MOST = 100  # spellings of a key
@@ -31,6 +33,10 @@ class Deletion:
 
     outcomes: Sequence[RowOutcome] = ()
     problem: str | None = None
+    known_ids: Sequence[str] = ()
+    """Of the records that the state knew, deleted or not."""
+    left: Sequence[str] = ()
+    """Those that were deleted before in a way that the destination can undo, and were not reached."""
 
 
 class ForgetChanges:
@@ -41,19 +47,28 @@ class ForgetChanges:
 
     def __init__(self, key: str, *, for_good: bool = False) -> None:
         self._key, self._for_good = key, for_good
+        self.known_ids: list[str] = []
+        """Filled by `plan`."""
+        self.reaches_deleted: bool | None = None
 
     def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
         columns = _columns(con, run.sync)
         ledger.prepare(con, columns)
         ledger.write_facts(con, {"outbox_run": None})
-        keys = Trace(con, self._key).spellings
+        trace = Trace(con, self._key)
+        elsewhere = {row.destination_id for row in left_elsewhere(con, self._key)}
+        self.known_ids = [each for each in trace.record_ids if each not in elsewhere]
+        keys = trace.spellings
         keys = keys[:1] if columns.fold_case else keys
         names = {"outbox": "state.outbox", "keys": columns.keys, "struct_type": columns.struct_type}
-        con.execute(render("forget", **names), {"keys": keys})
+        columns = replace(columns, operations=_DELETE, for_good=self._for_good)
+        self.reaches_deleted = _able(run.sync, run.account, columns).reaches_deleted if self._for_good else None
+        known = next(iter(self.known_ids), None) if self.reaches_deleted else None
+        con.execute(render("forget", **names), {"keys": keys, "known": known})
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
         ledger.write_facts(con, {"full_compared_at": None})
-        return ChangeSet(replace(columns, operations=_DELETE, for_good=self._for_good), _plan(len(keys)))
+        return ChangeSet(columns, _plan(len(keys)))
 
     def before_sending(self, run: Plans) -> None:
         pass
@@ -67,8 +82,7 @@ def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, *, for
         columns = replace(_columns(con, sync), operations=_DELETE, for_good=for_good)
     except StateError as error:
         return str(error)
-    options = account.type.Options.model_validate(sync.options)
-    able = account.type.capabilities_for(columns.target, options)
+    able = _able(sync, account, columns)
     if Operation.DELETE not in able.operations:
         return f"sync {sync.sync}: `{account.name}` cannot delete records as it is set up."
     if for_good and not able.erases:
@@ -84,7 +98,8 @@ def delete_records(
     with environment.warehouse.open(sync.sync) as con:
         if "outbox_sync" not in ledger.read_facts(con):
             return Deletion()
-    run = SyncRun(sync, environment, account, ForgetChanges(key, for_good=for_good))
+    changes = ForgetChanges(key, for_good=for_good)
+    run = SyncRun(sync, environment, account, changes)
     try:
         report = run.go()
     except ReverseEtlError as error:
@@ -98,7 +113,26 @@ def delete_records(
         problems.append("a record with this key is still there")
     if report.status is not RunStatus.DONE and not problems:
         problems.append(report.detail or report.status.value)
-    return Deletion(outcomes, hidden("; ".join(problems), key) or None)
+    left = _left(changes, outcomes) if for_good else ()
+    return Deletion(outcomes, hidden("; ".join(problems), key) or None, changes.known_ids, left)
+
+
+def _left(changes: ForgetChanges, outcomes: Sequence[RowOutcome]) -> list[str]:
+    """Ids of records that the destination may keep."""
+    if changes.reaches_deleted is None:
+        return []
+    answered = [o for o in outcomes if o.status == Status.DELETED or changes.reaches_deleted]
+    return [each for each in changes.known_ids if each not in {o.destination_id for o in answered}]
+
+
+def left_elsewhere(con: duckdb.DuckDBPyConnection, key: str) -> list[LeftRow]:
+    """Records of earlier versions, but for those where the last one writes: there a deletion by the key finds them."""
+    places = {version.number: version.definition.place for version in history(con)}
+    return [row for row in left_rows(con, key) if places[row.version] != places[max(places)]]
+
+
+def _able(sync: Sync, account: Account, columns: Columns) -> Capabilities:
+    return account.type.capabilities_for(columns.target, account.type.Options.model_validate(sync.options))
 
 
 def _is_gone(outcome: RowOutcome) -> bool:

@@ -12,6 +12,7 @@ from reverse_etl_assets.masking import written_forms
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
 _KEYS, _RUNS = ("key", "_retl_key"), ("run_id", "_retl_run")
+_IDS = ("destination_id", "_retl_id")
 _OF_ITSELF = frozenset({"facts", "versions"})  # what a state knows of itself
 _PASSING = frozenset({"adopting", "current"})  # a killed process leaves them, and a run that needs them makes them anew
 
@@ -57,6 +58,17 @@ class Trace:
         return list(dict.fromkeys([*found.get("synced", ()), *others]))
 
     @property
+    def record_ids(self) -> list[str]:
+        """The ids of records that the state knows of the key: that of the synced row first, then the latest."""
+        at = {table: "answered_at" if "answered_at" in columns else "null" for table, columns in self.columns.items()}
+        told: list[tuple[Any, str]] = []
+        for table in sorted(self.keys, key=lambda name: name != "synced"):
+            if column := _one_of(_IDS, self.columns[table]):
+                found = self._find(table, f"{{'at': {at[table]}, 'id': {quote(column)}}}")
+                told += sorted(((each["at"], each["id"]) for each in found if each["id"]), key=_latest_first)
+        return list(dict.fromkeys(record_id for _, record_id in told))
+
+    @property
     def runs(self) -> set[str]:
         """The runs that had to do with the key."""
         with_runs = {table: _one_of(_RUNS, self.columns[table]) for table in self.keys}
@@ -66,6 +78,10 @@ class Trace:
         same = f"lower({quote(self.keys[table])}) = lower($key)"
         found = self._con.execute(f"select {expression} from state.{quote(table)} where {same}", {"key": self._key})
         return [value for (value,) in found.fetchall()]
+
+
+def _latest_first(told: tuple[Any, str]) -> float:
+    return -told[0].timestamp() if told[0] else 0.0
 
 
 def known_runs(con: duckdb.DuckDBPyConnection) -> set[str]:

@@ -76,13 +76,21 @@ class Lookups:
             destination.target, destination.options
         )
 
+    @property
+    def _reaches_deleted(self) -> bool:
+        destination = self._destination
+        for_good = isinstance(destination, BaseDestination) and destination.target.for_good
+        return for_good and bool(destination.capabilities.reaches_deleted)
+
     async def _seen(self, work: Work) -> tuple[Work, dict[str, Sequence[str]]]:
-        """Rows to delete with what is known of their records now; by their ids alone where the key finds none."""
+        """Rows to delete with what is known of their records now; by their ids alone where the key finds none. A record
+        that is not there keeps its id where a delete for good reaches what was deleted before."""
         work, found = await self._records(work)
         rows = []
         for row in work.rows:
             names = [name for each in found.get(row.record.external_id, ()) for name in each.external_ids]
-            rows.append(replace(row, record=replace(row.record, destination_id=None), external_ids=names))
+            known = row.record.destination_id if self._reaches_deleted else None
+            rows.append(replace(row, record=replace(row.record, destination_id=known), external_ids=names))
         ids: dict[str, Sequence[str]] = {
             key: [each.destination_id for each in records] for key, records in found.items()
         }

@@ -181,7 +181,8 @@ class Capabilities:
     answer 4xx for the rest: then a batch that must not be sent twice is not halved, but in doubt.
     `replaces` says that what a run sends takes the place of all that was there: then each run has to send every row.
     `erases` says that a delete leaves nothing that anybody could restore: because it never does, or because it will not
-    where the target says `for_good`.
+    where the target says `for_good`. `reaches_deleted` says whether such a delete, by its id, reaches a record that was
+    deleted before and is kept; None where none is kept.
     `id_separator` joins several identities of one record in an id (an audience's member by all that was uploaded): two
     rows with one of them in common stand for one record.
     """
@@ -206,6 +207,7 @@ class Capabilities:
     not_taken: frozenset[int] = frozenset()
     refuses_whole: bool = False
     erases: bool = False
+    reaches_deleted: bool | None = None
     id_separator: str = ""
 
     @property

@@ -71,7 +71,8 @@ def forget(
         typer.secho(str(refusal), fg="red", err=True)
         raise typer.Exit(1) from None
     _show_forgotten(deployed, forgotten, json=json, permanently=permanently)
-    if not all(each.purged and not (at_destinations and each.known.left) for each in forgotten):
+    left = any(each.deletion.left or (at_destinations and each.known.left) for each in forgotten)
+    if left or not all(each.purged for each in forgotten):
         raise typer.Exit(1)
 
 
@@ -151,12 +152,19 @@ def _sentences(deployed: "Deployed", each: "Forgotten", permanently: bool) -> li
     known, sync = each.known, deployed.project.syncs.get(each.known.sync)
     said = []
     for outcome in each.deletion.outcomes:
-        name = f" ({outcome.destination_id})" if outcome.destination_id else ""
+        ids = [outcome.destination_id] if outcome.destination_id else each.deletion.known_ids
+        name = f" ({', '.join(ids)})" if ids else ""
         gone = outcome.reason == "already_gone"
         what = "gone already" if gone else f"{outcome.status} for good" if permanently else outcome.status
         said.append(f"the record{name} was {what}.")
     if sync and each.deletion.outcomes:
         said += _what_is_kept(deployed, sync, each, permanently)
+    if sync and each.deletion.left:
+        ids = ", ".join(each.deletion.left)
+        said.append(
+            f"`{sync.destination}` may still hold {sync.object} {ids}, deleted before in a way that can be undone"
+            " there: restore it and delete it for good by hand, for nothing here knows it any more."
+        )
     for row in known.left:
         name = f" {row.destination_id}" if row.destination_id else ""
         said.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
@@ -201,6 +209,7 @@ def _forgotten_as_json(deployed: "Deployed", each: "Forgotten", permanently: boo
         **_known_as_json(each.known),
         "purged": each.purged,
         "records": records,
+        "may_be_left": list(each.deletion.left),
         "problem": each.deletion.problem,
         "said": _sentences(deployed, each, permanently),
     }

@@ -1,4 +1,5 @@
--- The change set that deletes a person's records, by every way in which the state writes the key.
+-- The change set that deletes a person's records, by every way in which the state writes the key. `known` is the id of a
+-- record that was deleted before, if the destination can be asked to erase that.
 create or replace table {{ outbox }} as
 select
     'removed' as kind,
@@ -7,7 +8,7 @@ select
     {%- endfor %}
     wanted.key,
     wanted.key as external_id,
-    synced._retl_id as destination_id,
+    coalesce(synced._retl_id, $known) as destination_id,
     null::varchar as reason,
     null::varchar as message,
     null::varchar[] as changed_fields,

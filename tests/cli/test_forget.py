@@ -99,13 +99,37 @@ def test_for_good(told: Office, sandbox: Sandbox) -> None:
     assert not knows(told)
 
 
-def test_for_good_where_somebody_has_deleted_it_before(told: Office, sandbox: Sandbox) -> None:
-    """By hand, or by a sync that mirrors: what HubSpot keeps of it cannot be reached, and that is said."""
-    told.ok("run", "--all")
+@pytest.mark.parametrize("by", ["a run", "a person"])
+def test_for_good_where_somebody_has_deleted_it_before(told: Office, sandbox: Sandbox, by: str) -> None:
+    """By hand, or by a sync that mirrors: what HubSpot keeps of it cannot be reached, and its id is said."""
+    record = ids(sandbox)[ZOE[0]]
+    if by == "a run":
+        told.ok("run", "--all")
+    else:
+        sandbox.remove("hubspot", "contacts", record)
     assert contacts(sandbox) == [ADA[0]]
-    said = told.ok("forget", ZOE[0], "--permanently", "--yes")
-    assert "people_to_crm: the record was gone already." in said
-    assert "Who deleted it before may have left something to restore. HubSpot keeps an archived record" in said
+    result = told.run("forget", ZOE[0], "--permanently", "--yes")
+    assert result.exit_code == 1, "a record is still at a destination"
+    assert f"people_to_crm: the record ({record}) was gone already." in result.output
+    assert "Who deleted it before may have left something to restore. HubSpot keeps an archived record" in result.output
+    assert f"`crm` may still hold contacts {record}, deleted before in a way that can be undone there" in result.output
+    assert "for good, as" not in result.output.replace("is deleted for good, as the GDPR asks", "")
+    assert not knows(told), "what is here is purged all the same"
+
+
+def test_for_good_of_a_record_that_stands_beside_one_that_was_deleted(told: Office, sandbox: Sandbox) -> None:
+    old = ids(sandbox)[ZOE[0]]
+    told.ok("run", "--all")
+    told.build(ZOE, ADA)
+    told.ok("run", "--all")
+    new = ids(sandbox)[ZOE[0]]
+    told.build(ADA)
+    result = told.run("forget", ZOE[0], "--permanently", "--yes", "--json")
+    (done,) = json.loads(result.stdout)["syncs"]
+    assert result.exit_code == 1
+    assert (done["purged"], done["may_be_left"]) == (True, [old])
+    assert [each["destination_id"] for each in done["records"]] == [new]
+    assert contacts(sandbox) == [ADA[0]]
 
 
 def test_for_good_is_refused_where_it_cannot_be(told: Office, sandbox: Sandbox) -> None:

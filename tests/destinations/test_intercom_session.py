@@ -9,6 +9,7 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError
+from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.report import Report
@@ -316,3 +317,15 @@ def test_companies_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
         "deleted": 1,
     }
     assert sorted(entry.values["name"] for entry in office.table.live()) == ["new 0", "new 1"]
+
+
+def test_a_contact_that_was_archived_before_is_deleted_for_good(shop: Shop, intercom: Sandbox) -> None:
+    """By the id that the state knows; the key finds nothing any more."""
+    office = Office(shop, intercom, before_images="synced", verify={"sample": 0})
+    office.run(PEOPLE.format(2))
+    assert office.statuses(office.run(PEOPLE.format(1))) == {"c-1": "deleted"}
+    subject = Subject(office.sync.sync, office.sync, office.account)
+    [forgotten] = Forgetting("c-1", [subject], shop.environment).go(who="ann", why="asked for it", permanently=True)
+    assert [outcome.status for outcome in forgotten.deletion.outcomes] == ["deleted"]
+    assert (forgotten.deletion.left, forgotten.purged) == ([], True)
+    assert office.requests("DELETE /contacts/") == 1

@@ -94,6 +94,7 @@ class Records(ObjectKind):
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             partial=frozenset(partial),
             erases=erases,
+            reaches_deleted=False if erases else None,
         )
 
     async def check(self) -> None:

@@ -116,7 +116,8 @@ class Contacts(_Records):
     @classmethod
     def capabilities(cls, target: Target) -> Capabilities:
         """Everything may be sent twice: a second create is a 409. An update leaves other fields alone, of the custom
-        attributes too ("Update a contact", reference 2.15)."""
+        attributes too ("Update a contact", reference 2.15). An archived contact can be deleted for good by its id
+        (intercom/intercom-ruby, pull request 592, 2022-11-16)."""
         return Capabilities(
             operations=frozenset(Operation),
             idempotent=frozenset(Operation),
@@ -129,6 +130,7 @@ class Contacts(_Records):
             partial=frozenset({Operation.UPDATE, Operation.UPSERT}),
             several_records=frozenset({"unique_user_constraint"}),
             erases=True,
+            reaches_deleted=True,
         )
 
     @classmethod

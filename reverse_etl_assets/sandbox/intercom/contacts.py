@@ -145,11 +145,18 @@ class Contacts:
 
     def _removed(self, call: Call, done: str, *, for_good: bool) -> Answer:
         call.note("delete", "contacts", 1)
-        entry = self.known(call.params["id"])
-        if not self._lost(call, entry.values.get("external_id")):
+        archived = self.table.entries[call.params["id"]] if for_good and self._archived(call.params["id"]) else None
+        entry = archived or self.known(call.params["id"])
+        if archived is not None:
+            self._put_away[entry.id] = None
+        elif not self._lost(call, entry.values.get("external_id")):
             self.put_away(entry, for_good=for_good)
         told = {"type": "contact", "id": entry.id, "external_id": entry.values.get("external_id")}
         return Answer(200, told | {done: True})
+
+    def _archived(self, record_id: str) -> bool:
+        """Put away, and not for good."""
+        return self._put_away.get(record_id) is not None
 
     def _unarchive(self, call: Call) -> Answer:
         call.note("unarchive", "contacts", 1)
