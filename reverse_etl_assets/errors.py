@@ -129,6 +129,10 @@ class TargetChanged(DestinationError):
     run stops, for no row is at fault, and the next one checks before it sends."""
 
 
+class JobRefused(TargetChanged):
+    """A job was refused as a whole for that, and none of its rows was processed."""
+
+
 class QuotaExhausted(DestinationError):
     """The account's allowance is used up; the run stops and unsent rows are skipped."""
 

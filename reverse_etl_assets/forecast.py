@@ -81,7 +81,7 @@ class _Reckoner:
 
     def full_sync(self, rows: int) -> int:
         calls = _divide_up(rows, self._destination.capabilities.max_rows)
-        if isinstance(self._destination, RunsJobs):
+        if isinstance(self._destination, RunsJobs) and self._as_job(rows):
             return min(calls, _CALLS_PER_JOB * _divide_up(rows, self._destination.job_max_rows))
         return calls
 

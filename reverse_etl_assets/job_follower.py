@@ -11,6 +11,7 @@ from reverse_etl_assets.errors import (
     ConfigurationError,
     DestinationError,
     GarbledAnswer,
+    JobRefused,
     RequestRejected,
     RetryLater,
     Unsendable,
@@ -82,9 +83,9 @@ class JobFollower:
     async def results(self, job: str, batch: Batch, *, handed_over: bool) -> Sequence[Outcome]:
         """Wait for the job's end and collect. Only the job's own state and results say what became of its rows.
 
-        Raises Ambiguous if the destination does not know the job any more, JobUnfinished if it takes too long,
-        JobUnreadable if it cannot be asked, and RetryLater if it was never handed over; never this with `handed_over`,
-        by this process.
+        Raises Ambiguous if the destination does not know the job any more, JobRefused if it processed nothing of it for
+        a target that has changed, JobUnfinished if it takes too long, JobUnreadable if it cannot be asked, and
+        RetryLater if it was never handed over; never this with `handed_over`, by this process.
         """
         if job not in self._done:
             await self._wait_for(job, handed_over=handed_over)
@@ -118,7 +119,7 @@ class JobFollower:
             await self._rest(self._pacer.slot())
             try:
                 return await guarded(call(), self._name)
-            except Ambiguous:
+            except (Ambiguous, JobRefused):
                 raise  # what the job itself says
             except (RetryLater, RequestRejected, GarbledAnswer) as error:
                 await self._rest_after(error, attempt)

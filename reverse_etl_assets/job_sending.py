@@ -10,6 +10,7 @@ from reverse_etl_assets.errors import (
     ConfigurationError,
     DestinationError,
     GarbledAnswer,
+    JobRefused,
     RetryLater,
 )
 from reverse_etl_assets.feed import Work
@@ -56,6 +57,9 @@ class JobSender:
             outcomes = self._settlement.checked(batch, answered)
         except JobUnfinished:  # its intent stays open: the next run collects the results
             return None
+        except JobRefused:
+            await self._settlement.not_sent(number)
+            raise
         except JobUnreadable as error:
             self._settlement.halt_on(work, error)
             return None
@@ -87,7 +91,7 @@ class JobSender:
         try:
             answered = await self._follower.results(job, batch, handed_over=False)
             outcomes = self._settlement.checked(batch, answered)
-        except RetryLater:  # never handed over, so never processed
+        except (RetryLater, JobRefused):  # never handed over, or refused, so never processed
             await self._settlement.not_sent(number)
             return
         except (Ambiguous, GarbledAnswer) as error:

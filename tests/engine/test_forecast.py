@@ -92,6 +92,9 @@ def test_large_change_sets_go_as_jobs(shop: Shop, sandbox: Sandbox) -> None:
     found = preview(sync, shop.environment, crm.account).forecast
     assert found is not None
     assert (found.writes, found.reads, found.full_sync) == (5, 10, 5)
+    alone = preview(crm.sync(options={"bulk_threshold": None}), shop.environment, crm.account).forecast
+    assert alone is not None
+    assert alone.full_sync == 11, "requests of 200 rows, for there is no job"
 
 
 def test_money(shop: Shop, crm: Crm) -> None:

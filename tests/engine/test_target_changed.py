@@ -100,3 +100,20 @@ def test_a_run_that_failed_is_checked_anew(shop: Shop, sandbox: Sandbox, account
         shop.build(PEOPLE.format(age))
         assert shop.run(contacts(), account).status is RunStatus.DONE
     assert sum("describe" in line.path for line in sandbox.log.lines("salesforce")) == asked + 1
+
+
+def test_a_field_that_a_job_does_not_find_stops_the_run(shop: Shop, sandbox: Sandbox, account: Account) -> None:
+    """The job itself is refused, as nothing was read before it; none of its rows is at fault."""
+    sync = contacts(sync_mode="append", options={"bulk_threshold": 1})
+    shop.build(PEOPLE.format(36) + " where i < 30")
+    assert shop.run(sync, account).status is RunStatus.DONE
+    field_renamed(sandbox)
+    shop.build(PEOPLE.format(36))
+    report = shop.run(sync, account)
+    assert report.status is RunStatus.FAILED
+    assert "Field name not found : Title. It was there at the last check" in (report.detail or "")
+    assert {(each.status, each.reason) for each in shop.outcomes(sync, report.run_id)} == {
+        (Status.SKIPPED, Reason.STOPPED)
+    }
+    with pytest.raises(CheckFailed, match="no field `Title`"):
+        shop.run(sync, account)

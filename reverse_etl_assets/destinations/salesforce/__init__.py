@@ -41,6 +41,7 @@ from reverse_etl_assets.errors import (
     AuthenticationFailed,
     ContractViolation,
     DestinationError,
+    JobRefused,
     RequestRejected,
     SpecError,
 )
@@ -305,6 +306,8 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
 
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
         answer, fold = await self._jobs.answer(job_id), self._look_ups.fold
+        if answer.lacks_a_field:
+            raise JobRefused(f"{answer.message}. It was there at the last check; `reverse-etl check` names what is not")
         return list(salesforce_bulk.job_outcomes(self.target, batch, answer, fold, self._learned, self._unfit))
 
 

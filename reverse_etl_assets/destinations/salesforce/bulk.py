@@ -43,6 +43,12 @@ class JobAnswer:
     failed: str
     unprocessed: str
 
+    @property
+    def lacks_a_field(self) -> bool:
+        """Nothing was processed, for the file has a column that the object does not (as others have met it:
+        ForceCLI/force, issue 413; jsforce, issue 688; read 2026-11-30)."""
+        return self.state == "Failed" and not self.processed and "Field name not found" in self.message
+
 
 def key_column(target: Target, operation: Operation) -> str:
     """The column that names a row, in the file we send and so in the results."""
