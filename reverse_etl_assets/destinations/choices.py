@@ -23,7 +23,7 @@ def divided(value: Any) -> list[str]:
 
 
 def same(sent: Any, held: Any) -> bool:
-    """The same values, in whatever order."""
+    """The same values, in whatever order; blanks around one are cut off where it is kept."""
     return set(_listed(sent)) == set(_listed(held))
 
 
@@ -43,4 +43,4 @@ def unfit(record: Record, names: Iterable[str]) -> RowError | None:
 
 
 def _listed(value: Any) -> list[str]:
-    return [plain_text(each) for each in value] if isinstance(value, list) else divided(value)
+    return [plain_text(each).strip() for each in value] if isinstance(value, list) else divided(value)

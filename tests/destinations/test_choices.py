@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.crms import a_crm
@@ -12,6 +13,11 @@ from tests.thorough import first_rows
 
 FIELDS = {"hubspot": "interests", "salesforce": "Interests__c"}
 ROWS = "select 'p' || i || '@shop.example' as email, 'Name' as name, '+1' as phone, {} as interests from range(3) r(i)"
+
+
+def test_choices_are_the_same_in_any_order_and_without_blanks_around() -> None:
+    assert choices.same(["tea ", "coffee"], ["coffee", "tea"])
+    assert not choices.same(["tea"], ["tea", "coffee"])
 
 
 @pytest.mark.parametrize(

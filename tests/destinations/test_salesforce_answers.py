@@ -135,6 +135,16 @@ def test_an_answer_of_another_length_settles_nothing() -> None:
         list(destination.read_response(batch(Operation.UPSERT, record("k0"), record("k1")), answer))
 
 
+def test_a_column_that_every_row_is_refused_for_is_not_about_rows() -> None:
+    lost = failure("INVALID_FIELD", "No such column 'Title' on sobject of type Contact")
+    parent = failure("INVALID_FIELD", "Foreign key external ID: a not found for field Key__c in entity Account")
+    with pytest.raises(TargetChanged, match="No such column 'Title'"):
+        read(Operation.UPSERT, lost, lost)
+    for other in (parent, {"id": ID, "success": True}):
+        first, _ = read(Operation.UPSERT, lost, other)
+        assert first.reason is Reason.REJECTED
+
+
 def test_a_page_in_place_of_an_answer_is_not_about_rows() -> None:
     """As an instance sends that an org has left, or an address that is none of the API."""
     refused = request_error(httpx.Response(404, text="<html>URL No Longer Exists</html>"))

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from reverse_etl_assets.destinations.salesforce import recycle_bin
 from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
 from reverse_etl_assets.destinations.salesforce.answers import (
     collection_outcome,
+    of_the_rows,
     of_the_target,
     quota,
     request_error,
@@ -250,13 +251,14 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             salesforce_parents.nest(values, self._parents)
         return values
 
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
         results = decode_json(response)
         if not isinstance(results, list) or len(results) != len(batch.records):
             raise Ambiguous("the answer does not have one result for each row")
-        for record, result in zip(batch.records, results, strict=True):
-            if outcome := collection_outcome(self.target, batch.operation, record, result, self._learned):
-                yield outcome
+        rows = zip(batch.records, results, strict=True)
+        told = [collection_outcome(self.target, batch.operation, *row, self._learned) for row in rows]
+        of_the_rows(told)
+        return [outcome for outcome in told if outcome]
 
     # Looking records up
 

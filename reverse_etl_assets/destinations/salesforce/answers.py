@@ -152,6 +152,15 @@ def of_the_target(error: RequestRejected) -> DestinationError:
     return error
 
 
+def of_the_rows(outcomes: Sequence[Outcome | None]) -> None:
+    """Raises TargetChanged if each row was refused for a column that the object does not have."""
+    errors = [each.error for each in outcomes if each and each.error and each.error.code == "INVALID_FIELD"]
+    if errors and len(errors) == len(outcomes):
+        changed = [of_the_target(RequestRejected(f"{each.code}: {each.message}", each.code)) for each in errors]
+        if all(isinstance(each, TargetChanged) for each in changed):
+            raise changed[0]
+
+
 def _request_code(response: httpx.Response) -> tuple[str | None, str, str | None]:
     try:
         body = msgspec.json.decode(response.content)
