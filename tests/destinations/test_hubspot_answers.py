@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -94,7 +95,8 @@ def test_an_answer_without_new_is_inferred() -> None:
     "body", [b"", {}, {"results": [], "errors": []}, {"status": "PENDING"}, {"results": None, "errors": None}]
 )
 def test_an_answer_that_names_nobody_is_no_success(body: Any) -> None:
-    for operation in Operation:
+    """A write's; of an archive HubSpot names errors alone."""
+    for operation in set(Operation) - {Operation.DELETE}:
         assert read(operation, body) == []
 
 
@@ -169,6 +171,48 @@ def test_an_archive_names_nobody_so_its_outcomes_are_inferred() -> None:
     assert read(Operation.DELETE, b"", ROWS[:1], status=204) == [
         Outcome("k0", Status.DELETED, destination_id="100", inferred=True)
     ]
+
+
+NO_ROW = {"category": "VALIDATION_ERROR", "message": "it cannot be done"}
+NOT_101 = {"category": "VALIDATION_ERROR", "message": "it is held", "context": {"ids": ["101"]}}
+GONE_101 = {"category": "OBJECT_NOT_FOUND", "message": "no", "context": {"ids": ["101"]}}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "archived", "others"),
+    [
+        (b"", 204, "0123", {}),
+        (b"", 200, "0123", {}),
+        ({}, 200, "0123", {}),
+        ({"status": "COMPLETE", "results": []}, 200, "0123", {}),
+        ({"status": "COMPLETE", "errors": [NOT_101]}, 207, "023", {"k1": Reason.REJECTED}),
+        ({"numErrors": 1, "errors": [GONE_101]}, 200, "023", {"k1": Reason.ALREADY_GONE}),
+        ({"numErrors": 2, "errors": [NOT_101]}, 207, "", {"k1": Reason.REJECTED}),
+        ({"status": "PROCESSING"}, 202, "", {}),
+    ],
+)
+def test_an_archive_is_a_success_by_any_2xx_but_for_what_errors_name(
+    body: Any, status: int, archived: str, others: dict[str, Reason]
+) -> None:
+    found = read(Operation.DELETE, body, status=status)
+    assert {each.key for each in found if each.status is Status.DELETED} == {f"k{number}" for number in archived}
+    assert {each.key: each.reason for each in found if each.status is not Status.DELETED} == others
+    assert all(each.inferred for each in found if each.status is Status.DELETED)
+
+
+def test_an_archive_with_an_error_that_names_nobody_is_halved_and_refused_alone() -> None:
+    with pytest.raises(RequestRejected, match="it cannot be done"):
+        read(Operation.DELETE, {"errors": [NO_ROW, NOT_101]}, status=207)
+    [alone] = read(Operation.DELETE, {"errors": [NO_ROW]}, ROWS[:1], status=207)
+    assert (alone.reason, alone.error and alone.error.message) == (Reason.REJECTED, "it cannot be done")
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_deletion_for_good_is_a_success_by_any_2xx(status: int) -> None:
+    to = replace(TARGET, operations=frozenset({Operation.DELETE}), for_good=True)
+    destination = accounts.offline(HubSpot, accounts.hubspot("https://api.example"), to)
+    [gone] = destination.read_response(batch(Operation.DELETE, ROWS[0]), httpx.Response(status))
+    assert (gone.status, gone.destination_id, gone.inferred) == (Status.DELETED, "100", True)
 
 
 def test_a_row_over_the_rate_is_to_be_sent_again() -> None:

@@ -11,7 +11,7 @@ import pytest
 from reverse_etl_assets.errors import ContractViolation, RequestRejected
 from reverse_etl_assets.records import Operation, Outcome, Reason, Record, Status
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.testing.builders import batch
+from reverse_etl_assets.testing.builders import batch, record
 from reverse_etl_assets.testing.harness import Stored
 from tests.destinations.hubspot_links import PAIRS, ROWS, NoFields, hubspot, opened, read
 
@@ -109,6 +109,57 @@ def test_an_error_that_names_no_pair_refuses_the_batch_and_a_pair_that_is_alone(
     answer = httpx.Response(207, json={"status": "COMPLETE", "numErrors": 1, "errors": [NOBODY]})
     [alone] = hubspot(PAIRS).read_response(batch(operation, ROWS[0]), answer)
     assert (alone.key, alone.error and alone.error.message) == ("a", NOBODY["message"])
+
+
+SHARED = [
+    record("a", destination_id="1:20"),
+    record("b", destination_id="1:30"),
+    record("c", destination_id="2:30"),
+    record("d", destination_id="100:200"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (said("CONTACT=1 and COMPANY=20 cannot be changed"), "a"),
+        (said("COMPANY=30, CONTACT=2 cannot be changed"), "c"),
+        (said("CONTACT=1 is not valid"), "ab"),
+        (said("COMPANY=1 is not valid"), ""),  # which is a contact's id
+        (said("CONTACT=2 and COMPANY=20 cannot be changed"), ""),  # no pair that was sent
+        (said("no", context={"fromObjectId": ["1", "2"], "toObjectId": ["20", "30"]}), "ac"),
+        (said("no", context={"fromObjectId": ["1"], "toObjectId": ["20", "30"]}), "ab"),
+        (said("no", context={"toObjectId": [30]}), "bc"),
+        (said("no", context={"INVALID_OBJECT_IDS": ["CONTACT=1, COMPANY=30 is not valid"]}), "b"),
+        (said("no", context={"limit": ["an association takes 100 of 200 records"]}), ""),
+        (said("more than 100 associations, CONTACT=2 has 200"), "c"),
+        (said("a limit of 100 was met after 200 tries"), ""),
+        (said("record 1 is not valid"), ""),
+        (said("CONTACT=10 is not valid"), ""),
+    ],
+)
+@pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.DELETE])
+def test_an_error_means_the_pair_that_it_names_and_no_other(
+    error: dict[str, Any], refused: str, operation: Operation
+) -> None:
+    """Not one that shares a record with it, nor one with an id that is a number in its words."""
+    answer = httpx.Response(207, json={"numErrors": 1, "errors": [error]})
+    reading = hubspot(PAIRS).read_response(batch(operation, *SHARED), answer)
+    if not refused:
+        with pytest.raises(RequestRejected):
+            list(reading)
+        return
+    found = list(reading)
+    assert {each.key for each in found if each.status is Status.FAILED} == {*refused}
+    if operation is Operation.DELETE:
+        assert {each.key for each in found if each.status is Status.DELETED} == {*"abcd"} - {*refused}
+
+
+def test_records_of_one_type_are_named_in_either_order() -> None:
+    to = replace(PAIRS, object="associations/contacts/contacts")
+    answer = httpx.Response(207, json={"errors": [said("CONTACT=30 and CONTACT=1 cannot be changed")]})
+    [refused] = hubspot(to).read_response(batch(Operation.UPSERT, *SHARED), answer)
+    assert refused.key == "b"
 
 
 def test_an_association_that_is_not_there_is_gone_already() -> None:

@@ -9,13 +9,13 @@ import httpx
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, HttpDestination
 from reverse_etl_assets.destinations.hubspot import credentials
-from reverse_etl_assets.destinations.hubspot.answers import category, quota
 from reverse_etl_assets.destinations.hubspot.api import RECORDS_PER_REQUEST, Api, object_type_id
 from reverse_etl_assets.destinations.hubspot.associations import Associations
 from reverse_etl_assets.destinations.hubspot.lists import Members
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind
 from reverse_etl_assets.destinations.hubspot.options import API, HubSpotConnection, HubSpotOptions
 from reverse_etl_assets.destinations.hubspot.records import Records
+from reverse_etl_assets.destinations.hubspot.request_errors import category, quota
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Quota, Target
 

@@ -5,22 +5,16 @@ as optional.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import httpx
 import msgspec
 
-from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.values import key_form, utc_milliseconds
 from reverse_etl_assets.errors import (
-    AuthenticationFailed,
-    DestinationError,
-    QuotaExhausted,
     RequestRejected,
-    RetryLater,
     TargetChanged,
 )
 from reverse_etl_assets.records import (
@@ -28,7 +22,6 @@ from reverse_etl_assets.records import (
     FieldType,
     Operation,
     Outcome,
-    Quota,
     Reason,
     Record,
     RowError,
@@ -38,17 +31,9 @@ from reverse_etl_assets.records import (
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
-_SCOPES = ("requiredGranularScopes", "requiredScopes", "missingScopes")
-_ADD_SCOPES = "A service key gets scopes in HubSpot (Development, Keys, Service keys)."
-_GONE = "it was there at the last check; `reverse-etl check` names what is not"
-NEVER_ARRIVED = frozenset({521, 522, 523, 525})
-"""Cloudflare, which stands before HubSpot, did not reach it ("Cloudflare 5xx errors", its documentation, 2026)."""
-WAIT_BY_POLICY = {"TEN_SECONDLY_ROLLING": 10.0, "SECONDLY": 1.0}
-"""Seconds, for a 429 without Retry-After: limits are per 10 seconds, those of search per second ("API usage guidelines
-and limits", 2026)."""
-
+IT_WAS_THERE = "it was there at the last check; `reverse-etl check` names what is not"
+_NOT_THERE = {Operation.UPDATE: Reason.NOT_FOUND, Operation.DELETE: Reason.ALREADY_GONE}
 _INVALID = re.compile(r"Property values were not valid: (\[.*\])", re.DOTALL)
-_COUNT = re.compile(r"\d{1,18}", re.ASCII)
 _EXISTING = re.compile(r"Existing ID: (\d+)")
 
 
@@ -118,10 +103,9 @@ class BatchAnswer:
         if not errors or listed(answer, "results"):
             return
         if gone := [each for each in errors if each.code == NO_PROPERTY]:
-            raise _no_property(gone[0])
+            raise no_property(gone[0])
         if not self.outcomes:
-            said = errors[0]
-            raise RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
+            raise refusal(listed(answer, "errors")[0])
 
     def _is_first(self, record: Record) -> bool:
         return self.unnamed.pop(record.key, None) is not None
@@ -196,14 +180,38 @@ def _refused(target: Target, operation: Operation, record: Record, error: Mappin
     if operation is Operation.INSERT and _says_it_exists(target, category, said):
         held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
         return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, said.message, held[0] if held else None)
-    if operation is Operation.UPDATE and category == "OBJECT_NOT_FOUND":
-        return Outcome.skipped(record.key, Reason.NOT_FOUND, said.message, record.destination_id)
+    if operation in _NOT_THERE and category == "OBJECT_NOT_FOUND":
+        return Outcome.skipped(record.key, _NOT_THERE[operation], said.message, record.destination_id)
     return Outcome.rejected(record.key, said, retry=category in RETRY_ROW)
 
 
 def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
     taken = error.code == "CONFLICTING_UNIQUE_VALUE" and error.field == target.external_id
     return taken or (category in ("CONFLICT", "409") and "already exists" in error.message)
+
+
+def refusal(error: Mapping[str, Any]) -> RequestRejected:
+    """The refusal of a whole batch, for an error that does not say whom it means."""
+    said = row_error(error)
+    return RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
+
+
+def removed(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Outcomes of rows to be archived: those that no error names were, if the answer speaks of no more errors. Raises
+    RequestRejected if one does not say whom it means."""
+    names, rows = _Names(target, batch), {record.key: record for record in batch.records}
+    errors = [
+        (error, names.of_error(error) or [*rows.values()][: len(rows) == 1]) for error in listed(answer, "errors")
+    ]
+    if nameless := [error for error, named in errors if not named and not names.names(error)]:
+        raise refusal(nameless[0])
+    for error, named in errors:
+        for record in named:
+            if rows.pop(record.key, None):
+                yield _refused(target, batch.operation, record, error)
+    if has_ended(answer, len(errors)):
+        for record in rows.values():
+            yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
 
 
 def has_ended(answer: Mapping[str, Any], errors: int) -> bool:
@@ -248,71 +256,8 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
     return [each for each in properties if not each.get("isValid")]
 
 
-def quota(response: httpx.Response) -> Quota | None:
-    """The calls of the account's day ("API usage guidelines and limits", 2026); search and OAuth apps are not told."""
-    limit = response.headers.get("X-HubSpot-RateLimit-Daily", "")
-    remaining = response.headers.get("X-HubSpot-RateLimit-Daily-Remaining", "")
-    if not (_COUNT.fullmatch(limit) and _COUNT.fullmatch(remaining)) or not int(remaining) <= int(limit) > 0:
-        return None
-    return Quota(int(limit) - int(remaining), int(limit))
-
-
-def _no_property(said: RowError) -> TargetChanged:
-    return TargetChanged(f"{said.code}: {said.message} (`{said.field}`): {_GONE}")
-
-
-def category(response: httpx.Response) -> str | None:
-    """HubSpot's word for what kind of error an answer is."""
-    return _body(response).get("category")
-
-
-def request_error(response: httpx.Response, *, writes: bool = False) -> DestinationError:
-    """The error for an answer that is not 2xx; `writes` says that it is to a batch of rows."""
-    body = _body(response)
-    said = row_error(body)
-    message = said.message or status_words(response)
-    message = f"{said.code}: {message}" if said.code else message
-    status = response.status_code
-    if status in (404, 410) and writes:  # rows that are not there are named in a 207
-        return TargetChanged(f"{message}: {_GONE}")
-    if said.code == NO_PROPERTY:
-        return _no_property(said)
-    if status == 429:
-        return _rate_limit(response, body, message)
-    if status == 423:  # locks last for 2 seconds
-        return RetryLater(message, max(2.0, retry_after(response) or 0.0), hold=True)
-    if status == 477:  # the account is moved to another data centre, for up to 24 hours
-        return RetryLater(message, retry_after(response) or 60.0, hold=True)
-    if status in NEVER_ARRIVED:
-        return RetryLater(message, retry_after(response))
-    if status == 403:
-        return AuthenticationFailed(f"{message.removesuffix('.')}.{_missing_scopes(body)}")
-    error = error_by_status(response, message, said.code)
-    if isinstance(error, RequestRejected):
-        error.field = said.field
-    return error
-
-
-def _rate_limit(response: httpx.Response, body: Mapping[str, Any], message: str) -> DestinationError:
-    policy = body.get("policyName")
-    if policy == "DAILY":
-        return QuotaExhausted(f"{message} It starts anew at midnight in the account's time zone.")
-    after = retry_after(response)
-    return RetryLater(message, WAIT_BY_POLICY.get(str(policy)) if after is None else after, hold=True)
-
-
-def _missing_scopes(body: Mapping[str, Any]) -> str:
-    contexts = [body, body.get("context"), *(error.get("context") for error in listed(body, "errors"))]
-    named = [scope for each in contexts if isinstance(each, dict) for name in _SCOPES for scope in listed(each, name)]
-    scopes = ", ".join(dict.fromkeys(str(scope) for scope in named))
-    return f" Scopes that are needed: {scopes}. {_ADD_SCOPES}" if scopes else f" {_ADD_SCOPES}"
-
-
-def _body(response: httpx.Response) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        return {}
+def no_property(said: RowError) -> TargetChanged:
+    return TargetChanged(f"{said.code}: {said.message} (`{said.field}`): {IT_WAS_THERE}")
 
 
 def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:

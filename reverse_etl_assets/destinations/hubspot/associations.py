@@ -5,17 +5,17 @@ associations answers 200 with a body that may have `errors` in dated versions, 2
 HubSpot's public API specifications, read 2026-11-30).
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.hubspot.answers import RETRY_ROW, has_ended, listed, row_error
+from reverse_etl_assets.destinations.hubspot.answers import RETRY_ROW, has_ended, listed, refusal, row_error
 from reverse_etl_assets.destinations.hubspot.api import REQUESTS_PER_SECOND, Api, Lookup
 from reverse_etl_assets.destinations.hubspot.object import ObjectKind, answer_of, without_record
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
+from reverse_etl_assets.destinations.hubspot.pairs import pairs_of
 from reverse_etl_assets.destinations.hubspot.properties import key_problems
 from reverse_etl_assets.errors import CheckFailed, ContractViolation, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Reason, Record, Status, Target
@@ -26,7 +26,6 @@ PAIRS_PER_REQUEST = 1_000
 MAX_BYTES = 1_000_000
 """Our choice: far above a thousand pairs of ids."""
 
-_NUMBERS = re.compile(r"\d+", re.ASCII)
 _SIDES = ("from", "to")
 
 
@@ -105,10 +104,9 @@ class Associations(ObjectKind):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         sent, answer = _rows_by_pair(batch), answer_of(response)
-        errors = [(error, _pairs_of(error, sent)) for error in listed(answer, "errors")]
+        errors = [(error, pairs_of(error, sent, self._objects)) for error in listed(answer, "errors")]
         if nameless := [error for error, pairs in errors if not pairs]:  # nobody knows whom else it refuses
-            said = row_error(nameless[0])
-            raise RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
+            raise refusal(nameless[0])
         for error, pairs in errors:
             for pair in pairs if len(pairs) == 1 else ():
                 yield from (_refused(batch.operation, record, error) for record in sent.pop(pair, ()))
@@ -156,19 +154,6 @@ def _rows_by_pair(batch: Batch) -> dict[tuple[str, str], list[Record]]:
 
 def _id(result: Mapping[str, Any], side: str) -> str:
     return str((result.get(side) or {}).get("id"))
-
-
-def _pairs_of(error: Mapping[str, Any], sent: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The pairs that an error names, by both ids or by one; by its words if it has no context. One that is alone needs
-    no name."""
-    if len(pairs := list(sent)) == 1:
-        return pairs
-    for said in (error.get("context"), error.get("message"), error.get("errors")):
-        named = set(_NUMBERS.findall(str(said or "")))
-        for pairs in ([pair for pair in sent if {*pair} <= named], [pair for pair in sent if named & {*pair}]):
-            if pairs:
-                return pairs
-    return []
 
 
 def _refused(operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import httpx
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, decode_json
-from reverse_etl_assets.destinations.hubspot.answers import request_error
 from reverse_etl_assets.destinations.hubspot.api import Api
 from reverse_etl_assets.destinations.hubspot.options import HubSpotOptions
+from reverse_etl_assets.destinations.hubspot.request_errors import request_error
 from reverse_etl_assets.destinations.schema import TakesForms
 from reverse_etl_assets.errors import Ambiguous, DestinationError, RequestRejected
 from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Reason, Target

@@ -9,7 +9,7 @@ import httpx
 from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.destinations.hubspot import properties as hubspot_properties
-from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, met_another, spelled
+from reverse_etl_assets.destinations.hubspot.answers import BatchAnswer, met_another, removed, spelled
 from reverse_etl_assets.destinations.hubspot.api import (
     OBJECT_IDS,
     RECORDS_PER_REQUEST,
@@ -56,7 +56,7 @@ class Records(ObjectKind):
 
     Every input carries our key as `objectWriteTraceId`: with it HubSpot refuses bad rows alone (207), without it the
     whole request. Results are in no order and do not repeat it.
-    An archive answers 204 and names nobody, so `deleted` is inferred; it ignores ids that are gone already. Contacts
+    An archive names errors at most, so `deleted` is inferred; it ignores ids that are gone already. Contacts
     can be deleted for good, one in a request; always by their id, for an address that HubSpot does not know would be
     barred from ever being used ("Permanently delete a contact (GDPR-compliant)", HubSpot's reference, read 2026-11-30).
     """
@@ -167,9 +167,8 @@ class Records(ObjectKind):
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if batch.operation is not Operation.DELETE:
             yield from self._told(batch, response).outcomes
-        elif response.status_code == 204:  # also of one that is deleted for good
-            for record in batch.records:
-                yield Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=True)
+        else:  # also of one that is deleted for good
+            yield from removed(self.target, batch, answer_of(response))
 
     def _told(self, batch: Batch, response: httpx.Response) -> BatchAnswer:
         return BatchAnswer(self.target, batch, answer_of(response), self._stages)
