@@ -142,13 +142,17 @@ def _type_problems(target: Target, field: Field, sent: FieldType, accepts: Accep
     if field.type not in accepts[sent]:
         right = [other.value for other in FieldType if field.type in accepts[other]]
         mend = f"cast the column to {' or '.join(right)}" if right else "no column can fill it"
-        yield f"Field `{field.name}` is of type {field.type}, and {sends(target, field.name, sent)}: {mend}."
+        takes = f" It takes {_shown(field.choices)}." if field.choices else ""
+        yield f"Field `{field.name}` is of type {field.type}, and {sends(target, field.name, sent)}: {mend}.{takes}"
     elif field.choices and not any(_may_be(sent, each) for each in field.choices):
-        shown = ", ".join(field.choices[:_SHOWN]) + (", ..." if len(field.choices) > _SHOWN else "")
         yield (
             f"Field `{field.name}` is of type {field.type}, {sends(target, field.name, sent)}, and none of its options"
-            f" is one ({shown}): send one of them."
+            f" is one ({_shown(field.choices)}): send one of them."
         )
+
+
+def _shown(choices: Sequence[str]) -> str:
+    return ", ".join(choices[:_SHOWN]) + (", ..." if len(choices) > _SHOWN else "")
 
 
 def _may_be(sent: FieldType, choice: str) -> bool:

@@ -93,6 +93,19 @@ def test_a_check_names_everything_that_is_wrong_at_once(sandbox: Sandbox) -> Non
     assert sandbox.log.lines("stripe") == []
 
 
+@pytest.mark.parametrize("sent", [kind for kind in FieldType if kind is not FieldType.TEXT], ids=str)
+def test_a_field_of_fixed_words_takes_text_alone(sandbox: Sandbox, sent: FieldType) -> None:
+    words = ("tax_exempt", "address.country", "shipping.address.country", "invoice_settings.default_payment_method")
+    said = problems(sandbox, replace(CUSTOMERS, fields=dict.fromkeys(words, sent)))
+    for field in words:
+        assert f"Field `{field}` is of type word, and the model sends {sent.value}: cast the column to text." in said
+    assert "It takes none, exempt, reverse." in said
+
+
+def test_a_field_of_fixed_words_takes_text(sandbox: Sandbox) -> None:
+    ask(sandbox, lambda stripe: stripe.check(), replace(CUSTOMERS, fields={"tax_exempt": FieldType.TEXT}))
+
+
 def test_a_customer_has_room_for_fifty_keys(sandbox: Sandbox) -> None:
     fields = {f"metadata.k{number}": FieldType.TEXT for number in range(50)}
     assert "51 metadata keys are mapped" in problems(sandbox, replace(CUSTOMERS, fields=fields))

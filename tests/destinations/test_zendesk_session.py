@@ -90,6 +90,9 @@ def with_fields(to: Target, **fields: FieldType) -> Target:
         (with_fields(USERS, **{"user_fields.last_order_date": FieldType.TIMESTAMP}), "of type date"),
         (with_fields(USERS, tags=FieldType.TEXT), "cast the column to json"),
         (with_fields(TICKETS, **{"custom_fields.36009": FieldType.TEXT}), "nearest is `custom_fields.3600"),
+        (with_fields(TICKETS, status=FieldType.INTEGER), "to text. It takes new, open, pending, hold, solved, closed."),
+        (with_fields(TICKETS, priority=FieldType.BOOLEAN), "It takes urgent, high, normal, low."),
+        (with_fields(USERS, time_zone=FieldType.INTEGER), "`time_zone` is of type word, and the model sends integer"),
     ],
 )
 def test_what_a_check_refuses(sandbox: Sandbox, to: Target, said: str) -> None:

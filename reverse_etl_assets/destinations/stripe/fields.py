@@ -16,15 +16,18 @@ METADATA_KEYS, METADATA_KEY_LENGTH, METADATA_LENGTH = 50, 40, 500
 """Keys of an object, characters of a key (no square brackets), and of a value ("Metadata", docs.stripe.com/metadata,
 read in 2026-11)."""
 
-_OWN = ("name", "description", "business_name", "individual_name", "invoice_prefix", "tax_exempt")
-_PARTS = ("shipping.name", "invoice_settings.footer", "invoice_settings.default_payment_method")
-_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+_OWN = ("name", "description", "business_name", "individual_name", "invoice_prefix")
+_PARTS = ("shipping.name", "invoice_settings.footer")
+_ADDRESS = ("city", "line1", "line2", "postal_code", "state")
 _STRIPE_SETS = ("id", "object", "created", "currency", "delinquent", "discount", "livemode", "default_source")
 
 # "Create a customer", "Update a customer" (API reference, 2026-05-27.dahlia).
 _FIELDS: Mapping[str, Field] = {
     **{name: Field(name, "string") for name in (*_OWN, *_PARTS)},
     **{f"{of}.{part}": Field(f"{of}.{part}", "string") for of in ("address", "shipping.address") for part in _ADDRESS},
+    "tax_exempt": Field("tax_exempt", "word", choices=("none", "exempt", "reverse")),
+    **{name: Field(name, "word") for name in ("address.country", "shipping.address.country")},  # of two letters
+    "invoice_settings.default_payment_method": Field("invoice_settings.default_payment_method", "word"),  # `pm_...`
     "email": Field("email", "email"),
     **{name: Field(name, "phone") for name in ("phone", "shipping.phone")},
     "preferred_locales": Field("preferred_locales", "list"),
@@ -34,7 +37,7 @@ _FIELDS: Mapping[str, Field] = {
 _TEXTS = frozenset({"metadata", "string"})
 _ACCEPTS: Accepts = {
     **dict.fromkeys(FieldType, _TEXTS),
-    FieldType.TEXT: _TEXTS | {"email", "phone", "list"},
+    FieldType.TEXT: _TEXTS | {"email", "phone", "list", "word"},
     FieldType.INTEGER: _TEXTS | {"integer", "phone"},
     FieldType.JSON: frozenset({"metadata", "list"}),
 }

@@ -16,7 +16,7 @@ GROUP = {"users": "user_fields", "organizations": "organization_fields", "ticket
 _TEXTS = frozenset({"text", "textarea", "regexp"})
 _CHOSEN = frozenset({"dropdown", "tagger"})
 _ACCEPTS: Mapping[FieldType, frozenset[str]] = {
-    FieldType.TEXT: _TEXTS | _CHOSEN | {"email", "phone", "key", "lookup"},
+    FieldType.TEXT: _TEXTS | _CHOSEN | {"email", "phone", "key", "lookup", "word"},
     FieldType.INTEGER: _TEXTS | _CHOSEN | {"integer", "decimal", "phone", "id", "key", "lookup"},
     FieldType.DECIMAL: _TEXTS | {"decimal"},
     FieldType.FLOAT: _TEXTS | {"decimal"},
@@ -28,14 +28,15 @@ _ACCEPTS: Mapping[FieldType, frozenset[str]] = {
     FieldType.JSON: frozenset({"tags", "multiselect"}),
 }
 FORMS = Forms(as_text=_TEXTS | _CHOSEN | {"phone"})
-_OWN_TYPES = frozenset().union(*_ACCEPTS.values()) - {"email", "phone", "key", "id", "tags"}
+_OWN_TYPES = frozenset().union(*_ACCEPTS.values()) - {"email", "phone", "key", "id", "tags", "word"}
 
 _STANDARD: Mapping[str, Mapping[str, str]] = {
     "users": {
         **dict.fromkeys(
-            ("name", "alias", "details", "notes", "signature", "time_zone", "locale"),
+            ("name", "alias", "details", "notes", "signature"),
             "text",
         ),
+        **dict.fromkeys(("time_zone", "locale"), "word"),
         **{"email": "email", "phone": "phone", "external_id": "key", "organization_id": "id", "tags": "tags"},
         **dict.fromkeys(("suspended", "verified"), "checkbox"),
     },
@@ -45,11 +46,17 @@ _STANDARD: Mapping[str, Mapping[str, str]] = {
         "shared_tickets": "checkbox",
     },
     "tickets": {
-        **dict.fromkeys(("subject", "status", "priority", "type"), "text"),
+        **{"subject": "text", **dict.fromkeys(("status", "priority", "type"), "word")},
         **{"external_id": "key", "assignee_id": "id", "group_id": "id", "tags": "tags"},
     },
 }
 """Fields that the API takes ("Users", "Organizations", "Tickets" of Zendesk's API reference, read in November 2026)."""
+_WORDS = {
+    "status": ("new", "open", "pending", "hold", "solved", "closed"),
+    "priority": ("urgent", "high", "normal", "low"),
+    "type": ("problem", "incident", "question", "task"),
+}
+"""What these fields of a ticket take ("Tickets" of Zendesk's API reference, read in November 2026)."""
 _READ_ONLY = {
     **dict.fromkeys(("id", "url", "active", "created_at", "updated_at"), "Zendesk keeps it"),
     "role": "roles and their seats are given by a person in Zendesk",
@@ -67,7 +74,7 @@ def problems(target: Target, listed: Iterable[Mapping[str, Any]]) -> Iterator[st
 
 def known(target: Target, listed: Iterable[Mapping[str, Any]]) -> dict[str, Field]:
     """The fields of the object by name."""
-    fields = {name: Field(name, kind) for name, kind in _STANDARD[target.object].items()}
+    fields = {name: Field(name, kind, choices=_WORDS.get(name, ())) for name, kind in _STANDARD[target.object].items()}
     fields |= {name: Field(name, "key", read_only_because=why) for name, why in _READ_ONLY.items()}
     return fields | {name: _field(name, each) for name, each in _named(target, listed)}
 
