@@ -13,6 +13,7 @@ import msgspec
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import reachable, retry_after, status_words
+from reverse_etl_assets.destinations.status_errors import words_in
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
@@ -99,7 +100,8 @@ class FetchedToken(httpx.Auth, ABC):
         token = answer.get("access_token")
         if response.is_success and isinstance(token, str):
             return token
-        said = [str(answer[name]) for name in ("error", "error_description") if name in answer]
+        error = str(answer.get("error") or "")
+        said = [each for each in (error, words_in(answer, but=error)) if each]
         for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
             said = [each.replace(secret, "***") for each in said]
         reason = ": ".join(said) or f"{status_words(response)}, without an access_token; is base_url right?"

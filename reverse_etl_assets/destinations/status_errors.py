@@ -1,8 +1,10 @@
 """What an answer that is not 2xx means by the HTTP standard, when its body says nothing better."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 
@@ -67,3 +69,27 @@ def _http_date(value: str | None) -> datetime | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_SAYING = ("error_description", "description", "message", "messages", "detail", "details", "reason", "title")
+_SENTENCES, _DEEP = 3, 4
+
+
+def words_in(told: Any, *, but: str = "") -> str | None:
+    """What the body of a refusal says in words wherever a sentence may stand in it; None if there is none `but` the one
+    that is known already. For an answer that has its word in one place (`error`) and the reason in another."""
+    found = [each for each in dict.fromkeys(_sentences(told, said=False, deep=_DEEP)) if each != but]
+    return "; ".join(found[:_SENTENCES]) or None
+
+
+def _sentences(told: Any, *, said: bool, deep: int) -> Iterator[str]:
+    if isinstance(told, str):
+        if said and told.strip():
+            yield told.strip()
+    elif deep and isinstance(told, list):
+        for each in told:
+            yield from _sentences(each, said=said, deep=deep - 1)
+    elif deep and isinstance(told, dict):
+        for name in sorted(told, key=lambda each: _SAYING.index(each) if each in _SAYING else len(_SAYING)):
+            inside = said and isinstance(told[name], list | dict)  # `details: {email: [...]}`
+            yield from _sentences(told[name], said=name in _SAYING or inside, deep=deep - 1)

@@ -144,3 +144,15 @@ def test_a_secret_that_the_token_endpoint_quotes_is_not_shown(answer: dict[str, 
     with pytest.raises(AuthenticationFailed, match=r"\*\*\*") as caught:
         asyncio.run(work())
     assert "my-secret" not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize("where", ["error_description", "message", "description"])
+def test_what_a_token_endpoint_says_beside_its_word_is_shown(where: str) -> None:
+    async def work() -> None:
+        answer = {"error": "invalid_client", where: "the client is gone"}
+        told = httpx.MockTransport(lambda _: httpx.Response(401, json=answer))
+        async with httpx.AsyncClient(transport=told) as client:
+            await Zendesk(accounts.zendesk("https://api.example"), USERS, Zendesk.Options(), client).check()
+
+    with pytest.raises(AuthenticationFailed, match="invalid_client: the client is gone"):
+        asyncio.run(work())

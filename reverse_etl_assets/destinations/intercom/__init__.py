@@ -27,6 +27,7 @@ from reverse_etl_assets.destinations.intercom.api import (
 )
 from reverse_etl_assets.destinations.intercom.links import MEMBERSHIPS, TAGS, Memberships, Tag
 from reverse_etl_assets.destinations.intercom.records import Companies, Contacts
+from reverse_etl_assets.destinations.status_errors import words_in
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -205,8 +206,10 @@ def _first_error(response: httpx.Response) -> dict[str, Any]:
         return {}
     errors = told.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        return errors[0]
-    said = next((told[name] for name in ("error", "message") if isinstance(told.get(name), str)), None)
+        first = errors[0]
+        return first if first.get("message") else {**first, "message": words_in(told)}
+    error = told["error"] if isinstance(told.get("error"), str) else ""
+    said = ": ".join(each for each in (error, words_in(told, but=error)) if each)
     return {"message": said} if said else {}
 
 

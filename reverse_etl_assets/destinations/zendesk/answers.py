@@ -7,6 +7,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after, status_words
+from reverse_etl_assets.destinations.status_errors import words_in
 from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -34,6 +35,8 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
     told = _object(response)
     code, message, field = _words(told)
     status, said = response.status_code, message or status_words(response)
+    if code and message and code not in message:
+        said = f"{code}: {message}"
     if status == 429 and code == "TooManyJobs":
         after = retry_after(response)
         return RetryLater(message or code, NO_FREE_JOB if after is None else after)
@@ -50,7 +53,7 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
         return TargetChanged(f"{message}: this Zendesk account does not have this part of the API.")
     if status in (400, 404, 422) and code:
         return RequestRejected(message or code, code, field)
-    return error_by_status(response, message, code)
+    return error_by_status(response, said if message else None, code)
 
 
 def refusal(record: Record, choices: Mapping[str, Sequence[str]]) -> Outcome | None:
@@ -164,11 +167,12 @@ def _words(told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]
     error = told.get("error")
     description = told.get("description") or told.get("error_description") or told.get("message")
     if isinstance(error, dict):
-        return str(error.get("title") or "") or None, str(error.get("message") or "") or None, None
+        title = str(error.get("title") or "")
+        return title or None, str(error.get("message") or "") or words_in(told, but=title), None
     code = str(error) if error else None
     details = told.get("details")
     for field, found in details.items() if isinstance(details, dict) else ():
         first = found[0] if isinstance(found, list) and found else found
         if isinstance(first, dict):
             return str(first.get("error") or code), str(first.get("description") or description), str(field)
-    return code, str(description) if description else code, None
+    return code, str(description) if description else words_in(told, but=code or "") or code, None
