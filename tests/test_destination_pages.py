@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reverse_etl_assets.cli import app
+from reverse_etl_assets.cli.destinations import rate
 from reverse_etl_assets.deployment import destinations
 from reverse_etl_assets.destinations.registry import destination_types
 from tests.pages import ROOT
@@ -56,3 +57,11 @@ def test_what_destinations_can_do_is_shown(name: str) -> None:
     assert found.exit_code == 0
     for word in ("HubSpot", "18.7", "insert"):
         assert word in found.output
+
+
+@pytest.mark.parametrize(
+    ("a_second", "shown"),
+    [(1.38194, "1.38"), (18.7, "18.7"), (24.0, "24"), (1_000.0, "1,000"), (0.5, "0.5"), (100 / 86_400, "0.0012")],
+)
+def test_a_rate_is_shown_with_as_many_digits_as_anybody_reads(a_second: float, shown: str) -> None:
+    assert rate(a_second) == shown

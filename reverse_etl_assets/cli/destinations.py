@@ -67,6 +67,11 @@ def _limits(ability: "Mapping[str, str]") -> str:
     return f"{done}; {rows} a request, {pace}, {ability['at once']} at once"
 
 
+def rate(a_second: float) -> str:
+    """`1.38`, `18.7`, `1,000`, `0.012`: as many digits as anybody reads."""
+    return f"{a_second:,.2f}".rstrip("0").rstrip(".") if a_second >= 0.1 else f"{a_second:.2g}"
+
+
 def _remarks(ability: "Mapping[str, str]") -> "Iterator[str]":
     """What a person does not expect, or may build on."""
     if ability["safe to send twice"] != "all":
@@ -107,7 +112,7 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
         "object": sync.object,
         "operations": "all" if len(able.operations) == len(Operation) else ", ".join(sorted(able.operations)),
         "rows a request": f"{able.max_rows:,}",
-        "requests a second": f"{able.requests_per_second:g}" if able.requests_per_second else "no limit",
+        "requests a second": rate(able.requests_per_second) if able.requests_per_second else "no limit",
         "at once": able.concurrency,
         "safe to send twice": "all" if repeatable == able.operations else ", ".join(sorted(repeatable)) or "none",
         "tells created": _yes(able.confirms),
