@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.shop import Shop
+
+if TYPE_CHECKING:
+    from tests.engine.launcher import Launcher
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +40,22 @@ def sandbox(running_sandbox: Sandbox, request: pytest.FixtureRequest) -> Sandbox
     sparse = request.config.getoption("--sparse")
     running_sandbox.settings.change({"hubspot_ten_second_requests": 1_000_000, "sparse": sparse})
     return running_sandbox
+
+
+@pytest.fixture(scope="session")
+def other_process() -> Iterator[RemoteSandbox]:
+    """The vendors in a process of their own, as the test before has left them."""
+    with Sandbox.spawn() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator["Launcher"]:
+    """Runs syncs in processes that can be killed."""
+    from tests.engine.launcher import Launcher
+
+    with Launcher() as launcher:
+        yield launcher
 
 
 @pytest.fixture

@@ -4,30 +4,32 @@ import pytest
 
 from reverse_etl_assets.errors import SyncBusy
 from reverse_etl_assets.preview import preview
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.sync import exclusive
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop, crm, crm_sync
 
 
-def test_answers_of_a_killed_run(shop: Shop) -> None:
-    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(1000) r(i)")
+def test_answers_of_a_killed_run(shop: Shop, launcher: Launcher, other_process: RemoteSandbox) -> None:
+    shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(2000) r(i)")
     sync = crm_sync()
-    with Sandbox.spawn(hubspot_ten_second_requests=1_000_000, latency_ms=20.0) as remote, Launcher() as launcher:
-        launcher.start(shop, sync, "crm", remote.url)
-        for rows in launcher.sent():
-            if rows >= 200:
-                break
-        launcher.kill()
-        account = crm(remote.url)
-        state = shop.warehouse.state_file(sync.sync).read_bytes()
-        found = preview(sync, shop.environment, account, limit=5)
-        again = preview(sync, shop.environment, account, limit=5)
-        assert shop.warehouse.state_file(sync.sync).read_bytes() == state
-        assert again == found
-        assert len(found.unfinished) == 1
-        report = shop.run(sync, account)
-    assert 0 < found.plan.added < 1000
+    remote = other_process
+    remote.reset()
+    remote.set(hubspot_ten_second_requests=1_000_000, latency_ms=20.0)
+    launcher.start(shop, sync, "crm", remote.url)
+    for rows in launcher.sent():
+        if rows >= 300:
+            break
+    launcher.kill()
+    account = crm(remote.url)
+    state = shop.warehouse.state_file(sync.sync).read_bytes()
+    found = preview(sync, shop.environment, account, limit=5)
+    again = preview(sync, shop.environment, account, limit=5)
+    assert shop.warehouse.state_file(sync.sync).read_bytes() == state
+    assert again == found
+    assert len(found.unfinished) == 1
+    report = shop.run(sync, account)
+    assert 0 < found.plan.added < 2000
     assert found.plan.counts == {name: report.counts[name] for name in found.plan.counts}
     assert report.recovered == found.unfinished
 

@@ -52,12 +52,6 @@ def sandbox(server: Sandbox, watch: Watch) -> Sandbox:
     return server
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
-
-
 def build(shop: Shop, first: int, last: int, bad: str = "") -> None:
     """People with these numbers; those whose numbers are listed have no usable address."""
     shop.build(

@@ -1,6 +1,5 @@
 """Whole runs of the engine against a real PostgreSQL server."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,12 +26,6 @@ def made(postgres_server: str) -> Server:
 def server(made: Server) -> Server:
     made.reset(TABLE)
     return made
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
 
 
 def a_sync(**changes: Any) -> Sync:

@@ -207,16 +207,15 @@ def test_a_message_posted_anew_in_doubt_is_held(office: Office) -> None:
     assert office.texts == ["0: name 0!", "1: name 1!"]
 
 
-def test_a_message_posted_anew_before_a_kill_is_held(office: Office) -> None:
+def test_a_message_posted_anew_before_a_kill_is_held(office: Office, launcher: launcher.Launcher) -> None:
     office.run(ROWS.format(2))
     office.sandbox.remove("slack", "customer-alerts", office.messages[0].id)
     office.sandbox.fault("timeout_after", vendor="slack", path="chat.postMessage", next=1, hold_seconds=20.0)
     changed = f"select id, name || '!' as name, place from ({ROWS.format(2)})"
     office.shop.build(changed)
-    with launcher.Launcher() as other:
-        other.start(office.shop, office.sync, "slack", office.sandbox.url)
-        until(lambda: "0: name 0!" in office.texts)
-        other.kill()
+    launcher.start(office.shop, office.sync, "slack", office.sandbox.url)
+    until(lambda: "0: name 0!" in office.texts)
+    launcher.kill()
     again = office.run(changed)
     assert (again.counts["held"], again.counts["updated"]) == (1, 1)
     assert office.texts == ["0: name 0!", "1: name 1!"]

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from reverse_etl_assets.errors import StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunStatus
-from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
+from reverse_etl_assets.sandbox.server import RemoteSandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.engine.launcher import Launcher, salesforce, zendesk
@@ -24,21 +24,9 @@ CRM_BATCH, CRM_CONCURRENCY = 100, 6
 SINK_BATCH, SINK_CONCURRENCY = 20, 4
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
-
-
-@pytest.fixture(scope="module")
-def other_process() -> Iterator[RemoteSandbox]:
-    with Sandbox.spawn() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def remote(other_process: RemoteSandbox) -> RemoteSandbox:
-    """A sandbox in its own process that takes its time, so that there is something to interrupt."""
+    """It takes its time, so that there is something to interrupt."""
     other_process.reset()
     other_process.set(hubspot_ten_second_requests=1_000_000, latency_ms=10.0)
     return other_process

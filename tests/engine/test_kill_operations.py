@@ -10,10 +10,10 @@ from reverse_etl_assets.sandbox.server import RemoteSandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.engine.test_kill import launcher, other_process, remote, until
+from tests.engine.test_kill import remote, until
 from tests.thorough import seeds
 
-__all__ = ["launcher", "other_process", "remote"]
+__all__ = ["remote"]
 
 SEEDS = seeds("KILLS", 1)
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}

@@ -11,10 +11,10 @@ from reverse_etl_assets.sandbox.meta_ads import CUSTOMERS
 from reverse_etl_assets.sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
-from tests.engine.test_kill import acknowledged, launcher, other_process, remote, until
+from tests.engine.test_kill import acknowledged, remote, until
 from tests.thorough import first, seeds
 
-__all__ = ["launcher", "other_process", "remote"]
+__all__ = ["remote"]
 
 SEEDS = seeds("KILLS", 1)
 ROWS = 24

@@ -28,9 +28,10 @@ TEN = {**SINK, "batch_size": 10}
 
 
 @pytest.fixture(scope="module")
-def launchers() -> Iterator[tuple[Launcher, Launcher]]:
-    with Launcher() as one, Launcher() as other:
-        yield one, other
+def launchers(launcher: Launcher) -> Iterator[tuple[Launcher, Launcher]]:
+    """The one that may still be starting comes first: who waits for its start finds the other one ready."""
+    with Launcher() as fresh:
+        yield fresh, launcher
 
 
 def people(shop: Shop, rows: int) -> None:

@@ -1,6 +1,5 @@
 """A version begins: rows are sent again or count as added; it is killed or fails on the way; nothing was written."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -157,20 +156,11 @@ def test_a_run_that_was_killed_elsewhere_is_brought_home_first(
     assert shop.run(moved, crm(sandbox.url)).counts["added"] == 10
 
 
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
-
-
-@pytest.fixture(scope="module")
-def remote() -> Iterator[RemoteSandbox]:
-    with Sandbox.spawn() as sandbox:
-        yield sandbox
-
-
 @pytest.mark.parametrize("looks", first(range(3)))
-def test_killed_while_a_version_begins(shop: Shop, launcher: Launcher, remote: RemoteSandbox, looks: int) -> None:
+def test_killed_while_a_version_begins(
+    shop: Shop, launcher: Launcher, other_process: RemoteSandbox, looks: int
+) -> None:
+    remote = other_process
     remote.reset()
     rows = "select 'e' || i as id, repeat('n', 20) as name from range({}) r(i)"
     shop.build(rows.format(6_000))
