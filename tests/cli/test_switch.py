@@ -6,6 +6,7 @@ import pytest
 
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
+from tests.thorough import first_rows
 
 OUT_OF_REACH = "postgresql://nobody:s3cret@127.0.0.1:1/none"
 
@@ -36,11 +37,13 @@ def back(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("words", "name", "stopped"),
-    [
-        (("--all",), "STOP", {"events", "people_to_crm"}),
-        (("--destination", "crm"), "STOP.destination.crm", {"people_to_crm"}),
-        (("--sync", "events"), "STOP.sync.events", {"events"}),
-    ],
+    first_rows(
+        [
+            (("--all",), "STOP", {"events", "people_to_crm"}),
+            (("--destination", "crm"), "STOP.destination.crm", {"people_to_crm"}),
+            (("--sync", "events"), "STOP.sync.events", {"events"}),
+        ]
+    ),
 )
 def test_a_file_stops_what_the_journal_cannot(
     cut_off: Office, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str, stopped: set[str]

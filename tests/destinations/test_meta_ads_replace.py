@@ -122,11 +122,11 @@ def test_entries_that_meta_names_are_rejected(shop: Shop, sandbox: Sandbox) -> N
     ("kind", "part"),
     first_rows(
         [
-            ("drop_before", 1),
             ("drop_after", 1),
             ("server_error", 2),
-            ("drop_after", 2),
             ("malformed", 3),
+            ("drop_before", 1),
+            ("drop_after", 2),
             ("drop_after", 3),
         ],
         3,

@@ -162,7 +162,7 @@ def test_a_record_that_is_not_found_yet_is_read_by_its_id(shop: Shop, vendor: Ve
     assert sorted(each["name"] for each in vendor.records.values()) == ["name 0", "name 2", "typed"]
 
 
-@pytest.mark.parametrize("kind", first([LaggingCrm, BlindCrm]))
+@pytest.mark.parametrize("kind", [LaggingCrm, BlindCrm])
 def test_what_carries_the_key_now_is_deleted_whatever_can_be_read(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
 ) -> None:

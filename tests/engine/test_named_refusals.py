@@ -10,7 +10,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_garbled import failed, held, people
-from tests.thorough import first
+from tests.thorough import first, first_rows
 
 KEYS = [f"c{number}" for number in range(40)]
 BAD = {key for key in KEYS if row_is_hit(key, 1, 10.0)}
@@ -41,15 +41,18 @@ def sent_twice(sandbox: Sandbox) -> int:
 # What the options read
 
 
-@pytest.mark.parametrize("status", [201, 400])
+@pytest.mark.parametrize("status", first([201, 400]))
 @pytest.mark.parametrize(
     ("query", "refused"),
-    [
-        ("", BY_INDEX),
-        ("", BY_KEY),
-        ("&bare=1", BARE),
-        ("&list=failed_records", {**BY_INDEX, "path": "failed_records"}),
-    ],
+    first_rows(
+        [
+            ("", BY_INDEX),
+            ("", BY_KEY),
+            ("&bare=1", BARE),
+            ("&list=failed_records", {**BY_INDEX, "path": "failed_records"}),
+        ],
+        2,
+    ),
 )
 @pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_the_named_rows_fail_and_the_others_are_inferred(

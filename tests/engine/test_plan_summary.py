@@ -55,7 +55,7 @@ def look(shop: Shop, sandbox: Sandbox, *names: str) -> Preview:
     return preview(sync, shop.environment, sink(sandbox.url))
 
 
-@pytest.mark.parametrize("value", first(NASTY, 2))
+@pytest.mark.parametrize("value", first(NASTY, 4))
 def test_a_value_is_shown_as_it_is(shop: Shop, sandbox: Sandbox, value: str) -> None:
     quoted = value.replace("'", "''")
     shop.build(f"select 1 as id, '{quoted}' as name")

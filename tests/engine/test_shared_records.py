@@ -17,6 +17,7 @@ from tests.destinations.test_google_ads_runs import audience, google_ads, held
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
+from tests.thorough import first_rows
 
 LIMITLESS: dict[str, Any] = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 TWO = "values ('a', 'ann@shop.example', 'Ann'), ('b', 'ann@shop.example', 'Anna'), ('c', 'bob@shop.example', 'Bob')"
@@ -67,7 +68,7 @@ def test_rows_that_share_a_record_are_counted_from_the_first_run_on(desk: Desk) 
     assert (again.change_set, again.counts["possible_duplicates"]) == (0, 2)
 
 
-@pytest.mark.parametrize(("leaves", "stays"), [("a", "Anna"), ("b", "Ann")])
+@pytest.mark.parametrize(("leaves", "stays"), first_rows([("a", "Anna"), ("b", "Ann")]))
 def test_a_record_stays_while_a_row_stands_for_it(desk: Desk, leaves: str, stays: str) -> None:
     """Whichever row leaves: the record holds the values of the one that stays."""
     desk.run(TWO)

@@ -15,6 +15,7 @@ from reverse_etl_assets.undo import is_whole, undo_run
 from reverse_etl_assets.undo.preview import preview_undo
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
+from tests.thorough import first
 
 GONE = [f"p{at}@shop.example" for at in range(5)]
 
@@ -45,7 +46,7 @@ def undeletes(sandbox: Sandbox) -> int:
     return sum(line.operation == "undelete" for line in sandbox.log.lines("salesforce"))
 
 
-@pytest.mark.parametrize("options", [{}, {"bulk_threshold": 1}])
+@pytest.mark.parametrize("options", first([{}, {"bulk_threshold": 1}]))
 def test_deleted_records_come_back_with_their_ids(shop: Shop, crm: Crm, options: dict[str, Any]) -> None:
     sync, ids, run = deleted(shop, crm, options=options)
     report = undo(shop, sync, crm.account, run)
@@ -90,7 +91,7 @@ def test_a_session_that_has_ended_is_renewed_also_for_the_recycle_bin(shop: Shop
     assert {key: entry.id for key, entry in crm.records.items()} == ids
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "malformed", "empty"])
+@pytest.mark.parametrize("fault", first(["drop_after", "malformed", "empty"]))
 def test_a_lost_answer_makes_no_second_record(shop: Shop, crm: Crm, fault: str) -> None:
     """The records are back, and the answer that says so is not: asked again, Salesforce says that they are not gone."""
     sync, ids, run = deleted(shop, crm)

@@ -20,6 +20,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sync import Report
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.thorough import first_rows
 
 ROWS, BATCH, IN_FLIGHT = 240, 10, 2
 FILES = {"all": "STOP", "destination:sink": "STOP.destination.sink", "sync:people_to_sink": "STOP.sync.people_to_sink"}
@@ -70,7 +71,7 @@ def told(shop: Shop, report: Report) -> Counter[str]:
 
 @pytest.mark.parametrize(
     ("way", "scope", "journal_url"),
-    [*EVERYWHERE, *BY_FILE, ("environment", "all", "sqlite")],
+    first_rows(sorted([*EVERYWHERE, *BY_FILE, ("environment", "all", "sqlite")], key=lambda row: row[1] != "all"), 4),
     indirect=["journal_url"],
 )
 def test_a_run_in_flight_stops_within_one_batch(
