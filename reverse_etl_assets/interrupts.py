@@ -9,6 +9,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class Terminated(BaseException):
+    """This process was asked to end (SIGTERM)."""
+
+
+def ended_by(error: BaseException) -> str:
+    """Who or what ended a run before its time."""
+    if isinstance(error, KeyboardInterrupt):
+        return "ended by Ctrl-C"
+    if not isinstance(error, Exception):
+        return "terminated from outside"
+    return f"ended by a fault in the code ({type(error).__name__})"
+
+
 def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, except that SIGINT and SIGTERM cancel `main` and nothing else; then they do what they always do.
 

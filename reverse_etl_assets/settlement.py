@@ -42,6 +42,8 @@ class Dispatched:
     """Why rows were left unsent, if any were."""
     failed: bool = False
     """The run ended on an error (credentials, quota, a broken destination), not on a person's wish."""
+    broke_off: bool = False
+    """Neither the run's end nor a stop: an error, or whoever ended the process."""
     unsent: Reason = Reason.STOPPED
     """Why rows were left unsent, as their outcome says it."""
     heirs: Set[str] | None = None

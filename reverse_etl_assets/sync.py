@@ -34,14 +34,14 @@ from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.fitness import can_read
 from reverse_etl_assets.forecast import Forecast, forecast
 from reverse_etl_assets.guard import Finding, judge_changes, tripped
-from reverse_etl_assets.interrupts import run_interruptible
+from reverse_etl_assets.interrupts import ended_by, run_interruptible
 from reverse_etl_assets.job_follower import JobUnfinished, JobUnreadable
 from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outbox import outbox_rows
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.records import Status
+from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.recovery import collect, job_is_open, recover
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.session import Environment, Session, open_session
@@ -54,6 +54,10 @@ from reverse_etl_assets.verification import verify_run
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
 Progress = Callable[[Plan, Mapping[str, int]], None]
+"""Told of rows settled so far, by status."""
+OnEnd = Callable[[Report], None]
+"""Gets the report of a run that has sent, once all of it is home; also of one that an error or an interrupt ends, which
+then goes on to the caller."""
 
 
 def run_sync(
@@ -64,6 +68,7 @@ def run_sync(
     plan_id: str | None = None,
     run_id: str | None = None,
     on_progress: Progress = lambda plan, statuses: None,
+    on_end: OnEnd = lambda report: None,
 ) -> Report:
     """Run a sync once; with a `plan_id` nothing is sent but this approved plan.
 
@@ -71,7 +76,14 @@ def run_sync(
     """
     with exclusive(sync, environment.warehouse):
         run = SyncRun(
-            sync, environment, account, ModelChanges(), plan_id=plan_id, run_id=run_id, on_progress=on_progress
+            sync,
+            environment,
+            account,
+            ModelChanges(),
+            plan_id=plan_id,
+            run_id=run_id,
+            on_progress=on_progress,
+            on_end=on_end,
         )
         return run.go()
 
@@ -100,11 +112,12 @@ class SyncRun:
         plan_id: str | None = None,
         run_id: str | None = None,
         on_progress: Progress = lambda plan, statuses: None,
+        on_end: OnEnd = lambda report: None,
     ) -> None:
         self.sync, self.environment, self.account, self.changes = sync, environment, account, changes
         self.plan_id, self.run_id = plan_id, run_id or uuid.uuid4().hex
         self.journal, self.warehouse = environment.journal, environment.warehouse
-        self.on_progress = on_progress
+        self.on_progress, self.on_end = on_progress, on_end
         self.options = account.type.Options.model_validate(sync.options)
         self.mask = Mask.of(sync, environment.models[sync.model])
         self.traffic = Traffic()
@@ -131,7 +144,7 @@ class SyncRun:
         if tripped(findings):
             return self._guarded(findings, planned)
         self._start(planned)
-        dispatched = self._dispatch(planned)
+        dispatched = self._dispatch(planned, findings)
         return self._finish(planned, findings, dispatched)
 
     def recover(self) -> None:
@@ -208,7 +221,7 @@ class SyncRun:
 
     # dispatch
 
-    def _dispatch(self, planned: _Planned) -> Dispatched:
+    def _dispatch(self, planned: _Planned, findings: list[Finding]) -> Dispatched:
         self.journal.apply_plan(planned.identity.plan_id, self.run_id)
         if not planned.plan.to_send:
             return Dispatched()
@@ -218,9 +231,10 @@ class SyncRun:
             self.changes.before_sending(self)
             return run_interruptible(self._send(planned))
         except BaseException as error:  # also termination: what was acknowledged must not be lost
-            why = self.mask.text(str(error)) if isinstance(error, ReverseEtlError) else type(error).__name__
+            known = isinstance(error, ReverseEtlError)
+            why = f"the run broke off: {self.mask.text(str(error))}" if known else ended_by(error)
             with contextlib.suppress(StateError):  # then the run stays open, and the next one brings it home
-                self._finish(planned, [], Dispatched(stopped=f"the run broke off: {why}", failed=True))
+                self._finish(planned, findings, Dispatched(stopped=why, failed=True, broke_off=True))
             raise
 
     async def _send(self, planned: _Planned) -> Dispatched:
@@ -332,8 +346,9 @@ class SyncRun:
         self.journal.end_run(run_id, RunStatus.FAILED, counts=found.counts if found else {}, detail=why)
 
     def _finish(self, planned: _Planned, findings: list[Finding], dispatched: Dispatched) -> Report:
-        window = dispatched.window or FailureWindow(self.sync.guards.in_flight)  # nothing was sent
-        findings = [*findings, window.finding]
+        if not dispatched.broke_off:
+            window = dispatched.window or FailureWindow(self.sync.guards.in_flight)  # nothing was sent
+            findings = [*findings, window.finding]
         if job_is_open(self.journal, self.run_id):
             detail = "a job is still running at the destination; the next run collects its results"
             report = self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
@@ -368,11 +383,23 @@ class SyncRun:
         status = RunStatus.DONE
         if dispatched.stopped:
             status = RunStatus.FAILED if dispatched.failed else RunStatus.STOPPED
-        report = replace(self._report(status, findings, counts, dispatched.stopped, planned), verified=verified)
-        self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=dispatched.stopped)
+        detail = dispatched.stopped
+        if dispatched.broke_off:
+            detail = f"{detail}; {self._gone_out(planned.plan, counts)}"
+        report = replace(self._report(status, findings, counts, detail, planned), verified=verified)
+        self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=detail)
         self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
         self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.traffic.bytes)
+        self.on_end(report)
         return report
+
+    def _gone_out(self, plan: Plan, counts: Mapping[str, int]) -> str:
+        rows, unsent = sum(plan.to_send.values()), counts.get(f"{Status.SKIPPED}_{Reason.STOPPED}", 0)
+        doubt = counts.get(f"{Status.FAILED}_{Reason.AMBIGUOUS}", 0)
+        said = f"{rows - unsent:,} of {rows:,} rows had gone out"
+        said += f", {doubt:,} of them without an answer" if doubt else ""
+        what = "the next run sends the rest" if self.changes.kind is RunKind.SYNC else "the same again does the rest"
+        return f"{said}; {what}" if unsent else said
 
     def _journaled(self, report: Report) -> dict[str, int]:
         return {

@@ -16,6 +16,7 @@ from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.recover_state import recover_state
 from reverse_etl_assets.cli.release import release
 from reverse_etl_assets.cli.run import run
+from reverse_etl_assets.cli.runs import runs
 from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
 for command in (
-    *(check, plan, approve, run, why, conflicts, verify, status, undo),
+    *(check, plan, approve, run, why, conflicts, verify, status, runs, undo),
     *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, schema),
 ):
     app.command()(command)

@@ -1,21 +1,58 @@
-"""What a person can mend is shown as a sentence, not as a traceback."""
+"""What a person can mend is shown as a sentence, not as a traceback; and who ends a command is told what that meant."""
 
-from typing import Any
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from reverse_etl_assets.cli.terminal import say
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.interrupts import Terminated
+
+ENDED = (KeyboardInterrupt, Terminated)
 
 
 class Commands(TyperGroup):
-    """Exit code 2 for everything that is wrong with the project or the command; 1 is for what became of a run."""
+    """Exit code 2 for everything that is wrong with the project or the command; 1 is for what became of a run, 130 and
+    143 are for one that was ended by Ctrl-C or SIGTERM."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _termination():
+                return super().invoke(ctx)
         except ReverseEtlError as error:
             typer.echo(typer.style("Error: ", fg="red", bold=True), nl=False, err=True)
             say(str(error), err=True)
             raise typer.Exit(2) from None
+        except ENDED as ended:
+            say(
+                "Interrupted. `reverse-etl status` shows how far it came, and `reverse-etl runs` what was before.",
+                err=True,
+            )
+            raise typer.Exit(exit_code(ended)) from None
+
+
+def exit_code(ended: BaseException) -> int:
+    """As a shell has it: 128 and the signal's number."""
+    return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """SIGTERM ends a command in good order, as Ctrl-C does: answers in flight are waited for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise Terminated

@@ -1,11 +1,12 @@
 """`reverse-etl run`: run syncs here and now, without Dagster."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.errors import ENDED, exit_code
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -34,9 +35,36 @@ def run(
     chosen = deployed.chosen(syncs or ())
     reports: list[Report] = []
     errors: dict[str, str] = {}
-    for sync in chosen:
-        run_one(deployed, sync, reports, errors)
+    begun: list[Sync] = []
+    try:
+        for sync in chosen:
+            begun.append(sync)
+            run_one(deployed, sync, reports, errors)
+    except ENDED as ended:
+        _tell_interrupted(deployed, chosen, begun, reports, errors)
+        with suppress(typer.Exit):
+            finish(deployed, reports, errors, json=json)
+        raise typer.Exit(exit_code(ended)) from None
     finish(deployed, reports, errors, json=json)
+
+
+def _tell_interrupted(
+    deployed: "Deployed",
+    chosen: "Sequence[Sync]",
+    begun: "Sequence[Sync]",
+    reports: "Sequence[Report]",
+    errors: dict[str, str],
+) -> None:
+    """Of the sync that was interrupted, if its report does not say it, and of those that were still to come."""
+    from reverse_etl_assets.errors import StateError
+
+    name = begun[-1].sync
+    if not any(report.sync.sync == name for report in reports):
+        errors[name] = "interrupted before anything was sent"
+        with suppress(StateError):
+            if deployed.project.journal.open_runs(name):
+                errors[name] = "interrupted; the next run first brings home what the destination has said"
+    errors.update({sync.sync: "not begun" for sync in chosen[len(begun) :]})
 
 
 def finish(deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str], *, json: bool) -> None:
@@ -58,15 +86,24 @@ def run_one(
     from reverse_etl_assets.errors import ReverseEtlError
     from reverse_etl_assets.sync import run_sync
 
+    ended: list[Report] = []
     try:
         with _progress(sync.sync) as on_progress:
             account = deployed.account(sync)
             deployed.ask_dagster(sync)
-            report = run_sync(sync, deployed.project.environment, account, plan_id=plan_id, on_progress=on_progress)
-        reports.append(report)
-        _tell_dagster(deployed, report)
-    except ReverseEtlError as error:
-        errors[sync.sync] = deployed.project.mask(sync).text(str(error))
+            environment = deployed.project.environment
+            report = run_sync(sync, environment, account, plan_id=plan_id, on_progress=on_progress, on_end=ended.append)
+    except BaseException as error:
+        for report in ended:  # it says itself what became of it
+            reports.append(report)
+            _tell_dagster(deployed, report)
+        if not isinstance(error, ReverseEtlError):
+            raise
+        if not ended:
+            errors[sync.sync] = deployed.project.mask(sync).text(str(error))
+        return
+    reports.append(report)
+    _tell_dagster(deployed, report)
 
 
 def problem(report: "Report") -> str | None:

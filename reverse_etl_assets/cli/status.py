@@ -231,7 +231,7 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
-        if any(sync["counts"].get(name) for name in _COUNTS[:3]):
+        if sync["run"]:
             out.print(f"[dim]{sync['sync']}: run {escape(sync['run'])}[/]")
         if sync["state_problem"]:
             out.print(f"[red]{sync['sync']}: {escape(sync['state_problem'])}[/]")

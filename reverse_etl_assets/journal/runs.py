@@ -88,9 +88,10 @@ class Runs(JournalPart):
         unfolded = select(_runs).where(_runs.c.sync == sync, _runs.c.status == RunStatus.OPEN)
         return self._read_runs(unfolded.order_by(_runs.c.number))
 
-    def history(self, sync: str, limit: int = 30, *, kind: RunKind | None = None) -> list[Run]:
-        """Newest first; of one kind, or of all."""
-        runs = select(_runs).where(_runs.c.sync == sync).order_by(_runs.c.number.desc()).limit(limit)
+    def history(self, sync: str | None, limit: int = 30, *, kind: RunKind | None = None) -> list[Run]:
+        """Newest first; of one sync and one kind, or of all."""
+        runs = select(_runs).order_by(_runs.c.number.desc()).limit(limit)
+        runs = runs if sync is None else runs.where(_runs.c.sync == sync)
         return self._read_runs(runs if kind is None else runs.where(_runs.c.kind == kind))
 
     def latest_runs(self) -> list[Run]:

@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from reverse_etl_assets.errors import ReverseEtlError, StateError
+from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import find_plan
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
-from reverse_etl_assets.orchestration.checks import check_results, check_specs, unjudged
+from reverse_etl_assets.orchestration.checks import as_before, check_results, check_specs, unjudged
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.heard import hear
 from reverse_etl_assets.orchestration.resources import DestinationResource
@@ -23,7 +23,7 @@ from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.sync import OnEnd, run_sync
 
 _PROGRESS_EVERY = 15.0  # seconds between lines in the log
 _MESSAGE = 4_000  # bytes of an error's text; vendors' own words may be in it
@@ -86,10 +86,18 @@ def _execute(
     resource: DestinationResource,
     model_key: dg.AssetKey,
 ) -> Results:
+    ended: list[Report] = []
     try:
-        report = _run(context, config, sync, project, resource, model_key)
+        report = _run(context, config, sync, project, resource, model_key, ended.append)
+    except SyncBusy as error:
+        yield from as_before(context.instance, context.asset_key, str(error))
+        raise _failure(str(error), {}) from None
     except Exception:
-        yield from unjudged(context.asset_key, "the run broke off")
+        if not ended:
+            yield from unjudged(context.asset_key, "the run broke off")
+        for report in ended:  # rows did go out, and the guards had been judged
+            yield from check_results(context.asset_key, report)
+            yield dg.AssetObservation(context.asset_key, metadata=metadata.run_metadata(report, project))
         raise
     results = check_results(context.asset_key, report)
     if report.status is RunStatus.GUARDED:
@@ -124,6 +132,7 @@ def _run(
     project: Project,
     resource: DestinationResource,
     model_key: dg.AssetKey,
+    on_end: OnEnd,
 ) -> Report:
     run_id = journal_run_id(context, sync)
     try:
@@ -131,14 +140,24 @@ def _run(
         plan_id = _approve(context, config, sync, project)
         hear(context.instance, project.journal, project.models[sync.model], model_key)
         return run_sync(
-            sync, project.environment, account, plan_id=plan_id, run_id=run_id, on_progress=_progress(context)
+            sync,
+            project.environment,
+            account,
+            plan_id=plan_id,
+            run_id=run_id,
+            on_progress=_progress(context),
+            on_end=on_end,
         )
+    except SyncBusy:
+        raise
     except ReverseEtlError as error:
         raise _failure(project.mask(sync).text(str(error)), _journaled(project, run_id)) from None
     except dg.DagsterExecutionInterruptedError:
         # A retry policy would start the sync again that somebody has just ended.
-        message = "terminated; what the destination had acknowledged by then is kept"
-        raise _failure(message, _journaled(project, run_id), allow_retries=False) from None
+        found = _journaled(project, run_id)
+        said = found.pop("ended early", "terminated before anything was sent")
+        message = f"{said}. What the destination has acknowledged is kept"
+        raise _failure(message, found, allow_retries=False) from None
 
 
 def _approve(context: dg.AssetExecutionContext, config: SyncConfig, sync: Sync, project: Project) -> str | None:
@@ -179,7 +198,10 @@ def _journaled(project: Project, run_id: str) -> dict[str, Any]:
         run = project.journal.run(run_id)
     except ReverseEtlError:
         return {}
-    return {"run in journal": run_id, **metadata.counts(run.counts)} if run else {}
+    if run is None:
+        return {}
+    early = {"ended early": clip(run.detail, _MESSAGE)} if run.detail else {}
+    return {"run in journal": run_id, **metadata.counts(run.counts), **early}
 
 
 def _progress(context: dg.AssetExecutionContext) -> Callable[[Plan, Mapping[str, int]], None]:

@@ -35,6 +35,8 @@ _OUTCOMES = {
     "possible_duplicates": "No record stands for several rows of the model, and no key of a row for several records.",
     "verified_delivery": "Records of a sample of the rows that the run wrote were read back, and hold what was sent.",
 }
+_LOOK_BACK = 20  # evaluations of a check
+_BEFORE = "; as it was judged before: "
 _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
 
 
@@ -61,6 +63,21 @@ def unjudged(key: dg.AssetKey, why: str) -> Iterator[dg.AssetCheckResult]:
     """One result for each check of a run that broke off."""
     for spec in check_specs(key):
         yield _result(key, spec.name, _not_judged(why))
+
+
+def as_before(instance: dg.DagsterInstance, key: dg.AssetKey, why: str) -> Iterator[dg.AssetCheckResult]:
+    """For a run that was refused because another one goes on: each check as it was judged last, for nothing has been
+    said against it."""
+    for spec in check_specs(key):
+        history = instance.event_log_storage.get_asset_check_execution_history(spec.key, limit=_LOOK_BACK)
+        evaluations = (each.evaluation for each in history)  # also planned ones
+        last = next((each for each in evaluations if isinstance(each, dg.AssetCheckEvaluation)), None)
+        if last is None:
+            yield _result(key, spec.name, _not_judged(why))
+            continue
+        said = (last.description or "").rpartition(_BEFORE)[2]
+        again = (last.passed, last.severity, clip(f"{why}{_BEFORE}{said}", 2_000), last.metadata)
+        yield _result(key, spec.name, again)
 
 
 def findings_table(findings: Iterable[Finding]) -> dg.TableMetadataValue:

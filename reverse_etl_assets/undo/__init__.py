@@ -115,9 +115,7 @@ def undoable(journal: Journal, run_id: str, sync: Sync, account: Account) -> Run
 def find_run(journal: Journal, run_id: str) -> Run:
     run = journal.run(run_id)
     if run is None:
-        raise StateError(
-            f"there is no run {run_id} in the journal; `reverse-etl status` shows the last one of each sync."
-        )
+        raise StateError(f"there is no run {run_id} in the journal; `reverse-etl runs` lists those that are.")
     return run
 
 

@@ -96,7 +96,8 @@ def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
             return engine
         except duckdb.Error:
             engine.close()
-    return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
+    own = {"temp_directory": str(spill), "python_enable_replacements": "false"}  # a missing table is no variable
+    return duckdb.connect(":memory:", config={**settings, **own})
 
 
 def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from reverse_etl_assets.guard import GUARDS
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.sync_lock import exclusive
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
 CHECKS = {
@@ -118,6 +119,23 @@ def test_a_run_that_breaks_off_leaves_no_check_unsaid(small: SmallProject, monke
     assert checks.keys() == CHECKS
     assert {(check.passed, check.severity) for check in checks.values()} == {(False, WARN)}
     assert {check.description for check in checks.values()} == {"not judged: the run broke off"}
+
+
+def test_a_run_that_another_one_keeps_out_leaves_the_checks_as_they_were(small: SmallProject) -> None:
+    asset = small.asset(name="contacts")
+    before = small.run(asset).checks
+    small.build("select '' as email, '' as name where false")  # what it would say, had it looked
+    for _ in range(2):
+        with exclusive("contacts", small.project.warehouse):
+            ran = small.run(asset)
+        assert not ran.success
+        assert ran.checks.keys() == CHECKS
+        for name, check in ran.checks.items():
+            assert (check.passed, check.severity) == (before[name].passed, before[name].severity), name
+            assert check.description == (
+                "sync contacts is being run by another process; wait for it or stop it."
+                f"; as it was judged before: {before[name].description}"
+            )
 
 
 def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject, sandbox: Sandbox) -> None:

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -24,6 +26,15 @@ def terminate(process: subprocess.Popen[str], storage: Path) -> None:
         (run,) = instance.get_runs()
         instance.report_run_canceling(run)
     process.send_signal(signal.SIGINT)
+
+
+def judged(instance: dg.DagsterInstance) -> Iterator[tuple[str, dg.AssetCheckEvaluation]]:
+    (run,) = instance.get_runs()
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    for record in instance.get_records_for_run(run.run_id, of_type=kind).records:
+        assert record.event_log_entry.dagster_event
+        evaluation: Any = record.event_log_entry.dagster_event.event_specific_data
+        yield evaluation.check_name, evaluation
 
 
 @thorough
@@ -50,3 +61,15 @@ def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> Non
     assert run.status is RunStatus.FAILED
     assert 300 <= run.counts["created"] == len(contacts.live()) < ROWS
     assert run.counts["created"] + run.counts["skipped_stopped"] == ROWS
+    ended = (
+        f"terminated from outside; {run.counts['created']:,} of 4,000 rows had gone out; the next run sends the rest"
+    )
+    assert run.detail == ended
+    with dg.DagsterInstance.local_temp(str(small.home / "dagster")) as instance:
+        (seen,) = instance.fetch_observations(dg.AssetKey(["crm", "contacts"]), limit=5).records
+        assert seen.asset_observation.metadata["ended early"].value == ended
+        assert seen.asset_observation.metadata["created"].value == run.counts["created"]
+        checks = dict(judged(instance))
+    assert checks["row_count_anomaly"].passed
+    assert checks["guard_max_added"].passed
+    assert checks["verified_delivery"].description == "not judged: the run ended early"

@@ -1,0 +1,86 @@
+"""A command that somebody ends says how far it came, waits for the answers in flight, and the next run goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.cli.office import EVENTS, Office
+from tests.thorough import first
+
+ROOT = Path(__file__).parents[2]
+ROWS = 3_000
+DEPLOYMENT = """
+from pathlib import Path
+import dagster as dg
+from reverse_etl_assets.orchestration.resources import HubSpotResource, WebhookResource
+from reverse_etl_assets.project import Project
+
+crm = HubSpotResource(
+    base_url=dg.EnvVar("OFFICE_CRM_URL"), access_token=dg.EnvVar("OFFICE_CRM_TOKEN"), requests_per_second=100_000
+)
+destinations = {"crm": crm, "hook": WebhookResource(base_url=dg.EnvVar("OFFICE_HOOK_URL"), allow_private=True)}
+here = Path(__file__).parent
+project = Project(here / "dbt", here / "syncs", {name: each.destination_type for name, each in destinations.items()})
+"""
+
+
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
+def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox, number: signal.Signals) -> None:
+    said = {signal.SIGINT: "ended by Ctrl-C", signal.SIGTERM: "terminated from outside"}[number]
+    office.sync("people_to_crm")
+    office.sync("z_events", EVENTS)
+    office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
+    (office.home / "office_deployment.py").write_text(DEPLOYMENT)
+    sandbox.settings.change({"latency_ms": 200.0})
+    variables = {**os.environ, **office.variables, "REVERSE_ETL_DEPLOYMENT": "office_deployment"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(office.home)])
+    command = [sys.executable, "-m", "reverse_etl_assets.cli", "run", "--all"]
+    with subprocess.Popen(
+        command, cwd=office.home, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        contacts = sandbox.hubspot.tables["contacts"]
+        give_up = time.monotonic() + 60
+        while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.02)
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, told
+    (run,) = office.project.journal.history("people_to_crm")
+    assert 300 <= run.counts["created"] == len(contacts.live()) < ROWS
+    ended = f"{said}; {run.counts['created']:,} of 3,000 rows had gone out; the next run sends the rest"
+    assert (run.status, run.detail) == (RunStatus.FAILED, ended)
+    words = " ".join(told.split())
+    assert f"people_to_crm: {ended}" in words
+    assert "z_events: not begun" in words
+    assert ended in " ".join(office.ok("status").split())
+    sandbox.settings.change({"latency_ms": 0.0})
+    office.ok("run", "people_to_crm")
+    assert len(contacts.live()) == ROWS
+    assert sandbox.counts()["hubspot"]["objects"]["contacts"]["created"] == ROWS
+
+
+def test_earlier_runs_are_listed(office: Office) -> None:
+    office.sync("people_to_crm")
+    assert office.run("runs").exit_code == 1
+    office.build(("ada@shop.example", "Ada", "Bern"))
+    office.ok("run", "--all")
+    office.build(("ada@shop.example", "Ada", "Rome"))
+    office.ok("run", "--all")
+    office.run("stop", "--all", "--why", "prices", "--who", "Kim")
+    office.run("run", "--all")
+    listed: list[dict[str, Any]] = office.json("runs", "people_to_crm")["runs"]
+    assert [run["status"] for run in listed] == ["guarded", "done", "done"]
+    said = office.ok("runs")
+    assert all(run["run_id"] in said for run in listed)
+    assert "kill_switch: stopped (all) by Kim: prices" in said
+    assert "1 updated" in said
+    assert len(office.json("runs", "--limit", "1")["runs"]) == 1
+    assert office.run("runs", "people_to_cmr").exit_code == 2
