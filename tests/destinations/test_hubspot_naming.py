@@ -12,9 +12,10 @@ import pytest
 
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Status, Target
+from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.sandbox.store import Entry
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
@@ -206,3 +207,52 @@ def test_the_key_is_among_the_properties_of_an_upsert() -> None:
     assert properties_of(BY_EMAIL, contact) == {"city": "Bern", "email": "a@x.com"}
     mapped = record("k", external_id="a@x.com", city="Bern", email="A@x.com")
     assert properties_of(BY_EMAIL, mapped) == {"city": "Bern", "email": "a@x.com"}
+
+
+def company(sandbox: Sandbox, key: str) -> Entry:
+    table = sandbox.hubspot.tables["companies"]
+    return table.entries[sandbox.add("hubspot", "companies", {"name": key, "external_id": key})]
+
+
+def merge(sandbox: Sandbox, primary: Entry, other: Entry) -> Entry:
+    return sandbox.hubspot.records.merge(sandbox.hubspot.records.objects["companies"], primary, other)
+
+
+def test_a_change_of_a_record_that_was_merged_into_another_is_answered(shop: Shop, sandbox: Sandbox) -> None:
+    """The key of the one is on no record any more; its id points to the other, whose id is kept from then on."""
+    one, two = company(sandbox, "c-1"), company(sandbox, "c-2")
+    sync = crm_sync(
+        object="companies",
+        primary_key="id",
+        external_id="external_id",
+        mapping={"name": "name"},
+        sync_mode="update_only",
+        before_images="synced",
+    )
+    rows = "select unnest(['c-1', 'c-2']) as id, '{}' as name"
+    shop.build(rows.format("old"))
+    assert counted(shop.run(sync, crm(sandbox.url))) == {"updated": 2}
+    merged = merge(sandbox, one, two)
+    shop.build(rows.format("new"))
+    report = shop.run(sync, crm(sandbox.url))
+    assert counted(report) == {"updated": 2}
+    assert {row.destination_id for row in shop.by_key(sync, report).values()} == {merged.id}
+    assert merged.values["name"] == "new"
+
+
+def test_a_result_of_another_record_is_that_of_no_row(sandbox: Sandbox) -> None:
+    """One row's record was merged, one's is gone: the answer means the first, as HubSpot says when it is asked."""
+    one, two, gone = (company(sandbox, f"c-{number}") for number in range(3))
+    merged = merge(sandbox, one, two)
+    sandbox.remove("hubspot", "companies", gone.id)
+    to = target("companies", "external_id", Operation.UPDATE, name=FieldType.TEXT)
+
+    async def work() -> list[Outcome]:
+        async with httpx.AsyncClient(timeout=5) as client:
+            destination = HubSpot(accounts.hubspot(sandbox.url), to, HubSpot.Options(), client)
+            rows = [record(each.values["external_id"], destination_id=each.id, name="x") for each in (one, gone)]
+            return list(await destination.send(batch(Operation.UPDATE, *rows)))
+
+    found = {each.key: each for each in asyncio.run(work())}
+    assert (found["c-0"].status, found["c-0"].destination_id) == (Status.UPDATED, merged.id)
+    assert found["c-2"].reason is Reason.NOT_FOUND

@@ -1,6 +1,7 @@
 """HubSpot's records: contacts, companies, deals, tickets and custom objects, 100 in a request."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,8 @@ from reverse_etl_assets.records import (
 MAX_BYTES = 5_000_000
 """Our choice: HubSpot publishes no limit for the bytes of a request."""
 
+MERGED_AT_ONCE = 10
+"""Our choice: rows of a batch whose records may have been merged, that are asked for; others go out again later."""
 _ERASE = "gdpr-delete"
 _ENDPOINTS = {
     Operation.UPSERT: "upsert",
@@ -174,19 +177,36 @@ class Records(ObjectKind):
         return BatchAnswer(self.target, batch, answer_of(response), self._stages)
 
     async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
-        """Contacts that were matched by an additional address, for which the answer tells the primary one. HubSpot is
-        asked whose the addresses are; the answer names the record.
+        """Contacts that were matched by an additional address, for which the answer tells the primary one; and records
+        that were merged into others since. HubSpot is asked whose the addresses are, or what the ids point to now; the
+        answer names the record.
         """
-        if batch.operation is not Operation.UPSERT or not by_email(self.target.object, self.target.external_id):
+        by_address = batch.operation is Operation.UPSERT and by_email(self.target.object, self.target.external_id)
+        if not by_address and batch.operation is not Operation.UPDATE:
             return []
         told = self._told(batch, response)
         if not told.nameless or not told.unnamed:
             return []
+        rows = list(told.unnamed.values())
         try:
-            ids = await self._lookup.ids([record.external_id for record in told.unnamed.values()])
+            ids = await (self._lookup.ids([row.external_id for row in rows]) if by_address else self._now_of(rows))
         except DestinationError:  # then nobody knows whom the results mean
             return []
         return told.named_by(ids)
+
+    async def _now_of(self, rows: Sequence[Record]) -> dict[str, list[str]]:
+        """The ids of the records that the rows' ids point to now, by external id; one request for each.
+
+        "Fetching any records using the original IDs will return the new merged record with the new ID" ("Updated merge
+        functionality for contacts and companies", HubSpot's changelog, read 2026-11-30; so of deals "Announcement:
+        Deals now support merging"). What an update answers for such an id is not documented.
+        """
+        found: dict[str, list[str]] = {}
+        for row in rows[:MERGED_AT_ONCE]:
+            with suppress(RequestRejected):  # it is archived, or gone
+                held = await self.api.get(self.api.path("objects", self.target.object, _id(row)))
+                found[row.external_id] = [str(held.get("id"))]
+        return found
 
     def refused_alone(self, batch: Batch, error: RequestRejected) -> Outcome | None:
         return met_another(self.target, batch.records[0], error) if batch.operation is Operation.INSERT else None
