@@ -101,7 +101,7 @@ class FetchedToken(httpx.Auth, ABC):
         if response.is_success and isinstance(token, str):
             return token
         word = str(answer.get("error") or "")
-        said = [each for each in (word, words_in(answer, but=word)) if each]
+        said = [each for each in (word, words_in(response, answer, but=word)) if each]
         for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
             said = [each.replace(secret, "***") for each in said]
         reason = ": ".join(said) or f"{status_words(response)}, without an access_token; is base_url right?"

@@ -39,6 +39,11 @@ def first_words(response: httpx.Response) -> str:
         text = response.text[:_LOOKED_AT]
     except (httpx.ResponseNotRead, LookupError):
         return ""
+    return masked(text, response)
+
+
+def masked(text: str, response: httpx.Response) -> str:
+    """Words of an answer, on one line, without what its request held; empty if nobody can say what that was."""
     sent = _sent(response)
     if sent is None or not text or sum(not _is_readable(each) for each in text) > _UNREADABLE * len(text):
         return ""

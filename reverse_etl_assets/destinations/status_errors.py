@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from reverse_etl_assets.destinations.first_words import first_words
+from reverse_etl_assets.destinations.first_words import first_words, masked
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
 
 
@@ -73,13 +73,17 @@ def _http_date(value: str | None) -> datetime | None:
 
 _SAYING = ("error_description", "description", "message", "messages", "detail", "details", "reason", "title")
 _SENTENCES, _DEEP = 3, 4
+_BARE = frozenset({"ok", "error", "errors", "code", "status", "type", "request_id", "response_metadata"})
 
 
-def words_in(told: Any, *, but: str = "") -> str | None:
+def words_in(response: httpx.Response, told: Any, *, but: str = "") -> str | None:
     """What the body of a refusal says in words wherever a sentence may stand in it; None if there is none `but` the one
-    that is known already. For an answer that has its word in one place (`error`) and the reason in another."""
+    that is known already. For an answer that has its word in one place (`error`) and the reason in another. As nobody
+    knows what stands there, it is masked as first words are."""
     found = [each for each in dict.fromkeys(_sentences(told, said=False, deep=_DEEP)) if each != but]
-    return "; ".join(found[:_SENTENCES]) or None
+    if but and not found and isinstance(told, dict) and told.keys() - _BARE:
+        return status_words(response)
+    return masked("; ".join(found[:_SENTENCES]), response) or None
 
 
 def _sentences(told: Any, *, said: bool, deep: int) -> Iterator[str]:

@@ -67,6 +67,24 @@ def answered(body: str, request: httpx.Request | None = None, status: int = 400)
     return first_words(httpx.Response(status, text=body, request=request))
 
 
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each[0].__name__)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"why": "The firewall & its rule 7"},
+        {"message": "The firewall & its rule 7"},
+        {"description": "The firewall & its rule 7"},
+        {"info": {"message": "The firewall & its rule 7"}},
+        {"errors": [{"detail": "The firewall & its rule 7"}]},
+    ],
+    ids=lambda beside: next(iter(beside)),
+)
+def test_a_word_hides_no_reason_that_stands_beside_it(each: Any, status: int, beside: dict[str, Any]) -> None:
+    response = httpx.Response(status, json={"error": "odd", **beside})
+    assert "The firewall & its rule 7" in str(opened(*each).error_for(response))
+
+
 def test_a_page_is_read_as_a_person_reads_it() -> None:
     assert answered(PAGE) == "502 Bad Gateway The firewall & its rule 7"
 
@@ -146,6 +164,15 @@ def test_no_value_is_shown_in_another_spelling(value: object, said: str, body: s
     assert "***" in found
     for part in ("Zo", "ez", "Main", "Rae", "Neil", "two", "x.com", "山田", "1234567", "0000", "e16"):
         assert part not in found
+
+
+@pytest.mark.parametrize("each", EVERY[:-1], ids=lambda each: each[0].__name__)  # a webhook's answer is one's own
+def test_no_value_is_shown_wherever_words_stand(each: Any) -> None:
+    request = httpx.Request("POST", URL, json={"email": "ann@example.com", "name": "Ann Smith"})
+    body = {"error": "odd", "info": {"message": "no Ann Smith, ann@example.com"}, "details": {"name": ["Ann Smith"]}}
+    said = str(opened(*each).error_for(httpx.Response(400, json=body, request=request)))
+    assert "Ann" not in said
+    assert "ann@" not in said
 
 
 def test_a_value_in_a_longer_word_hides_no_word() -> None:

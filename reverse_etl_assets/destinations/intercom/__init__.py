@@ -207,9 +207,9 @@ def _first_error(response: httpx.Response) -> dict[str, Any]:
     errors = told.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
         first = errors[0]
-        return first if first.get("message") else {**first, "message": words_in(told)}
+        return first if first.get("message") else {**first, "message": words_in(response, told)}
     error = told["error"] if isinstance(told.get("error"), str) else ""
-    said = ": ".join(each for each in (error, words_in(told, but=error)) if each)
+    said = ": ".join(each for each in (error, words_in(response, told, but=error)) if each)
     return {"message": said} if said else {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.base import decode_json, retry_after, status_words
+from reverse_etl_assets.destinations.status_errors import words_in
 from reverse_etl_assets.errors import (
     Ambiguous,
     AuthenticationFailed,
@@ -126,7 +127,8 @@ def refusal(
 ) -> DestinationError | ConfigurationError:
     """The error of an answer that is not ok. `own_channel`: the row names its channel, and the next row another one."""
     code = str(answer.get("error") or "unknown_error")
-    said = ": ".join([code if "error" in answer else status_words(response), *_explained(code, answer)])
+    more = [*_explained(code, answer)] or [each for each in [words_in(response, answer, but=code)] if each]
+    said = ": ".join([code, *more] if "error" in answer else [status_words(response)])
     if code in _RATE:
         return RetryLater(said, retry_after(response), hold=True)
     if code in _BUSY:

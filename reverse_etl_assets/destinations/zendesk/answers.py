@@ -33,7 +33,7 @@ class Forbidden(AuthenticationFailed):
 def request_error(response: httpx.Response, on_401: str = "") -> DestinationError:
     """The error of a request that was not taken; `error` is a word or an object, `details` name fields."""
     told = _object(response)
-    code, message, field = _words(told)
+    code, message, field = _words(response, told)
     status, said = response.status_code, message or status_words(response)
     if code and message and code not in message:
         said = f"{code}: {message}"
@@ -162,17 +162,17 @@ def _object(response: httpx.Response) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _words(told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+def _words(response: httpx.Response, told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Code, message and field of an error."""
     error = told.get("error")
     description = told.get("description") or told.get("error_description") or told.get("message")
     if isinstance(error, dict):
         title = str(error.get("title") or "")
-        return title or None, str(error.get("message") or "") or words_in(told, but=title), None
+        return title or None, str(error.get("message") or "") or words_in(response, told, but=title), None
     code = str(error) if error else None
     details = told.get("details")
     for field, found in details.items() if isinstance(details, dict) else ():
         first = found[0] if isinstance(found, list) and found else found
         if isinstance(first, dict):
             return str(first.get("error") or code), str(first.get("description") or description), str(field)
-    return code, str(description) if description else words_in(told, but=code or "") or code, None
+    return code, str(description) if description else words_in(response, told, but=code or "") or code, None
