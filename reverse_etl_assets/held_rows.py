@@ -65,10 +65,10 @@ class HeldRow:
 
 def count(con: duckdb.DuckDBPyConnection) -> int:
     """How many rows are held; also of a sync that never ran."""
-    try:
-        row = con.execute("select count(distinct key) from state.held").fetchone()
-    except duckdb.CatalogException:
+    known = "select 1 from duckdb_tables() where database_name = 'state' and table_name = 'held'"
+    if con.execute(known).fetchone() is None:
         return 0
+    row = con.execute("select count(distinct key) from state.held").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -229,6 +229,7 @@ class DuckDBWarehouse:
         secrets of its own.
         """
         settings = {"memory_limit": self.memory_limit, "preserve_insertion_order": "false"}
+        settings["python_enable_replacements"] = "false"  # a table that is not there is no variable of that name
         settings |= {"threads": str(self.threads)} if self.threads else {}
         engine = _taken(settings, self.state_folder / "spill")
         con, attached, fit = engine.cursor(), list[str](), False

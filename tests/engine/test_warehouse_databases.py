@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from reverse_etl_assets.dbt_models import duckdb_profile, load_models
@@ -270,3 +271,12 @@ def test_what_is_attached_is_not_written_to(dbt: DbtProject, sandbox: Sandbox) -
     before = (dbt.folder / "data" / "lake.duckdb").read_bytes()
     assert dbt.run(sandbox) == "new"
     assert (dbt.folder / "data" / "lake.duckdb").read_bytes() == before
+
+
+def test_a_table_that_is_not_there_is_no_variable(tmp_path: Path) -> None:
+    """DuckDB looks among those of Python, too, if it is let."""
+    facts = pa.table({"name": ["outbox_run"], "value": ["of nobody"]})
+    with DuckDBWarehouse(tmp_path / "none", tmp_path).open("never_ran") as con:
+        with pytest.raises(duckdb.CatalogException, match="facts"):
+            con.execute("select * from state.facts")
+        assert con.register("given", facts).execute("select count(*) from given").fetchall() == [(1,)]
