@@ -37,6 +37,12 @@ def test_one_record(operation: Operation, http: int, body: Any, status: Status) 
     assert read(operation, http, body) == [Outcome("k", status, destination_id="35436")]
 
 
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_delete_that_is_answered_without_a_body_is_inferred(status: int) -> None:
+    """Documented is 204, for organizations."""
+    assert read(Operation.DELETE, status, None) == [Outcome("k", Status.DELETED, destination_id="35436", inferred=True)]
+
+
 @pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.UPDATE])
 def test_an_answer_about_another_record_settles_nothing(operation: Operation) -> None:
     assert read(operation, 200, {"user": {"id": 1, "external_id": "cust-2"}}) == []

@@ -85,8 +85,9 @@ def written(
 
     A record is told with all fields of its `group`: one that was sent and is not there was dropped.
     """
-    if operation is Operation.DELETE and response.status_code == 204:
-        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id)
+    if operation is Operation.DELETE and not response.content:  # 204 of an organization, whose id is in the address
+        told = response.status_code == 204
+        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=not told)
     answer = decode_json(response)
     held = answer.get(one) if isinstance(answer, dict) else None
     if not isinstance(held, dict) or not held.get("id"):
