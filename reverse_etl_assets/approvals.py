@@ -110,8 +110,7 @@ def decide(
     if asked:
         return [*findings, Finding("approval", False, f"plan {asked} is not approved any more")]
     if waits:
-        plan_id = f"plan {identity.plan_id}" if identity else "the plan"
-        return [*findings, Finding("approval", False, f"{plan_id} waits for a person's approval")]
+        return [*findings, Finding("approval", False, "the plan waits for a person's approval")]
     return [*findings, Finding("approval", True, "the sync does not ask for it")]
 
 

@@ -24,6 +24,7 @@ from reverse_etl_assets.policies import (
     Verify,
 )
 from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.wording import COUNTRY, Written
 
 
 class SyncMode(StrEnum):
@@ -44,7 +45,12 @@ OPERATIONS: Mapping[SyncMode, frozenset[Operation]] = {
     SyncMode.APPEND: frozenset({Operation.INSERT}),
 }
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
+_NAME = Written(
+    "[A-Za-z][A-Za-z0-9_]*",
+    "the name of a sync as a letter and then letters, digits and `_`, such as `crm_contacts`; it is the file's name if"
+    " `sync` is left out",
+)
+Name = Annotated[str, Field(max_length=100), _NAME]
 
 
 class Wins(StrEnum):
@@ -75,7 +81,7 @@ class MappedField(Strict):
     """What NULL in the model does to the field: clear it, or keep what is there."""
     transform: Transform | None = None
     """Normalise and hash the value, as ad platforms ask for it."""
-    region: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    region: Annotated[str, COUNTRY] | None = None
     """For `sha256_phone`: the country (ISO 3166-1 alpha-2) of numbers without an international prefix."""
 
     @model_validator(mode="after")

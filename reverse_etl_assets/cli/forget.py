@@ -117,7 +117,7 @@ def _question(at_destinations: bool, permanently: bool) -> str:
 
 
 def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool) -> None:
-    from reverse_etl_assets.cli.output import console, number, print_json, table
+    from reverse_etl_assets.cli.output import console, number, print_json, show_table, table
 
     if json:
         print_json({"syncs": [_known_as_json(known) for known in found], "refused": refused})
@@ -125,12 +125,12 @@ def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool)
     if not found:
         say("No sync knows the key: it is in no state, and in no model.")
         return
-    rows = table("sync", "table", "rows", right=("rows",))
+    rows = table("sync", "table", "rows", right=("rows",), whole=("sync", "table"))
     for known in found:
         for name, count in known.rows.items():
             rows.add_row(known.sync, name, number(count))
         rows.add_row(known.sync, "runs in the journal", number(len(known.runs)))
-    console().print(rows)
+    show_table(console(), rows)
     for said in refused:
         typer.secho(f"Nothing was purged: {said}", fg="red", err=True)
 

@@ -8,7 +8,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape as escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from reverse_etl_assets.visible_text import visible, visible_json
@@ -18,6 +18,10 @@ COLOURS = {
     **dict.fromkeys(("guarded", "skipped", "stopped", "open", "changed", "held"), "yellow"),
     **dict.fromkeys(("failed", "rejected", "removed", "error"), "red"),
 }
+
+
+_NARROWEST = 10
+"""Characters that a column of words may be narrowed to."""
 
 
 class _Terminal(Console):
@@ -38,16 +42,39 @@ def print_json(value: Any) -> None:
     typer.echo(visible_json(msgspec.json.format(encoded, indent=2).decode()))
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A plain table. Columns in `right` hold numbers and are never cut; narrow terminals get narrow gaps."""
+def table(*columns: str, right: tuple[str, ...] = (), whole: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A plain table. Columns in `right` hold numbers, those in `whole` names or ids: neither is cut or broken, if it is
+    printed with `show_table`. A first column that is neither is cut; narrow terminals get narrow gaps."""
     gap = (0, 1) if console().width >= 100 else (0, 0)
     made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=gap)
     for index, name in enumerate(columns):
         if name in right:
             made.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+        elif name in whole:
+            made.add_column(name, no_wrap=True)
         else:
             made.add_column(name, overflow="ellipsis" if index == 0 else "fold")
     return made
+
+
+def show_table(out: Console, rows: Table) -> None:
+    """The table; or, where the terminal is too narrow for what must not be cut, each row as lines."""
+    needed = sum(_narrowest(out, column) + rows.padding[1] for column in rows.columns)
+    if needed <= out.width:
+        out.print(rows)
+        return
+    heads = [str(column.header) for column in rows.columns]
+    for name, *cells in zip(*(column.cells for column in rows.columns), strict=True):
+        out.print(f"{heads[0]} [bold]{name}[/]", soft_wrap=True)
+        for head, cell in zip(heads[1:], cells, strict=True):
+            out.print(f"  [dim]{head}[/] {cell}", soft_wrap=True)
+    out.print()
+
+
+def _narrowest(out: Console, column: Column) -> int:
+    """Characters that the column needs at least."""
+    texts = [out.render_str(str(each)).cell_len for each in (column.header, *column.cells)]
+    return max(texts) if column.no_wrap else min(max(texts), _NARROWEST)
 
 
 def coloured(word: str) -> str:

@@ -40,14 +40,14 @@ def quarantine(
 
 
 def _show(out: "Console", rows: "Sequence[QuarantinedRow]", total: int) -> None:
-    from reverse_etl_assets.cli.output import escape, moment, shown, table
+    from reverse_etl_assets.cli.output import escape, moment, show_table, shown, table
 
-    listed = table("sync", "key", "refused", "since", "why", right=("refused",))
+    listed = table("sync", "key", "refused", "since", "why", right=("refused",), whole=("sync",))
     for row in rows:
         field = f" (field {row.field})" if row.field else ""
         why = f"{row.code}: {row.message}" if row.code else row.message or ""
         listed.add_row(row.sync, shown(row.key, 60), f"{row.times:,}", moment(row.first_at), shown(why + field, 200))
-    out.print(listed)
+    show_table(out, listed)
     if len(rows) < total:
         out.print(f"[dim]{len(rows):,} of {total:,} rows; --limit 0 lists all[/]")
     for name, row in {row.sync: row for row in rows}.items():

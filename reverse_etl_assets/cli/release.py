@@ -50,7 +50,7 @@ def release(
 
 def _list(deployed: "Deployed", sync: "Sync", limit: int | None, *, reveal: bool, json: bool) -> None:
     from reverse_etl_assets import held_rows
-    from reverse_etl_assets.cli.output import console, print_json, shown, table
+    from reverse_etl_assets.cli.output import console, print_json, show_table, shown, table
 
     with deployed.project.warehouse.open(sync.sync) as con:
         total, rows = held_rows.count(con), held_rows.held(con, limit)
@@ -62,10 +62,10 @@ def _list(deployed: "Deployed", sync: "Sync", limit: int | None, *, reveal: bool
     if not rows:
         say(f"{sync.sync} keeps no row back.")
         return
-    out, listed = console(), table("key", "sent by run", "why nobody knows")
+    out, listed = console(), table("key", "sent by run", "why nobody knows", whole=("sent by run",))
     for row in rows:
         listed.add_row(shown(row.key, 60), row.run_id, shown(row.message, 200))
-    out.print(listed)
+    show_table(out, listed)
     if len(rows) < total:
         out.print(f"[dim]{len(rows):,} of {total:,} rows; --limit 0 lists all[/]")
     out.print(

@@ -148,21 +148,24 @@ def report_as_json(report: "Report") -> dict[str, Any]:
 def show_reports(
     out: "Console", deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str] | None = None
 ) -> None:
-    from reverse_etl_assets.cli.output import coloured, escape, number, table
+    from reverse_etl_assets.cli.output import coloured, escape, number, show_table, table
     from reverse_etl_assets.journal.records import RunKind
 
     numbers = (*_OUTCOMES, "calls", "s")
-    rows = table("sync", "status", *numbers, right=numbers)
+    rows = table("sync", "status", *numbers, right=numbers, whole=("sync",))
     for report in reports:
         counts = [number(report.counts.get(name)) for name in _OUTCOMES]
         figures = (*counts, number(report.calls), f"{report.seconds:.1f}")
         rows.add_row(report.sync.sync, coloured(report.status.value), *figures)
     for name in errors or {}:
-        rows.add_row(name, coloured("error"))
-    out.print(rows)
+        rows.add_row(name, coloured("error"), *("" for _ in numbers))
+    show_table(out, rows)
     for report in reports:
         for run_id in report.recovered:
-            out.print(f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which had no end.[/]")
+            out.print(
+                f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which had no end.[/]",
+                soft_wrap=True,
+            )
         if report.given_up:
             out.print(f"[red]{report.sync.sync}: {escape(report.given_up)}[/]")
         if report.pending:
@@ -175,10 +178,13 @@ def show_reports(
             said = f"{same:,} row{'s' * (same != 1)} share a record with another row, or a key that several carry"
             out.print(f"[yellow]{report.sync.sync}: {said}; `reverse-etl why KEY` names the others.[/]")
         if report.waits and report.kind is RunKind.SYNC:
-            out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}")
-            out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run')
+            out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}", soft_wrap=True)
+            out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run', soft_wrap=True)
         if report.written and report.kind is RunKind.SYNC:
-            out.print(f"[dim]{report.sync.sync}: run {escape(report.run_id)}; `reverse-etl undo` takes it back[/]")
+            out.print(
+                f"[dim]{report.sync.sync}: run {escape(report.run_id)}; `reverse-etl undo` takes it back[/]",
+                soft_wrap=True,
+            )
         show_reasons(out, deployed, report)
         show_verified(out, report)
     for name, message in (errors or {}).items():

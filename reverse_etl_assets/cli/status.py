@@ -203,36 +203,36 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
     for hold in found["holds"]:
         until, account = hold["until"][:19].replace("T", " "), hold["account"]
         out.print(f"[yellow]{escape(account)} asked to be left alone until {until} UTC[/]")
-        out.print(f"[dim]reverse-etl resume --destination {escape(account.partition('/')[0])}[/]")
+        out.print(f"[dim]reverse-etl resume --destination {escape(account.partition('/')[0])}[/]", soft_wrap=True)
     for path in found["files_that_stop_nothing"]:
         out.print(f"[yellow]{escape(path)} stops nothing: name it STOP, STOP.destination.NAME or STOP.sync.NAME[/]")
     _show_syncs(out, found["syncs"])
     for plan in found["waiting_plans"]:
         decided = f"approved by {plan['approved_by']}" if plan["approved_by"] else "waits for approval"
         said = f"{plan['sync']}: plan {plan['plan']} {decided}: {'; '.join(plan['findings'])}"
-        out.print(f"[yellow]{escape(said)}[/]")
-        out.print(f"[dim]reverse-etl plan {plan['sync']} --show waiting[/]")
+        out.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+        out.print(f"[dim]reverse-etl plan {plan['sync']} --show waiting[/]", soft_wrap=True)
     _show_log(out, found["kill_switch_log"])
     _show_usage(out, found["usage_today"], found["destinations"])
 
 
 def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
-    from reverse_etl_assets.cli.output import ago, coloured, escape, number, table
+    from reverse_etl_assets.cli.output import ago, coloured, escape, number, show_table, table
 
-    rows = table("sync", "last run", "status", *_COUNTS, right=_COUNTS)
+    rows = table("sync", "last run", "status", *_COUNTS, right=_COUNTS, whole=("sync",))
     for sync in syncs:
         at = ago(sync["started_at"]) if sync["started_at"] else "never"
         kind = "" if sync["kind"] in (None, "sync") else f" ({sync['kind']})"
         counts = (number(sync["counts"].get(name)) for name in _COUNTS)
         rows.add_row(sync["sync"], at, coloured(sync["status"] or "") + kind, *counts)
-    out.print(rows)
+    show_table(out, rows)
     for sync in syncs:
         if sync["stopped"]:
             out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
         if sync["run"]:
-            out.print(f"[dim]{sync['sync']}: run {escape(sync['run'])}[/]")
+            out.print(f"[dim]{sync['sync']}: run {escape(sync['run'])}[/]", soft_wrap=True)
         if sync["state_problem"]:
             out.print(f"[red]{sync['sync']}: {escape(sync['state_problem'])}[/]")
         if sync["held"]:
@@ -240,7 +240,7 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
             out.print(
                 f"[yellow]{sync['sync']}: {sync['held']:,} {are} held, for nobody knows if the last send arrived[/]"
             )
-            out.print(f"[dim]reverse-etl release --sync {sync['sync']}[/]")
+            out.print(f"[dim]reverse-etl release --sync {sync['sync']}[/]", soft_wrap=True)
         for version in sync["versions"]:
             if version["set_aside"]:
                 left = (
@@ -252,40 +252,41 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
 
 
 def _show_log(out: "Console", log: list[dict[str, Any]]) -> None:
-    from reverse_etl_assets.cli.output import escape, table
+    from reverse_etl_assets.cli.output import escape, show_table, table
 
     if not log:
         return
-    rows = table("decided", "scope", "who", "when (UTC)", "why")
+    rows = table("decided", "scope", "who", "when (UTC)", "why", whole=("decided", "scope"))
     for entry in log:
         at = entry["at"][:16].replace("T", " ")
         rows.add_row(
             entry["action"], *(escape(entry[name] or "") for name in ("scope", "who")), at, escape(entry["why"])
         )
-    out.print(rows)
+    show_table(out, rows)
 
 
 def _show_usage(out: "Console", usage: list[dict[str, Any]], destinations: list[dict[str, Any]]) -> None:
-    from reverse_etl_assets.cli.output import escape, number, table
+    from reverse_etl_assets.cli.output import escape, number, show_table, table
 
     costs = ("cost",) if any(used["cost"] for used in usage) else ()
     if usage:
         figures = ("calls", "rows", "bytes")
-        rows = table("used today", "destination", *figures, *costs, right=(*figures, *costs))
+        whose = ("used today", "destination")
+        rows = table(*whose, *figures, *costs, right=(*figures, *costs), whole=whose)
         for used in usage:
             priced = [f"{used['cost']:,.2f}" for _ in costs]
             rows.add_row(used["sync"], used["destination"], *(number(used[name]) for name in figures), *priced)
-        out.print(rows)
+        show_table(out, rows)
     accounts = [each for each in destinations if each["calls"] or each["budget"] or each["vendor_limit"]]
     if accounts:
         columns = ("calls today", "budget", "vendor's count", "of", "rows", "bytes", *costs)
-        rows = table("account", *columns, right=columns)
+        rows = table("account", *columns, right=columns, whole=("account",))
         for each in accounts:
             names = ("calls", "budget", "vendor_used", "vendor_limit", "rows", "bytes")
             rows.add_row(
                 each["destination"], *(number(each[name]) for name in names), *(f"{each['cost']:,.2f}" for _ in costs)
             )
-        out.print(rows)
+        show_table(out, rows)
     for each in destinations:
         if each["spent"]:
             out.print(f"[yellow]{escape(each['spent'])}[/]")

@@ -123,9 +123,11 @@ def _show(out: "Console", found: "UndoPreview") -> None:
     _show_not_sent(out, found)
     if found.stop:
         out.print(f"[red]Stopped ({found.stop.scope}) by {escape(found.stop.who)}: {escape(found.stop.why)}[/]")
-    for finding in tripped(found.findings):
-        plan_id = f" (plan {found.plan_id})" if found.plan_id else ""
-        out.print(f"[red]Guard {finding.guard}: {escape(finding.message)}{plan_id}[/]")
+    guarded = tripped(found.findings)
+    for finding in guarded:
+        out.print(f"[red]Guard {finding.guard}: {escape(finding.message)}[/]")
+    if guarded and found.plan_id:
+        out.print(f"[dim]plan {found.plan_id}[/]", soft_wrap=True)
     out.print("[green]All guards pass.[/]" if found.goes_out else "[red]An undo now would send nothing.[/]")
 
 

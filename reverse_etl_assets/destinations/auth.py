@@ -13,7 +13,7 @@ import msgspec
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import reachable, retry_after, status_words
-from reverse_etl_assets.destinations.status_errors import words_in
+from reverse_etl_assets.destinations.status_errors import bare, words_in
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.traffic import only_reads
 
@@ -104,9 +104,13 @@ class FetchedToken(httpx.Auth, ABC):
         said = [each for each in (word, words_in(response, answer, but=word)) if each]
         for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
             said = [each.replace(secret, "***") for each in said]
-        reason = ": ".join(said) or f"{status_words(response)}, without an access_token; is base_url right?"
+        reason = ": ".join(said) or f"{bare(status_words(response))}, without an access_token"
         advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
-        raise AuthenticationFailed(f"the token was refused: {reason}" + (f"; {advice}." if advice else ""))
+        if not said and not advice:
+            setting = "base_url" if httpx.URL(self._url).is_relative_url else "token_url"
+            advice = f"look whether `{setting}` is right"
+        told = f"the token was refused: {bare(reason)}"
+        raise AuthenticationFailed(f"{told}; {advice}." if advice else f"{told}.")
 
 
 class ClientCredentials(FetchedToken):

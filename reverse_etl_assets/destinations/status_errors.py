@@ -37,6 +37,11 @@ def status_words(response: httpx.Response) -> str:
     return f"{status}: {words}" if words else status
 
 
+def bare(said: object) -> str:
+    """A vendor's words, or an error with them, without their full stop: more words follow in the same sentence."""
+    return str(said).rstrip(" .\n")
+
+
 _OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
 """Refusals of the request as such, before anybody looks at rows: its method, length, address, format or header (RFC
 9110, 15.5; RFC 6585, 5)."""

@@ -155,3 +155,27 @@ def test_a_state_that_cannot_be_read_is_said(office: Office) -> None:
     office.project.warehouse.state_file("people_to_crm").write_text("not a database " * 1_000)
     assert "people_to_crm.duckdb is damaged" in office.json("status")["syncs"][0]["state_problem"]
     assert "is damaged" in office.ok("status").replace("\n", " ")
+
+
+def test_names_and_ids_are_whole_on_a_narrow_terminal(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "people_to_the_crm_of_the_whole_company_and_of_all_its_daughters"
+    office.sync(name)
+    office.build(("ada@shop.example", "Ada", "Bern"))
+    office.ok("run", "--all")
+    office.sync(name, approval="always")
+    office.build(("ada@shop.example", "Ada", "Graz"))
+    office.run("run", "--all")
+    for width in ("80", "40"):
+        monkeypatch.setenv("COLUMNS", width)
+        for words in (("status",), ("run", "--all"), ("forget", "ada@shop.example")):
+            said = office.run(*words).output
+            assert "…" not in said
+            assert name in said
+        plan, run = (office.json("status")[key][0] for key in ("waiting_plans", "syncs"))
+        lines = office.ok("status").splitlines()
+        assert f"{name}: run {run['run']}" in lines
+        assert any(plan["plan"] in line for line in lines)
+        assert f"used today {name}" in lines
+        assert "  created -" in lines
+    monkeypatch.setenv("COLUMNS", "160")
+    assert any(line.strip().startswith(name) and "guarded" in line for line in office.ok("status").splitlines())

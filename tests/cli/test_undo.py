@@ -127,9 +127,12 @@ def test_a_plan_that_waits(office: Office, sandbox: Sandbox, ran: str) -> None:
     office.sync("people_to_crm", CONTACTS, approval="always")
     shown = office.ok("undo", ran, "--dry-run")
     assert "An undo now would send nothing." in shown
+    assert "Guard approval: the plan waits for a person's approval\n" in shown
     waits = office.json("undo", ran, "--why", "wrong names")
     assert (waits["status"], waits["waits"]) == ("guarded", True)
-    assert waits["plan"] in shown
+    assert shown.count(waits["plan"]) == 1
+    assert office.run("undo", ran, "--why", "wrong names").output.count(waits["plan"]) == 1
+    assert office.ok("status").count(waits["plan"]) == 1
     look = office.run("plan", "people_to_crm", "--show", waits["plan"])
     assert f"`reverse-etl undo {ran}`" in look.output
     assert f"Another `reverse-etl undo {ran}` sends it" in office.ok(

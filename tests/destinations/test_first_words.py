@@ -1,12 +1,15 @@
 """An answer that an adapter does not know is passed on in its first words, without secrets and the values of rows."""
 
+import asyncio
 import base64
 import json
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from reverse_etl_assets.destinations.auth import ClientCredentials
 from reverse_etl_assets.destinations.base import HttpDestination, decode_json
 from reverse_etl_assets.destinations.first_words import MOST, first_words
 from reverse_etl_assets.destinations.google_ads import GoogleAds
@@ -15,10 +18,11 @@ from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.destinations.meta_ads import MetaAds
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.slack import Slack
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.errors import Ambiguous
+from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed
 from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.testing.builders import target
 from tests.destinations import accounts
@@ -195,3 +199,32 @@ def test_a_good_answer_that_is_no_json_is_quoted() -> None:
     answer = httpx.Response(200, text="<title>Sign in</title><body>to go on</body>", request=httpx.Request("GET", URL))
     with pytest.raises(Ambiguous, match="HTTP 200 with a body that is not JSON: Sign in to go on"):
         decode_json(answer)
+
+
+@pytest.mark.parametrize("said", ["Not for you.", "Not for you", "Not for you. "])
+def test_words_that_end_with_a_stop_have_one(said: str) -> None:
+    assert f"{bare(said)}. Ask." == "Not for you. Ask."
+
+
+@pytest.mark.parametrize(
+    ("url", "advice", "said"),
+    [
+        ("/token", {}, "look whether `base_url` is right."),
+        ("https://sign.in.example/token", {}, "look whether `token_url` is right."),
+        ("/token", {"404": "`base_url` is https://x"}, "`base_url` is https://x."),
+    ],
+)
+def test_a_token_that_is_not_there_has_one_hint(url: str, advice: dict[str, str], said: str) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, text="No such page.")
+
+    async def work() -> str:
+        client = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="https://crm.example")
+        tokens = ClientCredentials(client, url, "id", SecretStr("secret"))
+        tokens.advice = advice
+        with pytest.raises(AuthenticationFailed) as caught:
+            await tokens.token()
+        return str(caught.value)
+
+    refused = "the token was refused: HTTP 404 Not Found: No such page, without an access_token; "
+    assert asyncio.run(work()) == refused + said

@@ -278,7 +278,11 @@ MANY = "Multiple existing users match this email address - must be more specific
         (refusal(422, "data_invalid", None), RequestRejected, "data_invalid"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "in the region of its workspace"),
         (refusal(401, "unauthorized", "Access Token Invalid"), AuthenticationFailed, "begins with `dG9rO`, and this"),
-        (refusal(403, "api_plan_restricted", "Active subscription needed."), AuthenticationFailed, "Active"),
+        (
+            refusal(403, "api_plan_restricted", "Active subscription needed."),
+            AuthenticationFailed,
+            r"api_plan_restricted: Active subscription needed\. The app",
+        ),
         (refusal(403, "forbidden", None), AuthenticationFailed, "`Write users and companies`"),
         (refusal(429, "rate_limit_exceeded", "Exceeded rate limit of 167 in 10_seconds"), RetryLater, "167"),
         (refusal(408, "request_timeout", "Request Timeout"), RetryLater, "Timeout"),

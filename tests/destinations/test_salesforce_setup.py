@@ -15,7 +15,7 @@ from reverse_etl_assets.destinations.base import Account, JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.salesforce.answers import request_error
 from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
-from reverse_etl_assets.errors import AuthenticationFailed
+from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
@@ -250,3 +250,12 @@ def test_a_list_in_a_job_that_is_no_choice_is_refused(sandbox: Sandbox) -> None:
     outcomes = asyncio.run(work())
     assert {key for key, each in outcomes.items() if each.status is Status.CREATED} == {"a", "b", "c"}
     assert {each.reason for key, each in outcomes.items() if key in "defg"} == {Reason.INVALID}
+
+
+def test_a_version_that_is_retired_is_told_once(sandbox: Sandbox) -> None:
+    sandbox.settings.change({"salesforce_oldest_version": 68, "salesforce_newest_version": 70})
+    with pytest.raises(CheckFailed) as caught:
+        send(sandbox, ACCOUNT, record("a", Name="Acme"))
+    assert str(caught.value) == (
+        "- This org does not have version 67.0 of the API: set `api_version` to one from 68.0 to 70.0."
+    )

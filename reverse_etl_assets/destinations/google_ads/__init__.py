@@ -16,6 +16,7 @@ from reverse_etl_assets.destinations.google_ads.answers import AudienceUnusable,
 from reverse_etl_assets.destinations.google_ads.options import API, GoogleAdsConnection, GoogleAdsOptions
 from reverse_etl_assets.destinations.google_ads.people import Member, People, Unfit, is_address
 from reverse_etl_assets.destinations.google_ads.replacement import Replacement
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     CheckFailed,
@@ -120,7 +121,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         try:
             await self._validate()
         except RequestRejected as error:
-            raise CheckFailed([f"{self._audience} takes no members: {error}."]) from error
+            raise CheckFailed([f"{self._audience} takes no members: {bare(error)}."]) from error
 
     async def _validate(self) -> httpx.Response:
         nobody = self._people.member(Operation.UPSERT, Record("", "", {"email": "nobody@example.com"}))

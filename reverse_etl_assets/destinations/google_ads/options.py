@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
+from reverse_etl_assets.wording import COUNTRY, Written
 
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 
@@ -16,7 +17,9 @@ def _digits(value: Any) -> Any:
     return value.replace("-", "") if isinstance(value, str) else value
 
 
-Customer = Annotated[str, BeforeValidator(_digits), Field(pattern=r"^\d{10}$")]
+Customer = Annotated[
+    str, BeforeValidator(_digits), Written(r"\d{10}", "the ten digits of an account, such as `123-456-7890`")
+]
 Consent = Literal["granted", "denied"]
 
 
@@ -91,7 +94,7 @@ class GoogleAdsOptions(SyncOptions):
     """Consent of all members to be told to Google for advertising, where no field says it of each."""
     ad_personalization: Consent | None = None
     """Consent of all members to personalised advertising, where no field says it of each."""
-    phone_region: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    phone_region: Annotated[str, COUNTRY] | None = None
     """The country (ISO 3166-1 alpha-2) of telephone numbers without an international prefix."""
     wait: float = Field(180, ge=0)
     """Seconds that a run waits for Google to process a request; after that the next run asks."""

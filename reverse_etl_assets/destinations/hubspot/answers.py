@@ -12,6 +12,7 @@ import msgspec
 
 from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.values import key_form, utc_milliseconds
 from reverse_etl_assets.errors import (
     RequestRejected,
@@ -257,7 +258,7 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
 
 
 def no_property(said: RowError) -> TargetChanged:
-    return TargetChanged(f"{said.code}: {said.message} (`{said.field}`): {IT_WAS_THERE}")
+    return TargetChanged(f"{said.code}: {bare(said.message)} (`{said.field}`): {IT_WAS_THERE}")
 
 
 def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:

@@ -2,11 +2,13 @@
 
 from datetime import date
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
+from reverse_etl_assets.wording import Written
 
 
 class HubSpotConnection(ConnectionSettings):
@@ -19,7 +21,9 @@ class HubSpotConnection(ConnectionSettings):
     base_url: str = "https://api.hubapi.com"
     access_token: SecretStr
     """The service key. It needs the scopes to read and write the objects and to read their properties."""
-    api_version: str = Field("2026-09", pattern=r"^(v3|20\d\d-\d\d)$")
+    api_version: Annotated[
+        str, Written(r"(v3|20\d\d-\d\d)", "a version by year and month, such as `2026-09`, or `v3`")
+    ] = "2026-09"
     """A dated version such as `2026-09`, from which on the account's own rules for records hold for writes; or `v3`."""
 
 

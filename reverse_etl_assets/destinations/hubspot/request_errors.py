@@ -12,6 +12,7 @@ import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.hubspot.answers import IT_WAS_THERE, NO_PROPERTY, listed, no_property, row_error
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -55,7 +56,7 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
     message = f"{said.code}: {message}" if said.code else message
     status = response.status_code
     if status in (404, 410) and writes:  # rows that are not there are named in a 207
-        return TargetChanged(f"{message}: {IT_WAS_THERE}")
+        return TargetChanged(f"{bare(message)}: {IT_WAS_THERE}")
     if said.code == NO_PROPERTY:
         return no_property(said)
     if status == 429:
@@ -67,7 +68,7 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
     if status in NEVER_ARRIVED:
         return RetryLater(message, retry_after(response))
     if status == 403:
-        return AuthenticationFailed(f"{message.removesuffix('.')}.{_missing_scopes(body)}")
+        return AuthenticationFailed(f"{bare(message)}.{_missing_scopes(body)}")
     error = error_by_status(response, message, said.code)
     if isinstance(error, RequestRejected):
         error.field = said.field

@@ -27,7 +27,7 @@ from reverse_etl_assets.destinations.intercom.api import (
 )
 from reverse_etl_assets.destinations.intercom.links import MEMBERSHIPS, TAGS, Memberships, Tag
 from reverse_etl_assets.destinations.intercom.records import Companies, Contacts
-from reverse_etl_assets.destinations.status_errors import words_in
+from reverse_etl_assets.destinations.status_errors import bare, words_in
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -142,26 +142,28 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
         message = ": ".join(str(each) for each in (code, text or status_words(response)) if each)
         if code == "intercom_version_invalid":
             return TargetChanged(
-                f"{message}. Requests are of version {API_VERSION}, which Intercom does not answer any more: it takes a"
-                " later release of this adapter."
+                f"{bare(message)}. Requests are of version {API_VERSION}, which Intercom does not answer any more: it"
+                " takes a later release of this adapter."
             )
         if _NO_ATTRIBUTE.search(str(text)):
             return TargetChanged(
-                f"{message}. It was there at the last check: was it renamed or archived? `reverse-etl check` names it."
+                f"{bare(message)}. It was there at the last check: was it renamed or archived? `reverse-etl check`"
+                " names it."
             )
         if response.status_code == 404 and not said:  # no record is gone because a page is
-            return TargetChanged(f"{message}: that is no answer of Intercom's API. Is `base_url` right?")
+            return TargetChanged(f"{bare(message)}: that is no answer of Intercom's API. Is `base_url` right?")
         match response.status_code:
             case 429:
                 return RetryLater(message, _wait(response), hold=True)
             case 401:
                 where = f"this one is for {self.connection.base_url}"
                 return AuthenticationFailed(
-                    f"{message}. A token works in the region of its workspace alone, and {where}.{self._other_kind()}"
+                    f"{bare(message)}. A token works in the region of its workspace alone, and {where}."
+                    f"{self._other_kind()}"
                 )
             case 403:
                 return AuthenticationFailed(
-                    f"{message}. The app of the token needs the permissions {self._object.needs}."
+                    f"{bare(message)}. The app of the token needs the permissions {self._object.needs}."
                 )
         error = error_by_status(response, message, code)
         if isinstance(error, RequestRejected):  # which tells the code beside the words

@@ -19,6 +19,7 @@ from reverse_etl_assets.destinations.intercom.api import (
     id_of,
 )
 from reverse_etl_assets.destinations.intercom.fields import Fields
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import CheckFailed, RequestRejected
 from reverse_etl_assets.records import (
     Capabilities,
@@ -66,7 +67,7 @@ class _Records(ObjectKind):
             try:
                 await self.api.ask("POST", "/data_attributes", {"name": name, "model": self.model, "data_type": kind})
             except RequestRejected as error:
-                raise CheckFailed([f"Attribute `{name}` could not be made: {error}."]) from error
+                raise CheckFailed([f"Attribute `{name}` could not be made: {bare(error)}."]) from error
 
     def learned(self) -> Mapping[str, list[str]]:
         return self.fields.learned()
@@ -184,7 +185,7 @@ class Contacts(_Records):
             return _again(record, said, existing)
         if self.options.unarchive:
             return _again(record, said, _ARCHIVED + existing)
-        message = f"{said}; bring it back in Intercom, or set `unarchive: true`"
+        message = f"{bare(said)}; bring it back in Intercom, or set `unarchive: true`"
         return Outcome.rejected(record.key, RowError(message, "ARCHIVED"))
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx
 import phonenumbers
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr, field_validator
 
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import (
@@ -38,6 +38,7 @@ from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected, RetryLater
 from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Status, Target
+from reverse_etl_assets.wording import COUNTRY, Written
 
 ROWS_PER_REQUEST = 10_000
 """Entries in one request ("Customer File Custom Audiences", 28 April 2026)."""
@@ -59,7 +60,7 @@ class MetaAdsConnection(ConnectionSettings):
     """Of a system user with the permission `ads_management` and the ad account."""
     app_secret: SecretStr | None = None
     """Proves that a call comes from the app, if the app asks for that ("Require app secret")."""
-    api_version: str = Field("v26.0", pattern=r"^v\d+\.\d+$")
+    api_version: Annotated[str, Written(r"v\d+\.\d+", "a version of the Marketing API, such as `v26.0`")] = "v26.0"
     """Meta ends a version of the Marketing API 90 days after a later one came, at the earliest."""
 
 
@@ -68,7 +69,7 @@ class MetaAdsOptions(SyncOptions):
 
     replace: bool = False
     """The rows of a run take the place of everybody who was in the audience; needs `sync_mode: full_refresh`."""
-    region: str | None = Field(None, pattern=r"^[A-Z]{2}$")
+    region: Annotated[str, COUNTRY] | None = None
     """The country (ISO 3166-1 alpha-2) of telephone numbers without an international prefix, where no COUNTRY is."""
 
     @field_validator("region")

@@ -36,6 +36,7 @@ from reverse_etl_assets.destinations.salesforce.jobs import Jobs
 from reverse_etl_assets.destinations.salesforce.lookups import LookUps
 from reverse_etl_assets.destinations.salesforce.options import API, SalesforceConnection, SalesforceOptions
 from reverse_etl_assets.destinations.salesforce.reading import RECORD_TYPE, Reading
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.values import json_text, key_value, utc_milliseconds
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -309,7 +310,9 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
         answer, fold = await self._jobs.answer(job_id), self._look_ups.fold
         if answer.lacks_a_field:
-            raise JobRefused(f"{answer.message}. It was there at the last check; `reverse-etl check` names what is not")
+            raise JobRefused(
+                f"{bare(answer.message)}. It was there at the last check; `reverse-etl check` names what is not"
+            )
         return list(salesforce_bulk.job_outcomes(self.target, batch, answer, fold, self._learned, self._unfit))
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, status_words
 from reverse_etl_assets.destinations.salesforce import recycle_bin
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -124,9 +125,11 @@ def request_error(response: httpx.Response) -> DestinationError:
     if code == "INVALID_SESSION_ID":
         return AuthenticationFailed(f"{code}: {message}")
     if code in _NO_BULK:
-        return AuthenticationFailed(f"{text}: this org or user has no Bulk API; set `bulk_threshold: null` in options")
+        return AuthenticationFailed(
+            f"{bare(text)}: this org or user has no Bulk API; set `bulk_threshold: null` in options"
+        )
     if code == "UNSUPPORTED_API_VERSION" or response.status_code == 410:
-        return TargetChanged(f"{text or status_words(response)}: set `api_version` to one that this org has.")
+        return TargetChanged(f"{bare(text or status_words(response))}: set `api_version` to one that this org has.")
     if code in RETRY_REQUEST:
         return RetryLater(f"{code}: {message}")
     if code and response.status_code == 500 and code not in RETRY_ROW and recycle_bin.fault(response.text):
@@ -146,8 +149,8 @@ def of_the_target(error: RequestRejected) -> DestinationError:
     text = str(error)
     if error.code in _OF_THE_TARGET or (error.code == "INVALID_FIELD" and any(each in text for each in _NO_FIELD)):
         return TargetChanged(
-            f"{text}. Object, field or API version was there at the last check: was it renamed or taken away, or may"
-            " the user see it no more? `reverse-etl check` names it."
+            f"{bare(text)}. Object, field or API version was there at the last check: was it renamed or taken away, or"
+            " may the user see it no more? `reverse-etl check` names it."
         )
     return error
 

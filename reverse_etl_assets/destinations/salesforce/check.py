@@ -50,7 +50,7 @@ async def _not_there(api: Api, name: str, error: DestinationError) -> str:
     versions = await api.versions()
     if api.version not in versions:
         return (
-            f"This org does not have version {api.version} of the API ({error}): set `api_version` to one from"
+            f"This org does not have version {api.version} of the API: set `api_version` to one from"
             f" {versions[0]} to {versions[-1]}."
         )
     objects = [each["name"] for each in (await api.get("/sobjects"))["sobjects"]]

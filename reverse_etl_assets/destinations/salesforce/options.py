@@ -1,11 +1,13 @@
 """What a user sets for Salesforce: the account, and a sync's options."""
 
 from datetime import date
+from typing import Annotated
 
 from pydantic import Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
+from reverse_etl_assets.wording import Written
 
 
 class SalesforceConnection(ConnectionSettings):
@@ -25,7 +27,7 @@ class SalesforceConnection(ConnectionSettings):
     """For the JWT bearer flow: the user on whose behalf records are written."""
     audience: str = "https://login.salesforce.com"
     """For the JWT bearer flow; of a sandbox org `https://test.salesforce.com`."""
-    api_version: str = Field("67.0", pattern=r"^\d\d\.0$")
+    api_version: Annotated[str, Written(r"\d\d\.0", "the release's number and `.0`, such as `67.0`")] = "67.0"
     """Of the API; 67.0 is that of Summer '26, which every org has."""
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import ConnectionSettings, HttpDestination, encode_json
 from reverse_etl_assets.destinations.slack.answers import GONE, answered, other_kind, refusal
 from reverse_etl_assets.destinations.slack.messages import DIGEST_ROWS, Messages, SlackOptions
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -129,7 +130,7 @@ class Slack(HttpDestination[SlackConnection, SlackOptions]):
             app = self._good(response)
         except AuthenticationFailed as error:
             kind = other_kind(self.connection.token.get_secret_value())
-            raise AuthenticationFailed(f"{error}. {kind}." if kind else str(error)) from error
+            raise AuthenticationFailed(f"{bare(error)}. {kind}." if kind else str(error)) from error
         granted = response.headers.get("X-OAuth-Scopes")
         scopes = {scope.strip() for scope in (granted or "").split(",")}
         self._workspace = str(app.get("url") or "")

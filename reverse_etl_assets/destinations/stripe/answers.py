@@ -7,6 +7,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after, status_words
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import AuthenticationFailed, DestinationError, RequestRejected, RetryLater, TargetChanged
 from reverse_etl_assets.records import Batch, Operation, Outcome, Reason
 
@@ -38,7 +39,7 @@ def request_error(response: httpx.Response, mode: str) -> DestinationError:
         return RetryLater(message, retry_after(response), hold=code != "lock_timeout")
     if status == 401:
         return AuthenticationFailed(
-            f"Stripe does not take the key, in {mode} mode: {message.removesuffix('.')}. Was it rolled,"
+            f"Stripe does not take the key, in {mode} mode: {bare(message)}. Was it rolled,"
             " deleted or ended? A restricted key is made in Stripe (Developers, API keys)."
         )
     if status == 403:
@@ -46,7 +47,7 @@ def request_error(response: httpx.Response, mode: str) -> DestinationError:
     if _OTHER_MODE.search(message):
         return AuthenticationFailed(f"the key is of {mode} mode, and the records that are known are not: {message}")
     if status == 400 and _VERSION.search(message):
-        return TargetChanged(f"{message}. Set `api_version` to one that Stripe has, or leave it out.")
+        return TargetChanged(f"{bare(message)}. Set `api_version` to one that Stripe has, or leave it out.")
     if status == 409 or (status < 500 and response.headers.get("Stripe-Should-Retry") == "true"):
         return RetryLater(message, retry_after(response))
     if status >= 500 or status < 400:

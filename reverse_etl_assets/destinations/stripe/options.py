@@ -2,12 +2,13 @@
 
 import re
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
+from reverse_etl_assets.wording import Written
 
 _KEY = re.compile(r"[sr]k_(live|test)_\w+", re.ASCII)
 _KINDS = {
@@ -27,9 +28,12 @@ class StripeConnection(ConnectionSettings):
     """A restricted key (`rk_live_...`) with write access to customers, or to meter events, or a secret key."""
     mode: Literal["live", "test"] | None = None
     """Refuse a key of the other mode."""
-    stripe_account: str | None = Field(None, pattern=r"^acct_\w+$")
+    stripe_account: Annotated[str, Written(r"acct_\w+", "the id of an account, such as `acct_1AbC`")] | None = None
     """For a Connect platform: the connected account (`acct_...`) that is written to."""
-    api_version: str = Field("2026-05-27.dahlia", pattern=r"^20\d\d-\d\d-\d\d(\.\w+)?$")
+    api_version: Annotated[
+        str,
+        Written(r"20\d\d-\d\d-\d\d(\.\w+)?", "a version by date and name, such as `2026-05-27.dahlia`"),
+    ] = "2026-05-27.dahlia"
     """The version of the API, which decides the shape of answers; 2024-09-30.acacia or later."""
 
     @property

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import JobState, status_words
+from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.stripe.meters import not_taken
 from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
 from reverse_etl_assets.records import Batch, Outcome, Reason, RowError, Status
@@ -75,7 +76,7 @@ class StripeAuth(httpx.Auth):
             return token
         said = f"no session of the meter event stream: {status_words(response)}"
         if response.status_code in (401, 403):
-            raise AuthenticationFailed(f"{said}; the key needs write access to meter events")
+            raise AuthenticationFailed(f"{bare(said)}; the key needs write access to meter events")
         raise RetryLater(said)
 
 

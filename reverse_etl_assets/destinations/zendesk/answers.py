@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import decode_json, error_by_status, retry_after, status_words
-from reverse_etl_assets.destinations.status_errors import words_in
+from reverse_etl_assets.destinations.status_errors import bare, words_in
 from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -43,14 +43,14 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
     if status == 409:  # DatabaseConflict: two writes met
         return RetryLater(said, retry_after(response))
     if status == 401:
-        return AuthenticationFailed(f"{said}: {on_401}")
+        return AuthenticationFailed(f"{bare(said)}: {on_401}")
     if status == 403:
         return Forbidden(
-            f"{said}: the token's user has to be an admin, or an agent whose role may manage users and"
+            f"{bare(said)}: the token's user has to be an admin, or an agent whose role may manage users and"
             " organizations; an OAuth token needs the scopes `read` and `write`."
         )
     if status == 404 and code == "InvalidEndpoint":
-        return TargetChanged(f"{message}: this Zendesk account does not have this part of the API.")
+        return TargetChanged(f"{bare(message)}: this Zendesk account does not have this part of the API.")
     if status in (400, 404, 422) and code:
         return RequestRejected(message or code, code, field)
     return error_by_status(response, said if message else None, code)
