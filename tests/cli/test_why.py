@@ -328,19 +328,18 @@ class TestByAnyValue:
         assert ADA[0] in office.ok("why", "Ada", "--reveal")
 
 
-@pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_its_sentence(ran: Office, reason: Reason) -> None:
-    with ran.project.warehouse.open("people_to_crm", write=True) as con:
-        status = "failed" if reason in (Reason.INVALID, Reason.REJECTED, Reason.AMBIGUOUS) else "skipped"
-        if reason is Reason.AMBIGUOUS:  # else somebody said that it arrived
-            con.execute("delete from state.synced")
-        con.execute(
-            "update state.outcomes set status = $status, reason = $reason, message = 'these words'",
-            {"status": status, "reason": reason.value},
-        )
-        (at,) = (
-            con.execute("select strftime(min(answered_at), '%Y-%m-%d %H:%M:%S') from state.outcomes").fetchone() or ()
-        )
-    past = ran.answer(ADA[0], "people_to_crm").partition(" See ")[0]
-    assert at in past
-    assert "these words" in past or reason in (Reason.ALREADY_GONE, Reason.UNANSWERED)
+def test_every_reason_has_its_sentence(ran: Office) -> None:
+    for reason in sorted(Reason, key=lambda each: each is Reason.AMBIGUOUS):  # which takes the synced rows
+        with ran.project.warehouse.open("people_to_crm", write=True) as con:
+            status = "failed" if reason in (Reason.INVALID, Reason.REJECTED, Reason.AMBIGUOUS) else "skipped"
+            if reason is Reason.AMBIGUOUS:  # else somebody said that it arrived
+                con.execute("delete from state.synced")
+            con.execute(
+                "update state.outcomes set status = $status, reason = $reason, message = 'these words'",
+                {"status": status, "reason": reason.value},
+            )
+            query = "select strftime(min(answered_at), '%Y-%m-%d %H:%M:%S') from state.outcomes"
+            ((at,),) = con.execute(query).fetchall()
+        past = ran.answer(ADA[0], "people_to_crm").partition(" See ")[0]
+        assert at in past, reason
+        assert "these words" in past or reason in (Reason.ALREADY_GONE, Reason.UNANSWERED), reason
