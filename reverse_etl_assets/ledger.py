@@ -19,9 +19,9 @@ from reverse_etl_assets.journal.records import SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
 from reverse_etl_assets.spec import Sync, SyncMode
 from reverse_etl_assets.sql import render
+from reverse_etl_assets.warehouses import migrations
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, transaction
 
-FORMAT = "2"
 BEGAN_TO_SEND = "began_to_send"
 """The fact that names the last run that did, which the journal has to know."""
 _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
@@ -110,14 +110,17 @@ def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, str]:
     Returns what the state knows about itself.
     """
     con.execute(render("state"))
-    ours, theirs = {"format": FORMAT, "sync": sync.sync}, read_facts(con)
-    for name, value in ours.items():
-        if name in theirs and theirs[name] != value:
-            raise StateError(
-                f"the state of sync {sync.sync} belongs to another one: its {name} is {theirs[name]!r},"
-                f" not {value!r}. Change the sync back or give it a new name; to start afresh, move its state"
-                " file away: the next run says how it can go on."
-            )
+    if lacks := migrations.missing(con):
+        raise StateError(
+            f"the state of sync {sync.sync} is damaged: it lacks {', '.join(lacks)}. Put a copy of it back, or move it"
+            " away: the next run then says how the sync can go on without it."
+        )
+    ours, theirs = {"format": str(migrations.FORM), "sync": sync.sync}, read_facts(con)
+    if theirs.get("sync", sync.sync) != sync.sync:
+        raise StateError(
+            f"the state of sync {sync.sync} belongs to another one, {theirs['sync']}: a file was renamed or copied. Put"
+            " its own back; to start afresh, move the file away: the next run says how it can go on."
+        )
     write_facts(con, {name: value for name, value in ours.items() if name not in theirs})
     return {**theirs, **ours}
 

@@ -208,7 +208,7 @@ def _show_state(
     found = con.execute("select table_name from duckdb_tables() where database_name = 'stored'").fetchall()
     tables = {name for (name,) in found}
     for part in tables.intersection(("facts", "pending", "refusals", "versions")):
-        con.execute(f"insert into state.{part} select * from stored.{part}")
+        con.execute(f"insert into state.{part} by name select * from stored.{part}")
     ledger.claim(con, columns.sync)
     entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
     if entry.begins or entry.takes_back:

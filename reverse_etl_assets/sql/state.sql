@@ -2,8 +2,7 @@
 create table if not exists state.facts (name varchar, value varchar);
 create table if not exists state.pending (key varchar);
 -- Rows whose last send is in doubt and must not be repeated, with the fields that were sent, as JSON.
-create table if not exists state.held (key varchar, run_id varchar, message varchar);
-alter table state.held add column if not exists fields varchar;
+create table if not exists state.held (key varchar, run_id varchar, message varchar, fields varchar);
 create table if not exists state.outcomes (
     run_id varchar, answered_at timestamp, key varchar, kind varchar, operation varchar,
     status varchar, reason varchar, code varchar, message varchar, field varchar,
@@ -32,10 +31,10 @@ create table if not exists state.versions (
     version integer, began_at timestamp, run_id varchar, cutover varchar, sent_before varchar,
     definition varchar, set_aside bigint, adopted bigint
 );
--- Rows that the destination refused, how often with the values of digest. Freed: a person lets it be sent once more.
+-- Rows that the destination refused, how often with the values of digest, and when that was last counted: a refusal that
+-- follows soon is not. Freed: a person lets it be sent once more.
 create table if not exists state.refusals (
     key varchar, digest varchar, times integer, first_at timestamp, last_at timestamp,
-    run_id varchar, code varchar, message varchar, field varchar, freed boolean
+    run_id varchar, code varchar, message varchar, field varchar, freed boolean,
+    counted_at timestamp
 );
--- When a refusal was last counted; one that follows soon is not.
-alter table state.refusals add column if not exists counted_at timestamp;

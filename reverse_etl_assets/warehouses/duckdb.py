@@ -17,6 +17,7 @@ from reverse_etl_assets.errors import FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.failures import failure, first_line, is_locked
+from reverse_etl_assets.warehouses.migrations import FORM, form_of, migrate
 
 _TYPES = {
     "VARCHAR": FieldType.TEXT,
@@ -72,7 +73,7 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise
 
 
-_OWN_NAMES = frozenset({"state", "stored", "fresh", "new_state", "memory", "temp", "system"})
+_OWN_NAMES = frozenset({"state", "stored", "earlier", "fresh", "new_state", "memory", "temp", "system"})
 EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
 _MOST_IDLE = 2
 _idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
@@ -175,19 +176,43 @@ class DuckDBWarehouse:
         with self._instance(again=not (models and self.setup)) as (con, attached):
             try:
                 state = self.state_file(sync)
-                if write:
-                    self._create(con, state)
-                    self._attach(con, state, state_as, "")
-                elif state.exists():
-                    self._attach(con, state, state_as, "(READ_ONLY)")
-                else:
-                    con.execute(f"ATTACH ':memory:' AS {quote(state_as)}")
                 attached.append(state_as)
+                self._attach_state(con, state, state_as, write=write)
                 if models:
                     self._attach_models(con, attached)
                 yield con
             except duckdb.Error as error:
                 raise failure(error, self.state_folder, self.memory_limit) or error from None
+
+    def _attach_state(self, con: duckdb.DuckDBPyConnection, state: Path, name: str, *, write: bool) -> None:
+        """One of an earlier form is brought to this release's: where it is written to as a whole or not at all, else in
+        a copy in memory."""
+        if not write and not state.exists():
+            con.execute(f"ATTACH ':memory:' AS {quote(name)}")
+            return
+        if write:
+            self._create(con, state)
+        self._attach(con, state, name, "" if write else "(READ_ONLY)")
+        form = self._form(con, state, name)
+        if form is None or form == FORM:
+            return
+        if write:
+            with transaction(con):
+                migrate(con, form)
+            return
+        con.execute(f"DETACH {quote(name)}")
+        self._attach(con, state, "earlier", "(READ_ONLY)")
+        con.execute("ATTACH ':memory:' AS state; COPY FROM DATABASE earlier TO state; DETACH earlier")
+        migrate(con, form)
+        if name != "state":
+            named = quote(name)
+            con.execute(f"ATTACH ':memory:' AS {named}; COPY FROM DATABASE state TO {named}; DETACH state")
+
+    def _form(self, con: duckdb.DuckDBPyConnection, state: Path, name: str) -> int | None:
+        try:
+            return form_of(con, quote(name))
+        except StateError as error:
+            raise StateError(f"{state} {error}.") from None
 
     def _attach_models(self, con: duckdb.DuckDBPyConnection, attached: list[str]) -> None:
         if not self.database.exists():
