@@ -9,7 +9,14 @@ from typing import Any
 import httpx
 
 from reverse_etl_assets.destinations.first_words import first_words, masked
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    Hopeless,
+    RequestRejected,
+    RetryLater,
+)
 
 
 def error_by_status(response: httpx.Response, message: str | None = None, code: str | None = None) -> DestinationError:
@@ -27,6 +34,8 @@ def error_by_status(response: httpx.Response, message: str | None = None, code: 
         return AuthenticationFailed(message)
     if status >= 500 or status < 400:
         return Ambiguous(message)
+    if status == 402:  # of the account, not of a row: its plan or its bill (RFC 9110, 15.5.3, leaves it open)
+        return Hopeless(f"{bare(message)}: the account's plan or an unpaid bill is in the way.")
     return RequestRejected(message, code or str(status), whole=status in _OF_THE_REQUEST)
 
 

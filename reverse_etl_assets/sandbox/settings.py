@@ -46,6 +46,9 @@ class Settings:
         stripe_test_requests: per second, for a whole account in test mode; ``stripe_live_requests`` in live mode.
         stripe_searches: per second (Stripe docs, Search).
         stripe_live_events: v1 meter events per second in live mode (Stripe docs, Record usage for billing).
+        meta_ads_oldest_version: of the Marketing API; v24.0 ended on 2026-11-10 ("Marketing API version history",
+            read 2026-11-30).
+        meta_ads_newest_version: v27.0 came on 2026-11-04.
         stripe_newest_version: the day of the newest version of the API; a later one is refused.
         stripe_search_lag_seconds: how long search shows customers as they were before ("in under 1 minute").
         stripe_permissions: what restricted keys may do, with blanks between; empty means everything.
@@ -102,6 +105,8 @@ class Settings:
     stripe_live_requests: int = 100
     stripe_searches: int = 20
     stripe_live_events: int = 1_000
+    meta_ads_oldest_version: int = 25
+    meta_ads_newest_version: int = 27
     stripe_newest_version: str = "2026-12-31"
     stripe_search_lag_seconds: float = 60.0
     stripe_permissions: str = ""

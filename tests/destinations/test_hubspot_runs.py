@@ -180,3 +180,40 @@ def test_a_stage_that_is_cleared_when_the_run_breaks_off_is_set_by_the_next_one(
     assert (broken.status, stages(sandbox)) == (RunStatus.FAILED, {"p0@x.com": None})
     assert counted(shop.run(sync, crm(sandbox.url))) == {"updated": 1}
     assert stages(sandbox) == {"p0@x.com": "lead"}
+
+
+OBJECTS: dict[str, dict[str, str]] = {
+    "deals": {"dealname": "name", "dealstage": "stage", "amount": "amount", "closedate": "at"},
+    "0-3": {"dealname": "name", "dealstage": "stage", "amount": "amount", "closedate": "at"},
+    "tickets": {"subject": "name", "hs_pipeline_stage": "place", "account_value": "amount"},
+    "product_usage": {"product": "name", "active_users": "amount"},
+    "2-1001": {"product": "name", "active_users": "amount"},
+}
+RECORDS = (
+    "select 'D' || i as id, 'No ' || i || '{0}' as name, 'contractsent' as stage, '1' as place, i as amount,"
+    " timestamptz '2026-01-01 00:00:00+00' + to_days(i) as at from range(250) r(i)"
+)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("version", ["v3", "2026-09"])
+@pytest.mark.parametrize("name", first(list(OBJECTS)))
+def test_records_of_a_unique_property_are_made_changed_and_deleted(
+    shop: Shop, sandbox: Sandbox, name: str, version: str, sparse: bool
+) -> None:
+    sandbox.settings.change({"sparse": sparse})
+    mapping = {"external_id": "id", **OBJECTS[name]}
+    sync = crm_sync(object=name, primary_key="id", mapping=mapping, sync_mode="mirror", **LOOSE)
+    account = crm(sandbox.url, api_version=version)
+    table = {"0-3": "deals", "2-1001": "product_usage"}.get(name, name)
+    for suffix, became in (("", "created"), (", changed", "updated")):
+        shop.build(RECORDS.format(suffix))
+        report = shop.run(sync, account)
+        assert (report.status, counted(report)) == (RunStatus.DONE, {became: 250}), report.detail
+        assert shop.run(sync, account).written == 0
+    held = sandbox.hubspot.tables[table].live()
+    assert len(held) == 250
+    shop.build(RECORDS.format(", changed") + " where i < 240")
+    assert counted(shop.run(sync, account)) == {"deleted": 10}
+    undo_run(report.run_id, sync, shop.environment, account, who="ada", why="too early")
+    assert len(sandbox.hubspot.tables[table].live()) == 240

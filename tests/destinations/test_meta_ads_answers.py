@@ -10,7 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.meta_ads import MetaAds
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    RequestRejected,
+    RetryLater,
+    TargetChanged,
+)
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Status
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
@@ -189,14 +196,14 @@ def test_a_token_of_another_kind_is_told(token: str, said: str) -> None:
         (error(294), AuthenticationFailed, "lacks the permission `ads_management`"),
         (error(299), AuthenticationFailed, "The token lacks `ads_management`"),
         (error(3), AuthenticationFailed, "ask for it in App Review"),
-        (error(12), AuthenticationFailed, "set `api_version` to a later one"),
+        (error(12), TargetChanged, "set `api_version` to a later one"),
         (error(100, 33), AuthenticationFailed, "check `object`"),
         (error(100, 1713230), AuthenticationFailed, "flagged the audience: appeal"),
         (error(368), AuthenticationFailed, "blocked the action for a time"),
-        (error(2635), AuthenticationFailed, "set `api_version` to a later one"),
+        (error(2635), TargetChanged, "set `api_version` to a later one"),
         (
             httpx.Response(400, json={"error": {"code": 2500, "message": "Unknown path components: /v99.0/1"}}),
-            AuthenticationFailed,
+            TargetChanged,
             "Is `api_version` one that there is",
         ),
         (error(2500), AuthenticationFailed, "The access token is not valid"),

@@ -228,3 +228,19 @@ def test_jobs_are_for_replacing_alone() -> None:
     for to, options, expected in ((complete, {"replace": True}, True), (complete, {}, False)):
         assert accounts.offline(MetaAds, connection, to, **options).job_spans_run is expected
     assert accounts.offline(MetaAds, connection, TARGET, replace=True).job_spans_run is False  # an undo, say
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("v10.0", "TargetChanged: (#2635) You are calling a deprecated version of the Ads API."),
+        ("v24.0", "set `api_version` to a later one."),
+        ("v99.0", "Is `api_version` one that there is, and `base_url` right?"),
+        ("v26.7", "Is `api_version` one that there is, and `base_url` right?"),
+        ("v25.0", ""),
+        ("v27.0", ""),
+    ],
+)
+def test_a_version_that_meta_does_not_have(sandbox: Sandbox, version: str, said: str) -> None:
+    found = checked(sandbox, api_version=version)
+    assert said in found if said else not found

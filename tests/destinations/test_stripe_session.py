@@ -159,6 +159,21 @@ def test_a_revoked_key_stops_the_run(sandbox: Sandbox) -> None:
 def test_a_version_that_stripe_does_not_have_ends_the_run(sandbox: Sandbox) -> None:
     with pytest.raises(TargetChanged, match=r"Invalid Stripe API version: 2099-01-01\.zinnia\. Set `api_version`"):
         ask(sandbox, lambda stripe: stripe.check(), version="2099-01-01.zinnia")
+    with pytest.raises(TargetChanged, match=r"Invalid Stripe API version: 2025-07-30\. Set"):  # it has a name
+        ask(sandbox, lambda stripe: stripe.check(), version="2025-07-30")
+
+
+@pytest.mark.parametrize("to", [CUSTOMERS, EVENTS, STREAM])
+def test_a_version_that_is_too_old_for_the_adapter(sandbox: Sandbox, to: Target) -> None:
+    told = "`api_version` is 2020-08-27, and 2024-09-30.acacia is the first that this destination can use: set it to"
+    assert told in problems(sandbox, to, version="2020-08-27")
+
+
+@pytest.mark.parametrize(("path", "taken"), [("/v1/customers", True), ("/v2/core/events", False)])
+def test_stripe_itself_takes_old_versions_below_v1_alone(sandbox: Sandbox, path: str, taken: bool) -> None:
+    headers = {"Authorization": "Bearer sk_test_sandbox", "Stripe-Version": "2020-08-27"}
+    answer = httpx.get(f"{sandbox.url}/stripe{path}", headers=headers)
+    assert ("api version" not in answer.text) is taken
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ from reverse_etl_assets.records import Batch, Capabilities, Current, Outcome, Ta
 WINDOW_SECONDS = 10.0
 """Limits start anew with each window of 10 seconds; `X-RateLimit-Reset` says when, in seconds since 1970, and there
 is no `Retry-After` ("Rate limiting", reference 2.x of Intercom's developer documentation, 2026)."""
+_NO_ROUTE = re.compile(r"requested resource|check your path", re.IGNORECASE)
+"""Of a path that is not there, with the code of a record that is not ("User Not Found", "Company Not Found", "Resource
+Not Found"): intercom-node, issue 98; python-intercom, issue 222; email-saga, issue 2; read 2026-11-30. What Intercom
+answers beyond its own list of errors, `{"status": 404, "error": "Not Found"}`, names no code."""
 _NO_ATTRIBUTE = re.compile(r"Custom attribute '.*' does not exist")
 OBJECTS = "`contacts`, `companies`, `tags/<name>`, `company_memberships`"
 _KINDS: Mapping[str, type[ObjectKind]] = {
@@ -150,7 +154,8 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
                 f"{bare(message)}. It was there at the last check: was it renamed or archived? `reverse-etl check`"
                 " names it."
             )
-        if response.status_code == 404 and not said:  # no record is gone because a page is
+        of_a_record = code and not _NO_ROUTE.search(str(text))
+        if response.status_code in (404, 410) and not of_a_record:  # no record is gone because a page is
             return TargetChanged(f"{bare(message)}: that is no answer of Intercom's API. Is `base_url` right?")
         match response.status_code:
             case 429:

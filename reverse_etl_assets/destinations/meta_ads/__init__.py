@@ -84,7 +84,12 @@ API = VendorApi(
     checked_on=date(2026, 11, 30),
     source="Meta, Marketing API version history (v27.0 came on 2026-11-04)",
     version=MetaAdsConnection.model_fields["api_version"].default,
-    ends={"v24.0": date(2026, 11, 10), "v25.0": date(2027, 2, 23)},
+    ends={
+        "v22.0": date(2026, 2, 19),
+        "v23.0": date(2026, 6, 9),
+        "v24.0": date(2026, 11, 10),
+        "v25.0": date(2027, 2, 23),
+    },
 )
 
 

@@ -11,7 +11,14 @@ import httpx
 import msgspec
 
 from reverse_etl_assets.destinations.base import error_by_status, retry_after
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    DestinationError,
+    RequestRejected,
+    RetryLater,
+    TargetChanged,
+)
 
 THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80_000, 80_015)})
 """Of the app, the user, the page, a custom rate, and the business use cases; 80003 is that of custom audiences."""
@@ -22,6 +29,8 @@ _TRY_AGAIN = frozenset({2, 803})  # the service is busy; an audience just made i
 _IN_PROGRESS = frozenset({1870145})
 _TOKEN, _EXPIRED = frozenset({102, 190, 2500}), {460: "the password was changed", 463: "it has expired"}
 _HASH = re.compile(r"\b[0-9a-fA-F]{64}\b")
+
+_VERSION = frozenset({12, 2635})
 
 # Code, or code and subcode: no later request would fare better, and this is what would mend it.
 _STOPS: dict[int | tuple[int, int], str] = {
@@ -59,7 +68,7 @@ def request_error(response: httpx.Response, token_kind: str = "") -> Destination
     if code in THROTTLED:
         return RetryLater(said, _regained(response), hold=True)
     if code == 2500 and "unknown path" in said.lower():  # its other one is a missing token
-        return AuthenticationFailed(f"{said} Is `api_version` one that there is, and `base_url` right?")
+        return TargetChanged(f"{said} Is `api_version` one that there is, and `base_url` right?")
     if code in _TOKEN or response.status_code == 401:
         why = f": {_EXPIRED[subcode]}" if subcode in _EXPIRED else ""
         return AuthenticationFailed(
@@ -71,6 +80,8 @@ def request_error(response: httpx.Response, token_kind: str = "") -> Destination
         return RetryLater(f"{said} The audience is being replaced; that ends 90 minutes after it began, at the latest.")
     of_permission = 200 if 200 <= code < 300 else code  # "API Permission (Multiple values depending on permission)"
     known = ((code, subcode), code, subcode, of_permission)
+    if code in _VERSION:
+        return TargetChanged(f"{said} {_STOPS[code]}")
     if mend := next((_STOPS[each] for each in known if each in _STOPS), None):
         return AuthenticationFailed(f"{said} {mend}")
     if code == 1 or response.status_code >= 500:

@@ -39,6 +39,20 @@ RETRY_ROW = frozenset(
 RETRY_REQUEST = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT"})
 _NOT_A_CHOICE = frozenset({"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "INVALID_CROSS_REFERENCE_KEY"})
 _SHOWN = 20  # values of a picklist in a message
+_NO_API = frozenset(
+    {
+        "API_CURRENTLY_DISABLED",
+        "API_DISABLED_FOR_ORG",
+        "CLIENT_NOT_ACCESSIBLE_FOR_USER",
+        "CLIENT_REQUIRE_UPDATE_FOR_USER",
+        "INVALID_OPERATION_WITH_EXPIRED_PASSWORD",
+        "ORG_LOCKED",
+        "PASSWORD_LOCKOUT",
+        "TRIAL_EXPIRED",
+    }
+)
+"""Of the org or the user, whatever the status says (ExceptionCode of the Partner WSDL; `API_DISABLED_FOR_ORG` as others
+have met it: restforce, issue 219; read 2026-11-30)."""
 _NO_BULK = frozenset({"FUNCTIONALITY_NOT_ENABLED", "FEATURENOTENABLED"})
 _OF_THE_TARGET = frozenset({"404", "NOT_FOUND", "INVALID_TYPE", "INVALIDENTITY"})
 """A 404 without a code is a page, such as "URL No Longer Exists"."""
@@ -124,6 +138,10 @@ def request_error(response: httpx.Response) -> DestinationError:
         return QuotaExhausted(f"{code}: {message}")
     if code == "INVALID_SESSION_ID":
         return AuthenticationFailed(f"{code}: {message}")
+    if code in _NO_API:
+        return AuthenticationFailed(
+            f"{bare(text)}: this org or user may not use the API (an edition that has it, the permission `API Enabled`)"
+        )
     if code in _NO_BULK:
         return AuthenticationFailed(
             f"{bare(text)}: this org or user has no Bulk API; set `bulk_threshold: null` in options"

@@ -30,7 +30,7 @@ from reverse_etl_assets.destinations.stripe.limits import (
     in_live_mode,
     in_test_mode,
 )
-from reverse_etl_assets.destinations.stripe.options import API, StripeConnection, StripeOptions
+from reverse_etl_assets.destinations.stripe.options import API, OLDEST, StripeConnection, StripeOptions
 from reverse_etl_assets.destinations.stripe.reading import CLAUSES, StripeReading
 from reverse_etl_assets.destinations.stripe.stream import STREAM, Handover, Refusals, StripeAuth
 from reverse_etl_assets.errors import (
@@ -134,6 +134,9 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     async def check(self) -> None:
         """One request: a search, a list, or the meters. A missing permission to write shows only with the first
         write; its message names the permission."""
+        if (version := self.connection.api_version) < OLDEST:
+            told = f"`api_version` is {version}, and {OLDEST} is the first that this destination can use"
+            raise CheckFailed([f"{told}: set it to `{API.version}`, or leave it out."])
         if self.target.object == CUSTOMERS:
             problems = list(stripe_fields.customer_problems(self.target))
             if not problems:

@@ -10,6 +10,9 @@ from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.wording import Written
 
+OLDEST = "2024-09-30.acacia"
+"""The first with the event stream, and with names ("API versions", docs.stripe.com, read 2026-11-30). Stripe takes
+older ones for good, with answers of another shape."""
 _KEY = re.compile(r"[sr]k_(live|test)_\w+", re.ASCII)
 _KINDS = {
     "pk_": "a publishable key, which is for web pages",

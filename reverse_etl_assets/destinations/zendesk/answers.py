@@ -49,8 +49,8 @@ def request_error(response: httpx.Response, on_401: str = "") -> DestinationErro
             f"{bare(said)}: the token's user has to be an admin, or an agent whose role may manage users and"
             " organizations; an OAuth token needs the scopes `read` and `write`."
         )
-    if status == 404 and code == "InvalidEndpoint":
-        return TargetChanged(f"{bare(message)}: this Zendesk account does not have this part of the API.")
+    if status == 410 or (status == 404 and code == "InvalidEndpoint"):
+        return TargetChanged(f"{bare(said)}: this Zendesk account does not have this part of the API.")
     if status in (400, 404, 422) and code:
         return RequestRejected(message or code, code, field)
     return error_by_status(response, said if message else None, code)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from reverse_etl_assets.sandbox.sparse import Sparse
 from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.sandbox.wire import Answer, Call, Refused, Router
 
+_VERSION = re.compile(r"/v(\d+)\.(\d+)/")
 TOKEN = "EAAsandbox"  # noqa: S105 - the sandbox's own
 AD_ACCOUNT = "1234567890"
 CUSTOMERS, REPLACED, LOOKALIKE, FLAGGED, BY_VALUE = (f"12020000000000000{n}" for n in range(1, 6))
@@ -105,6 +107,15 @@ class MetaAds:
         return failure(100, "API calls from the server require an appsecret_proof argument")
 
     def admit(self, call: Call) -> Answer | None:
+        """Versions of the Marketing API end; from 2024-05 on Meta may take such a call for one of the next version, or
+        refuse it ("Upcoming change in Marketing API version deprecation", Meta's blog, 2024-04-16)."""
+        settings, version = self.context.settings, _VERSION.match(call.path)
+        newest = settings.meta_ads_newest_version
+        if version and int(version[1]) < settings.meta_ads_oldest_version:
+            told = "(#2635) You are calling a deprecated version of the Ads API. Please update to the latest version:"
+            return failure(2635, f"{told} v{newest}.0.")
+        if version and (int(version[1]) > newest or version[2] != "0"):
+            return self.not_found(call, [])
         if self.window.admit():
             return None
         call.limit = "hour"

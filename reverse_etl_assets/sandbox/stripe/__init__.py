@@ -24,6 +24,10 @@ from reverse_etl_assets.sandbox.stripe.requests import KeptAnswers, failure
 from reverse_etl_assets.sandbox.wire import Answer, Call, Handler, Refused, Router
 
 VERSION = "2026-05-27.dahlia"
+NAMED = "2024-09-30"
+"""From here on versions carry the name of a release, and there is /v2 ("API versions", docs.stripe.com; a version
+without its name is invalid: stripe-node, issue 2387; both read 2026-11-30). Older ones are taken for good by /v1."""
+_DAY = re.compile(r"20\d\d-\d\d-\d\d")
 ACCOUNT = "acct_sandbox"
 STREAM = "/v2/billing/meter_event_stream"
 _KEY = re.compile(r"[sr]k_(?:test|live)_\w+")
@@ -95,8 +99,11 @@ class Stripe:
     def admit(self, call: Call) -> Answer | None:
         """A limit for the account, and one for each endpoint; v1 meter events have their own in live mode."""
         asked = call.headers.get("stripe-version", VERSION)
-        if asked[:10] > self.context.settings.stripe_newest_version:
+        day, _, name = asked.partition(".")
+        if not _DAY.fullmatch(day) or day > self.context.settings.stripe_newest_version or (day >= NAMED) != bool(name):
             return failure(400, f"Invalid Stripe API version: {asked}")
+        if call.path.startswith("/v2/") and day < NAMED:
+            return failure(400, f"This endpoint is not supported on api version {asked}")
         settings, live = self.context.settings, mode_of(call) == "live"
         endpoint = f"{call.method} {_endpoint(call.path)}"
         events = endpoint == "POST /v1/billing/meter_events" and live
