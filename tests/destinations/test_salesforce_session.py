@@ -12,8 +12,15 @@ import pytest
 
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, QuotaExhausted, RetryLater
-from reverse_etl_assets.records import FieldType, Operation, Reason, Status, Target
+from reverse_etl_assets.errors import (
+    Ambiguous,
+    AuthenticationFailed,
+    CheckFailed,
+    JobRefused,
+    QuotaExhausted,
+    RetryLater,
+)
+from reverse_etl_assets.records import FieldType, Operation, Status, Target
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
@@ -197,7 +204,7 @@ def test_every_record_that_carries_a_key_is_found(sandbox: Sandbox) -> None:
     asyncio.run(work())
 
 
-def test_a_job_with_an_unknown_column_rejects_its_rows(sandbox: Sandbox) -> None:
+def test_a_job_with_an_unknown_column_is_refused_as_a_whole(sandbox: Sandbox) -> None:
     to = target("Contact", "External_Id__c", LastName=FieldType.TEXT, Nope__c=FieldType.TEXT)
 
     async def work() -> None:
@@ -207,9 +214,8 @@ def test_a_job_with_an_unknown_column_rejects_its_rows(sandbox: Sandbox) -> None
             await salesforce.upload(job, rows, Part())
             while await salesforce.poll(job) is not JobState.DONE:
                 pass
-            [outcome] = await salesforce.collect(job, rows)
-            assert outcome.reason is Reason.REJECTED
-            assert "Nope__c" in str(outcome.error)
+            with pytest.raises(JobRefused, match="Nope__c"):
+                await salesforce.collect(job, rows)
 
     asyncio.run(work())
 

@@ -225,6 +225,7 @@ def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
     with shop.warehouse.open(sync.sync, write=True) as con:
         con.execute("update state.refusals set last_at = last_at - interval 2 hour")
         con.execute("alter table state.refusals drop column counted_at")
+        con.execute("update state.facts set value = '2' where name = 'format'")
     hook.refuse(sync)
     assert hook.held(sync) == ["k0", "k1", "k2"]
 

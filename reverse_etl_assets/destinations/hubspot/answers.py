@@ -230,12 +230,12 @@ def row_error(error: Mapping[str, Any]) -> RowError:
         code = detail.get("code") or code
         names = listed(detail.get("context") or {}, "propertyName")
         field = names[0] if names else None
-    if more := _sentences(error.get("context"), message):
-        message = f"{message}: {more}"
     if invalid := _invalid_properties(message):
         first = invalid[0]
         message = "; ".join(str(each.get("message", "")) for each in invalid)
         code, field = first.get("error") or code, first.get("name") or field
+    elif more := _sentences(error.get("context"), message):
+        message = f"{message}: {more}"
     return RowError(message, code, field)
 
 
