@@ -281,6 +281,22 @@ def test_files_and_tests_that_are_named_exist(page: Path) -> None:
         assert f"def {test}(" in (ROOT / path).read_text() or not test, f"{path}::{test}"
 
 
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("docs/adr/*.md"))], ids=lambda page: page.name)
+def test_modules_that_are_named_exist(page: Path) -> None:
+    """`plan.py` or `journal/plans.py`, as a reader would look for it."""
+    files = [each.relative_to(ROOT).as_posix() for each in ROOT.glob("*/**/*") if each.suffix in (".py", ".sql")]
+    known = [f"/{each}" for each in files if not each.startswith("dbt_project/target")]
+    for name in re.findall(r"`([\w/]+\.(?:py|sql))`", page.read_text()):
+        assert any(each.endswith(f"/{name}") for each in known), name
+
+
+def test_every_module_is_described() -> None:
+    described = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = [each for each in (ROOT / "reverse_etl_assets").iterdir() if not each.name.startswith(("_", "py."))]
+    missing = [each.name for each in modules if f"`{each.name}{'/' if each.is_dir() else ''}`" not in described]
+    assert not missing
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     missing = [p.name for p in ROOT.glob("docs/*.md") if f"docs/{p.name}" not in readme]

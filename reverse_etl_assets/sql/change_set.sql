@@ -1,5 +1,5 @@
 -- The change set: the model compared with the synced rows, key by key and value by value.
--- Rows with an unusable key are left out of the model's side here and rejected in rejected.sql; a key that the model
+-- Rows with an unusable key are left out of the model's side here and rejected in rejected_rows.sql; a key that the model
 -- holds twice still meets its synced row, so it never looks removed.
 create or replace table {{ outbox }} as
 with model as (
