@@ -43,8 +43,7 @@ class RowOutcome:
     @property
     def values(self) -> dict[str, Any]:
         """The fields. NaN and infinity, for which a row is refused, are words: JSON has none for them."""
-        found = json.loads(self.fields, parse_float=Decimal, parse_constant=str) if self.fields else {}
-        return dict(found)
+        return _values(self.fields)
 
     def masked(self, mask: Mask) -> "RowOutcome":
         """As it may be shown."""
@@ -71,11 +70,17 @@ class ErrorGroup:
     rows: int
     message: str
     example: str | None
+    fields: str | None
+    """Of the row that the message is about, as JSON."""
 
     def masked(self, mask: Mask) -> "ErrorGroup":
         """As it may be shown; the message may be another row's than the example."""
-        message = mask.text(self.message or "", {}, self.example) or self.message
+        message = mask.text(self.message or "", _values(self.fields), self.example) or self.message
         return replace(self, message=message, example=mask.key(self.example))
+
+
+def _values(fields: str | None) -> dict[str, Any]:
+    return dict(json.loads(fields, parse_float=Decimal, parse_constant=str)) if fields else {}
 
 
 def has_outcomes(con: duckdb.DuckDBPyConnection) -> bool:
@@ -105,7 +110,8 @@ def settled_rows(con: duckdb.DuckDBPyConnection, run_id: str, limit: int) -> lis
 def error_groups(con: duckdb.DuckDBPyConnection, run_id: str, limit: int = 10) -> list[ErrorGroup]:
     """Why rows failed or were skipped, the most frequent reason first."""
     rows = con.execute(
-        "select status, reason, code, field, count(*), min(message), min(key) from state.outcomes"
+        "select status, reason, code, field, count(*), min(message), min(key), arg_min(fields, message)"
+        " from state.outcomes"
         " where run_id = $run_id and status in ('failed', 'skipped')"
         " group by status, reason, code, field,"
         " case when code is null and reason is distinct from 'quarantined' then message end"

@@ -34,6 +34,8 @@ class Project:
     dbt_folder: Path
     syncs_folder: Path
     destinations: Mapping[str, type[BaseDestination[Any, Any]]]
+    values_in_events: bool = False
+    """Show values of rows in Dagster's events, of columns that are not marked as personal data."""
 
     @cached_property
     def home(self) -> Path:
@@ -58,6 +60,11 @@ class Project:
     def mask(self, sync: Sync) -> Mask:
         """What of the sync's rows people do not see by chance."""
         return Mask.of(sync, self.models[sync.model])
+
+    def event_mask(self, sync: Sync) -> Mask:
+        """The same where many look and nothing is ever deleted: a row's values do not stand there at all."""
+        mask = self.mask(sync)
+        return mask if self.values_in_events else mask.also(sync.mapping)
 
     @cached_property
     def warehouse(self) -> DuckDBWarehouse:

@@ -96,10 +96,10 @@ def _execute(
         if not ended:
             yield from unjudged(context.asset_key, "the run broke off")
         for report in ended:  # rows did go out, and the guards had been judged
-            yield from check_results(context.asset_key, report)
+            yield from check_results(context.asset_key, metadata.in_events(report, project))
             yield dg.AssetObservation(context.asset_key, metadata=metadata.run_metadata(report, project))
         raise
-    results = check_results(context.asset_key, report)
+    results = check_results(context.asset_key, metadata.in_events(report, project))
     if report.status is RunStatus.GUARDED:
         figures = metadata.guarded_metadata(report, project, resource)
         yield from results

@@ -39,7 +39,7 @@ def build_drift_check(
             found = look_for_drift(sync, project.environment, resource.account(sync.destination))
         except ReverseEtlError as error:
             return _not_judged(project.mask(sync).text(str(error)))
-        return _result(found.masked(project.mask(sync)))
+        return _result(found.masked(project.event_mask(sync)))
 
     return drift
 

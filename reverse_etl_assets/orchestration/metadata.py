@@ -5,9 +5,11 @@ Everything has a cap, for every event stays in Dagster's database; the outcomes 
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import dagster as dg
+import duckdb
 
 from reverse_etl_assets.conflicts import ConflictEntry, conflict_count, conflict_log
 from reverse_etl_assets.decisions import reads_back
@@ -30,10 +32,12 @@ from reverse_etl_assets.outcomes import (
 from reverse_etl_assets.plan_summary import markdown
 from reverse_etl_assets.policies import BeforeImages
 from reverse_etl_assets.project import Project
+from reverse_etl_assets.records import Reason
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
+_Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)
 MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 10, 20, 5
 MAX_SUMMARY = 50_000  # bytes
 _LONG, _SHORT = 400, 120  # bytes of a cell
@@ -49,7 +53,7 @@ _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change",
 def run_metadata(report: Report, project: Project) -> Any:
     """Of a run that sent. Numbers first, for Dagster plots each of them; tables last, for they are long.
 
-    Personal data is masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
+    Values of rows are masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
     """
     mask = project.mask(report.sync)
     figures: dict[str, Any] = {
@@ -72,7 +76,13 @@ def run_metadata(report: Report, project: Project) -> Any:
     if report.detail:
         figures["ended early"] = clip(mask.text(report.detail), 2_000)
     place = run_place(report.sync, report.run_id, project.warehouse)
-    return {**figures, **place, **_tables(report, project.warehouse, mask)}
+    return {**figures, **place, **_tables(report, project)}
+
+
+def in_events(report: Report, project: Project) -> Report:
+    """The report as events show it, without values of rows."""
+    verified = report.verified
+    return replace(report, verified=verified and verified.masked(project.event_mask(report.sync)))
 
 
 def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMaterialization | dg.AssetObservation:
@@ -93,7 +103,7 @@ def guarded_metadata(report: Report, project: Project, resource: DestinationReso
     with contextlib.suppress(ReverseEtlError):  # another process holds the state's file; the plan waits all the same
         account = resource.account(report.sync.destination)
         found = kept_plan(report.sync, project.environment, account, report.plan_id, limit=MAX_EXAMPLES)
-        summary = markdown(found.masked(project.mask(report.sync)), examples=MAX_EXAMPLES)
+        summary = markdown(found.masked(project.event_mask(report.sync)), examples=MAX_EXAMPLES)
         plan["plan"] = dg.MetadataValue.md(clip(summary, MAX_SUMMARY))
     return plan | figures
 
@@ -140,22 +150,38 @@ def _images(sync: Sync, project: Project) -> str:
     return (BeforeImages.DESTINATION if reads_back(sync, destination) else BeforeImages.SYNCED).value
 
 
-def _tables(report: Report, warehouse: DuckDBWarehouse, mask: Mask) -> dict[str, Any]:
-    with warehouse.open(report.sync.sync) as con:
+def _tables(report: Report, project: Project) -> dict[str, Any]:
+    mask, ids = project.event_mask(report.sync), project.mask(report.sync)
+    with project.warehouse.open(report.sync.sync) as con:
         if not has_outcomes(con):
             return {}
         groups = error_groups(con, report.run_id, MAX_GROUPS)
         rows = unsettled_rows(con, report.run_id, MAX_UNSETTLED) + settled_rows(con, report.run_id, MAX_SAMPLE)
         conflicts = conflict_log(con, limit=MAX_CONFLICTS, run_id=report.run_id)
         tables: dict[str, Any] = {"conflicts": conflict_count(con, report.run_id)}
+        groups = [_in_event(con, report, group.masked(mask), group.example, mask) for group in groups]
+        shown_rows = [
+            replace(
+                _in_event(con, report, row.masked(mask), row.key, mask), destination_id=row.masked(ids).destination_id
+            )
+            for row in rows
+        ]
     if groups:
-        tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group.masked(mask)) for group in groups])
+        tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group) for group in groups])
     if conflicts:
         shown = [_conflict(entry.masked(mask)) for entry in conflicts]
         tables["where field rules met another value"] = _table(_CONFLICT_COLUMNS, shown)
     if rows:
-        tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row.masked(mask)) for row in rows])
+        tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row) for row in shown_rows])
     return tables
+
+
+def _in_event(con: duckdb.DuckDBPyConnection, report: Report, shown: _Shown, key: str | None, mask: Mask) -> _Shown:
+    """Without what the record holds, which the message of a row that was kept quotes."""
+    if shown.reason != Reason.KEPT or key is None:
+        return shown
+    held = {entry.field: entry.theirs for entry in conflict_log(con, run_id=report.run_id, key=key)}
+    return replace(shown, message=mask.text(shown.message or "", held))
 
 
 def _conflict(entry: ConflictEntry) -> tuple[Any, ...]:

@@ -175,8 +175,8 @@ def test_the_figures_of_a_run(small: SmallProject, sandbox: Sandbox) -> None:
     assert (figures["calls foreseen"], figures["calls"], figures["calls today"]) == (2, 2, 5)
     rows = [row.data for row in figures["where field rules met another value"].records]
     assert len(rows) == 20
-    assert (rows[0]["rule"], rows[0]["theirs"], rows[0]["winner"]) == ("unless_edited", "Zoe", "destination")
-    assert rows[0]["ours"].startswith("m")
+    assert (rows[0]["rule"], rows[0]["theirs"], rows[0]["winner"]) == ("unless_edited", "Z***", "destination")
+    assert rows[0]["ours"] == "***"
 
 
 def test_a_destination_that_cannot_be_read_or_need_not(small: SmallProject) -> None:
@@ -192,4 +192,4 @@ def test_a_plan_is_small_whatever_is_in_it(small: SmallProject) -> None:
     asset = small.asset(approval="always", mapping={**CONTACTS["mapping"], **names}, guards=fields)
     ran = small.run(asset)
     assert "plan" in ran.failure.metadata
-    assert 20_000 < max(len(text) for text in stored(small, ran)) < 200_000
+    assert 10_000 < max(len(text) for text in stored(small, ran)) < 200_000
