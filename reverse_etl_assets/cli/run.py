@@ -181,10 +181,8 @@ def show_reports(
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}", soft_wrap=True)
             out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run', soft_wrap=True)
         if report.written and report.kind is RunKind.SYNC:
-            out.print(
-                f"[dim]{report.sync.sync}: run {escape(report.run_id)}; `reverse-etl undo` takes it back[/]",
-                soft_wrap=True,
-            )
+            out.print(f"[dim]{report.sync.sync}: run {escape(report.run_id)}[/]", soft_wrap=True)
+            out.print("[dim]`reverse-etl undo RUN --dry-run` shows what taking it back would do[/]")
         show_reasons(out, deployed, report)
         show_verified(out, report)
     for name, message in (errors or {}).items():
