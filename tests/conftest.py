@@ -1,5 +1,6 @@
 """What many tests share: the vendors' sandbox, and a small shop to run syncs in."""
 
+import signal
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,13 @@ from tests.engine.shop import Shop
 
 if TYPE_CHECKING:
     from tests.engine.launcher import Launcher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all processes that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -190,7 +190,7 @@ def test_faults_of_soap(code: str, error: type[DestinationError]) -> None:
     told = f"<faultcode>sf:{code}</faultcode><faultstring>{code}: in words</faultstring>"
     found = destination.error_for(httpx.Response(500, text=f"<Envelope><Body><Fault>{told}</Fault></Body></Envelope>"))
     assert type(found) is error
-    assert str(found) == f"{code}: in words"
+    assert str(found).startswith(f"{code}: in words")
 
 
 def test_too_many_requests_at_once_hold_the_account() -> None:
