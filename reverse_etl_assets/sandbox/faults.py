@@ -53,7 +53,7 @@ class Fault:
       ``garbled``: writes, then sends a body that says it is compressed and is not;
     - ``refuse_rows``: refuses ``percent`` of the rows with a validation error of the vendor, chosen by
       ``row_is_hit``;
-    - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row;
+    - ``lock_rows``: Salesforce's UNABLE_TO_LOCK_ROW on ``percent`` of the rows, once a row, or ``for_good``;
     - ``omit_rows``: writes ``percent`` of the rows of a batch but leaves them out of the answer;
     - ``lose_writes``: answers that ``percent`` of the rows of a batch are written (or deleted), and keeps nothing
       of it.
@@ -81,6 +81,7 @@ class Fault:
     delay_ms: float = 1_000.0
     hold_seconds: float = 30.0
     percent: float = 0.0
+    for_good: bool = False
     hits: int = 0
     _random: random.Random = field(default_factory=random.Random, repr=False)
     _locked: set[str] = field(default_factory=set, repr=False)
@@ -116,10 +117,10 @@ class Fault:
         return True
 
     def hits_row(self, key: object) -> bool:
-        """Whether a row fault hits this row. ``lock_rows`` lets the second try pass."""
+        """Whether a row fault hits this row. ``lock_rows`` lets the second try pass, but for ``for_good``."""
         if not row_is_hit(key, self.seed, self.percent):
             return False
-        if self.kind == "lock_rows":
+        if self.kind == "lock_rows" and not self.for_good:
             folded = str(key).casefold()
             if folded in self._locked:
                 return False

@@ -1,0 +1,66 @@
+"""Where patience ends: what is refused for a while loses nothing, and what is refused for good ends."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.salesforce import Salesforce
+from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
+from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.sandbox.server import Sandbox
+from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Callable[..., Shop]:
+    """A shop with a patience of its own."""
+    return lambda **patience: Shop(tmp_path, patience=replace(EAGER, **patience))
+
+
+def test_ten_refusals_for_the_rate_in_a_row_lose_no_row(shop: Shop, sandbox: Sandbox) -> None:
+    """They are no attempts: a batch has eight of those."""
+    shop.build("select i::varchar id, 'n' as name from range(100) r(i)")
+    limit = sandbox.fault("rate_limit", vendor="rest", next=10, retry_after=0)
+    report = shop.run(sink_sync(), sink(sandbox.url))
+    assert (report.status, report.counts["created"]) == (RunStatus.DONE, 100)
+    assert limit.hits == 10
+
+
+def test_refusals_for_the_rate_that_never_end_end_the_batch(hasty: Callable[..., Shop], sandbox: Sandbox) -> None:
+    shop = hasty(rate_limited=0.3)
+    shop.build("select i::varchar id, 'n' as name from range(20) r(i)")
+    sandbox.fault("rate_limit", vendor="rest", retry_after=0)
+    report = shop.run(sink_sync(options={**SINK, "batch_size": 20}), sink(sandbox.url))
+    assert report.counts["failed_unavailable"] == 20
+    assert sandbox.rest.tables.keys() == set()
+    sandbox.faults.clear()
+    assert shop.run(sink_sync(options={**SINK, "batch_size": 20}), sink(sandbox.url)).counts["created"] == 20
+    shop.close()
+
+
+@pytest.mark.parametrize("percent", [100.0, 10.0])
+def test_rows_that_stay_locked_fail_in_the_end_and_hold_nobody_up(
+    hasty: Callable[..., Shop], sandbox: Sandbox, percent: float
+) -> None:
+    shop = hasty(attempts=4)
+    shop.build("select 'c' || i as id, 'n' as name from range(60) r(i)")
+    connection = SalesforceConnection(
+        base_url=f"{sandbox.url}/salesforce", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
+    )
+    locks = sandbox.fault("lock_rows", vendor="salesforce", percent=percent, for_good=True)
+    mapping = {"External_Id__c": "id", "LastName": "name"}
+    sync = sink_sync(object="Contact", mapping=mapping, options={}, external_id="External_Id__c")
+    report = shop.run(sync, Account("crm", Salesforce, connection))
+    locked = locks.hits // 4
+    assert locks.hits == 4 * locked
+    assert 0 < locked <= 60
+    assert (report.counts["created"], report.counts["failed"]) == (60 - locked, locked)
+    codes = {outcome.code for outcome in shop.outcomes(sync, report.run_id) if outcome.status == "failed"}
+    assert codes == {"UNABLE_TO_LOCK_ROW"}
+    sandbox.faults.clear()
+    assert shop.run(sync, Account("crm", Salesforce, connection)).counts["created"] == locked
+    shop.close()
