@@ -152,6 +152,18 @@ def test_only_changed_fields_are_written(shop: Shop, crm: Crm) -> None:
     assert (crm.values(crm.phone)[ANN], crm.values(crm.company)[ANN]) == ("+1 555 2000", "Edited")
 
 
+def test_a_full_refresh_writes_every_field(shop: Shop, crm: Crm) -> None:
+    """That is what it is for: what somebody else has written since is written over."""
+    sync = crm.sync(before_images="synced", sync_mode="full_refresh")
+    shop.build(PEOPLE.format(3))
+    shop.run(sync, crm.account)
+    before = crm.values(crm.company)[ANN]
+    crm.edit(ANN, **{crm.company: "Edited"})
+    called(shop, "+1 555 2000")
+    assert shop.run(sync, crm.account).counts["updated"] == 3
+    assert (crm.values(crm.phone)[ANN], crm.values(crm.company)[ANN]) == ("+1 555 2000", before)
+
+
 def test_a_record_that_somebody_deleted_is_made_again_of_all_fields(shop: Shop, crm: Crm) -> None:
     for images in ("destination", "synced"):
         sync = crm.sync(before_images=images, sync=f"people_{images}")
