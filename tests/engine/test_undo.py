@@ -96,6 +96,20 @@ def test_rows_whose_answers_were_lost_are_put_back_if_they_had_arrived(shop: Sho
     assert written(shop.run(sync, crm.account)) == (3, 1, 1)
 
 
+def test_rows_that_the_answer_did_not_name_are_put_back(shop: Shop, sandbox: Sandbox) -> None:
+    """They were written all the same; in doubt is also what nobody mentioned."""
+    crm = a_crm("hubspot", sandbox)
+    sync = crm.sync(sync_mode="incremental")
+    before = prepared(shop, crm, sync)
+    crm.sandbox.fault("omit_rows", vendor="hubspot", percent=100)
+    run = shop.run(sync, crm.account)
+    assert run.counts["failed_unanswered"] == 4
+    assert records(crm) != before
+    crm.sandbox.faults.clear()
+    report = undo(shop, sync, crm.account, run)
+    assert (records(crm), is_whole(report)) == (before, True)
+
+
 def test_by_bulk_jobs(shop: Shop, salesforce: Crm) -> None:
     sync = salesforce.sync(options={"bulk_threshold": 2})
     shop.build(PEOPLE.format(6))

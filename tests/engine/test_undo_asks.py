@@ -74,6 +74,21 @@ def test_rows_that_nobody_knows_the_past_of_are_accounted_for(shop: Shop, sandbo
         undo(shop, sync, account, run)
 
 
+def test_a_record_that_may_have_been_somebodys_is_not_deleted(shop: Shop, sandbox: Sandbox) -> None:
+    """The answer was lost, nothing was read before, and a record of this key was there: the run has not made it."""
+    sync, account = sink_sync(sync_mode="mirror", guards={"max_removed": {}}), sink(sandbox.url)
+    shop.build("select '0' as id, 'theirs' as name")
+    shop.run(sink_sync(sync="another"), account)
+    shop.build("select '0' as id, 'ours' as name")
+    sandbox.fault("drop_after", vendor="rest")
+    run = shop.run(sync, account)
+    assert run.counts["failed_ambiguous"] == 1
+    sandbox.faults.clear()
+    report = undo(shop, sync, account, run)
+    assert (written(report), report.counts["failed_invalid"]) == ((0, 0, 0), 1)
+    assert [entry.values["name"] for entry in sandbox.rest.tables["people"].live()] == ["ours"]
+
+
 def test_values_that_were_there_already_are_not_written_again(shop: Shop, sandbox: Sandbox) -> None:
     sync, account = sink_sync(sync_mode="full_refresh"), sink(sandbox.url)
     shop.build("select i::varchar id, 'n' as name from range(3) r(i)")
