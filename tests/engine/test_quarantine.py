@@ -14,7 +14,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
 from tests.engine.crms import PEOPLE, Crm, a_crm
-from tests.engine.shop import Shop, sink, sink_sync
+from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first
 
 ANN, BOB = "p0@shop.example", "p1@shop.example"
@@ -228,6 +228,15 @@ def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
         con.execute("update state.facts set value = '2' where name = 'format'")
     hook.refuse(sync)
     assert hook.held(sync) == ["k0", "k1", "k2"]
+
+
+def test_changed_options_free_every_row(hook: Sink) -> None:
+    """What they say may be what the destination did not like."""
+    hook.refuse(hook.sync())
+    assert hook.held(hook.sync()) == ["k0", "k1", "k2"]
+    other = hook.sync(options={**SINK, "batch_size": 50})
+    assert counted(hook.run(other)) == {"created": 3}
+    assert hook.held(other) == []
 
 
 def test_a_changed_mapping_frees_every_row(hook: Sink) -> None:
