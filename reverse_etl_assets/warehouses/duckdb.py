@@ -97,8 +97,7 @@ def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
             return engine
         except duckdb.Error:
             engine.close()
-    own = {"temp_directory": str(spill), "python_enable_replacements": "false"}  # a missing table is no variable
-    return duckdb.connect(":memory:", config={**settings, **own})
+    return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
 
 
 def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:

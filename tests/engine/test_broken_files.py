@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from reverse_etl_assets.errors import StateError, StateMismatch
@@ -118,12 +117,3 @@ def test_a_journal_on_a_full_disk(shop: Shop, sandbox: Sandbox) -> None:
     (shop.home / "more").mkdir()
     with files_of_at_most(4_000), pytest.raises(StateError, match=r"journal .*more/journal\.sqlite .*disk"):
         Journal.open(f"sqlite:///{shop.home}/more/journal.sqlite")
-
-
-def test_a_table_that_is_missing_is_no_variable_of_its_name(shop: Shop) -> None:
-    held = facts = [1]
-    with shop.warehouse.open("people_to_sink") as con:
-        for table in ("held", "facts", "state.held"):
-            with pytest.raises(duckdb.CatalogException):
-                con.execute(f"select * from {table}")
-    assert held is facts
