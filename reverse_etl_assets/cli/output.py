@@ -107,8 +107,8 @@ def ago(at: str) -> str:
     seconds = int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return f"{max(0, seconds)} s ago"
+            return f"{seconds // length} {unit}"
+    return f"{max(0, seconds)} s"
 
 
 def iso(at: float | None) -> str | None:

@@ -219,7 +219,7 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
 def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
     from reverse_etl_assets.cli.output import ago, coloured, escape, number, show_table, table
 
-    rows = table("sync", "last run", "status", *_COUNTS, right=_COUNTS, whole=("sync",))
+    rows = table("sync", "ran ago", "status", *_COUNTS, right=_COUNTS, whole=("sync",))
     for sync in syncs:
         at = ago(sync["started_at"]) if sync["started_at"] else "never"
         kind = "" if sync["kind"] in (None, "sync") else f" ({sync['kind']})"
