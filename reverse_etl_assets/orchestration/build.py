@@ -14,6 +14,7 @@ from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, mode
 from reverse_etl_assets.orchestration.drift import build_drift_check, build_drift_job
 from reverse_etl_assets.orchestration.jobs import build_jobs
 from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
+from reverse_etl_assets.orchestration.removed import build_removed, remember_syncs
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
 from reverse_etl_assets.orchestration.undo import build_undo_job
@@ -39,10 +40,11 @@ def build_definitions(
         for sync in syncs
     ]
     scheduled = [(sync, asset_key(sync)) for sync in syncs]
+    by_name = {sync.sync: key for sync, key in scheduled}
     quarantine = build_quarantine_asset(project, destinations)
     looked_at = [(sync, sync.verify.drift, key) for sync, key in scheduled if sync.verify.drift]
     drift = [build_drift_job(*each) for each in looked_at]
-    return dg.Definitions(
+    ours = dg.Definitions(
         assets=[build_dbt_assets(project), *assets, *([quarantine] if quarantine else [])],
         asset_checks=[build_drift_check(s, project, destinations[s.destination], key) for s, _, key in looked_at],
         schedules=[*build_schedules(scheduled), *(schedule for _, schedule in drift)],
@@ -56,6 +58,8 @@ def build_definitions(
         # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
         executor=dg.in_process_executor,
     )
+    remember_syncs(by_name, files)
+    return dg.Definitions.merge(ours, build_removed(project, by_name.values()))
 
 
 def _check_destinations(destinations: Mapping[str, DestinationResource]) -> None:

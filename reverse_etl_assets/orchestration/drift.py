@@ -45,12 +45,7 @@ def build_drift_check(
 
 
 def build_drift_job(sync: Sync, drift: Drift, key: dg.AssetKey) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    job: Any = dg.define_asset_job(
-        f"{sync.sync}_drift",
-        selection=dg.AssetSelection.checks(dg.AssetCheckKey(key, CHECK)),
-        description=f"Looks whether the records of {sync.destination}/{sync.sync} still hold what they were sent.",
-        tags={"destination": sync.destination, "sync": sync.sync},
-    )
+    job = drift_job(sync.sync, key, tags={"destination": sync.destination, "sync": sync.sync})
     schedule = dg.ScheduleDefinition(
         name=f"{sync.sync}_drift_schedule",
         job=job,
@@ -60,6 +55,15 @@ def build_drift_job(sync: Sync, drift: Drift, key: dg.AssetKey) -> tuple[dg.JobD
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return job, schedule
+
+
+def drift_job(sync: str, key: dg.AssetKey, tags: Mapping[str, str] | None = None) -> Any:
+    return dg.define_asset_job(
+        f"{sync}_drift",
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(key, CHECK)),
+        description=f"Looks whether the records of {key.to_user_string()} still hold what they were sent.",
+        tags=tags,
+    )
 
 
 def _as_last_time(context: dg.AssetCheckExecutionContext, key: dg.AssetKey) -> dg.AssetCheckResult:
