@@ -1,7 +1,7 @@
 """Syncs whose file was renamed or removed after Dagster had loaded it.
 
-A run reads the files anew in a process of its own. Of a sync that is not there any more Dagster would say that its asset
-has no definition, before any code of a sync runs. So Dagster is given the syncs that were loaded, to hand them to the
+A run reads the files anew in a process of its own. Of a sync that is not there any more Dagster would say that it has
+no definition, before any code of a sync runs. So Dagster is given the syncs that were loaded, to hand them to the
 processes of runs; there, each sync that is gone has an asset that says what became of it.
 """
 
