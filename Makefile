@@ -4,6 +4,7 @@
 # make test    the tests, in under five minutes on two cores
 # make test-thorough   further vendors, values, seeds and whole programs; CI runs it too
 # make sparse  the destinations' contract once more, against vendors that answer no more than they promise
+# make mutants how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
 # make lint    style, types, direction of imports
 # make bench   the figures of the docs
 #
@@ -17,7 +18,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: demo story dev test test-thorough sparse lint bench lock manifest schema
+.PHONY: demo story dev test test-thorough sparse mutants lint bench lock manifest schema
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m reverse_etl_assets.demo
@@ -36,6 +37,12 @@ test-thorough: $(INSTALLED) $(MANIFEST)
 
 sparse: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --sparse tests/destinations
+
+SAMPLE ?= 3
+SEED ?= 1
+
+mutants: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m tests.mutants --sample $(SAMPLE) --seed $(SEED) --modules "$(MODULES)" --only "$(ONLY)"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,0 +1,85 @@
+"""Which tests are nearest to a module: those that would be run first by somebody who changes it.
+
+Few and quick: each mutant runs them all. The first file finds most mistakes.
+"""
+
+_E = "tests/engine/test_"
+_J = "tests/journal/test_"
+
+
+def _engine(*names: str) -> tuple[str, ...]:
+    return tuple(f"{_E}{name}.py" for name in names)
+
+
+_PLAN = _engine("plan_oracle", "mapping_changes", "dedupe")
+_UNDO = _engine("undo_asks", "undo")
+_DISPATCH = _engine("dispatch", "ends_of_patience", "perhaps_done")
+_FORGET = _engine("forget", "forget_records")
+
+NEAREST: dict[str, tuple[str, ...]] = {
+    # a run, in its order
+    "recovery.py": _engine("job_results"),
+    "plan.py": (*_PLAN, *_engine("narrowed_plan")),
+    "versions.py": _engine("mapping_changes", "version_beginnings"),
+    "cutover.py": _engine("versions", "version_beginnings"),
+    "guard.py": _engine("guards", "guard_removed", "guard_properties"),
+    "decisions.py": _engine("guards", "field_rules"),
+    "approvals.py": _engine("approvals"),
+    "budget.py": ("tests/test_budget.py",),
+    "dispatch.py": _DISPATCH,
+    "feed.py": _DISPATCH,
+    "retries.py": (*_DISPATCH, *_engine("long_waits")),
+    "settlement.py": (*_DISPATCH, *_engine("named_refusals")),
+    "failure_window.py": _engine("failure_window"),
+    "addressing.py": _engine("known_ids"),
+    "ownership.py": _engine("field_rules"),
+    "outbox.py": _engine("dispatch", "held_rows"),
+    "ledger.py": _engine("plan_oracle", "mapping_changes", "provenance"),
+    "quarantine.py": _engine("quarantine"),
+    "held_rows.py": _engine("held_rows"),
+    "shared_records.py": _engine("shared_records"),
+    "outcomes.py": ("tests/cli/test_why.py",),
+    "traffic.py": ("tests/test_budget.py", *_engine("endless_answers")),
+    "differences.py": _engine("verification", "drift"),
+    "verification.py": _engine("verification", "drift"),
+    "adopted_rows.py": _engine("adoption"),
+    "before_images.py": _engine("before_images", "undo_asks"),
+    "undo/__init__.py": _UNDO,
+    "undo/plan.py": (*_UNDO, *_engine("undo_restores")),
+    "forget.py": _FORGET,
+    "forget_records.py": _FORGET,
+    "forget_state.py": _FORGET,
+    "journal/batches.py": (f"{_J}writer.py", f"{_J}packing.py"),
+    "journal/usage.py": (f"{_J}usage.py", "tests/test_budget.py"),
+    "destinations/base.py": ("tests/destinations/test_statuses.py", *_engine("perhaps_done")),
+    "destinations/status_errors.py": ("tests/destinations/test_statuses.py", *_engine("perhaps_done")),
+    # what is decided in SQL
+    "sql/change_set.sql": (*_PLAN, *_engine("prefilter", "key_texts")),
+    "sql/narrow.sql": _engine("narrowed_plan"),
+    "sql/duplicate_keys.sql": _engine("plan_oracle", "bad_keys"),
+    "sql/rejected_rows.sql": _engine("plan_oracle", "bad_keys"),
+    "sql/latest_of_keys.sql": _engine("dedupe"),
+    "sql/latest_rows.sql": _engine("dedupe"),
+    "sql/superseded_rows.sql": _engine("dedupe"),
+    "sql/quarantine.sql": _engine("quarantine"),
+    "sql/refused_rows.sql": _engine("quarantine"),
+    "sql/fold_outcomes.sql": _engine("dispatch"),
+    "sql/fold_synced.sql": _engine("plan_oracle", "known_ids"),
+    "sql/fold_images.sql": _UNDO,
+    "sql/fold_conflicts.sql": _engine("field_rules"),
+    "sql/fold_kept.sql": _engine("field_rules"),
+    "sql/fold_written_over.sql": _engine("field_rules"),
+    "sql/arrived.sql": _engine("held_rows"),
+    "sql/acknowledged.sql": _engine("verification"),
+    "sql/synced_sample.sql": _engine("drift"),
+    "sql/adopting.sql": _engine("adoption"),
+    "sql/adopt.sql": _engine("adoption"),
+    "sql/mark_heirs.sql": _engine("shared_records"),
+    "sql/note_shared.sql": _engine("shared_records"),
+    "sql/shared_rows.sql": _engine("shared_records"),
+    "sql/forget.sql": _FORGET,
+    "sql/undo.sql": (*_UNDO, *_engine("undo_restores")),
+    "sql/migrations/2.sql": _engine("migrations"),
+    "sql/migrations/3.sql": _engine("migrations"),
+}
+"""By file of the package. The engine's modules, in the order in which `make mutants` goes through them."""
