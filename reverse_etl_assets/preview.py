@@ -31,7 +31,7 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities
-from reverse_etl_assets.recovery import refuse_elsewhere
+from reverse_etl_assets.recovery import KILLED, refuse_elsewhere
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sql import render
@@ -190,7 +190,7 @@ def recovered(
                 columns = outbox_columns(con)
                 able = _capabilities(columns, account)
                 answers = journal.batches(run_id)
-                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped="", capabilities=able)
+                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped=KILLED, capabilities=able)
         yield copy, runs
 
 

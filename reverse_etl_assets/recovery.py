@@ -37,6 +37,8 @@ class Recovers(Protocol):
     def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]: ...
 
 
+KILLED = "the process ended before the row's turn"
+"""What is said of a killed run's rows that did not go out."""
 GivesUp = Callable[[SentBatch], bool]
 
 
@@ -67,7 +69,7 @@ def _end(now: Recovers, run: Run) -> str:
     refuse_elsewhere(run, now.account)
     had_jobs = job_is_open(now.journal, run.run_id)
     lost = run_interruptible(_collect_jobs(now, run.run_id, columns)) if had_jobs else ""
-    counts = now.fold(run.run_id, columns, Dispatched(stopped="the process ended before the row's turn"))
+    counts = now.fold(run.run_id, columns, Dispatched(stopped=KILLED))
     status, detail = RunStatus.STOPPED, "the process ended in the middle; its answers were brought home by the next run"
     if had_jobs and not counts.get("skipped_stopped"):
         status, detail = RunStatus.DONE, "the results of its jobs were brought home by the next run"

@@ -37,6 +37,17 @@ def exclusive(sync: Sync | str, warehouse: DuckDBWarehouse) -> AbstractContextMa
     raise SyncBusy(f"{path} is removed again and again; find out by what, for it is what keeps two runs apart.")
 
 
+def is_held(sync: str, warehouse: DuckDBWarehouse) -> bool:
+    """Whether a process of this machine runs the sync just now. Raises StateError if that cannot be found out."""
+    if not warehouse.lock_file(sync).exists():
+        return False
+    try:
+        with exclusive(sync, warehouse):
+            return False
+    except SyncBusy:
+        return True
+
+
 def _is_there(lock: filelock.BaseFileLock, path: Path) -> bool:
     """Whether the file that is locked is the one that another process would lock: somebody may have put a new one in
     its place in between."""

@@ -1,6 +1,7 @@
 """A sync's answer to the question what became of a row, in words that need no knowledge of the engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,17 +9,49 @@ from reverse_etl_assets import outcomes
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
 from reverse_etl_assets.conflicts import ConflictEntry, conflict_log
-from reverse_etl_assets.errors import ReverseEtlError, SyncBusy
+from reverse_etl_assets.errors import FileLocked, ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.journal.records import Run, RunStatus, Stop
 from reverse_etl_assets.ledger import Learned, learned_of
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outcomes import RowOutcome, Why
-from reverse_etl_assets.preview import PlannedRow, Preview, preview
+from reverse_etl_assets.preview import PlannedRow, Preview, preview, recovered
 from reverse_etl_assets.records import Reason, Status
+from reverse_etl_assets.recovery import job_is_open
+from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.versions import history, once_personal
 
 _IN_DOUBT = (Reason.AMBIGUOUS, Reason.HELD)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a sync knows of its rows. The answers of a killed run count, as the next run will bring them home."""
+
+    environment: Environment
+    gap: str | None = None
+    """Why something of it is not known now: then nothing is said never to have been."""
+    at_work: frozenset[str] = frozenset()
+    """Runs whose jobs are still at the destination."""
+
+
+@contextmanager
+def memory_of(deployed: Deployed, sync: Sync) -> Iterator[Memory]:
+    """Raises StateError if the state cannot be read."""
+    environment = deployed.project.environment
+    with ExitStack() as opened:
+        try:
+            known = recovered(sync, environment, deployed.account_without_credentials(sync))
+            warehouse, unfinished = opened.enter_context(known)
+            at_work = frozenset(run for run in unfinished if job_is_open(environment.journal, run))
+            memory = Memory(replace(environment, warehouse=warehouse), at_work=at_work)
+        except SyncBusy:
+            memory = Memory(environment, "A run is going on just now; what it does is known here once it has ended.")
+        except FileLocked:
+            raise
+        except StateError as error:
+            memory = Memory(environment, f"The model cannot be looked at: {error}")
+        yield memory
 
 
 @dataclass(frozen=True)
@@ -75,6 +108,7 @@ class _Facts:
     look: Preview | None
     obstacle: str | None
     """Why the model cannot be looked at."""
+    memory: Memory
     conflicts: Sequence[ConflictEntry] = ()
     undoes: str | None = None
     """The run that was put back by the last run that knew the row, if that was an undo."""
@@ -107,13 +141,13 @@ class _Facts:
 
 
 def answer_for(
-    deployed: Deployed, sync: Sync, key: str, *, reveal: bool = False, found_in: Sequence[str] = ()
+    deployed: Deployed, sync: Sync, memory: Memory, key: str, *, reveal: bool = False, found_in: Sequence[str] = ()
 ) -> RowAnswer:
     """Personal data is masked unless it is to be revealed; the key is no secret to who asks by it. `found_in` says
     where what was asked for was found, if that was not the key."""
     hidden = None if reveal else deployed.project.mask(sync)
     shown = (hidden.key(key) or "") if hidden and found_in else key
-    facts = _gather(deployed, sync, key, hidden, shown)
+    facts = _gather(deployed, sync, memory, key, hidden, shown)
     sent, title = _sent(facts)
     return RowAnswer(
         sync=sync.sync,
@@ -130,26 +164,25 @@ def answer_for(
     )
 
 
-def _gather(deployed: Deployed, sync: Sync, key: str, hidden: Mask | None, shown: str) -> _Facts:
+def _gather(deployed: Deployed, sync: Sync, memory: Memory, key: str, hidden: Mask | None, shown: str) -> _Facts:
     project = deployed.project
-    with project.warehouse.open(sync.sync) as con:
+    with memory.environment.warehouse.open(sync.sync) as con:
         mask = hidden.also(once_personal(history(con))) if hidden else Mask()
         raw = outcomes.why(con, key)
         found, link = _masked(raw, mask, key, shown), _link(deployed, sync, raw, learned_of(con))
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
-    look, obstacle = None, None
+    look, obstacle = None, memory.gap
     try:
-        look = preview(sync, project.environment, deployed.account_without_credentials(sync), key=key)
-        look = look.masked(mask) if hidden else look
-    except SyncBusy:
-        obstacle = "A run is going on just now."
+        if not obstacle:
+            look = preview(sync, memory.environment, deployed.account_without_credentials(sync), key=key)
+            look = look.masked(mask) if hidden else look
     except ReverseEtlError as error:
         obstacle = f"The model cannot be looked at: {mask.text(str(error), {}, key)}"
     last_run = next(iter(project.journal.history(sync.sync, 1)), None)
     stop = project.journal.stopped(sync.destination, sync.sync)
     last_by = project.journal.run(found.outcomes[0].run_id) if found.outcomes else None
     undoes = last_by.undoes if last_by else None
-    return _Facts(sync, found, last_run, stop, look, obstacle, conflicts, undoes, link)
+    return _Facts(sync, found, last_run, stop, look, obstacle, memory, conflicts, undoes, link)
 
 
 def _link(deployed: Deployed, sync: Sync, why: Why, learned: Learned) -> str | None:
@@ -213,6 +246,8 @@ def _past(facts: _Facts) -> Iterator[str]:
             record = (facts.why.synced or {}).get("_retl_id")
             name = f" as {record}" if record else ""
             yield f"Its answer was lost, and somebody has looked since and said that it did arrive in {where}{name}."
+        case (_, Reason.AMBIGUOUS) if last.run_id in facts.memory.at_work:
+            yield f"It was handed over to {where} at {at}, in a job whose results the next run brings home."
         case (_, Reason.AMBIGUOUS):
             yield f"It was sent at {at}, but nobody can know if it arrived: {said}"
         case (_, Reason.UNANSWERED):
@@ -268,12 +303,14 @@ def _never(facts: _Facts) -> Iterator[str]:
         yield f"It was in {facts.sync.destination} already when this version of the sync began; we never wrote it."
     elif facts.why.synced is not None:
         yield f"It was sent longer ago than outcomes are kept, last in run {facts.why.synced.get('_retl_run')}."
+    elif facts.memory.gap:
+        yield "What this sync remembers has no send of it."
     elif run is None:
         yield "This sync has not run yet."
     elif facts.in_model is False:
         yield f"No row of the model {facts.sync.model} has this key."
     else:
-        yield "It was never sent."
+        yield "It was never sent, as far as this sync remembers."
     if run and run.status is RunStatus.GUARDED and facts.in_model:
         yield f"The last run, at {moment(run.started_at)}, sent nothing at all: {run.detail}"
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from reverse_etl_assets.cli.terminal import say
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.interrupts import Terminated
+from reverse_etl_assets.visible_text import visible
 
 ENDED = (KeyboardInterrupt, Terminated)
 
@@ -19,6 +20,12 @@ ENDED = (KeyboardInterrupt, Terminated)
 class Commands(TyperGroup):
     """Exit code 2 for everything that is wrong with the project or the command; 1 is for what became of a run, 130 and
     143 are for one that was ended by Ctrl-C or SIGTERM."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for each in args:
+            if not each.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in each):
+                raise typer.BadParameter(f"{visible(each)} is not written in UTF-8.")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:

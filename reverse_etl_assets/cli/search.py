@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reverse_etl_assets import row_search
-from reverse_etl_assets.cli.answers import RowAnswer, answer_for
+from reverse_etl_assets.cli.answers import Memory, RowAnswer, answer_for, memory_of
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.decisions import columns_of
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.row_search import FoundRow
 from reverse_etl_assets.spec import Sync
 
@@ -25,10 +26,12 @@ class SyncAnswer:
     rows: Sequence[RowAnswer] = ()
     found: int = 0
     named: Sequence[str] = ()
-    """The keys of more rows than are answered for, as they may be shown."""
+    """The keys of more rows than are answered for, unless they are not to be shown."""
     looked_at: str = ""
     obstacle: str | None = None
     """Why the model could not be searched: then nothing is said of what is in it."""
+    gap: str | None = None
+    """Why something of what the sync remembers is not known now."""
     problem: str | None = None
     """Why there is no answer at all."""
 
@@ -43,7 +46,19 @@ class SyncAnswer:
             "No row that this sync remembers" if self.obstacle else "No row of the model, or that this sync remembers,"
         )
         said = f"{where} has it {self.looked_at}."
-        return f"{said} {self.obstacle}" if self.obstacle else said
+        return " ".join(filter(None, (said, self.obstacle, self.gap)))
+
+    @property
+    def more(self) -> str | None:
+        """That more rows have the value than are answered for."""
+        left = self.found - len(self.rows)
+        if not left:
+            return None
+        rows = f"{self.found:,} rows{' or more' if self.found >= row_search.MOST else ''} of {self.sync} have it."
+        if not self.named:
+            return f"{rows} Their keys are personal data: `--reveal` names them."
+        further = f" and {left - len(self.named):,} more" if left > len(self.named) else ""
+        return f"{rows} Ask for one by its key: {', '.join(self.named)}{further}."
 
     def as_json(self) -> list[dict[str, Any]]:
         if self.knows:
@@ -54,36 +69,41 @@ class SyncAnswer:
 
 def ask(deployed: Deployed, sync: Sync, value: str, *, reveal: bool = False) -> SyncAnswer:
     """By the key; if no row has it, by any mapped field and by the record's id."""
+    mask = Mask() if reveal else deployed.project.mask(sync)
     try:
-        by_key = answer_for(deployed, sync, value, reveal=reveal)
-        if by_key.known or not value.strip():
-            return SyncAnswer(sync.sync, [by_key], found=1) if by_key.known else SyncAnswer(sync.sync, looked_at="")
-        found, obstacle = _look(deployed, sync, value)
-        rows = [answer_for(deployed, sync, each.key, reveal=reveal, found_in=each.places) for each in found[:_MOST]]
+        with memory_of(deployed, sync) as memory:
+            by_key = answer_for(deployed, sync, memory, value, reveal=reveal)
+            if by_key.known:
+                return SyncAnswer(sync.sync, [by_key], found=1)
+            found, obstacle = _look(deployed, sync, memory, value)
+            rows = [
+                answer_for(deployed, sync, memory, each.key, reveal=reveal, found_in=each.places)
+                for each in found[:_MOST]
+            ]
     except ReverseEtlError as error:
-        return SyncAnswer(sync.sync, problem=deployed.project.mask(sync).text(str(error), {}, value))
-    mask = deployed.project.mask(sync)
-    more = found[_MOST:][:_NAMED]
-    named = [each.key if reveal else mask.key(each.key) or "" for each in more]
-    return SyncAnswer(sync.sync, rows, len(found), named, _places(sync), obstacle)
+        return SyncAnswer(sync.sync, problem=mask.text(str(error), {}, value))
+    named = [] if any(mask.key_parts) else [each.key for each in found[_MOST:][:_NAMED]]
+    return SyncAnswer(sync.sync, rows, len(found), named, _places(sync), obstacle, memory.gap)
 
 
 def _places(sync: Sync) -> str:
-    fields = ", ".join(sync.mapping)
+    fields = ", ".join(
+        f"{field} before it is hashed" if source.transform else field for field, source in sync.mapping.items()
+    )
     return f"as its key ({', '.join(sync.primary_key)}), in a mapped field ({fields}) or as the id of its record"
 
 
-def _look(deployed: Deployed, sync: Sync, value: str) -> tuple[list[FoundRow], str | None]:
+def _look(deployed: Deployed, sync: Sync, memory: Memory, value: str) -> tuple[list[FoundRow], str | None]:
     """Rows by key, and why the model could not be searched, if it could not."""
-    project = deployed.project
-    with project.warehouse.open(sync.sync) as con:
+    project, warehouse = deployed.project, memory.environment.warehouse
+    with warehouse.open(sync.sync) as con:
         found = row_search.in_state(con, value)
     try:
-        with project.warehouse.open(sync.sync, models=True) as con:
+        with warehouse.open(sync.sync, models=True) as con:
             model = project.models[sync.model]
-            types = project.warehouse.column_types(con, model)
+            types = warehouse.column_types(con, model)
             columns = columns_of(sync, deployed.destinations[sync.destination].destination_type, types)
-            in_model = row_search.in_model(con, project.warehouse.relation(model), columns, value)
+            in_model = row_search.in_model(con, warehouse.relation(model), columns, value)
     except ReverseEtlError as error:
         return found, f"The model cannot be searched: {error}"
     return row_search.together([*in_model, *found]), None  # keys in the spelling of the model

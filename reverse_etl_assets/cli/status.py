@@ -62,6 +62,7 @@ def _journal(deployed: "Deployed") -> "Journal":
 
 def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[str, Any]:
     from reverse_etl_assets.cli.output import iso
+    from reverse_etl_assets.cli.runs import detail
 
     stop = deployed.project.journal.stopped(sync.destination, sync.sync)
     return {
@@ -72,7 +73,7 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "run": run.run_id if run else None,
         "started_at": iso(run.started_at) if run else None,
         "counts": dict(run.counts) if run else {},
-        "detail": run.detail if run else None,
+        "detail": detail(deployed, run) if run else None,
         "stopped": {**vars(stop), "at": iso(stop.at)} if stop else None,
         **_of_state(deployed, sync),
     }

@@ -34,11 +34,14 @@ def why(
     from reverse_etl_assets.cli.output import console, print_json
     from reverse_etl_assets.cli.search import ask
 
+    if not value.strip():
+        raise typer.BadParameter("give a key, or a value that a row has.", param_hint="KEY")
     deployed = Deployed()
     chosen = deployed.chosen([sync] if sync else [])
     answers = [ask(deployed, each, value, reveal=reveal) for each in chosen]
     if json:
-        print_json({"key": value, "answers": [each for answer in answers for each in answer.as_json()]})
+        more = {answer.sync: answer.more for answer in answers if answer.more}
+        print_json({"key": value, "answers": [each for answer in answers for each in answer.as_json()], "more": more})
     else:
         _show(console(), value, answers)
     if not any(answer.knows for answer in answers):
@@ -74,10 +77,8 @@ def _show_sync(out: "Console", value: str, answer: "SyncAnswer") -> None:
             where = ", ".join(escape(place if " " in place else f"`{place}`") for place in row.found_in)
             out.print(f"  The row {shown(row.key, 200)} has {shown(value)} in {where}.")
         _show_row(out, row)
-    if more := answer.found - len(answer.rows):
-        named = ", ".join(shown(key, 200) for key in answer.named)
-        left = f" and {more - len(answer.named):,} more" if more > len(answer.named) else ""
-        out.print(f"  {answer.found:,} rows of {answer.sync} have it. Ask for one by its key: {named}{left}.\n")
+    if answer.more:
+        out.print(f"  {shown(answer.more, 5_000)}\n")
 
 
 def _show_row(out: "Console", answer: "RowAnswer") -> None:

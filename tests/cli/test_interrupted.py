@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,9 @@ project = Project(here / "dbt", here / "syncs", {name: each.destination_type for
 """
 
 
-@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
-def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox, number: signal.Signals) -> None:
-    said = {signal.SIGINT: "ended by Ctrl-C", signal.SIGTERM: "terminated from outside"}[number]
+@contextmanager
+def running(office: Office, sandbox: Sandbox) -> Iterator[subprocess.Popen[str]]:
+    """`run --all` in a process of its own, some of whose rows have gone out."""
     office.sync("people_to_crm")
     office.sync("z_events", EVENTS)
     office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
@@ -50,6 +52,14 @@ def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandb
         give_up = time.monotonic() + 60
         while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
             time.sleep(0.02)
+        yield process
+
+
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
+def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox, number: signal.Signals) -> None:
+    said = {signal.SIGINT: "ended by Ctrl-C", signal.SIGTERM: "terminated from outside"}[number]
+    contacts = sandbox.hubspot.tables["contacts"]
+    with running(office, sandbox) as process:
         process.send_signal(number)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, told
@@ -65,6 +75,32 @@ def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandb
     office.ok("run", "people_to_crm")
     assert len(contacts.live()) == ROWS
     assert sandbox.counts()["hubspot"]["objects"]["contacts"]["created"] == ROWS
+
+
+def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office: Office, sandbox: Sandbox) -> None:
+    """What the journal heard counts for whoever asks, before a next run brings it home."""
+    sent, unsent = "p10@shop.example", f"p{ROWS - 1}@shop.example"
+    with running(office, sandbox) as process:
+        meanwhile = office.answer(sent, "people_to_crm")
+        going_on = " ".join(office.ok("status").split())
+        process.kill()
+    assert meanwhile == (
+        "What this sync remembers has no send of it."
+        " A run is going on just now; what it does is known here once it has ended."
+    )
+    assert "it goes on just now; " in going_on
+    said = " ".join(office.ok("status").split())
+    assert "no process of this machine works on it any more; " in said
+    assert " rows have gone out" in said
+    assert "the next run first brings home what is known of them" in " ".join(office.ok("runs").split())
+    answer = office.answer(sent, "people_to_crm")
+    assert "It was created in crm as " in answer
+    (record,) = [each for each in answer.split() if each.isdigit()]
+    assert f"has {record} in the record's id" in " ".join(office.ok("why", record).split())
+    assert "The run ended before its turn" in office.answer(unsent, "people_to_crm")
+    sandbox.settings.change({"latency_ms": 0.0})
+    office.ok("run", "people_to_crm")
+    assert office.answer(sent, "people_to_crm") == answer
 
 
 def test_earlier_runs_are_listed(office: Office) -> None:

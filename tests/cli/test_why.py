@@ -97,7 +97,7 @@ def test_sync_never_ran(office: Office) -> None:
 def test_came_after_the_last_run(ran: Office) -> None:
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
     said = ran.answer("eve@shop.example", "people_to_crm")
-    assert said == "It was never sent. It is in the model; the next run sends it (upsert)."
+    assert said.startswith("It was never sent, as far as this sync remembers. It is in the model; the next run sends")
 
 
 def test_model_not_built(office: Office) -> None:
@@ -184,6 +184,7 @@ def test_the_state_was_lost_and_a_run_refused(ran: Office) -> None:
     ran.project.warehouse.state_file("people_to_crm").unlink()
     assert ran.run("run", "--all").exit_code != 0
     said = ran.answer(ADA[0], "people_to_crm")
+    assert "What this sync remembers has no send of it." in said
     assert "is empty, though the journal knows that the sync wrote" in said
     assert "recover-state people_to_crm" in said
 
@@ -261,7 +262,7 @@ class TestByAnyValue:
         assert f"The row {ADA[0]} has ada in `firstname`." in ran.ok("why", "ada")
         ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
         said = " ".join(ran.ok("why", " eve ").split())
-        assert "The row eve@shop.example has eve in `firstname`. It was never sent." in said
+        assert "The row eve@shop.example has eve in `firstname`. It was never sent, as far as this" in said
 
     def test_what_only_the_state_has_still(self, ran: Office) -> None:
         ran.build(BOB)
@@ -285,6 +286,34 @@ class TestByAnyValue:
         assert said.count("has bern in `city`") == 3
         assert "30 rows of people_to_crm have it. Ask for one by its key: p03@shop.example, p04" in said
         assert said.endswith("and 7 more.")
+
+    def test_more_rows_than_are_counted(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("reverse_etl_assets.row_search.MOST", 10)
+        office.sync("people_to_crm")
+        office.build(*((f"p{i:02}@shop.example", "Bern", "Bern") for i in range(11)))
+        said = " ".join(office.ok("why", "bern").split())
+        assert "10 rows or more of people_to_crm have it. Ask for one by its key: p03@shop.example, p04" in said
+        assert office.json("why", "bern")["more"]["people_to_crm"].startswith("10 rows or more")
+
+    @pytest.mark.parametrize("value", ["mu\u0308ller", "M\u00dcLLER", "\u00a0m\u00fcller\t"])
+    def test_accents_and_blanks_however_they_are_written(self, office: Office, value: str) -> None:
+        office.sync("people_to_crm")
+        for name in ("M\u00fcller", "Mu\u0308ller", "\tM\u00fcller\u00a0"):
+            office.build((ADA[0], name, "Bern"))
+            assert f"The row {ADA[0]} has" in " ".join(office.ok("why", value).split()), name
+
+    @pytest.mark.parametrize("value", ["", "  ", "\t"])
+    def test_nothing_is_no_value(self, ran: Office, value: str) -> None:
+        """Nobody looks for it, so nothing is said of it."""
+        result = ran.run("why", value)
+        assert result.exit_code == 2
+        assert "give a key" in result.output
+
+    @pytest.mark.parametrize("words", [("why", "a\udcff"), ("stop", "--all", "--why", "a\udcff"), ("run", "a\udcff")])
+    def test_bytes_that_are_no_text(self, ran: Office, words: tuple[str, ...]) -> None:
+        result = ran.run(*words)
+        assert result.exit_code == 2
+        assert r"a\udcff is not written in UTF-8" in result.output
 
     def test_numbers_and_times_however_they_are_written(self, office: Office) -> None:
         office.sync("people_to_crm")
@@ -326,6 +355,18 @@ class TestByAnyValue:
         assert "The row a***@*** has Ada" in said
         assert ADA[0] not in said + json.dumps(office.json("why", "Ada"))
         assert ADA[0] in office.ok("why", "Ada", "--reveal")
+        office.build(*((f"p{i}@shop.example", "Eve", "Bern") for i in range(5)))
+        said = " ".join(office.ok("why", "Eve").split())
+        assert "5 rows of people_to_crm have it. Their keys are personal data: `--reveal` names them." in said
+        assert "Ask for one by its key: p3@shop.example, p4@shop.example." in office.ok("why", "Eve", "--reveal")
+
+    def test_a_field_that_goes_out_as_a_hash(self, office: Office) -> None:
+        mapping = {"email": "email", "city": {"column": "city", "transform": "sha256_name"}}
+        office.sync("people_to_crm", {**LEADS, "mapping": {"external_id": "name", **mapping}})
+        office.build(ADA)
+        assert "has bern in `city`" in " ".join(office.ok("why", "bern").split())
+        said = " ".join(office.run("why", "nobody").output.split())
+        assert "in a mapped field (external_id, email, city before it is hashed)" in said
 
 
 def test_every_reason_has_its_sentence(ran: Office) -> None:
