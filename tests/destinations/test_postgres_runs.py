@@ -101,6 +101,17 @@ def test_other_modes(shop: Shop, server: Server, mode: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("atomic", [True, False], ids=["one transaction", "batches"])
+def test_a_row_that_somebody_deleted_is_made_anew_with_all_its_values(shop: Shop, server: Server, atomic: bool) -> None:
+    sync, account = a_sync(options={"atomic": atomic}, before_images="synced"), postgres(server.url)
+    shop.build(PEOPLE.format(3))
+    shop.run(sync, account)
+    server.run("delete from app.people where id = 'p2'")
+    shop.sql("update marts.people set name = 'new' where id = 'p2'")
+    assert shop.run(sync, account).counts["created"] == 1
+    assert server.run("select name, score from app.people where id = 'p2'") == [("new", 2)]
+
+
 @pytest.mark.parametrize("atomic", first([True, False]), ids=["one transaction", "batches"])
 def test_a_persons_edit_stays_and_an_undo_puts_back(shop: Shop, server: Server, atomic: bool) -> None:
     fields = {"id": "id", "name": {"column": "name", "wins": "unless_edited"}, "score": "score"}

@@ -161,6 +161,8 @@ def test_a_customer_that_somebody_deleted_is_made_anew(shop: Shop, stripe: Sandb
     assert statuses(report) == {"created": 1, "updated": 2, "deleted": 0, "skipped": 0, "failed": 0}
     assert held(stripe)["c1"] == {"customer_id": "c1", "plan": "pro"}
     assert shop.by_key(sync, report)["c1"].destination_id != gone
+    addresses = {each.values["email"] for each in stripe.stripe.tables["customers"].live()}
+    assert addresses == {f"c{i}@shop.example" for i in range(3)}  # also what has not changed
 
 
 def test_a_missing_permission_ends_the_run_and_is_named(shop: Shop, stripe: Sandbox) -> None:

@@ -177,6 +177,17 @@ def test_a_record_that_somebody_deleted_is_made_again_of_all_fields(shop: Shop, 
         assert crm.values(crm.phone)[ANN] == f"+1 555 {images}"
 
 
+def test_a_record_that_is_made_again_of_some_fields_gets_the_others_too(shop: Shop, crm: Crm) -> None:
+    """What changed is all that the vendor asks for, so it takes the row without the phone."""
+    sync = crm.sync(before_images="synced")
+    shop.build(PEOPLE.format(3))
+    shop.run(sync, crm.account)
+    crm.remove(ANN)
+    shop.sql(f"update marts.people set name = 'New', company = 'New' where email = '{ANN}'")
+    assert shop.run(sync, crm.account).counts["failed"] == 0
+    assert (crm.values(crm.name)[ANN], crm.values(crm.phone)[ANN]) == ("New", "+1 555 1000")
+
+
 def test_rows_that_the_record_agrees_with_already_are_not_written(shop: Shop, crm: Crm) -> None:
     for i in range(3):
         values = {crm.name: f"Name {i}", crm.phone: f"+1 555 {1000 + i}", crm.company: f"C{i}"}
