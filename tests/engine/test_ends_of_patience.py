@@ -12,6 +12,7 @@ from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import Sync
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
 
 
@@ -33,7 +34,7 @@ def test_ten_refusals_for_the_rate_in_a_row_lose_no_row(shop: Shop, sandbox: San
 def test_refusals_for_the_rate_that_never_end_end_the_batch(hasty: Callable[..., Shop], sandbox: Sandbox) -> None:
     shop = hasty(rate_limited=0.3)
     shop.build("select i::varchar id, 'n' as name from range(20) r(i)")
-    sandbox.fault("rate_limit", vendor="rest", retry_after=0)
+    sandbox.fault("rate_limit", vendor="rest", retry_after=0, next=500)  # more than anybody should wait for
     report = shop.run(sink_sync(options={**SINK, "batch_size": 20}), sink(sandbox.url))
     assert report.counts["failed_unavailable"] == 20
     assert sandbox.rest.tables.keys() == set()
@@ -42,19 +43,37 @@ def test_refusals_for_the_rate_that_never_end_end_the_batch(hasty: Callable[...,
     shop.close()
 
 
+@pytest.mark.parametrize(("status", "reason"), [(425, "unavailable"), (500, "ambiguous"), (503, "ambiguous")])
+def test_a_batch_has_so_many_tries_and_the_last_one_counts(
+    hasty: Callable[..., Shop], sandbox: Sandbox, status: int, reason: str
+) -> None:
+    shop = hasty(attempts=3)
+    shop.build("select i::varchar id, 'n' as name from range(20) r(i)")
+    for failures, outcome in ((3, f"failed_{reason}"), (2, "created")):
+        fault = sandbox.fault("server_error", vendor="rest", status=status, next=failures)
+        assert shop.run(sink_sync(), sink(sandbox.url)).counts[outcome] == 20
+        assert fault.hits == failures
+    shop.close()
+
+
+def a_crm(sandbox: Sandbox) -> tuple[Sync, Account]:
+    connection = SalesforceConnection(
+        base_url=f"{sandbox.url}/salesforce", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
+    )
+    mapping = {"External_Id__c": "id", "LastName": "name"}
+    sync = sink_sync(object="Contact", mapping=mapping, options={}, external_id="External_Id__c")
+    return sync, Account("crm", Salesforce, connection)
+
+
 @pytest.mark.parametrize("percent", [100.0, 10.0])
 def test_rows_that_stay_locked_fail_in_the_end_and_hold_nobody_up(
     hasty: Callable[..., Shop], sandbox: Sandbox, percent: float
 ) -> None:
     shop = hasty(attempts=4)
     shop.build("select 'c' || i as id, 'n' as name from range(60) r(i)")
-    connection = SalesforceConnection(
-        base_url=f"{sandbox.url}/salesforce", client_id="sandbox", client_secret=SecretStr("sandbox-secret")
-    )
-    locks = sandbox.fault("lock_rows", vendor="salesforce", percent=percent, for_good=True)
-    mapping = {"External_Id__c": "id", "LastName": "name"}
-    sync = sink_sync(object="Contact", mapping=mapping, options={}, external_id="External_Id__c")
-    report = shop.run(sync, Account("crm", Salesforce, connection))
+    sync, account = a_crm(sandbox)
+    locks = sandbox.fault("lock_rows", vendor="salesforce", percent=percent, for_good=True, next=100)
+    report = shop.run(sync, account)
     locked = locks.hits // 4
     assert locks.hits == 4 * locked
     assert 0 < locked <= 60
@@ -62,5 +81,13 @@ def test_rows_that_stay_locked_fail_in_the_end_and_hold_nobody_up(
     codes = {outcome.code for outcome in shop.outcomes(sync, report.run_id) if outcome.status == "failed"}
     assert codes == {"UNABLE_TO_LOCK_ROW"}
     sandbox.faults.clear()
-    assert shop.run(sync, Account("crm", Salesforce, connection)).counts["created"] == locked
+    assert shop.run(sync, account).counts["created"] == locked
+    shop.close()
+
+
+def test_rows_whose_lock_ends_before_the_last_try_are_written(hasty: Callable[..., Shop], sandbox: Sandbox) -> None:
+    shop = hasty(attempts=4)
+    shop.build("select 'c' || i as id, 'n' as name from range(60) r(i)")
+    sandbox.fault("lock_rows", vendor="salesforce", percent=100, for_good=True, next=3)
+    assert shop.run(*a_crm(sandbox)).counts["created"] == 60
     shop.close()
