@@ -1,6 +1,7 @@
 """Rows that are refused again and again: when they leave the loop, how they come back, and who is told what."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -230,12 +231,24 @@ def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
     assert hook.held(sync) == ["k0", "k1", "k2"]
 
 
-def test_changed_options_free_every_row(hook: Sink) -> None:
-    """What they say may be what the destination did not like."""
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": {**SINK, "batch_size": 50}},
+        {"sync_mode": "mirror"},
+        {"external_id": "name"},
+        {"object": "others"},
+        {"destination": "branch"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_where_and_how_rows_go_frees_them_if_it_changes(hook: Sink, changes: dict[str, Any]) -> None:
+    """It may be what the destination did not like."""
     hook.refuse(hook.sync())
     assert hook.held(hook.sync()) == ["k0", "k1", "k2"]
-    other = hook.sync(options={**SINK, "batch_size": 50})
-    assert counted(hook.run(other)) == {"created": 3}
+    other = hook.sync(**changes)
+    account = replace(sink(hook.sandbox.url), name=other.destination)
+    assert counted(hook.shop.run(other, account)) == {"created": 3}
     assert hook.held(other) == []
 
 

@@ -1,5 +1,6 @@
 """A version begins: rows are sent again or count as added; it is killed or fails on the way; nothing was written."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,18 @@ def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover
         "synced_v1",
         "synced_v2",
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"object": "others"}, {"external_id": "name"}, {"primary_key": "other"}, {"destination": "branch"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_rows_of_another_place_are_not_followed(ran: Shop, sandbox: Sandbox, change: dict[str, Any]) -> None:
+    """Where records are and what they are matched by: of another one nothing is known, whoever resends."""
+    account = replace(sink(sandbox.url), name=change.get("destination", "sink"))
+    report = ran.run(people(version=2, cutover="resend", **change), account)
+    assert (report.counts["added"], report.counts["changed"], report.counts["set_aside"]) == (10, 0, 10)
 
 
 @pytest.mark.parametrize(("object_", "held"), [("people", 1), ("others", 0)])

@@ -105,6 +105,8 @@ def test_another_destination(ran: Shop, sandbox: Sandbox) -> None:
             {"mapping": {"id": "id", "NAME": "Name"}},
             {"mapping": {"ID": "id", "name": "name"}},
             {"mapping": {"name": "name", "id": "id"}},
+            {"primary_key": "ID"},
+            {"external_id": "ID"},
         ]
     ),
     ids=repr,
