@@ -215,6 +215,21 @@ class TestVendorsCounter:
 
         asyncio.run(main())
 
+    def test_it_is_kept_though_no_call_is_left_over(self, meter: Callable[..., Meter], journal: Journal) -> None:
+        async def main() -> int:
+            shared = meter()
+            await shared.take()
+            leased = counted(journal)
+            await take(shared, leased - 1)
+            shared.learn(Quota(795, 1000))
+            await shared.settle()
+            return leased
+
+        assert asyncio.run(main()) == counted(journal)
+        vendor = journal.room("crm", Allowance()).vendor
+        assert vendor is not None
+        assert (vendor.used, vendor.since) == (795, 0)
+
     def test_asked_again_after_an_hour_it_may_have_room(self, meter: Callable[..., Meter], clock: Clock) -> None:
         async def main() -> None:
             shared = meter()

@@ -86,11 +86,25 @@ def test_only_words_that_are_known_to_be_good_are(warehouse: Warehouse, word: st
     assert warehouse.judge().bad == (f"build ({word})",)
 
 
-@pytest.mark.parametrize("word", ["error", "fail", "Fail", "runtime error", "partial success"])
-def test_a_test_that_failed_is_named(warehouse: Warehouse, word: str) -> None:
+@pytest.mark.parametrize("word", ["success", "pass", "warn"])
+def test_words_that_are_known_to_be_good(warehouse: Warehouse, word: str) -> None:
+    warehouse.dbt("build", {**GOOD, PEOPLE: word, UNIQUE: word})
+    assert warehouse.judge() == ModelTests(good=3)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("error", "unique_id"),
+        ("fail", "unique_id"),
+        ("Fail", "unique_id"),
+        ("runtime error", "unique_id"),
+        ("partial success", "unique_id (partial success)"),
+    ],
+)
+def test_a_test_that_failed_is_named(warehouse: Warehouse, word: str, said: str) -> None:
     warehouse.dbt("build", {**GOOD, UNIQUE: word})
-    (bad,) = warehouse.judge().bad
-    assert bad.startswith("unique_id")
+    assert warehouse.judge().bad == (said,)
 
 
 def test_nothing_known(warehouse: Warehouse) -> None:

@@ -45,6 +45,31 @@ def test_it_trips_with_the_first_full_window_beyond_the_limit(
         assert found.finding.value == (max(shares) if shares else None)
 
 
+G, B = False, True  # a row that went well, and one that failed
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "max_failed", "tripped", "worst"),
+    [
+        ([B, B, B], 0, False, None),  # not enough of them to judge
+        ([G, G, B, B], 50, False, 50.0),  # as many as are allowed
+        ([G, B, B, B], 50, True, 75.0),
+        ([B, B, B, G, G, G, G, G], 50, True, 75.0),  # what went well later does not take it back
+        ([B, B, G, G, B, B, G], 50, False, 50.0),
+        ([G, G, G, G, B, G, G, G, G], 20, True, 25.0),
+        ([B, B, B, B], 100, False, 100.0),
+    ],
+)
+def test_the_worst_of_the_latest_four_counts(
+    outcomes: list[bool], max_failed: float, tripped: bool, worst: float | None
+) -> None:
+    found = FailureWindow(InFlight(window=4, max_failed=max_failed))
+    for failed in outcomes:
+        found.add(failed)
+    assert (found.tripped, found.finding.passed, found.finding.value) == (tripped, not tripped, worst)
+    assert found.finding.figures["rows"] == len(outcomes)
+
+
 class TestRuns:
     def test_a_destination_that_refuses_all_from_some_row_on(self, shop: Shop, sandbox: Sandbox) -> None:
         shop.build("select lpad(i::varchar, 5, '0') as id, 'n' as name from range(10000) r(i)")

@@ -47,7 +47,7 @@ class Diary:
         self.clock.now += hours * HOUR
         return self.shop.run(sync, sink(self.sandbox.url))
 
-    def told(self) -> dict[str, str]:
+    def told(self) -> dict[str, Any]:
         table = self.sandbox.rest.tables.get("people")
         return {entry.id: entry.values["name"] for entry in table.live()} if table else {}
 
@@ -118,6 +118,16 @@ def test_another_mapping_is_told_to_old_rows_too(
     diary.run(lately())
     assert diary.run(lately(mapping={"id": "id", **mapping}, **changes)).counts["updated"] == 2
     assert diary.run(lately(mapping={"id": "id", **mapping}, **changes)).change_set == 0
+
+
+def test_a_column_of_another_type_is_told_for_old_rows_too(diary: Diary) -> None:
+    """The file says the same as before, and every value is another: a number, and no text."""
+    diary.write("a", "1", 0)
+    diary.write("b", "1", 10)
+    diary.run(lately())
+    diary.shop.sql("alter table marts.people alter name set data type integer")
+    diary.run(lately())
+    assert diary.told() == {"a": 1, "b": 1}
 
 
 def test_rows_removed_are_found_at_the_next_full_compare(diary: Diary) -> None:

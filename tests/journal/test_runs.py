@@ -5,6 +5,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, SentBatch
+from reverse_etl_assets.journal.batches import withdraw_intents
 from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.records import Operation, Reason, RowError, Status
 
@@ -64,6 +65,17 @@ class TestBatches:
             SentBatch(1, Operation.UPSERT, [1, 2, 3, 8], None, sent_at, sent_at + 5, answers, once=[], anew=[]),
             SentBatch(2, Operation.DELETE, [9], "750xx", sent_at, None, [], once=[], anew=[]),
         ]
+
+    def test_an_intent_is_taken_back_only_without_an_answer(self, journal: Journal) -> None:
+        journal.start_run("r2", "deals", "crm")
+        for run_id in ("r1", "r2"):
+            journal.begin_batches(run_id, [Intent(number, Operation.UPSERT, [number]) for number in (1, 2, 3)])
+        journal.answer_batches("r1", {1: [Answer(1, Status.CREATED)]})
+        for numbers in ([], [1, 2]):
+            with journal.database.writing() as connection:
+                withdraw_intents(connection, "r1", numbers)
+        assert [batch.number for batch in journal.batches("r1")] == [1, 3]
+        assert [batch.number for batch in journal.batches("r2")] == [1, 2, 3]
 
     def test_all_pages_come_in_order(self, journal: Journal) -> None:
         for first in (1, 2):
