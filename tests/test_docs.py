@@ -276,9 +276,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_tests_that_are_named_exist(page: Path) -> None:
     text = page.read_text()
-    for path, test in re.findall(r"`((?:tests|reverse_etl_assets)/[\w/]+\.\w+)(?:::(\w+))?`", text):
+    for path, test in re.findall(r"`((?:tests|reverse_etl_assets)/[\w/]+\.\w+)((?:::\w+)*)`", text):
         assert (ROOT / path).exists(), path
-        assert f"def {test}(" in (ROOT / path).read_text() or not test, f"{path}::{test}"
+        assert not test or f"def {test.rpartition('::')[2]}(" in (ROOT / path).read_text(), f"{path}{test}"
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("docs/adr/*.md"))], ids=lambda page: page.name)
