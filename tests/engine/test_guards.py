@@ -253,8 +253,8 @@ class TestRuns:
     """The same guards around real runs: nothing goes out."""
 
     def first(self, shop: Shop, sandbox: Sandbox, **changes: Any) -> Report:
-        shop.build("select i::varchar id, 'n' as name from range(1000) r(i)")
-        options = {**sink_sync().options, "batch_size": 500}
+        shop.build("select i::varchar id, 'n' as name from range(300) r(i)")
+        options = {**sink_sync().options, "batch_size": 150}
         self.sync = sink_sync(sync_mode="mirror", options=options, **changes)
         self.account = sink(sandbox.url)
         return shop.run(self.sync, self.account)
@@ -262,28 +262,28 @@ class TestRuns:
     def calls(self, sandbox: Sandbox) -> int:
         return len(sandbox.log.lines())
 
-    def test_one_percent_and_one_row_more_removed(self, shop: Shop, sandbox: Sandbox) -> None:
-        self.first(shop, sandbox, guards={"max_removed": {"percent": 1}})
+    def test_four_percent_and_one_row_more_removed(self, shop: Shop, sandbox: Sandbox) -> None:
+        self.first(shop, sandbox, guards={"max_removed": {"percent": 4}})
         calls = self.calls(sandbox)
-        shop.sql("delete from marts.people where id::int < 11", "update marts.people set name = 'm' where id = '500'")
+        shop.sql("delete from marts.people where id::int < 13", "update marts.people set name = 'm' where id = '200'")
         report = shop.run(self.sync, self.account)
         assert report.status is RunStatus.GUARDED
-        assert "11 removed" in str(report.detail)
+        assert "13 removed" in str(report.detail)
         assert self.calls(sandbox) == calls
-        assert len(sandbox.rest.tables["people"].live()) == 1_000
+        assert len(sandbox.rest.tables["people"].live()) == 300
         assert shop.journal.history(self.sync.sync)[0].status is RunStatus.GUARDED
         shop.sql("insert into marts.people values ('0', 'n')")
-        assert shop.run(self.sync, self.account).counts["deleted"] == 10
+        assert shop.run(self.sync, self.account).counts["deleted"] == 12
 
     def test_mirror_deletes_exactly_the_removed_rows(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox)
         shop.sql("delete from marts.people where id::int % 100 = 7")
         report = shop.run(self.sync, self.account)
-        gone = {str(i) for i in range(1_000) if i % 100 == 7}
+        gone = {str(i) for i in range(300) if i % 100 == 7}
         found = shop.by_key(self.sync, report)
         assert found.keys() == gone
         assert {outcome.status for outcome in found.values()} == {"deleted"}
-        assert {e.id for e in sandbox.rest.tables["people"].live()} == {str(i) for i in range(1_000)} - gone
+        assert {e.id for e in sandbox.rest.tables["people"].live()} == {str(i) for i in range(300)} - gone
 
     def test_an_empty_model_deletes_nothing(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox, guards=NONE)
@@ -299,13 +299,13 @@ class TestRuns:
         assert self.first(shop, sandbox).status is RunStatus.GUARDED
         assert self.calls(sandbox) == 0
         shop.journal.record_model_results("people", {"unique_people_id": "pass"})
-        assert shop.run(self.sync, self.account).counts["created"] == 1_000
+        assert shop.run(self.sync, self.account).counts["created"] == 300
 
     def test_row_count_counts_finished_runs(self, shop: Shop, sandbox: Sandbox) -> None:
-        self.first(shop, sandbox, guards={"row_count": {"percent": 1}, "max_removed": {}})
+        self.first(shop, sandbox, guards={"row_count": {"percent": 4}, "max_removed": {}})
         for _ in range(2):
             shop.run(self.sync, self.account)
-        shop.sql("delete from marts.people where id::int < 11")
+        shop.sql("delete from marts.people where id::int < 13")
         calls = self.calls(sandbox)
         assert "row_count" in str(shop.run(self.sync, self.account).detail)
         assert self.calls(sandbox) == calls
