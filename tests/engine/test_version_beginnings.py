@@ -89,7 +89,12 @@ def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover
 
 @pytest.mark.parametrize(
     "change",
-    [{"object": "others"}, {"external_id": "name"}, {"primary_key": "other"}, {"destination": "branch"}],
+    [
+        {"object": "others"},
+        {"external_id": "name"},
+        {"primary_key": "other", "external_id": "id"},
+        {"destination": "branch"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_rows_of_another_place_are_not_followed(ran: Shop, sandbox: Sandbox, change: dict[str, Any]) -> None:
