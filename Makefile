@@ -48,6 +48,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/public/user_program.py
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)

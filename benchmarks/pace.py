@@ -9,8 +9,7 @@ from reverse_etl_assets.testing.pace import PaceContract
 from tests.destinations.test_hubspot_pace import TestPace as HubSpot
 from tests.destinations.test_intercom_contract import TestIntercomContacts as Intercom
 from tests.destinations.test_slack_contract import TestPostsOnly as Slack
-from tests.destinations.test_stripe_contract import TestMeterEvents as StripeMeterEvents
-from tests.destinations.test_stripe_contract import TestStripe as StripeCustomers
+from tests.destinations.test_stripe_contract import TestMeterEvents as StripeMeterEvents, TestStripe as StripeCustomers
 from tests.destinations.test_webhook_reading import TestReadInPages as Webhook
 from tests.destinations.test_zendesk import TestUsers as ZendeskUsers
 

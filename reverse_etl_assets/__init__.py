@@ -1,0 +1,46 @@
+"""The public names of the project. Each is imported when it is first asked for.
+
+`reverse_etl_assets.destinations` has those for authors of destinations, `reverse_etl_assets.testing` those for their
+tests. What is in none of the three may change in any version.
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.errors import (
+        CheckFailed as CheckFailed,
+        ConfigurationError as ConfigurationError,
+        DestinationError as DestinationError,
+        ReverseEtlError as ReverseEtlError,
+        SpecError as SpecError,
+        StateError as StateError,
+        SyncBusy as SyncBusy,
+    )
+    from reverse_etl_assets.loading import load_syncs as load_syncs
+    from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
+    from reverse_etl_assets.orchestration.build import build_sync_definitions as build_sync_definitions
+    from reverse_etl_assets.orchestration.resources import (
+        DestinationResource as DestinationResource,
+        GoogleAdsResource as GoogleAdsResource,
+        HubSpotResource as HubSpotResource,
+        IntercomResource as IntercomResource,
+        MetaAdsResource as MetaAdsResource,
+        PostgresResource as PostgresResource,
+        SalesforceResource as SalesforceResource,
+        SlackResource as SlackResource,
+        StripeResource as StripeResource,
+        WebhookResource as WebhookResource,
+        ZendeskResource as ZendeskResource,
+    )
+    from reverse_etl_assets.previews import Preview as Preview, preview as preview
+    from reverse_etl_assets.project import Project as Project
+    from reverse_etl_assets.report import Report as Report
+    from reverse_etl_assets.sync import run_sync as run_sync
+    from reverse_etl_assets.undo import undo_run as undo_run
+    from reverse_etl_assets.verification import verify as verify
+else:
+    from reverse_etl_assets.lazy_names import lazy_names
+
+    __getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

@@ -1,6 +1,6 @@
 """What Dagster loads."""
 
 from reverse_etl_assets.deployment import alerts, destinations, project
-from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.build import build_sync_definitions
 
-defs = build_definitions(project, destinations, alerts)
+defs = build_sync_definitions(project, destinations, alerts)

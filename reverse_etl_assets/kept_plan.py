@@ -18,7 +18,7 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunKind, Tripped, WaitingPlan
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.preview import Preview, rows_of
+from reverse_etl_assets.previews import Preview, rows_of
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.spec import Sync

@@ -7,7 +7,7 @@ from typing import Any
 from reverse_etl_assets.approvals import to_decide
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.guard import tripped
-from reverse_etl_assets.preview import PlannedRow, Preview, some_of_each
+from reverse_etl_assets.previews import PlannedRow, Preview, some_of_each
 from reverse_etl_assets.row_times import said
 from reverse_etl_assets.visible_text import visible
 

@@ -8,6 +8,8 @@ from typing import Any
 
 
 class Operation(StrEnum):
+    """What is asked of a destination for a row. An upsert creates the record, or updates it if it is there."""
+
     INSERT = "insert"
     UPDATE = "update"
     UPSERT = "upsert"
@@ -15,6 +17,8 @@ class Operation(StrEnum):
 
 
 class Status(StrEnum):
+    """What became of a row. Each row of a change set has exactly one."""
+
     CREATED = "created"
     UPDATED = "updated"
     DELETED = "deleted"

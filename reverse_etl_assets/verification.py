@@ -120,7 +120,7 @@ class Drifted(Verified):
         return f"{super().__str__()}; the next run mends {self.resent:,} and makes {self.made_again:,} anew"
 
 
-def look_for_drift(
+def verify(
     sync: Sync, environment: Environment, account: Account, *, sample: Sample | None = None, repair: bool | None = None
 ) -> Drifted:
     """Compare synced rows, picked at random, with their records; `sample` and `repair` are those of the sync's file if

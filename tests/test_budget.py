@@ -14,8 +14,7 @@ from reverse_etl_assets.destinations.base import Budget
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import BudgetSpent, StateError
-from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal import Journal, schema as journal_schema
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import FieldType, Operation, Quota, Target

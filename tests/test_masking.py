@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.masking import Mask

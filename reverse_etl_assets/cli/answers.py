@@ -14,7 +14,7 @@ from reverse_etl_assets.journal.records import Run, RunStatus, Stop
 from reverse_etl_assets.ledger import Learned, learned_of
 from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outcomes import RowOutcome, Why
-from reverse_etl_assets.preview import PlannedRow, Preview, preview, recovered
+from reverse_etl_assets.previews import PlannedRow, Preview, preview, recovered
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.recovery import job_is_open
 from reverse_etl_assets.session import Environment

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.preview import PlannedRow, Preview
+    from reverse_etl_assets.previews import PlannedRow, Preview
     from reverse_etl_assets.spec import Sync
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
@@ -51,7 +51,7 @@ def plan(
 def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None) -> "Preview":
     from reverse_etl_assets.errors import ConfigurationError
     from reverse_etl_assets.kept_plan import kept_plan
-    from reverse_etl_assets.preview import preview
+    from reverse_etl_assets.previews import preview
 
     try:
         account = deployed.account(sync)

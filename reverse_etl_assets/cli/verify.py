@@ -26,14 +26,14 @@ def verify(
     """
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.verification import look_for_drift
+    from reverse_etl_assets.verification import verify as look
 
     if all_ and sample is not None:
         raise typer.BadParameter("give --all or --sample, not both.", param_hint="--sample")
     deployed = Deployed()
     chosen = deployed.sync(sync)
     account, environment = deployed.account(chosen), deployed.project.environment
-    found = look_for_drift(chosen, environment, account, sample="all" if all_ else sample, repair=repair)
+    found = look(chosen, environment, account, sample="all" if all_ else sample, repair=repair)
     found = found if reveal else found.masked(deployed.project.mask(chosen))
     if json:
         print_json({"sync": chosen.sync, **drift_as_json(found)})

@@ -172,10 +172,10 @@ class _Story:
                 self._verify(name, edited[name])
 
     def _verify(self, name: str, edited: "Mapping[str, str]") -> None:
-        from reverse_etl_assets.verification import look_for_drift
+        from reverse_etl_assets.verification import verify
 
         sync, account = self._sync(name)
-        found = look_for_drift(sync, self._project.environment, account, sample="all")
+        found = verify(sync, self._project.environment, account, sample="all")
         self._out.print(f"     {name}: verified, {found.looked_at:,} records read back, {found.differing} differ")
         self._expect(found.differing == 0 and found.missing == 0, f"{name}: verification is not green")
 

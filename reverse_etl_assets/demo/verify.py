@@ -7,7 +7,7 @@ from typing import Any
 from reverse_etl_assets.demo.rounds import Round
 from reverse_etl_assets.demo.spoiled import Fate
 from reverse_etl_assets.deployment import destinations
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec import OPERATIONS

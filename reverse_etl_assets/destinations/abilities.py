@@ -85,6 +85,8 @@ class RestoresRecords(Protocol):
 
 
 class JobState(StrEnum):
+    """Where a job stands, as far as it matters to whoever waits for it."""
+
     OPEN = "open"  # not handed over: nothing of it is or will be processed
     RUNNING = "running"
     DONE = "done"  # outcomes can be collected, also those of a job that failed half way

@@ -2,8 +2,7 @@
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from reverse_etl_assets.journal import batches as journal_batches
-from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal import batches as journal_batches, schema as journal_schema
 from reverse_etl_assets.journal.base import JournalPart, to_text
 from reverse_etl_assets.journal.records import ControlEntry, Stop, scopes_of
 from reverse_etl_assets.journal.stop_signals import check_scope

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, insert, select, update
-from sqlalchemy import delete as delete_from
+from sqlalchemy import Connection, Row, Select, delete as delete_from, insert, select, update
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import schema as journal_schema

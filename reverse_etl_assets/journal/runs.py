@@ -8,8 +8,7 @@ from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal import batches as journal_batches
-from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal import batches as journal_batches, schema as journal_schema
 from reverse_etl_assets.journal.base import JournalPart, to_json, to_text
 from reverse_etl_assets.journal.records import (
     Answer,

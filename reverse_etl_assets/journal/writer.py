@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped
-from reverse_etl_assets.journal import batches as journal_batches
+from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped, batches as journal_batches
 from reverse_etl_assets.journal.records import Note, scopes_of
 from reverse_etl_assets.records import Operation
 

@@ -23,7 +23,7 @@ from reverse_etl_assets.project import Project
 _TAKEN = ("dbt", "warehouse", "operations")  # names of our own resources and assets
 
 
-def build_definitions(
+def build_sync_definitions(
     project: Project, destinations: Mapping[str, DestinationResource], alerts: Alerts | None = None
 ) -> dg.Definitions:
     """Raises ConfigurationError for a destination or a missing manifest, SpecError for a sync's file."""

@@ -13,7 +13,7 @@ from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.policies import Drift
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.verification import Drifted, look_for_drift
+from reverse_etl_assets.verification import Drifted, verify
 
 CHECK = "drift"
 _LONG, _CELL = 2_000, 120  # bytes
@@ -36,7 +36,7 @@ def build_drift_check(
         if context.job_def.asset_layer.asset_graph.materializable_asset_keys:
             return _as_last_time(context, key)
         try:
-            found = look_for_drift(sync, project.environment, resource.account(sync.destination))
+            found = verify(sync, project.environment, resource.account(sync.destination))
         except ReverseEtlError as error:
             return _not_judged(project.mask(sync).text(str(error)))
         return _result(found.masked(project.event_mask(sync)))

@@ -14,8 +14,7 @@ import dagster as dg
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 
 from reverse_etl_assets.orchestration.checks import check_specs
-from reverse_etl_assets.orchestration.drift import CHECK as DRIFT
-from reverse_etl_assets.orchestration.drift import drift_job
+from reverse_etl_assets.orchestration.drift import CHECK as DRIFT, drift_job
 from reverse_etl_assets.project import Project
 
 _NAME = "reverse_etl/"

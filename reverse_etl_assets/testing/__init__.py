@@ -1,4 +1,33 @@
-"""For authors of destinations and for tests: the contract every destination keeps, and builders of its vocabulary.
+"""For tests of destinations: the suites that every destination passes, and builders of their words.
 
-`contract` needs pytest; nothing else in the package does.
+The suites need pytest; nothing else in the library does.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.dbt_models import Model as Model
+    from reverse_etl_assets.testing.abilities import (
+        JobContract as JobContract,
+        LookupContract as LookupContract,
+        SchemaContract as SchemaContract,
+    )
+    from reverse_etl_assets.testing.builders import batch as batch, record as record, target as target
+    from reverse_etl_assets.testing.contract import (
+        DestinationContract as DestinationContract,
+        OutcomeContract as OutcomeContract,
+    )
+    from reverse_etl_assets.testing.harness import (
+        Harness as Harness,
+        Session as Session,
+        Stored as Stored,
+        error_of as error_of,
+        with_field as with_field,
+    )
+    from reverse_etl_assets.testing.pace import PaceContract as PaceContract, VirtualClock as VirtualClock
+    from reverse_etl_assets.testing.reading import ReadBackContract as ReadBackContract
+    from reverse_etl_assets.testing.scratch import ScratchProject as ScratchProject
+else:
+    from reverse_etl_assets.lazy_names import lazy_names
+
+    __getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

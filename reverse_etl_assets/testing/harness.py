@@ -133,6 +133,7 @@ class Harness(ABC):
 
 
 def with_field(record: Record, field: str, value: Any) -> Record:
+    """The same record, but for one of its values."""
     return replace(record, fields={**record.fields, field: value})
 
 

@@ -22,7 +22,7 @@ from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.outbox import outbox_rows
 from reverse_etl_assets.ownership import FieldRules
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.preview import PlannedRow, recovered
+from reverse_etl_assets.previews import PlannedRow, recovered
 from reverse_etl_assets.records import Operation, Outcome, RowError
 from reverse_etl_assets.session import Environment, open_session
 from reverse_etl_assets.spec import Sync

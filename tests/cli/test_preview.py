@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import SyncMode
 from reverse_etl_assets.warehouses.duckdb import quote

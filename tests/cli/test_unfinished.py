@@ -3,7 +3,7 @@
 import pytest
 
 from reverse_etl_assets.errors import SyncBusy
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
 from reverse_etl_assets.sync import exclusive
 from tests.engine.launcher import Launcher

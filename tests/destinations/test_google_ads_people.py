@@ -6,8 +6,7 @@ from typing import Any
 import phonenumbers
 import pytest
 from google.ads.datamanager_util import Encoding, Formatter
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from reverse_etl_assets.destinations.google_ads.people import People, Unfit, packed, unpacked
 from reverse_etl_assets.records import Operation

@@ -10,8 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from reverse_etl_assets.destinations.postgres.database import conninfo
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
-from reverse_etl_assets.destinations.postgres.table import Column, Table
-from reverse_etl_assets.destinations.postgres.table import problems as problems_of
+from reverse_etl_assets.destinations.postgres.table import Column, Table, problems as problems_of
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RetryLater
 from reverse_etl_assets.records import Operation, Target
 from tests.destinations.postgres_tables import Server, a_target

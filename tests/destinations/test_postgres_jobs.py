@@ -7,8 +7,7 @@ import psycopg
 import pytest
 
 from reverse_etl_assets.destinations.base import JobState, Part
-from reverse_etl_assets.destinations.postgres import Postgres
-from reverse_etl_assets.destinations.postgres import jobs as postgres_jobs
+from reverse_etl_assets.destinations.postgres import Postgres, jobs as postgres_jobs
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.testing.builders import batch, record
 from tests.destinations.postgres_tables import Server, a_target

@@ -7,8 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.destinations.salesforce import Salesforce
-from reverse_etl_assets.destinations.salesforce import soql as salesforce_soql
+from reverse_etl_assets.destinations.salesforce import Salesforce, soql as salesforce_soql
 from reverse_etl_assets.destinations.salesforce.lookups import LONGEST_URL
 from reverse_etl_assets.errors import ContractViolation, SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record, Target

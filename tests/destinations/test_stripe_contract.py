@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.destinations.stripe import fields as stripe_fields
+from reverse_etl_assets.destinations.stripe import Stripe, fields as stripe_fields
 from reverse_etl_assets.destinations.stripe.options import StripeConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
 from reverse_etl_assets.sandbox.server import Sandbox

@@ -4,9 +4,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.engine.forgetting import home as home
-from tests.engine.forgetting import told as told
-from tests.engine.forgetting import zoe as zoe
+from tests.engine.forgetting import home as home, told as told, zoe as zoe
 
 _ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 

@@ -9,7 +9,7 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import Cutover
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.crms import PEOPLE, Crm, a_crm

@@ -12,7 +12,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import kept_plan
-from reverse_etl_assets.preview import Preview, preview
+from reverse_etl_assets.previews import Preview, preview
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

@@ -11,7 +11,7 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo.preview import preview_undo
-from reverse_etl_assets.verification import look_for_drift
+from reverse_etl_assets.verification import verify
 from tests.destinations import accounts
 from tests.engine.shop import FAST, SINK, Shop, sink, sink_sync
 from tests.thorough import first
@@ -90,7 +90,7 @@ def test_looks_pass_over_what_cannot_be_read(shop: Shop, sandbox: Sandbox, key: 
     assert "1 of them" in report.verified.not_judged
 
     sandbox.edit("rest", "people", "c3", {"name": "edited"})
-    drifted = look_for_drift(sync, shop.environment, sink(sandbox.url), sample="all")
+    drifted = verify(sync, shop.environment, sink(sandbox.url), sample="all")
     assert (drifted.looked_at, drifted.differing, drifted.missing) == (60, 1, 0)
     assert "1 of them" in drifted.not_judged
 

@@ -15,7 +15,7 @@ from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync_lock import exclusive
 from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import Drifted, look_for_drift
+from reverse_etl_assets.verification import Drifted, verify
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first
@@ -44,7 +44,7 @@ def synced(shop: Shop, at: Crm, sync: Sync, rows: int = 3) -> None:
 
 
 def look(shop: Shop, at: Crm, sync: Sync, account: Account | None = None, **options: Any) -> Drifted:
-    return look_for_drift(sync, shop.environment, account or at.account, **{"sample": "all", **options})
+    return verify(sync, shop.environment, account or at.account, **{"sample": "all", **options})
 
 
 def named(found: Drifted) -> set[tuple[str, str, str | None, Any, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import Shop, sink, sink_sync

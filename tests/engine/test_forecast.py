@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.forecast import Forecast
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -12,7 +12,7 @@ from reverse_etl_assets.errors import ConfigurationError, ContractViolation
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch, Current, Outcome
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.verification import look_for_drift
+from reverse_etl_assets.verification import verify
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
 from tests.thorough import first, first_rows
@@ -191,7 +191,7 @@ def test_a_value_that_the_code_cannot_compare(shop: Shop, sandbox: Sandbox) -> N
     sync = sink_sync(options={**TEN, "read": READ}, verify={"sample": "all"})
     shop.run(sync, account)
     sandbox.edit("rest", "people", "c7", {"name": "odd"})
-    drifted = look_for_drift(sync, shop.environment, account, sample="all")
+    drifted = verify(sync, shop.environment, account, sample="all")
     assert (drifted.looked_at, drifted.wrong) == (29, 0)
     assert "cannot" in drifted.not_judged or "ArithmeticError" in drifted.not_judged
     shop.sql("update marts.people set name = 'm'")

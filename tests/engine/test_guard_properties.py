@@ -3,8 +3,7 @@
 import math
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reverse_etl_assets.dbt_results import ModelTests
 from reverse_etl_assets.field_changes import FieldChange

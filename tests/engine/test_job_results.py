@@ -17,8 +17,7 @@ from reverse_etl_assets.records import Batch
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
-from tests.destinations import test_google_ads_runs as google
-from tests.destinations import test_zendesk_runs as zendesk
+from tests.destinations import test_google_ads_runs as google, test_zendesk_runs as zendesk
 from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, Shop, sink_sync

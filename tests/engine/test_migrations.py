@@ -11,7 +11,7 @@ from reverse_etl_assets import held_rows
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.outcomes import why
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.row_search import FoundRow, in_state
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.versions import history

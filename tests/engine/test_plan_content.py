@@ -4,7 +4,7 @@ import pytest
 
 from reverse_etl_assets.approvals import identify
 from reverse_etl_assets.outbox import outbox_columns
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 

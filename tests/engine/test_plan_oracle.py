@@ -11,8 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns

@@ -12,14 +12,14 @@ from reverse_etl_assets.errors import StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Intent, RunStatus
 from reverse_etl_assets.ledger import BEGAN_TO_SEND, read_facts, write_facts
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.provenance import Way
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.state_recovery import recover_state
 from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import look_for_drift
+from reverse_etl_assets.verification import verify
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first, first_rows
 
@@ -207,7 +207,7 @@ def test_an_undo_and_a_look_for_drift_ask_too(shop: Shop, sandbox: Sandbox) -> N
     with pytest.raises(StateError, match="is empty"):
         undo_run("wrote", sync, shop.environment, crm(sandbox.url), who="ada", why="look")
     with pytest.raises(StateError, match="is empty"):
-        look_for_drift(sync, shop.environment, crm(sandbox.url))
+        verify(sync, shop.environment, crm(sandbox.url))
     assert len(sandbox.log.lines()) == calls
 
 

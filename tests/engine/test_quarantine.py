@@ -9,7 +9,7 @@ import pytest
 from reverse_etl_assets import quarantine
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

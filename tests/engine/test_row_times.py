@@ -6,7 +6,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.plan_summary import markdown
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync

@@ -12,7 +12,7 @@ from reverse_etl_assets.sandbox.meta_ads import CUSTOMERS
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import look_for_drift
+from reverse_etl_assets.verification import verify
 from tests.destinations.test_google_ads_runs import audience, google_ads, held
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.launcher import zendesk
@@ -86,12 +86,12 @@ def test_what_one_of_several_rows_sent_is_not_missed(shop: Shop, sandbox: Sandbo
     first = desk.run(TWO)
     assert first.verified is not None
     assert (first.verified.looked_at, first.verified.wrong) == (1, 0)
-    drifted = look_for_drift(desk.sync, shop.environment, desk.account, sample="all", repair=True)
+    drifted = verify(desk.sync, shop.environment, desk.account, sample="all", repair=True)
     assert (drifted.looked_at, drifted.wrong, drifted.resent) == (1, 0, 0)
     report = desk.run("values ('a', 'ann@shop.example', 'Ann'), ('c', 'bob@shop.example', 'Bob')")
     assert report.verified is not None
     assert (report.verified.looked_at, report.verified.wrong) == (1, 0)
-    drifted = look_for_drift(desk.sync, shop.environment, desk.account, sample="all")
+    drifted = verify(desk.sync, shop.environment, desk.account, sample="all")
     assert (drifted.looked_at, drifted.wrong) == (2, 0), "a alone stands for the record now"
 
 

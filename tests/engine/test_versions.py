@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.crms import PEOPLE, Crm, a_crm

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.preview import preview
+from reverse_etl_assets.previews import preview
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import Shop, sink, sink_sync

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
-from reverse_etl_assets.journal import Intent, Journal
-from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal import Intent, Journal, schema as journal_schema
 from reverse_etl_assets.records import Operation
 
 

@@ -1,8 +1,7 @@
 """What is packed comes back as it was, whatever it is, and common batches stay small."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reverse_etl_assets.journal.packing import pack_answers, pack_rows, unpack_answers, unpack_rows
 from reverse_etl_assets.journal.records import Answer

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped
-from reverse_etl_assets.journal import schema as journal_schema
+from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped, schema as journal_schema
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
 from tests.thorough import thorough

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
-from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
 from tests.warehouse import ProjectOfFewRows, writing
@@ -67,7 +67,7 @@ class Shop:
         return file
 
     def definitions(self) -> dg.Definitions:
-        return build_definitions(self.project, self.destinations)
+        return build_sync_definitions(self.project, self.destinations)
 
     def fill(self, query: str) -> None:
         """What dbt finds at its source."""

@@ -9,7 +9,7 @@ import pytest
 
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
-from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
 from reverse_etl_assets.sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
@@ -171,7 +171,7 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
 def test_a_code_location_has_the_sensors(shop: Shop) -> None:
     slack = SlackResource(token=dg.EnvVar("TEST_SLACK_TOKEN"))
     shop.write_sync("contacts")
-    definitions = build_definitions(shop.project, {**shop.destinations, "slack": slack}, ALERTS)
+    definitions = build_sync_definitions(shop.project, {**shop.destinations, "slack": slack}, ALERTS)
     sensors = {sensor.name: sensor for sensor in definitions.sensors or ()}
     for name in ("alerts_failure", "alerts_success"):
         assert sensors[name].default_status is dg.DefaultSensorStatus.RUNNING

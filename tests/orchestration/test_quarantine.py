@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.metadata import counts
 from reverse_etl_assets.orchestration.quarantine import KEY, build_quarantine_asset
 from tests.orchestration.shop import Shop
@@ -79,7 +79,7 @@ def test_it_is_downstream_of_every_sync(shop: Shop) -> None:
     shop.write_sync("contacts")
     shop.write_sync("firms", object="companies", primary_key="name", external_id="domain", mapping={"city": "email"})
     shop.project.__dict__.pop("syncs", None)
-    definitions = build_definitions(shop.project, shop.destinations)
+    definitions = build_sync_definitions(shop.project, shop.destinations)
     graph = definitions.resolve_asset_graph()
     assert graph.get(KEY).parent_keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["crm", "firms"])}
     sensor = definitions.get_repository_def().get_sensor_def("quarantine_sensor")

@@ -69,13 +69,13 @@ def test_nothing_stands_in_where_the_files_are_what_dagster_knows(shop: Shop) ->
 
 DEFINITIONS = """
 from pathlib import Path
-from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import HubSpotResource
 from reverse_etl_assets.project import Project
 
 crm = HubSpotResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
 project = Project(Path({dbt!r}), Path({syncs!r}), {{"crm": crm.destination_type}})
-defs = build_definitions(project, {{"crm": crm}})
+defs = build_sync_definitions(project, {{"crm": crm}})
 """
 LAUNCH = """
 mutation($keys: [AssetKeyInput!]!) { launchRun(executionParams: {

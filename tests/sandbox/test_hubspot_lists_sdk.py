@@ -13,8 +13,7 @@ from hubspot.crm.associations.v4 import (
 )
 from hubspot.crm.associations.v4.exceptions import ApiException as AssociationError
 from hubspot.crm.lists import ListCreateRequest, MembershipChangeRequest
-from hubspot.crm.lists.exceptions import ApiException as ListError
-from hubspot.crm.lists.exceptions import NotFoundException
+from hubspot.crm.lists.exceptions import ApiException as ListError, NotFoundException
 
 from reverse_etl_assets.sandbox import Sandbox
 

@@ -11,27 +11,32 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
-from reverse_etl_assets.destinations.auth import BearerToken
-from reverse_etl_assets.destinations.base import (
+from reverse_etl_assets.destinations import (
     NOTHING_KNOWN,
+    Ambiguous,
+    AuthenticationFailed,
+    Batch,
+    BearerToken,
+    Capabilities,
+    CheckFailed,
     ConnectionSettings,
+    Current,
+    DestinationError,
     HttpDestination,
+    Operation,
+    Outcome,
+    Reason,
+    RequestRejected,
+    RetryLater,
+    Status,
     SyncOptions,
+    Target,
     decode_json,
     encode_json,
     error_by_status,
+    key_value,
     retry_after,
 )
-from reverse_etl_assets.destinations.values import key_value
-from reverse_etl_assets.errors import (
-    Ambiguous,
-    AuthenticationFailed,
-    CheckFailed,
-    DestinationError,
-    RequestRejected,
-    RetryLater,
-)
-from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
 from reverse_etl_attio.attributes import FORMS, field_of, key_texts, problems, same, told, written
 
 REQUESTS_PER_SECOND = 24.0

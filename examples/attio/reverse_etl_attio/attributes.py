@@ -4,9 +4,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reverse_etl_assets.destinations.schema import Accepts, Field, Forms, field_problems, nearest
-from reverse_etl_assets.destinations.values import NUMBERS, plain_text, same_value
-from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.destinations import (
+    NUMBERS,
+    Accepts,
+    Field,
+    FieldType,
+    Forms,
+    Target,
+    field_problems,
+    nearest,
+    plain_text,
+    same_value,
+)
 
 _SEVERAL = frozenset({"select", "email-address", "domain", "phone-number"})
 _PARTS: Mapping[str, tuple[str, ...]] = {

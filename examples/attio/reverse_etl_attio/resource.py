@@ -1,6 +1,6 @@
 """Attio in Dagster: which environment variable holds the access token of a workspace."""
 
-from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets import DestinationResource
 from reverse_etl_attio import Attio
 
 

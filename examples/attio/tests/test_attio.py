@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import httpx
 import pytest
 from attio_server import AttioServer
@@ -21,19 +20,21 @@ from pydantic import SecretStr
 from reverse_etl_attio import Attio, AttioConnection
 from reverse_etl_attio.resource import AttioResource
 
-from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, RequestRejected, RetryLater
-from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.loading import load_sync
-from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Status, Target
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
-from reverse_etl_assets.testing.builders import batch, record, target
-from reverse_etl_assets.testing.harness import error_of
-from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
-from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_assets import Report, load_syncs
+from reverse_etl_assets.destinations import (
+    Ambiguous,
+    AuthenticationFailed,
+    CheckFailed,
+    FieldType,
+    Operation,
+    Outcome,
+    Record,
+    RequestRejected,
+    RetryLater,
+    Status,
+    Target,
+)
+from reverse_etl_assets.testing import ScratchProject, batch, error_of, record, target
 
 PEOPLE = target("people", "user_ref", Operation.UPSERT, Operation.DELETE, notes=FieldType.TEXT, score=FieldType.DECIMAL)
 BY_ADDRESS = target("people", "email_addresses", notes=FieldType.TEXT)
@@ -208,39 +209,21 @@ def test_numbers_are_floats_there() -> None:
 # A run
 
 
-class Place:
-    """A warehouse with one model, and the journal of runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file, self.folder = folder / "warehouse.duckdb", folder
-        self.warehouse = DuckDBWarehouse(self.file, folder / "state", threads=1)
-
-    def run(self, query: str, account: Account) -> dict[str, int]:
-        with duckdb.connect(str(self.file)) as con:
-            con.execute("create schema if not exists marts")
-            con.execute(f"create or replace table marts.people as {query}")
-        journal = Journal.open(f"sqlite:///{self.folder / 'journal.db'}", stop_folder=self.folder)
-        models = {"people": Model("people", "model.shop.people", "marts", "people", {}, {})}
-        try:
-            report = run_sync(SYNC, Environment(journal, self.warehouse, models), account)
-        finally:
-            journal.close()
-        return {status: report.counts[status] for status in Status if report.counts.get(status)}
+SYNC = {
+    "sync": "people_to_attio",
+    "model": "people",
+    "destination": "attio",
+    "object": "people",
+    "primary_key": "id",
+    "external_id": "user_ref",
+    "mapping": {"user_ref": "id", "notes": "note", "tier": "tier"},
+    "sync_mode": "mirror",
+    "guards": {"max_removed": {}, "row_count": {"percent": None, "deviations": None}},
+}
 
 
-SYNC = Sync.model_validate(
-    {
-        "sync": "people_to_attio",
-        "model": "people",
-        "destination": "attio",
-        "object": "people",
-        "primary_key": "id",
-        "external_id": "user_ref",
-        "mapping": {"user_ref": "id", "notes": "note", "tier": "tier"},
-        "sync_mode": "mirror",
-        "guards": {"max_removed": {}, "row_count": {"percent": None, "deviations": None}},
-    }
-)
+def came_to(report: Report) -> dict[str, int]:
+    return {status: report.counts[status] for status in Status if report.counts.get(status)}
 
 
 def test_a_run_creates_updates_deletes_and_names_the_row_that_is_refused(
@@ -250,11 +233,11 @@ def test_a_run_creates_updates_deletes_and_names_the_row_that_is_refused(
     resource = AttioResource(
         base_url=server.url, access_token=dg.EnvVar("ATTIO_ACCESS_TOKEN"), requests_per_second=100_000
     )
-    account, place = resource.account("attio"), Place(tmp_path)
+    account, project = resource.account("attio"), ScratchProject(tmp_path)
     people = "select 'u' || i as id, 'note' as note, if(i = 3, '{}', 'Team') as tier from range({}) r(i)"
-    first = place.run(people.format("no such option", 5), account)
-    second = place.run(people.replace("'note'", "'other'").format("Free", 4), account)
-    assert (first, second) == ({"updated": 4, "failed": 1}, {"updated": 4, "deleted": 1})
+    first = project.run(SYNC, people.format("no such option", 5), account)
+    second = project.run(SYNC, people.replace("'note'", "'other'").format("Free", 4), account)
+    assert (came_to(first), came_to(second)) == ({"updated": 4, "failed": 1}, {"updated": 4, "deleted": 1})
     assert {key: values["notes"] for key, values in server.stored()} == {f"u{i}": "other" for i in range(4)}
 
 
@@ -280,6 +263,6 @@ def test_the_package_names_the_destination(tmp_path: Path) -> None:
 def test_the_sync_of_the_readme_is_right(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text()
     (tmp_path / "customers_to_attio.yml").write_text(text.split("```yaml\n")[1].split("```")[0])
-    models = {"customer_traits": Model("customer_traits", "model.shop.customer_traits", "marts", "customers", {}, {})}
-    sync = load_sync(YamlSource(tmp_path / "customers_to_attio.yml"), models, {"attio": Attio})
-    assert sync.external_id == "customer_ref"
+    models = ScratchProject(tmp_path, model="customer_traits").models
+    syncs = load_syncs(tmp_path, models, {"attio": Attio})
+    assert syncs["customers_to_attio"].external_id == "customer_ref"

@@ -9,13 +9,19 @@ from attio_server import WRITES, AttioServer
 from pydantic import SecretStr
 from reverse_etl_attio import Attio, AttioConnection
 
-from reverse_etl_assets.records import FieldType, Record
-from reverse_etl_assets.testing.abilities import LookupContract, SchemaContract
-from reverse_etl_assets.testing.builders import record, target
-from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Stored, with_field
-from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
-from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_assets.destinations import FieldType, Record
+from reverse_etl_assets.testing import (
+    DestinationContract,
+    LookupContract,
+    PaceContract,
+    ReadBackContract,
+    SchemaContract,
+    Stored,
+    VirtualClock,
+    record,
+    target,
+    with_field,
+)
 
 
 class TestAttio(DestinationContract, LookupContract, SchemaContract, ReadBackContract, PaceContract):

@@ -10,8 +10,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.auth import JwtBearer, RefreshToken
 from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part, encode_json
-from reverse_etl_assets.destinations.google_ads import answers
-from reverse_etl_assets.destinations.google_ads import mapping as google_ads_mapping
+from reverse_etl_assets.destinations.google_ads import answers, mapping as google_ads_mapping
 from reverse_etl_assets.destinations.google_ads.answers import AudienceUnusable, RowsRefused
 from reverse_etl_assets.destinations.google_ads.options import API, GoogleAdsConnection, GoogleAdsOptions
 from reverse_etl_assets.destinations.google_ads.people import Member, People, Unfit, is_address

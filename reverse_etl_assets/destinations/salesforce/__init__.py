@@ -18,11 +18,13 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
-from reverse_etl_assets.destinations.salesforce import bulk as salesforce_bulk
-from reverse_etl_assets.destinations.salesforce import describe as salesforce_describe
-from reverse_etl_assets.destinations.salesforce import parents as salesforce_parents
-from reverse_etl_assets.destinations.salesforce import recycle_bin
-from reverse_etl_assets.destinations.salesforce import sign_in as salesforce_sign_in
+from reverse_etl_assets.destinations.salesforce import (
+    bulk as salesforce_bulk,
+    describe as salesforce_describe,
+    parents as salesforce_parents,
+    recycle_bin,
+    sign_in as salesforce_sign_in,
+)
 from reverse_etl_assets.destinations.salesforce.answers import (
     collection_outcome,
     of_the_rows,

@@ -18,8 +18,7 @@ from reverse_etl_assets.destinations.base import (
     decode_json,
     encode_json,
 )
-from reverse_etl_assets.destinations.stripe import fields as stripe_fields
-from reverse_etl_assets.destinations.stripe import meters as stripe_meters
+from reverse_etl_assets.destinations.stripe import fields as stripe_fields, meters as stripe_meters
 from reverse_etl_assets.destinations.stripe.answers import request_error, settled
 from reverse_etl_assets.destinations.stripe.limits import (
     CUSTOMERS,

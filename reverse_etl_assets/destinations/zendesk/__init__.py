@@ -17,10 +17,12 @@ from reverse_etl_assets.destinations.base import (
     encode_json,
 )
 from reverse_etl_assets.destinations.vendor_api import VendorApi
-from reverse_etl_assets.destinations.zendesk import fields as zendesk_fields
-from reverse_etl_assets.destinations.zendesk import jobs as zendesk_jobs
-from reverse_etl_assets.destinations.zendesk import reading as zendesk_reading
-from reverse_etl_assets.destinations.zendesk import sign_in as zendesk_sign_in
+from reverse_etl_assets.destinations.zendesk import (
+    fields as zendesk_fields,
+    jobs as zendesk_jobs,
+    reading as zendesk_reading,
+    sign_in as zendesk_sign_in,
+)
 from reverse_etl_assets.destinations.zendesk.answers import (
     Forbidden,
     gone,
