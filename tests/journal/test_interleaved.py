@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal import Intent, Journal, ModelResult, Stopped
-from reverse_etl_assets.journal import schema as tables
+from reverse_etl_assets.journal import Intent, Journal, ModelResult, Stopped, schema as tables
 from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.records import Operation, Quota
