@@ -21,7 +21,7 @@ select
     coalesce(answers.inferred, false) as inferred,
     outbox.changed_fields,
     case
-        when answers.status is null or answers.status not in ('created', 'updated', 'deleted')
+        when answers.status is null or answers.status not in ('created', 'updated') -- what was deleted has none
         then {{ fields_json }}
     end as fields
 from state.outbox as outbox

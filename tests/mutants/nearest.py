@@ -12,7 +12,7 @@ def _engine(*names: str) -> tuple[str, ...]:
 
 
 _PLAN = _engine("plan_oracle", "mapping_changes", "dedupe")
-_UNDO = _engine("undo_asks", "undo")
+_UNDO = _engine("undo_change_set", "undo_asks", "undo")
 _DISPATCH = _engine("dispatch", "ends_of_patience", "perhaps_done")
 _FORGET = _engine("forget", "forget_records")
 
@@ -34,7 +34,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "addressing.py": _engine("known_ids"),
     "ownership.py": _engine("field_rules"),
     "outbox.py": _engine("dispatch", "held_rows"),
-    "ledger.py": _engine("plan_oracle", "mapping_changes", "provenance"),
+    "ledger.py": _engine("fold", "plan_oracle", "mapping_changes", "provenance"),
     "quarantine.py": _engine("quarantine"),
     "held_rows.py": _engine("held_rows"),
     "shared_records.py": _engine("shared_records"),
@@ -63,12 +63,12 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "sql/superseded_rows.sql": _engine("dedupe"),
     "sql/quarantine.sql": _engine("quarantine"),
     "sql/refused_rows.sql": _engine("quarantine"),
-    "sql/fold_outcomes.sql": _engine("dispatch"),
-    "sql/fold_synced.sql": _engine("plan_oracle", "known_ids"),
+    "sql/fold_outcomes.sql": _engine("fold"),
+    "sql/fold_synced.sql": _engine("fold", "plan_oracle"),
     "sql/fold_images.sql": _UNDO,
-    "sql/fold_conflicts.sql": _engine("field_rules"),
-    "sql/fold_kept.sql": _engine("field_rules"),
-    "sql/fold_written_over.sql": _engine("field_rules"),
+    "sql/fold_conflicts.sql": _engine("fold"),
+    "sql/fold_kept.sql": _engine("fold"),
+    "sql/fold_written_over.sql": _engine("fold"),
     "sql/arrived.sql": _engine("held_rows"),
     "sql/acknowledged.sql": _engine("verification"),
     "sql/synced_sample.sql": _engine("drift"),

@@ -1,0 +1,236 @@
+"""What an undo means to do with each row, whatever a run did with it: one state, in which much has happened."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from reverse_etl_assets import held_rows
+from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.records import Reason, Status
+from reverse_etl_assets.undo.plan import plan_undo
+from tests.engine.by_hand import AMBIGUOUS, DONE, REFUSED, UNANSWERED, ByHand, Told, by_hand
+from tests.engine.shop import SINK, sink
+
+NOBODY = "http://127.0.0.1:9"
+OLD, NEW = ("Old", "Oslo"), ("New", "Oslo")
+WAS = ("read", "owner", "same", "changed", "deleted", "doubt", "unnamed", "doubt deleted", "refused", "agreed", "later",
+       "later deleted", "lost", "back", "doubt later", "doubt refused later", "undone", "unmapped", "misfit",
+       "arrived changed", "twin of before", "undone otherwise")  # fmt: skip
+GO = ("deleted", "doubt deleted", "back")
+COME = (
+    "made too",
+    "made",
+    "doubt made",
+    "doubt theirs",
+    "doubt unread",
+    "arrived",
+    "arrived somewhere",
+    "nobody",
+    "shared",
+    "twin",
+)
+HELD = Told(AMBIGUOUS.status, AMBIGUOUS.reason, error=AMBIGUOUS.error, once=True)
+
+
+class Row(NamedTuple):
+    """A row of the change set."""
+
+    kind: str
+    operation: str | None
+    reason: str | None
+    message: str | None
+    destination_id: str | None
+    external_id: str
+    changed_fields: list[str] | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    sent: str | None
+    sent_fields: list[str] | None
+    untold: list[str] | None
+    stays_synced: bool
+    source: str | None
+    in_doubt: bool
+    has_arrived: bool
+
+
+class Undone(NamedTuple):
+    plan: Plan
+    rows: dict[str, Row]
+
+
+@pytest.fixture(scope="module")
+def undone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undone]:
+    """The change set that undoes run 2, once run 3 has gone on."""
+    with by_hand(
+        tmp_path_factory.mktemp("state"), mapping={f: f for f in ("id", "name", "city")}, options=SINK
+    ) as home:
+        happened(home)
+        yield change_set(home)
+
+
+def happened(home: ByHand) -> None:
+    home.run("1", dict.fromkeys(WAS, OLD), {key: Told(Status.CREATED, id=f"r {key}") for key in WAS})
+    home.con.execute("update state.synced set _retl_untold = ['name'] where _retl_key = 'same'")
+    second = {key: NEW for key in (*WAS, *COME) if key not in (*GO, "same", "owner")} | dict.fromkeys(
+        ("same", "owner"), OLD
+    )
+    created = {key: Told(Status.CREATED, id=f"r {key}") for key in ("made", "made too")}
+    told = {
+        **created,
+        "read": Told(note={"read": True, "before": '{"name":"Mine"}', "sent": ["name"]}),
+        "doubt": AMBIGUOUS,
+        "unnamed": UNANSWERED,
+        "doubt deleted": AMBIGUOUS,
+        "doubt made": Told(AMBIGUOUS.status, AMBIGUOUS.reason, note={"read": True}),
+        "doubt theirs": Told(
+            UNANSWERED.status, UNANSWERED.reason, note={"read": True, "before": '{"name":"Theirs"}', "sent": ["name"]}
+        ),
+        "doubt unread": AMBIGUOUS,
+        "refused": REFUSED,
+        "agreed": Told(Status.SKIPPED, Reason.SAME),
+        "doubt later": AMBIGUOUS,
+        "doubt refused later": AMBIGUOUS,
+        "arrived": HELD,
+        "arrived somewhere": HELD,
+        "arrived changed": HELD,
+        "nobody": Told(id="r nobody"),
+        "shared": Told(id="r owner"),
+        "twin": Told(id="r made"),
+        "twin of before": Told(id="r made too"),
+        "misfit": Told(note={"read": True, "before": '{"name":{"a":1}}', "sent": ["name"]}),
+    }
+    home.run("2", second, told)
+    held_rows.arrived(home.con, home.columns, "arrived", "r arrived")
+    held_rows.arrived(home.con, home.columns, "arrived somewhere", None)
+    held_rows.arrived(home.con, home.columns, "arrived changed", "r arrived changed")
+    third = {key: NEW for key in second if key not in ("later deleted", "same", "owner")}
+    third |= dict.fromkeys(("same", "owner"), OLD) | dict.fromkeys(("back", "later", "doubt later"), ("Newer", "Oslo"))
+    del third["doubt unread"]
+    home.run("3", third, dict.fromkeys(("later", "later deleted", "back", "doubt later"), DONE), rest=REFUSED)
+    home.con.execute("delete from state.synced where _retl_key = 'lost'")
+    home.con.execute("update state.synced set _retl_run = 'an undo' where _retl_key = 'undone'")
+    home.con.execute("update state.synced set _retl_run = 'another undo' where _retl_key = 'undone otherwise'")
+    home.con.execute("update state.images set before = '{\"gone\":1}', fields = ['gone'] where key = 'unmapped'")
+
+
+def change_set(home: ByHand) -> Undone:
+    _, plan = plan_undo(home.con, home.sync, sink(NOBODY), "2", undos=["an undo"])
+    found = home.all(f"select key, {', '.join(Row._fields)} from state.outbox")
+    rows = {key: Row(*row) for key, *row in found}
+    assert len(rows) == len(found)
+    return Undone(plan, rows)
+
+
+def values(name: str | None, key: str, city: str | None = "Oslo") -> dict[str, str | None]:
+    return {"id": key, "name": name, "city": city}
+
+
+# What is put back
+
+
+@pytest.mark.parametrize(
+    "key", ["changed", "doubt", "unnamed", "doubt refused later", "arrived changed", "twin of before"]
+)
+def test_our_last_write_is_put_back_into_the_same_record(undone: Undone, key: str) -> None:
+    """Whether the answer came, was lost, or did not name the row."""
+    row = undone.rows[key]
+    assert (row.kind, row.operation, row.reason, row.message) == ("changed", "update", None, None)
+    record_id = "r made too" if key == "twin of before" else f"r {key}"
+    assert (row.destination_id, row.external_id) == (record_id, key)
+    assert (row.changed_fields, row.sent_fields) == (["id", "name", "city"], None)
+    assert (row.before, row.after) == (values("New", key), values("Old", key))
+    assert row.sent == f'{{"id":"{key}","name":"Old","city":"Oslo"}}'
+    assert (row.untold, row.stays_synced, row.source) == (None, True, "synced")
+
+
+def test_of_a_record_that_was_read_only_the_fields_that_were_written_go_back(undone: Undone) -> None:
+    row = undone.rows["read"]
+    assert (row.operation, row.changed_fields, row.sent_fields) == ("update", ["name"], ["name"])
+    assert (row.before, row.after, row.sent) == (values("New", "read"), values("Mine", "read"), '{"name":"Mine"}')
+    assert (row.untold, row.stays_synced, row.source) == (None, True, "destination")
+
+
+def test_a_value_that_its_column_cannot_hold_goes_back_and_is_sent_again_later(undone: Undone) -> None:
+    row = undone.rows["misfit"]
+    assert (row.operation, row.sent, row.after) == ("update", '{"name":{"a":1}}', values(None, "misfit"))
+    assert row.untold == ["name"]
+
+
+def test_a_record_that_was_somebodys_is_not_deleted(undone: Undone) -> None:
+    """Nor is its row synced afterwards, for it was not before."""
+    row = undone.rows["doubt theirs"]
+    assert (row.kind, row.operation, row.changed_fields, row.stays_synced) == ("changed", "update", ["name"], False)
+    assert (row.before, row.after) == (values("New", "doubt theirs"), {"id": None, "name": "Theirs", "city": None})
+
+
+@pytest.mark.parametrize("key", ["made", "twin", "doubt made", "arrived", "arrived somewhere"])
+def test_what_the_run_made_is_deleted(undone: Undone, key: str) -> None:
+    """Also a record that another row of the run made, and one of which a person has said that it did arrive."""
+    row = undone.rows[key]
+    ids = {"made": "r made", "twin": "r made", "arrived": "r arrived"}
+    assert (row.kind, row.operation, row.reason, row.message) == ("removed", "delete", None, None)
+    assert (row.destination_id, row.external_id, row.changed_fields) == (ids.get(key), key, None)
+    assert (row.before, row.after, row.sent, row.stays_synced) == (values("New", key), None, None, False)
+
+
+@pytest.mark.parametrize("key", ["deleted", "doubt deleted"])
+def test_what_the_run_deleted_is_made_again(undone: Undone, key: str) -> None:
+    row = undone.rows[key]
+    assert (row.kind, row.operation, row.reason, row.message) == ("added", "upsert", None, None)
+    assert (row.destination_id, row.external_id, row.changed_fields) == (None, key, None)
+    assert (row.before, row.after) == (None, values("Old", key))
+    assert (row.sent, row.stays_synced) == (f'{{"id":"{key}","name":"Old","city":"Oslo"}}', True)
+
+
+# What is left
+
+
+@pytest.mark.parametrize("key", ["refused", "agreed", "owner"])
+def test_what_the_run_did_not_write_is_not_looked_at(undone: Undone, key: str) -> None:
+    assert key not in undone.rows
+
+
+@pytest.mark.parametrize("key", ["later", "later deleted", "back", "doubt later"])
+def test_what_a_later_run_wrote_is_left_and_that_run_named(undone: Undone, key: str) -> None:
+    row = undone.rows[key]
+    assert (row.operation, row.reason, row.message) == (None, "edited", "run 3 has written it since")
+
+
+def test_rows_that_are_left_say_why(undone: Undone) -> None:
+    said = {key: (row.kind, row.reason, row.message) for key, row in undone.rows.items() if row.reason}
+    for key in ("later", "later deleted", "back", "doubt later"):
+        del said[key]
+    nobody = "it was not read before the run wrote it, and had not been synced before"
+    shares = "so the run wrote over what that row had sent; what the record held before is not known"
+    assert said == {
+        "lost": ("changed", "edited", "it is not among the synced rows any more"),
+        "undone": ("changed", "same", "it was put back already, by run an undo"),
+        "undone otherwise": ("changed", "edited", "run another undo has written it since"),
+        "same": ("changed", "same", "the run wrote the values that were there"),
+        "unmapped": ("rejected", "invalid", "no longer mapped, so not to be put back: gone"),
+        "doubt unread": (
+            "rejected",
+            "invalid",
+            "the run sent it, its answer was lost, and nobody knows what had been there",
+        ),
+        "nobody": ("rejected", "invalid", f"what the record held before is not known: {nobody}"),
+        "shared": (
+            "rejected",
+            "invalid",
+            f"another row stands for the same record, {shares}, for it was not read by the key of this one",
+        ),
+        "made too": ("removed", "shared", "another row stands for the same record, so that the record stays"),
+    }
+    assert {row.operation for row in undone.rows.values() if row.reason} == {None}
+
+
+def test_rows_are_counted_by_what_is_known_of_them(undone: Undone) -> None:
+    doubted = {key for key in undone.rows if key.startswith(("doubt", "unnamed"))}
+    assert {key for key, row in undone.rows.items() if row.in_doubt} == doubted
+    arrived = {"arrived", "arrived somewhere", "arrived changed"}
+    assert {key for key, row in undone.rows.items() if row.has_arrived} == arrived
+    plan = undone.plan
+    assert (plan.model_rows, plan.added, plan.changed, plan.removed) == (len(undone.rows), 2, 9, 5)
+    assert (plan.unchanged, plan.rejected) == (8, 4)
+    assert plan.more == {"from_synced": 8, "from_destination": 3, "in_doubt": len(doubted), "has_arrived": len(arrived)}
