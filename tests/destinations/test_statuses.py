@@ -2,6 +2,8 @@
 perhaps."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -50,6 +52,16 @@ def test_a_status_without_better_words(status: int, error: type[DestinationError
     assert (type(found), found.perhaps_done) == (error, perhaps_done)
     if isinstance(found, RetryLater):
         assert (found.after, found.hold) == (7.0, status == 429)  # only a rate holds the whole account
+    if isinstance(found, RequestRejected):
+        assert (found.code, found.whole) == (str(status), status == 413)
+
+
+@pytest.mark.parametrize("status", [405, 411, 413, 414, 415, 417, 421, 431])
+def test_a_refusal_of_the_request_as_such_is_one_of_all_its_rows(status: int) -> None:
+    """Nobody has looked at them: its method, length, address, format or header is what is refused."""
+    found = error_by_status(httpx.Response(status), "said", "E1")
+    assert isinstance(found, RequestRejected)
+    assert (str(found), found.code, found.whole) == ("said", "E1", True)
 
 
 @pytest.mark.parametrize(
@@ -64,10 +76,20 @@ def test_a_status_without_better_words(status: int, error: type[DestinationError
         ({"Retry-After": "Mon, 30 Nov 2026 12:00:30 GMT", "Date": MONDAY}, 30.0),
         ({"Retry-After": "Mon, 30 Nov 2026 11:59:00 GMT", "Date": MONDAY}, 0.0),
         ({"Retry-After": "Mon, 30 Nov 2026 13:00:45 +0100", "Date": MONDAY}, 45.0),
+        ({"Retry-After": "Mon Nov 30 12:00:20 2026", "Date": MONDAY}, 20.0),  # RFC 9110, 5.6.7: asctime
+        ({"Retry-After": "Monday, 30-Nov-26 12:00:25 GMT", "Date": MONDAY}, 25.0),  # and RFC 850
+        ({"Retry-After": "Mon, 32 Nov 2026 12:00:30 GMT", "Date": MONDAY}, None),
     ],
 )
 def test_when_a_retry_is_welcome(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(httpx.Response(429, headers=headers)) == seconds
+
+
+def test_a_date_without_the_servers_own_is_compared_with_our_clock() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
+    found = retry_after(httpx.Response(429, headers={"Retry-After": until}))
+    assert found is not None
+    assert 500 < found <= 600
 
 
 class _Fails(httpx.AsyncBaseTransport):

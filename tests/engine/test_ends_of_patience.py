@@ -91,3 +91,17 @@ def test_rows_whose_lock_ends_before_the_last_try_are_written(hasty: Callable[..
     sandbox.fault("lock_rows", vendor="salesforce", percent=100, for_good=True, next=3)
     assert shop.run(*a_crm(sandbox)).counts["created"] == 60
     shop.close()
+
+
+def test_a_token_that_ends_once_is_fetched_anew(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build("select 'c' || i as id, 'n' as name from range(20) r(i)")
+    sandbox.fault("expire_token", vendor="salesforce", path="composite", next=1)
+    assert shop.run(*a_crm(sandbox)).counts["created"] == 20
+
+
+def test_a_token_that_never_holds_ends_the_run(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build("select 'c' || i as id, 'n' as name from range(20) r(i)")
+    ends = sandbox.fault("expire_token", vendor="salesforce", path="composite", next=100)
+    report = shop.run(*a_crm(sandbox))
+    assert (report.status, report.counts["skipped_stopped"]) == (RunStatus.FAILED, 20)
+    assert ends.hits == 2  # as it was, and with a new token

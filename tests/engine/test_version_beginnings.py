@@ -237,14 +237,20 @@ def test_until_something_was_written_the_file_may_change(
     assert (report.status, report.counts["created"]) == (RunStatus.DONE, 10)
 
 
-def test_a_write_in_doubt_pins_the_version(shop: Shop, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("fault", "mode", "reason"),
+    [({"kind": "drop_after"}, "append", "ambiguous"), ({"kind": "omit_rows", "percent": 100}, "mirror", "unanswered")],
+    ids=["ambiguous", "unanswered"],
+)
+def test_a_write_in_doubt_pins_the_version(
+    shop: Shop, sandbox: Sandbox, fault: dict[str, Any], mode: str, reason: str
+) -> None:
     shop.build(TEN)
-    sandbox.fault("drop_after")
-    appended = people(sync_mode="append")
-    assert shop.run(appended, sink(sandbox.url)).counts["failed_ambiguous"] == 10
+    sandbox.fault(**fault)
+    assert shop.run(people(sync_mode=mode), sink(sandbox.url)).counts[f"failed_{reason}"] == 10
     sandbox.reset()
     with pytest.raises(StateError, match="would mean something else"):
-        shop.run(people(sync_mode="append", mapping={"id": "id", "name": "other"}), sink(sandbox.url))
+        shop.run(people(sync_mode=mode, mapping={"id": "id", "name": "other"}), sink(sandbox.url))
 
 
 def test_one_acknowledged_row_pins_the_version(shop: Shop, sandbox: Sandbox) -> None:

@@ -43,6 +43,27 @@ class TestRuns:
         with pytest.raises(StateError, match="r2 is not in the journal"):
             journal.end_run("r2", RunStatus.DONE, counts={})
 
+    @pytest.mark.parametrize("status", [*Status, *(f"failed_{reason}" for reason in Reason)])
+    def test_the_last_writer_is_who_wrote_or_may_have(self, journal: Journal, status: str) -> None:
+        journal.start_run("r1", "contacts", "crm")
+        journal.end_run("r1", RunStatus.DONE, counts={"created": 0, status: 1})
+        journal.start_run("r2", "contacts", "crm")
+        journal.end_run("r2", RunStatus.DONE, counts={"created": 0, "skipped": 3})
+        journal.start_run("r3", "contacts", "crm")
+        journal.end_run("r3", RunStatus.GUARDED, counts={"created": 1})
+        found = journal.last_writer("contacts")
+        wrote = status in ("created", "updated", "deleted", "failed_ambiguous", "failed_unanswered")
+        assert (found.run_id if found else None) == ("r1" if wrote else None)
+
+    def test_a_run_that_goes_on_wrote_once_it_sent(self, journal: Journal) -> None:
+        journal.start_run("r1", "contacts", "crm")
+        assert journal.last_writer("contacts") is None
+        journal.begin_batches("r1", [Intent(1, Operation.UPSERT, [1])])
+        found = journal.last_writer("contacts")
+        assert found is not None
+        assert found.run_id == "r1"
+        assert journal.last_writer("contacts", known=lambda run: run.run_id == "r1") is None
+
 
 class TestBatches:
     @pytest.fixture(autouse=True)
