@@ -1,6 +1,8 @@
 """What an undo means to do with each row, whatever a run did with it: one state, in which much has happened."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,7 +31,10 @@ COME = (
     "nobody",
     "shared",
     "twin",
+    "arrived theirs",
+    "arrived, was there",
 )
+THEIRS = {"read": True, "before": '{"name":"Theirs"}', "sent": ["name"]}
 HELD = Told(AMBIGUOUS.status, AMBIGUOUS.reason, error=AMBIGUOUS.error, once=True)
 
 
@@ -83,9 +88,7 @@ def happened(home: ByHand) -> None:
         "unnamed": UNANSWERED,
         "doubt deleted": AMBIGUOUS,
         "doubt made": Told(AMBIGUOUS.status, AMBIGUOUS.reason, note={"read": True}),
-        "doubt theirs": Told(
-            UNANSWERED.status, UNANSWERED.reason, note={"read": True, "before": '{"name":"Theirs"}', "sent": ["name"]}
-        ),
+        "doubt theirs": Told(UNANSWERED.status, UNANSWERED.reason, note=THEIRS),
         "doubt unread": AMBIGUOUS,
         "refused": REFUSED,
         "agreed": Told(Status.SKIPPED, Reason.SAME),
@@ -94,6 +97,8 @@ def happened(home: ByHand) -> None:
         "arrived": HELD,
         "arrived somewhere": HELD,
         "arrived changed": HELD,
+        "arrived theirs": replace(HELD, note=THEIRS),
+        "arrived, was there": replace(HELD, id="r arrived, was there"),
         "nobody": Told(id="r nobody"),
         "shared": Told(id="r owner"),
         "twin": Told(id="r made"),
@@ -101,9 +106,9 @@ def happened(home: ByHand) -> None:
         "misfit": Told(note={"read": True, "before": '{"name":{"a":1}}', "sent": ["name"]}),
     }
     home.run("2", second, told)
-    held_rows.arrived(home.con, home.columns, "arrived", "r arrived")
+    for key in ("arrived", "arrived theirs", "arrived, was there", "arrived changed"):
+        held_rows.arrived(home.con, home.columns, key, f"r {key}")
     held_rows.arrived(home.con, home.columns, "arrived somewhere", None)
-    held_rows.arrived(home.con, home.columns, "arrived changed", "r arrived changed")
     third = {key: NEW for key in second if key not in ("later deleted", "same", "owner")}
     third |= dict.fromkeys(("same", "owner"), OLD) | dict.fromkeys(("back", "later", "doubt later"), ("Newer", "Oslo"))
     del third["doubt unread"]
@@ -164,6 +169,13 @@ def test_a_record_that_was_somebodys_is_not_deleted(undone: Undone) -> None:
     assert (row.before, row.after) == (values("New", "doubt theirs"), {"id": None, "name": "Theirs", "city": None})
 
 
+def test_nor_is_one_of_which_a_person_has_said_that_the_row_did_arrive(undone: Undone) -> None:
+    """What was read of it goes back; of one that was found and not read, nothing is known."""
+    row = undone.rows["arrived theirs"]
+    assert (row.operation, row.sent, row.stays_synced) == ("update", '{"name":"Theirs"}', False)
+    assert undone.rows["arrived, was there"].operation is None
+
+
 @pytest.mark.parametrize("key", ["made", "twin", "doubt made", "arrived", "arrived somewhere"])
 def test_what_the_run_made_is_deleted(undone: Undone, key: str) -> None:
     """Also a record that another row of the run made, and one of which a person has said that it did arrive."""
@@ -214,6 +226,11 @@ def test_rows_that_are_left_say_why(undone: Undone) -> None:
             "invalid",
             "the run sent it, its answer was lost, and nobody knows what had been there",
         ),
+        "arrived, was there": (
+            "rejected",
+            "invalid",
+            "the run sent it, its answer was lost, and nobody knows what had been there",
+        ),
         "nobody": ("rejected", "invalid", f"what the record held before is not known: {nobody}"),
         "shared": (
             "rejected",
@@ -228,9 +245,20 @@ def test_rows_that_are_left_say_why(undone: Undone) -> None:
 def test_rows_are_counted_by_what_is_known_of_them(undone: Undone) -> None:
     doubted = {key for key in undone.rows if key.startswith(("doubt", "unnamed"))}
     assert {key for key, row in undone.rows.items() if row.in_doubt} == doubted
-    arrived = {"arrived", "arrived somewhere", "arrived changed"}
+    arrived = {"arrived", "arrived somewhere", "arrived changed", "arrived theirs", "arrived, was there"}
     assert {key for key, row in undone.rows.items() if row.has_arrived} == arrived
     plan = undone.plan
-    assert (plan.model_rows, plan.added, plan.changed, plan.removed) == (len(undone.rows), 2, 9, 5)
-    assert (plan.unchanged, plan.rejected) == (8, 4)
-    assert plan.more == {"from_synced": 8, "from_destination": 3, "in_doubt": len(doubted), "has_arrived": len(arrived)}
+    assert (plan.model_rows, plan.added, plan.changed, plan.removed) == (len(undone.rows), 2, 10, 5)
+    assert (plan.unchanged, plan.rejected) == (8, 5)
+    assert plan.more == {"from_synced": 8, "from_destination": 4, "in_doubt": len(doubted), "has_arrived": len(arrived)}
+
+
+@pytest.mark.parametrize(("mode", "operation"), [("insert_only", "delete"), ("update_only", None)])
+def test_only_what_a_run_could_make_is_deleted_once_a_person_says_that_it_arrived(
+    tmp_path: Path, mode: str, operation: str | None
+) -> None:
+    """An update has made nothing: the record was there."""
+    with by_hand(tmp_path, mapping={"id": "id", "name": "name"}, sync_mode=mode, options=SINK) as home:
+        home.run("2", {"a": NEW}, rest=HELD)
+        held_rows.arrived(home.con, home.columns, "a", "r a")
+        assert change_set(home).rows["a"].operation == operation
