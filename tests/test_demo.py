@@ -37,7 +37,7 @@ def test_demo_empties_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert fresh_folder("demo") == home
     assert not (home / "warehouse.duckdb").exists()
     (home / "made-by-the-demo").unlink()
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match="holds something else"):
         fresh_folder("demo")
 
 

@@ -104,7 +104,7 @@ def test_an_attribute_that_cannot_be_made(intercom: Sandbox, field: str, said: s
 
 
 def test_nothing_is_made_while_something_else_is_wrong(intercom: Sandbox) -> None:
-    with pytest.raises(CheckFailed):
+    with pytest.raises(CheckFailed, match="score"):
         check(intercom, contacts(fresh=FieldType.TEXT, score=FieldType.INTEGER), create_attributes=True)
     with pytest.raises(CheckFailed, match="no field `fresh`"):
         check(intercom, contacts(fresh=FieldType.TEXT))

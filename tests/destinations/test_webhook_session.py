@@ -101,7 +101,7 @@ def test_private_addresses_are_refused(host: str) -> None:
 def test_nothing_reaches_a_private_address(sandbox: Sandbox) -> None:
     async def work() -> None:
         async with opened(sandbox.url, allow_private=False) as webhook:
-            with pytest.raises(ConfigurationError):
+            with pytest.raises(ConfigurationError, match="allow_private"):
                 await outcome(webhook, Operation.UPSERT)
         assert sandbox.log.lines() == []
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
-from reverse_etl_assets.errors import CheckFailed, ReverseEtlError
+from reverse_etl_assets.errors import CheckFailed, RetryLater
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.previews import preview
@@ -285,7 +285,7 @@ def test_a_read_that_fails_leaves_nothing_behind(shop: Shop, crm: Crm) -> None:
     sync = crm.sync(cutover="adopt")
     path = "query" if crm.vendor == "salesforce" else "batch/read"
     crm.sandbox.fault("server_error", vendor=crm.vendor, path=path, status=503)
-    with pytest.raises(ReverseEtlError):
+    with pytest.raises(RetryLater, match=r"internal error|server is unavailable"):
         shop.run(sync, crm.account)
     assert shop.state(sync, "select count(*) from state.versions") == [(0,)]
     crm.sandbox.faults.clear()

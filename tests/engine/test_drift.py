@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.errors import ConfigurationError, DestinationError, StateError, SyncBusy
+from reverse_etl_assets.errors import ConfigurationError, RetryLater, StateError, SyncBusy
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.sandbox.server import Sandbox
@@ -265,7 +265,7 @@ def test_what_was_found_before_the_destination_gave_up_is_told(shop: Shop, hub: 
     assert "1,000 rows looked at: 1,000 differing; the others could not be looked at: " in str(found)
     hub.sandbox.faults.clear()
     hub.sandbox.fault("server_error", vendor="hubspot", path="batch/read")
-    with pytest.raises(DestinationError):
+    with pytest.raises(RetryLater, match="503"):
         look(shop, hub, sync)
 
 

@@ -193,7 +193,7 @@ def test_a_value_that_the_code_cannot_compare(shop: Shop, sandbox: Sandbox) -> N
     sandbox.edit("rest", "people", "c7", {"name": "odd"})
     drifted = verify(sync, shop.environment, account, sample="all")
     assert (drifted.looked_at, drifted.wrong) == (29, 0)
-    assert "cannot" in drifted.not_judged or "ArithmeticError" in drifted.not_judged
+    assert "ArithmeticError" in drifted.not_judged
     shop.sql("update marts.people set name = 'm'")
     report = shop.run(sync, account)
     assert report.status is RunStatus.DONE

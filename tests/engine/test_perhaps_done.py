@@ -84,6 +84,17 @@ def test_what_was_written_is_not_called_refused(shop: Shop, sandbox: Sandbox, st
     assert len(held(sandbox)) == 3
 
 
+@pytest.mark.parametrize("status", [423, 425])
+def test_later_tries_that_are_not_taken_leave_the_doubt_of_the_first(shop: Shop, sandbox: Sandbox, status: int) -> None:
+    people(shop, 3)
+    sandbox.fault("drop_after", vendor="rest", next=1)
+    sandbox.fault("server_error", vendor="rest", status=status)
+    report = shop.run(sink_sync(), sink(sandbox.url))
+    assert set(failed(shop, sink_sync(), report).values()) == {"ambiguous"}
+    said = {outcome.message for outcome in shop.outcomes(sink_sync(), report.run_id)}
+    assert said == {"no answer that can be read: RemoteProtocolError"}
+
+
 def test_a_run_that_ends_on_a_lost_token_leaves_the_doubt(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 3)
     sandbox.fault("drop_after", vendor="rest", next=1)

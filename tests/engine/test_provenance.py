@@ -225,7 +225,7 @@ def test_adopt_reads_what_is_there_and_sends_what_differs(shop: Shop, sandbox: S
         new_journal(shop)
     shop.sql("update marts.people set name = 'New' where email like 'p0@%'")
     recover_state(sync, shop.environment, to.type, Way.ADOPT, who="ada", why="we know")
-    assert "adopt" in str(preview(sync, shop.environment, to).begun or "adopt")
+    assert "adopt" in str(preview(sync, shop.environment, to).begun)
     report = shop.run(sync, to)
     assert (report.counts["updated"], report.change_set) == (1, 1)
     assert shop.run(sync, to).change_set == 0

@@ -187,9 +187,9 @@ def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, san
 
 def test_a_run_that_broke_off_does_not_forget_whose_record_it_met(shop: Shop, sandbox: Sandbox, merged: Sync) -> None:
     def breaks_off(plan: Any, statuses: Any) -> None:
-        raise RuntimeError
+        raise RuntimeError("broke off here")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="broke off here"):
         shop.run(merged, crm(sandbox.url), on_progress=breaks_off)
     report = shop.run(merged, crm(sandbox.url))
     assert shop.by_key(merged, report)["old@x.org"].reason == "shared"

@@ -92,7 +92,7 @@ def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover
     [
         {"object": "others"},
         {"external_id": "name"},
-        {"primary_key": "other", "external_id": "id"},
+        {"primary_key": "twin", "external_id": "id"},
         {"destination": "branch"},
     ],
     ids=lambda change: next(iter(change)),
@@ -100,6 +100,7 @@ def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover
 def test_rows_of_another_place_are_not_followed(ran: Shop, sandbox: Sandbox, change: dict[str, Any]) -> None:
     """Where records are and what they are matched by: of another one nothing is known, whoever resends."""
     account = replace(sink(sandbox.url), name=change.get("destination", "sink"))
+    ran.build(f"select *, id as twin from ({TEN})")
     report = ran.run(people(version=2, cutover="resend", **change), account)
     assert (report.counts["added"], report.counts["changed"], report.counts["set_aside"]) == (10, 0, 10)
 
