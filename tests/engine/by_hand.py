@@ -58,6 +58,8 @@ class ByHand:
         self.columns = Columns.of(
             self.sync, dict.fromkeys(("id", "name", "city"), "VARCHAR"), fold_case=False, partial=partial
         )
+        self.more: list[tuple[str | None, str | None, str | None]] = []
+        """Rows of the model beside those of a run: id, name and city."""
         con.execute("create table model (id varchar, name varchar, city varchar)")
 
     def run(
@@ -69,8 +71,8 @@ class ByHand:
 
     def plan(self, run_id: str, people: People) -> None:
         self.con.execute("delete from model")
-        for key, values in people.items():
-            self.con.execute("insert into model values ($1, $2, $3)", [key, *values])
+        for row in [*((key, *values) for key, values in people.items()), *self.more]:
+            self.con.execute("insert into model values ($1, $2, $3)", list(row))
         ledger.prepare(self.con, self.columns)
         plan = make_plan(self.con, "model", self.columns)
         seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)

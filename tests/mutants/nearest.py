@@ -18,8 +18,8 @@ _FORGET = _engine("forget", "forget_records")
 
 NEAREST: dict[str, tuple[str, ...]] = {
     # a run, in its order
-    "recovery.py": _engine("job_results"),
-    "plan.py": (*_PLAN, *_engine("narrowed_plan")),
+    "recovery.py": _engine("recovery", "job_results"),
+    "plan.py": (*_engine("change_set"), *_PLAN, *_engine("narrowed_plan")),
     "versions.py": _engine("mapping_changes", "version_beginnings"),
     "cutover.py": _engine("versions", "version_beginnings"),
     "guard.py": _engine("guards", "guard_removed", "guard_properties"),
@@ -54,13 +54,13 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "destinations/base.py": ("tests/destinations/test_statuses.py", *_engine("perhaps_done")),
     "destinations/status_errors.py": ("tests/destinations/test_statuses.py", *_engine("perhaps_done")),
     # what is decided in SQL
-    "sql/change_set.sql": (*_PLAN, *_engine("prefilter", "key_texts")),
+    "sql/change_set.sql": (*_engine("change_set"), *_PLAN, *_engine("prefilter", "key_texts")),
     "sql/narrow.sql": _engine("narrowed_plan"),
-    "sql/duplicate_keys.sql": _engine("plan_oracle", "bad_keys"),
-    "sql/rejected_rows.sql": _engine("plan_oracle", "bad_keys"),
-    "sql/latest_of_keys.sql": _engine("dedupe"),
-    "sql/latest_rows.sql": _engine("dedupe"),
-    "sql/superseded_rows.sql": _engine("dedupe"),
+    "sql/duplicate_keys.sql": _engine("change_set", "bad_keys"),
+    "sql/rejected_rows.sql": _engine("change_set", "bad_keys"),
+    "sql/latest_of_keys.sql": _engine("change_set", "dedupe"),
+    "sql/latest_rows.sql": _engine("change_set", "dedupe"),
+    "sql/superseded_rows.sql": _engine("change_set", "dedupe"),
     "sql/quarantine.sql": _engine("quarantine"),
     "sql/refused_rows.sql": _engine("quarantine"),
     "sql/fold_outcomes.sql": _engine("fold"),
