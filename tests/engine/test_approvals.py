@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.destinations.base import Account, Budget
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.guard import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
@@ -209,7 +209,8 @@ def test_an_approval_of_another_destination_says_which_setting(
 def test_how_fast_it_goes_is_no_part_of_a_plan(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
-    slower = account.connection.model_copy(update={"requests_per_second": 1000.0, "concurrency": 1})
+    pace = {"requests_per_second": 1000.0, "concurrency": 1, "budget": Budget(calls=1_000)}
+    slower = account.connection.model_copy(update=pace)
     assert shop.run(sync, replace(account, connection=slower)).plan_id == plan_id
 
 
