@@ -239,8 +239,14 @@ class Dispatcher:
         """Run to the end even if the run is cancelled meanwhile: an intent without its answer is a doubt."""
         task = asyncio.ensure_future(work)
         self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        task.add_done_callback(self._landed)
         return await asyncio.shield(task)
+
+    def _landed(self, task: asyncio.Task[Any]) -> None:
+        """An error that comes once nobody waits any more is no news: its batch is in doubt already."""
+        self._in_flight.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _send(self, work: Work, last: bool) -> Work | None:
         batch = self._batch(work)

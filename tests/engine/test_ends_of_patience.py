@@ -1,5 +1,7 @@
 """Where patience ends: what is refused for a while loses nothing, and what is refused for good ends."""
 
+import gc
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
+from tests.engine.test_dispatch import after
 
 
 @pytest.fixture
@@ -105,3 +108,21 @@ def test_a_token_that_never_holds_ends_the_run(shop: Shop, sandbox: Sandbox) -> 
     report = shop.run(*a_crm(sandbox))
     assert (report.status, report.counts["skipped_stopped"]) == (RunStatus.FAILED, 20)
     assert ends.hits == 2  # as it was, and with a new token
+
+
+def test_a_run_that_is_told_to_end_waits_so_long_for_answers_and_no_longer(
+    hasty: Callable[..., Shop], sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = hasty(last_answers=0.1)
+    shop.build("select i::varchar id, 'n' as name from range(100) r(i)")
+    sandbox.fault("slow", vendor="rest", skip=4, delay_ms=4_000.0)
+    sync = sink_sync(options={**SINK, "batch_size": 10})
+    with pytest.raises(KeyboardInterrupt):
+        shop.run(sync, sink(sandbox.url), on_progress=after(40, lambda: signal.raise_signal(signal.SIGINT)))
+    counts = shop.journal.history(sync.sync)[0].counts
+    assert counts["created"] == 40
+    assert counts["failed_ambiguous"] in range(10, 50, 10)  # what was in flight by then
+    assert counts["skipped_stopped"] == 60 - counts["failed_ambiguous"]
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+    shop.close()
