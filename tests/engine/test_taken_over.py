@@ -112,3 +112,20 @@ def test_a_lock_file_that_was_replaced_keeps_two_apart(shop: Shop, monkeypatch: 
         assert len(times) == 2
         with pytest.raises(SyncBusy), exclusive("s", shop.warehouse):
             pass
+
+
+def test_a_lock_file_that_is_removed_again_and_again_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    import filelock
+
+    path, acquire, times = shop.warehouse.lock_file("s"), filelock.FileLock.acquire, []
+
+    def removed(lock: Any, *args: Any, **named: Any) -> Any:
+        held = acquire(lock, *args, **named)
+        path.unlink()
+        times.append(1)
+        return held
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", removed)
+    with pytest.raises(SyncBusy, match="is removed again and again"), exclusive("s", shop.warehouse):
+        pass
+    assert len(times) == 10

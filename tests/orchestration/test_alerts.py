@@ -165,6 +165,11 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
         begun.tick()
     assert len(begun.posts) == 2
     assert begun.tick() == []
+    limit = begun.sandbox.fault("rate_limit", vendor="slack", path="chat.postMessage", next=10, retry_after=0)
+    begun.run()
+    with pytest.raises(AssertionError, match="ratelimited"):
+        begun.tick()
+    assert limit.hits == 3
 
 
 @thorough
