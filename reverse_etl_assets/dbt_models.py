@@ -51,19 +51,22 @@ class Model:
 def load_models(manifest: Path) -> dict[str, Model]:
     """All models of the manifest by each name that a sync may call them by.
 
-    Raises ConfigurationError if there is no manifest yet, or if a mark of personal data cannot be understood.
+    Raises ConfigurationError if there is no manifest yet, if it cannot be read, or if a mark of personal data cannot be
+    understood.
     """
     try:
-        found = json.loads(manifest.read_text())
-        nodes = found["nodes"].values()
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        tests = _tests(found)
+        nodes = [node for node in found["nodes"].values() if _is_model(node)]
+        models = [(node, _model(node, found, tests.get(names(node)[0], {}))) for node in nodes]
     except FileNotFoundError:
         raise ConfigurationError(
             f"dbt's manifest is missing at {manifest}. Build it with `make manifest` (or `dbt parse`)."
         ) from None
-    except (json.JSONDecodeError, KeyError) as error:
-        raise ConfigurationError(f"dbt's manifest at {manifest} cannot be read: {error}") from error
-    tests = _tests(found)
-    models = [(node, _model(node, found, tests.get(names(node)[0], {}))) for node in nodes if _is_model(node)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"dbt's manifest at {manifest} cannot be read ({type(error).__name__}: {error}); `dbt parse` makes it anew."
+        ) from error
     return {name: model for node, model in models for name in names(node)}
 
 
@@ -178,11 +181,11 @@ def _profile(dbt_folder: Path) -> Mapping[str, Any]:
     profiles = dbt_folder / "profiles.yml"
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
     try:
-        profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text())["profile"]
+        profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text(encoding="utf-8"))["profile"]
         flags = {"PROJECT_DIR": str(dbt_folder), "PROFILES_DIR": str(dbt_folder)}
-        text = template.from_string(profiles.read_text()).render(env_var=_env_var, flags=flags)
+        text = template.from_string(profiles.read_text(encoding="utf-8")).render(env_var=_env_var, flags=flags)
         found: Mapping[str, Any] = yaml.safe_load(text)[profile]
-    except (OSError, KeyError, TypeError, yaml.YAMLError, jinja2.TemplateError) as error:
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, jinja2.TemplateError) as error:
         raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
     return found
 
@@ -214,11 +217,12 @@ def duckdb_profile(dbt_folder: Path, target: str | None = None) -> DuckDBProfile
     profiles, outputs = dbt_folder / "profiles.yml", _profile(dbt_folder)
     try:
         output = outputs["outputs"][target or outputs["target"]]
-    except (KeyError, TypeError) as error:
+        kind, path = output["type"], output["path"] if output["type"] == "duckdb" else ""
+        path = (dbt_folder / Path(path).expanduser()).resolve()
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
-    if output["type"] != "duckdb":
-        raise ConfigurationError(f"{profiles}: target is {output['type']!r}, and only 'duckdb' is supported so far.")
-    path = (dbt_folder / Path(output["path"]).expanduser()).resolve()
+    if kind != "duckdb":
+        raise ConfigurationError(f"{profiles}: target is {kind!r}, and only 'duckdb' is supported so far.")
     more = [name for name in ("attach", "extensions", "secrets") if output.get(name)]
     try:
         return _with_more(dbt_folder, path, output) if more else DuckDBProfile(path)

@@ -106,7 +106,7 @@ def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: f
     earlier, limit, rows = usual(history, now), policy.row_count, plan.model_rows
     ignored = f"; {earlier.later} dated later than now are left out" if earlier.later else ""
     if not limit.is_set or not earlier.enough:
-        few = f"{len(earlier.counts)} earlier runs are too few to compare with{ignored}" if limit.is_set else UNLIMITED
+        few = f"{_runs(len(earlier.counts))} too few to compare with{ignored}" if limit.is_set else UNLIMITED
         return Finding("row_count", True, f"{rows} rows; {few}", rows, figures={"model rows": rows})
     away, whole = abs(rows - earlier.rows), f"away from {earlier.rows:.0f}"
     shares = [_percent(limit, away, earlier.rows, whole)]
@@ -116,6 +116,10 @@ def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: f
     finding = _within("row_count", said, away, limit, shares, policy.percent_from)
     figures = {"model rows": rows, "usual rows": earlier.rows, "rows away": away, **finding.figures}
     return replace(finding, figures={name: number for name, number in figures.items() if name != "rows"})
+
+
+def _runs(number: int) -> str:
+    return "1 earlier run is" if number == 1 else f"{number} earlier runs are"
 
 
 def _change(guard: str, rows: int, plan: Plan, limit: Limit, percent_from: int) -> Finding:

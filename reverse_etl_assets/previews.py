@@ -179,7 +179,7 @@ def recovered(
         yield warehouse, runs
         return
     with exclusive(sync, warehouse), tempfile.TemporaryDirectory() as folder:
-        copy = replace(warehouse, state_folder=Path(folder))
+        copy = replace(warehouse, state_folder=Path(folder), copy_of=warehouse.state_folder)
         for file in (state, state.with_name(f"{state.name}.wal")):
             if file.exists():
                 shutil.copy2(file, copy.state_folder)

@@ -233,7 +233,7 @@ class SyncRun:
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             known = isinstance(error, ReverseEtlError)
             why = f"the run broke off: {self.mask.text(str(error))}" if known else ended_by(error)
-            with contextlib.suppress(StateError):  # then the run stays open, and the next one brings it home
+            with contextlib.suppress(ReverseEtlError, duckdb.Error):  # it stays open, and the next run brings it home
                 self._finish(planned, findings, Dispatched(stopped=why, failed=True, broke_off=True))
             raise
 
@@ -357,9 +357,11 @@ class SyncRun:
         verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
         try:
             verified = self._verify(planned.columns, counts, dispatched)
-        finally:  # however the look ends: all of the run is home
-            report = self._end(planned, findings, {**counts, **verified.counts}, dispatched, verified)
-        return report
+        except BaseException:  # all of the run is home, however the look ends; and what ended it stays the error
+            with contextlib.suppress(StateError):
+                self._end(planned, findings, {**counts, **verified.counts}, dispatched, verified)
+            raise
+        return self._end(planned, findings, {**counts, **verified.counts}, dispatched, verified)
 
     def _verify(self, columns: Columns, counts: Mapping[str, int], dispatched: Dispatched) -> Verified:
         if dispatched.stopped:

@@ -5,7 +5,7 @@ acknowledged is compared with records that people and other tools may have chang
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -159,18 +159,22 @@ class _DriftLook:
         not_all = ""
         try:
             not_all = self._look(sample)
-        except (DestinationError, Stopped) as error:
-            if not self._looked_at:
+        except BaseException as error:
+            if not (isinstance(error, DestinationError | Stopped) and self._looked_at):
+                with suppress(StateError):  # what ended the look stays the error
+                    self._note_usage()
                 raise
             not_all = str(error)
-        finally:
-            self._journal.add_usage(self._account.name, self._sync.sync, rows=0, bytes=self._traffic.bytes)
+        self._note_usage()
         if not self._suspects:
             return Drifted(looked_at=self._looked_at, not_judged=not_all)
         with exclusive(self._sync, self._warehouse):
             self._refuse_unfinished()
             with self._warehouse.open(self._sync.sync, write=repair) as con:
                 return self._judge(con, repair, not_all)
+
+    def _note_usage(self) -> None:
+        self._journal.add_usage(self._account.name, self._sync.sync, rows=0, bytes=self._traffic.bytes)
 
     def _look(self, sample: Sample) -> str:
         """Compare a copy of synced rows with their records; runs may go on meanwhile. Says why some could not be."""

@@ -1,10 +1,12 @@
 """`reverse-etl approve`: let out a plan that waits, and no other."""
 
 import getpass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.errors import ENDED, exit_code
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -58,5 +60,12 @@ def _run(deployed: "Deployed", approved: "WaitingPlan", *, json: bool) -> None:
 
     reports: list[Report] = []
     errors: dict[str, str] = {}
-    run_one(deployed, deployed.sync(approved.sync), reports, errors, plan_id=approved.plan_id)
+    try:
+        run_one(deployed, deployed.sync(approved.sync), reports, errors, plan_id=approved.plan_id)
+    except ENDED as ended:
+        if not reports:
+            raise
+        with suppress(typer.Exit):
+            finish(deployed, reports, errors, json=json)
+        raise typer.Exit(exit_code(ended)) from None
     finish(deployed, reports, errors, json=json)

@@ -3,12 +3,13 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.errors import ConfigurationError, SpecError
+from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError, SpecError
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.yaml_source import did_you_mean
@@ -30,10 +31,15 @@ class Deployed:
             module = importlib.import_module(name)
             self.project: Project = module.project
             self.destinations: Mapping[str, DestinationResource] = module.destinations
+        except ReverseEtlError:
+            raise
         except (ModuleNotFoundError, AttributeError) as error:
             raise ConfigurationError(
                 f"{MODULE}={name}: {error}; it has to define `project` and `destinations`."
             ) from None
+        except Exception as error:  # of somebody's own code
+            what = f"{type(error).__name__}: {error} ({_place(error)})"
+            raise ConfigurationError(f"{MODULE}={name} cannot be loaded: {what}.") from error
 
     def sync(self, name: str) -> Sync:
         syncs = self.project.syncs
@@ -78,3 +84,11 @@ class Deployed:
     def account_without_credentials(self, sync: Sync) -> Account:
         """Enough to plan: nothing can be sent with it."""
         return Account(sync.destination, self.destinations[sync.destination].destination_type, None)
+
+
+def _place(error: Exception) -> str:
+    """File and line."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"

@@ -15,6 +15,7 @@ from reverse_etl_assets.interrupts import Terminated
 from reverse_etl_assets.visible_text import visible
 
 ENDED = (KeyboardInterrupt, Terminated)
+_WRONG: Any = typer.BadParameter.__base__  # UsageError, which typer does not name
 
 
 class Commands(TyperGroup):
@@ -27,25 +28,37 @@ class Commands(TyperGroup):
                 raise typer.BadParameter(f"{visible(each)} is not written in UTF-8.")
         return super().parse_args(ctx, args)
 
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with _told():
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _termination():
+            with _told(), _termination():
                 return super().invoke(ctx)
         except ReverseEtlError as error:
             typer.echo(typer.style("Error: ", fg="red", bold=True), nl=False, err=True)
             say(str(error), err=True)
             raise typer.Exit(2) from None
-        except ENDED as ended:
-            say(
-                "Interrupted. `reverse-etl status` shows how far it came, and `reverse-etl runs` what was before.",
-                err=True,
-            )
-            raise typer.Exit(exit_code(ended)) from None
 
 
 def exit_code(ended: BaseException) -> int:
     """As a shell has it: 128 and the signal's number."""
     return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Interrupts in words, and what is wrong with the command line so that it does nothing to the terminal."""
+    try:
+        yield
+    except _WRONG as error:
+        error.message = visible(error.message)
+        raise
+    except ENDED as ended:
+        said = "Interrupted. `reverse-etl status` shows how far it came, and `reverse-etl runs` what was before."
+        say(said, err=True)
+        raise typer.Exit(exit_code(ended)) from None
 
 
 @contextmanager

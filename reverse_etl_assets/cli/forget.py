@@ -68,9 +68,12 @@ def forget(
             even_if_in_model=even_if_in_model,
         )
     except Refused as refusal:
-        typer.secho(str(refusal), fg="red", err=True)
+        say(str(refusal), fg="red", err=True)
         raise typer.Exit(1) from None
     _show_forgotten(deployed, forgotten, json=json, permanently=permanently)
+    if not forgotten and not json:
+        models = ", ".join(known.sync for known in found)
+        say(f"Nothing is left to purge. The models of {models} still hold the key, and the next run sends the person.")
     left = any(each.deletion.left or (at_destinations and each.known.left) for each in forgotten)
     if left or not all(each.purged for each in forgotten):
         raise typer.Exit(1)
@@ -132,7 +135,7 @@ def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool)
         rows.add_row(known.sync, "runs in the journal", number(len(known.runs)))
     show_table(console(), rows)
     for said in refused:
-        typer.secho(f"Nothing was purged: {said}", fg="red", err=True)
+        say(f"Nothing was purged: {said}", fg="red", err=True)
 
 
 def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, json: bool, permanently: bool) -> None:

@@ -5,6 +5,6 @@ import typer
 from reverse_etl_assets.visible_text import visible
 
 
-def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+def say(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None) -> None:
     """Print text as it is, but for characters that would do something to the terminal: they are made visible."""
-    typer.echo(visible(text), err=err, nl=nl)
+    typer.secho(visible(text), err=err, nl=nl, fg=fg)

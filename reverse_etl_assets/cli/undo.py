@@ -1,16 +1,19 @@
 """`reverse-etl undo`: put back what a run wrote."""
 
 import getpass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.errors import ENDED, exit_code
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.report import Report
     from reverse_etl_assets.spec import Sync
     from reverse_etl_assets.undo.preview import UndoPreview, UndoRow
 
@@ -45,11 +48,19 @@ def undo(
 
 def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, json: bool) -> None:
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.cli.run import problem, report_as_json, show_reports
+    from reverse_etl_assets.cli.run import finish, problem, report_as_json, show_reports
     from reverse_etl_assets.undo import is_whole, summary, undo_run
 
-    account = deployed.account(sync)
-    report = undo_run(run, sync, deployed.project.environment, account, who=who, why=why)
+    account, environment = deployed.account(sync), deployed.project.environment
+    ended: list[Report] = []
+    try:
+        report = undo_run(run, sync, environment, account, who=who, why=why, on_end=ended.append)
+    except ENDED as error:
+        with suppress(typer.Exit):
+            finish(deployed, ended, {}, json=json)
+        if ended:  # it says how far it came
+            raise typer.Exit(exit_code(error)) from None
+        raise
     said = summary(deployed.project.journal, report, account.type)
     if json:
         print_json({**report_as_json(report), "undoes": run, "said": said})

@@ -51,12 +51,13 @@ _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change",
 
 
 def run_metadata(report: Report, project: Project) -> Any:
-    """Of a run that sent. Numbers first, for Dagster plots each of them; tables last, for they are long.
+    """Of a run that sent. First what ended it early, then numbers, for Dagster plots each; tables last, for they are long.
 
     Values of rows are masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
     """
     mask = project.mask(report.sync)
     figures: dict[str, Any] = {
+        **({"ended early": clip(mask.text(report.detail), 2_000)} if report.detail else {}),
         "dagster/row_count": report.counts.get("model_rows", 0),
         **counts(report.counts),
         **{name: report.counts.get(f"skipped_{name}", 0) for name in _NOT_WRITTEN},
@@ -73,8 +74,6 @@ def run_metadata(report: Report, project: Project) -> Any:
     figures |= cutover(report)
     if report.recovered:
         figures["recovered runs"] = clip(", ".join(report.recovered), _LONG)
-    if report.detail:
-        figures["ended early"] = clip(mask.text(report.detail), 2_000)
     place = run_place(report.sync, report.run_id, project.warehouse)
     return {**figures, **place, **_tables(report, project)}
 
@@ -94,8 +93,9 @@ def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMateria
 
 
 def guarded_metadata(report: Report, project: Project, resource: DestinationResource) -> dict[str, Any]:
-    """Of a run that was held back: what it would have sent, what stopped it, and how to let it out."""
-    figures: dict[str, Any] = {name: report.counts.get(name, 0) for name in _CHANGES}
+    """Of a run that was held back: what stopped it, what it would have sent, and how to let it out."""
+    figures: dict[str, Any] = {"nothing was sent": clip(report.detail or "", 2_000)}
+    figures |= {name: report.counts.get(name, 0) for name in _CHANGES}
     figures |= {**cutover(report), "guards": findings_table(report.findings)}
     if not report.waits:
         return figures

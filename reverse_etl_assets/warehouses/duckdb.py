@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from reverse_etl_assets.dbt_models import AttachedDatabase, Model, database_name
-from reverse_etl_assets.errors import FileLocked, StateError
+from reverse_etl_assets.errors import ConfigurationError, FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.failures import failure, first_line, is_locked
@@ -97,7 +97,11 @@ def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
             return engine
         except duckdb.Error:
             engine.close()
-    return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
+    try:
+        return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
+    except duckdb.ParserException as error:
+        what = f"{settings['memory_limit']!r} is no size of memory"
+        raise ConfigurationError(f"{what} ({first_line(error)}): REVERSE_ETL_MEMORY is written as `2GB`.") from None
 
 
 def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:
@@ -150,6 +154,8 @@ class DuckDBWarehouse:
     """What has to be said before they are attached."""
     dbt_folder: Path | None = None
     """Files that views read are relative to it."""
+    copy_of: Path | None = None
+    """The folder of state files that this one's are copies of, for a look at what would be."""
 
     @property
     def database_name(self) -> str:
@@ -181,7 +187,10 @@ class DuckDBWarehouse:
                     self._attach_models(con, attached)
                 yield con
             except duckdb.Error as error:
-                raise failure(error, self.state_folder, self.memory_limit) or error from None
+                states = self.copy_of or self.state_folder
+                other = str(self.database) if models else ""
+                told = failure(error, states, self.memory_limit, str(states / state.name), other)
+                raise told or error from None
 
     def _attach_state(self, con: duckdb.DuckDBPyConnection, state: Path, name: str, *, write: bool) -> None:
         """One of an earlier form is brought to this release's: where it is written to as a whole or not at all, else in

@@ -22,10 +22,11 @@ def is_locked(error: duckdb.Error) -> bool:
     return bool(_LOCKED.search(str(error)))
 
 
-def failure(error: duckdb.Error, states: Path, memory: str, what: str = "") -> StateError | None:
+def failure(error: duckdb.Error, states: Path, memory: str, what: str, other: str = "") -> StateError | None:
     """The error as it is told; None for one that is a fault of ours, whose traceback is needed.
 
-    `states` is the folder of state files, `memory` what DuckDB may take (`1GB`), `what` the file, if it is known.
+    `states` is the folder of state files, `memory` what DuckDB may take (`1GB`), `what` the file; or it is the `other`
+    one, which dbt builds.
     """
     if isinstance(error, _QUOTE_VALUES):
         return StateError(_without_values(error))
@@ -42,25 +43,26 @@ def failure(error: duckdb.Error, states: Path, memory: str, what: str = "") -> S
             " more, or send fewer columns."
         )
     if isinstance(error, _BROKEN) or _DAMAGED.search(said):
-        return _damaged(error, states, what)
+        return _damaged(error, states, what, other)
     if isinstance(error, duckdb.IOException):
-        return StateError(f"{what or 'a file'} cannot be read: {said}")
+        return StateError(f"{what}{f' or {other}' if other else ''} cannot be read: {said}")
     if isinstance(error, duckdb.TransactionException):
-        return StateError(f"{what or states} cannot be written: {said}")
+        return StateError(f"{what} cannot be written: {said}")
     return None
 
 
-def _damaged(error: duckdb.Error, states: Path, what: str) -> StateError:
+def _damaged(error: duckdb.Error, states: Path, what: str, other: str) -> StateError:
     """Of a file that DuckDB cannot make sense of."""
     said = first_line(error)
-    named = what or (found[1] if (found := _FILE.search(said)) else "")
-    if named and Path(named).parent != states:
-        return StateError(f"{named} is damaged ({said}). Let dbt build it anew, or put a copy of it back.")
-    where = named or f"a file in {states}"
-    return StateError(
-        f"{where} is damaged ({said}). Put a copy of it back, or move it away: the next run then says how the sync can"
-        " go on without it."
-    )
+    if found := _FILE.search(said):
+        what, other = found[1], ""
+    if Path(what).parent != states:
+        return StateError(f"{what} is damaged ({said}). Let dbt build it anew, or put a copy of it back.")
+    mended = "Put a copy of it back, or move it away: the next run then says how the sync can go on without it."
+    if other:
+        both = f"{what} or {other} is damaged ({said}). Let dbt build the second anew."
+        return StateError(f"{both} If it is the first: {mended}")
+    return StateError(f"{what} is damaged ({said}). {mended}")
 
 
 def first_line(error: duckdb.Error) -> str:

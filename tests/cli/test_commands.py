@@ -129,6 +129,43 @@ def test_broken_files_are_named(two: Office) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("dbt/target/manifest.json", b"[]"),
+        ("dbt/target/manifest.json", b"\xff\xfe{}"),
+        ("dbt/target/manifest.json", b'{"nodes": []}'),
+        ("dbt/target/manifest.json", b'{"nodes": {"m": 3}}'),
+        ("dbt/target/manifest.json", b'{"nodes": {"m": {"resource_type": "model"}}}'),
+        ("dbt/profiles.yml", b"\xff\xfe"),
+        ("dbt/profiles.yml", b"shop: {target: a, outputs: {a: {}}}"),
+        ("dbt/profiles.yml", b"shop: {target: a, outputs: {a: {type: duckdb, path: }}}"),
+        ("syncs/bad.yml", b"model: \x1b[2J\n"),
+        ("syncs/bad.yml", b"model: a\x00b\n"),
+        ("syncs/bad.yml", b"model: M\xfcller\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(two: Office, file: str, content: bytes) -> None:
+    (two.home / file).write_bytes(content)
+    two.forget()
+    two.project.__dict__.pop("models", None)
+    result = two.run("status")
+    assert result.exit_code == 2
+    assert f"Error: {two.home / file}" in result.output or f"manifest at {two.home / file} cannot be" in result.output
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('no such place')", "def project("])
+def test_a_deployment_that_cannot_be_loaded(two: Office, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    module = f"broken_{two.home.name}_{len(code)}"
+    (two.home / f"{module}.py").write_text(f"import os\n{code}\n")
+    monkeypatch.syspath_prepend(two.home)
+    monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", module)
+    result = two.run("status")
+    assert result.exit_code == 2
+    assert f"REVERSE_ETL_DEPLOYMENT={module} cannot be loaded: " in result.output
+    assert f"{module}.py:2)." in result.output
+
+
 def test_unknown_deployment(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", "nowhere")
     result = two.run("status")

@@ -35,19 +35,26 @@ project = Project(here / "dbt", here / "syncs", {name: each.destination_type for
 
 
 @contextmanager
+def started(office: Office, sandbox: Sandbox, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process of its own, whose destination is slow."""
+    (office.home / "office_deployment.py").write_text(DEPLOYMENT)
+    sandbox.settings.change({"latency_ms": 200.0})
+    variables = {**os.environ, **office.variables, "REVERSE_ETL_DEPLOYMENT": "office_deployment"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(office.home)])
+    command = [sys.executable, "-m", "reverse_etl_assets.cli", *words]
+    with subprocess.Popen(
+        command, cwd=office.home, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        yield process
+
+
+@contextmanager
 def running(office: Office, sandbox: Sandbox) -> Iterator[subprocess.Popen[str]]:
     """`run --all` in a process of its own, some of whose rows have gone out."""
     office.sync("people_to_crm")
     office.sync("z_events", EVENTS)
     office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
-    (office.home / "office_deployment.py").write_text(DEPLOYMENT)
-    sandbox.settings.change({"latency_ms": 200.0})
-    variables = {**os.environ, **office.variables, "REVERSE_ETL_DEPLOYMENT": "office_deployment"}
-    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(office.home)])
-    command = [sys.executable, "-m", "reverse_etl_assets.cli", "run", "--all"]
-    with subprocess.Popen(
-        command, cwd=office.home, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with started(office, sandbox, "run", "--all") as process:
         contacts = sandbox.hubspot.tables["contacts"]
         give_up = time.monotonic() + 60
         while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
@@ -101,6 +108,24 @@ def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office:
     sandbox.settings.change({"latency_ms": 0.0})
     office.ok("run", "people_to_crm")
     assert office.answer(sent, "people_to_crm") == answer
+
+
+def test_an_undo_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox) -> None:
+    office.sync("people_to_crm")
+    office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
+    office.ok("run", "people_to_crm")
+    (run,) = office.project.journal.history("people_to_crm")
+    contacts = sandbox.hubspot.tables["contacts"]
+    with started(office, sandbox, "undo", run.run_id, "--why", "prices") as process:
+        while len(contacts.live()) == ROWS and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    gone = ROWS - len(contacts.live())
+    assert 0 < gone < ROWS
+    ended = f"ended by Ctrl-C; {gone:,} of 3,000 rows had gone out; the same again does the rest"
+    assert f"people_to_crm: {ended}" in " ".join(told.split())
 
 
 def test_earlier_runs_are_listed(office: Office) -> None:

@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reverse_etl_assets import cli
 from tests.cli.office import CONTACTS, Office
 
 NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202eevil\u2066\u200e\u200b\u2028\x00"
@@ -21,6 +23,8 @@ COMMANDS = {
     "status": ("status",),
     "quarantine": ("quarantine",),
     "unknown sync": ("run", NASTY),
+    "unknown option": ("run", f"--x{NASTY}"),
+    "too many words": ("schema", NASTY),
     "unknown row": ("release", NASTY, "--sync", "people_to_crm"),
 }
 
@@ -57,6 +61,13 @@ def test_json_has_the_value_itself_and_no_such_character(nasty: Office, name: st
     said = nasty.run(*COMMANDS[name], "--json").output
     assert not RAW.search(said)
     assert any("\x1b[2J" in text and "\u202eevil" in text for text in texts(json.loads(said)))
+
+
+def test_all_that_is_printed_goes_one_way() -> None:
+    """What goes by it could do something to the terminal."""
+    commands = Path(cli.__file__).parent.glob("*.py")
+    found = {each.name for each in commands if re.search(r"typer\.(secho|echo)\(|(?<![._])print\(", each.read_text())}
+    assert found == {"terminal.py", "output.py", "errors.py"}
 
 
 def test_a_value_is_readable(nasty: Office) -> None:

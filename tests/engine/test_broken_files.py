@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from reverse_etl_assets.errors import StateError, StateMismatch
+from reverse_etl_assets.errors import ConfigurationError, StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.undo.preview import preview_undo
 from reverse_etl_assets.warehouses.duckdb import transaction
 from tests.engine.shop import Shop, sink, sink_sync
 
@@ -110,6 +111,30 @@ def test_a_state_whose_bytes_changed_is_not_waited_for(tmp_path: Path, sandbox: 
     ):
         shop.run(sync, account)
     shop.close()
+
+
+def test_a_state_whose_rows_changed_is_named(shop: Shop, sandbox: Sandbox) -> None:
+    """DuckDB opens it, and names no file once it reads them: neither of two, nor one that is a copy."""
+    shop.build(WIDE)
+    sync, account = sink_sync(), sink(sandbox.url)
+    run = shop.run(sync, account).run_id
+    state = shop.warehouse.state_file(sync.sync)
+    content = bytearray(state.read_bytes())
+    third = len(content) // 3
+    content[third:] = bytes(255 - byte for byte in content[third:])
+    state.write_bytes(content)
+    both = f"{state} or {shop.warehouse.database} is damaged .*Let dbt build the second anew. If it is the first: Put"
+    with pytest.raises(StateError, match=both):
+        shop.run(sync, account)
+    with pytest.raises(StateError, match=f"^{state} is damaged .*Put a copy of it back"):
+        preview_undo(run, sync, shop.environment, account)
+
+
+def test_a_size_of_memory_that_is_none(shop: Shop, sandbox: Sandbox) -> None:
+    shop.build(WIDE)
+    shop.warehouse = replace(shop.warehouse, memory_limit="lots")
+    with pytest.raises(ConfigurationError, match=r"'lots' is no size of memory .*REVERSE_ETL_MEMORY is written as"):
+        shop.run(sink_sync(), sink(sandbox.url))
 
 
 def test_a_journal_on_a_full_disk(shop: Shop, sandbox: Sandbox) -> None:

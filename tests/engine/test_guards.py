@@ -162,7 +162,7 @@ def test_a_row_count_says_what_it_was_compared_with() -> None:
     assert message("row_count", plan, policy, [1000] * 7) == (
         "1600 rows, usually 1000 (the median of the last 7 runs): 60.00 % away from 1000; the limit is 50 %"
     )
-    assert message("row_count", plan, policy, [1000]) == "1600 rows; 1 earlier runs are too few to compare with"
+    assert message("row_count", plan, policy, [1000]) == "1600 rows; 1 earlier run is too few to compare with"
     assert message("row_count", plan, {}, [1000] * 7) == "1600 rows; no limit is set"
     assert "usually 0" in message("row_count", plan, policy, [0, 0, 0])
     assert guards_that_trip(plan, {**policy, "percent_from": 601}, [1000] * 7) == []
