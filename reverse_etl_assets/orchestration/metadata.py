@@ -51,7 +51,7 @@ _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change",
 
 
 def run_metadata(report: Report, project: Project) -> Any:
-    """Of a run that sent. First what ended it early, then numbers, for Dagster plots each; tables last, for they are long.
+    """Of a run that sent: first what ended it early, then numbers, which Dagster plots, and long tables last.
 
     Values of rows are masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
     """
