@@ -266,6 +266,11 @@ def test_backoff_grows_to_its_cap_with_full_jitter(attempt: int, luck: float) ->
     assert 0 <= backoff(attempt, base=0.1, cap=2.0) <= 2.0
 
 
+@pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1.0), (3, 4.0), (6, 32.0), (7, 60.0), (5_000, 60.0)])
+def test_the_longest_waits(attempt: int, most: float) -> None:
+    assert (backoff(attempt, random=lambda: 1.0), backoff(attempt, random=lambda: 0.0)) == (most, 0.0)
+
+
 def test_a_pacer_whose_clock_was_ahead_goes_on(pacer: Callable[[float], Pacer], fake: Time) -> None:
     async def main() -> None:
         paced = pacer(10.0)

@@ -1,10 +1,18 @@
 """What is packed comes back as it was, whatever it is, and common batches stay small."""
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from reverse_etl_assets.journal.packing import pack_answers, pack_rows, unpack_answers, unpack_rows
-from reverse_etl_assets.journal.records import Answer
+from reverse_etl_assets.journal.packing import (
+    pack_answers,
+    pack_notes,
+    pack_rows,
+    unpack_answers,
+    unpack_notes,
+    unpack_rows,
+)
+from reverse_etl_assets.journal.records import Answer, Note
 from reverse_etl_assets.records import Reason, RowError, Status
 
 row_numbers = st.integers(0, 2**63 - 1) | st.integers(0, 50)
@@ -24,6 +32,46 @@ answers = st.builds(
 @given(st.lists(row_numbers))
 def test_rows(rows: list[int]) -> None:
     assert unpack_rows(pack_rows(rows)) == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "packed"),
+    [
+        ([], []),
+        ([0], [0, 1]),
+        ([7], [7, 1]),
+        ([0, 1, 2], [0, 3]),
+        ([5, 6, 9], [5, 2, 2, 1]),
+        ([3, 1, 2], [3, 1, -3, 2]),
+        ([4, 4], [4, 1, -1, 1]),
+        ([2**63 - 1], [2**63 - 1, 1]),
+    ],
+)
+def test_rows_are_gaps_and_lengths(rows: list[int], packed: list[int]) -> None:
+    """A journal keeps them for months: a later release has to read them as they are."""
+    assert msgspec.msgpack.decode(pack_rows(rows)) == packed
+    assert unpack_rows(msgspec.msgpack.encode(packed)) == rows
+
+
+@pytest.mark.parametrize(
+    "given_answers",
+    [
+        [],
+        [Answer(4, Status.CREATED, None, "003xx")],
+        [Answer(4, Status.CREATED, inferred=True), Answer(9, Status.UPDATED)],
+        [Answer(row, status) for row, status in enumerate(Status)],
+        [Answer(row, Status.FAILED, reason, error=RowError("m", "c", "f")) for row, reason in enumerate(Reason)],
+    ],
+)
+def test_answers_of_each_kind(given_answers: list[Answer]) -> None:
+    assert unpack_answers(pack_answers(given_answers)) == given_answers
+
+
+def test_notes() -> None:
+    notes = [Note(1), Note(2, True), Note(3, True, '{"name": "Zoë"}', ["name"]), Note(4, sent=[])]
+    assert unpack_notes(pack_notes(notes)) == notes
+    assert pack_notes([]) is None
+    assert list(unpack_notes(None)) == []
 
 
 @given(st.integers(0, 2**62), st.integers(0, 5000))
