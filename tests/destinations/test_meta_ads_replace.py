@@ -232,7 +232,11 @@ def test_a_batch_that_came_twice_hides_no_later_one() -> None:
         ({}, JobState.OPEN),
         ({"start_time": "1000", "end_time": "0"}, JobState.RUNNING),
         ({"start_time": "1000", "end_time": "1300"}, JobState.DONE),
+        ({"start_time": "1000", "end_time": "6339"}, JobState.DONE),  # 89 minutes, and a second less
+        ({"start_time": "1000", "end_time": "6340"}, JobState.OPEN),
         ({"start_time": "1000", "end_time": "6400"}, JobState.OPEN),
+        ({"start_time": "-3999", "end_time": "0"}, JobState.RUNNING),  # 100 minutes ago, and a second less
+        ({"start_time": "-4000", "end_time": "0"}, JobState.OPEN),
         ({"start_time": "-9000", "end_time": "0"}, JobState.OPEN),
         ({"start_time": None, "end_time": "soon"}, JobState.RUNNING),
     ],
