@@ -6,7 +6,7 @@ with written as (
     select
         outcome.key, outcome.kind as was, coalesce(outcome.destination_id, arrived._retl_id) as destination_id,
         outcome.answered_at,
-        case when outcome.status = 'failed' then outcome.fields end as doubted,
+        outcome.fields as doubted, -- what was sent, where that is not known to have arrived
         outcome.status = 'failed' and arrived._retl_key is null as in_doubt,
         arrived._retl_key is not null as has_arrived,
         case
@@ -59,8 +59,7 @@ found as (
             else synced._retl_run is distinct from $run
         end as is_newer,
         destination_id in (select _retl_id from state.synced as other where other._retl_key <> unpacked.key) as is_shared,
-        coalesce(case when not in_doubt and synced._retl_run <> $run then synced._retl_run end, later.run_id)
-            as newer_run
+        coalesce(synced._retl_run, later.run_id) as newer_run
     from unpacked
     left join state.synced as synced on synced._retl_key = unpacked.key
     left join later on later.key = unpacked.key
@@ -70,7 +69,7 @@ judged as (
         *,
         list_filter(fields, lambda name: name not in ({{ mapped }})) as unmapped,
         case
-            when is_newer and list_contains($undos::varchar[], newer_run) then 'same'
+            when list_contains($undos::varchar[], newer_run) then 'same'
             when is_newer then 'edited'
             when {{ no_key }} or status is null then 'invalid'
             when status <> 'created' and image is null then 'invalid'
@@ -110,10 +109,10 @@ select
     case when status = 'updated' then list_filter([{{ mapped }}], lambda name: list_contains(fields, name)) end
         as changed_fields,
     case when is_left then left_there end as before,
-    case when status <> 'created' and image is not null then {
+    case when image is not null then {
         {%- for field in fields %}
         {{ field.literal }}: case
-            when status = 'deleted' or list_contains(fields, {{ field.literal }}) then {{ field.value }}
+            when list_contains(fields, {{ field.literal }}) then {{ field.value }}
             else acknowledged.{{ field.name }}
         end{% if not loop.last %},{% endif %}
         {%- endfor %}
@@ -128,7 +127,7 @@ select
     end as operation,
     image as sent,
     nullif(list_distinct(list_concat(
-        case when status = 'updated' then coalesce(_retl_untold, []) else [] end,
+        coalesce(_retl_untold, []),
         list_filter([
             {%- for field in fields %}
             case

@@ -1,6 +1,6 @@
 """A state beside a model, whose runs are planned and folded by hand: the test writes down what became of each row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +51,20 @@ IN_FLIGHT = Told(answer=False)
 class ByHand:
     """A sync of people with a name and a city; it mirrors them unless the test changes that."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, *, partial: bool = False, **changes: Any) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        *,
+        partial: bool = False,
+        fold_case: bool = False,
+        id_separator: str = "",
+        **changes: Any,
+    ) -> None:
         mapping = {"name": "name", "city": "city"}
         spec: dict[str, Any] = {"mapping": mapping, "sync_mode": "mirror", "quarantine": {"after": None}, **changes}
         self.con, self.sync, self.now = con, sink_sync(**spec), 1_000_000.0
-        self.columns = Columns.of(
-            self.sync, dict.fromkeys(("id", "name", "city"), "VARCHAR"), fold_case=False, partial=partial
-        )
+        types = dict.fromkeys(("id", "name", "city"), "VARCHAR")
+        self.columns = Columns.of(self.sync, types, fold_case=fold_case, partial=partial, id_separator=id_separator)
         self.more: list[tuple[str | None, str | None, str | None]] = []
         """Rows of the model beside those of a run: id, name and city."""
         con.execute("create table model (id varchar, name varchar, city varchar)")
@@ -77,7 +84,9 @@ class ByHand:
         plan = make_plan(self.con, "model", self.columns)
         seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)
 
-    def fold(self, run_id: str, told: Mapping[str, Told], *, rest: Told | None = DONE) -> None:
+    def fold(
+        self, run_id: str, told: Mapping[str, Told], *, rest: Told | None = DONE, heirs: Set[str] = frozenset()
+    ) -> None:
         batches = []
         for row in [row for chunk in outbox_rows(self.con, self.columns) for row in chunk]:
             said = told.get(row.record.key, rest)
@@ -85,7 +94,7 @@ class ByHand:
                 batches.append(_batch(len(batches) + 1, row.number, row.operation, said, self.now))
         self.now += 60
         ledger.fold(
-            self.con, self.columns, run_id, batches, now=self.now, stopped="it was late", capabilities=ABLE, heirs=set()
+            self.con, self.columns, run_id, batches, now=self.now, stopped="it was late", capabilities=ABLE, heirs=heirs
         )
 
     def all(self, query: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -130,7 +130,9 @@ def test_a_row_without_a_key_is_nobodys_and_named(home: ByHand) -> None:
 def planned_again(home: ByHand, people: People) -> dict[str, Any]:
     home.plan("2", people)
     found = home.all("select key, kind, operation, changed_fields from state.outbox")
-    return {key: tuple(row) for key, *row in found}
+    rows = {key: tuple(row) for key, *row in found}
+    assert len(rows) == len(found)
+    return rows
 
 
 def test_a_key_that_stands_twice_is_rejected_and_its_record_stays(home: ByHand) -> None:

@@ -1,6 +1,6 @@
 """What an undo means to do with each row, whatever a run did with it: one state, in which much has happened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from reverse_etl_assets import held_rows
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.undo.plan import plan_undo
-from tests.engine.by_hand import AMBIGUOUS, DONE, REFUSED, UNANSWERED, ByHand, Told, by_hand
+from tests.engine.by_hand import AMBIGUOUS, DONE, REFUSED, UNANSWERED, ByHand, People, Told, by_hand
 from tests.engine.shop import SINK, sink
 
 NOBODY = "http://127.0.0.1:9"
@@ -116,6 +116,7 @@ def happened(home: ByHand) -> None:
     home.con.execute("delete from state.synced where _retl_key = 'lost'")
     home.con.execute("update state.synced set _retl_run = 'an undo' where _retl_key = 'undone'")
     home.con.execute("update state.synced set _retl_run = 'another undo' where _retl_key = 'undone otherwise'")
+    home.con.execute("update state.synced set _retl_untold = ['city'] where _retl_key in ('read', 'misfit')")
     home.con.execute("update state.images set before = '{\"gone\":1}', fields = ['gone'] where key = 'unmapped'")
 
 
@@ -153,13 +154,17 @@ def test_of_a_record_that_was_read_only_the_fields_that_were_written_go_back(und
     row = undone.rows["read"]
     assert (row.operation, row.changed_fields, row.sent_fields) == ("update", ["name"], ["name"])
     assert (row.before, row.after, row.sent) == (values("New", "read"), values("Mine", "read"), '{"name":"Mine"}')
-    assert (row.untold, row.stays_synced, row.source) == (None, True, "destination")
+    assert (row.stays_synced, row.source) == (True, "destination")
 
 
 def test_a_value_that_its_column_cannot_hold_goes_back_and_is_sent_again_later(undone: Undone) -> None:
     row = undone.rows["misfit"]
     assert (row.operation, row.sent, row.after) == ("update", '{"name":{"a":1}}', values(None, "misfit"))
-    assert row.untold == ["name"]
+    assert sorted(row.untold or []) == ["city", "name"]
+
+
+def test_a_field_that_was_not_told_before_is_still_to_be_told(undone: Undone) -> None:
+    assert undone.rows["read"].untold == ["city"]
 
 
 def test_a_record_that_was_somebodys_is_not_deleted(undone: Undone) -> None:
@@ -240,6 +245,7 @@ def test_rows_that_are_left_say_why(undone: Undone) -> None:
         "made too": ("removed", "shared", "another row stands for the same record, so that the record stays"),
     }
     assert {row.operation for row in undone.rows.values() if row.reason} == {None}
+    assert (undone.rows["nobody"].after, undone.rows["shared"].after) == (None, None)
 
 
 def test_rows_are_counted_by_what_is_known_of_them(undone: Undone) -> None:
@@ -262,3 +268,51 @@ def test_only_what_a_run_could_make_is_deleted_once_a_person_says_that_it_arrive
         home.run("2", {"a": NEW}, rest=HELD)
         held_rows.arrived(home.con, home.columns, "a", "r a")
         assert change_set(home).rows["a"].operation == operation
+
+
+def undo_of_second(
+    home: ByHand, first: People, second: People, told: Mapping[str, Told] | None = None
+) -> dict[str, Row]:
+    home.run("1", first)
+    home.run("2", second, told)
+    return change_set(home).rows
+
+
+def test_what_went_out_alone_goes_back_alone(tmp_path: Path) -> None:
+    with by_hand(tmp_path, partial=True, options=SINK) as home:
+        (row,) = undo_of_second(home, {"a": OLD}, {"a": NEW}).values()
+    assert (row.changed_fields, row.sent_fields) == (["name"], ["name"])
+
+
+def test_a_record_without_values_is_made_again_too(tmp_path: Path) -> None:
+    with by_hand(tmp_path, options=SINK) as home:
+        (row,) = undo_of_second(home, {"a": (None, None)}, {}).values()
+    assert (row.kind, row.operation, row.reason) == ("added", "upsert", None)
+
+
+def test_of_several_runs_that_wrote_a_row_since_the_last_one_is_named(tmp_path: Path) -> None:
+    with by_hand(tmp_path, options=SINK) as home:
+        home.run("2", {"a": OLD}, rest=AMBIGUOUS)
+        home.run("3", {"a": NEW})
+        home.run("4", {})
+        (row,) = change_set(home).rows.values()
+    assert (row.operation, row.message) == (None, "run 4 has written it since")
+
+
+def test_records_are_found_by_the_spelling_that_they_were_written_in(tmp_path: Path) -> None:
+    """The destination takes upper and lower case for one; what is shown to people stays as it was."""
+    mapping = {"id": "id", "name": "name"}
+    with by_hand(tmp_path, fold_case=True, mapping=mapping, options=SINK) as home:
+        rows = undo_of_second(home, {"Ann": OLD, "Bob": OLD}, {"Ann": NEW, "Cem": NEW}, {"cem": Told(Status.CREATED)})
+    assert {key: (row.operation, row.external_id) for key, row in rows.items()} == {
+        "ann": ("update", "Ann"),
+        "bob": ("upsert", "Bob"),
+        "cem": ("delete", "Cem"),
+    }
+
+
+def test_a_field_that_is_not_the_key_finds_no_record(tmp_path: Path) -> None:
+    """The field of the external id holds something else in this sync: the key finds the record."""
+    with by_hand(tmp_path, mapping={"id": "name", "city": "city"}, options=SINK) as home:
+        rows = undo_of_second(home, {"b": OLD}, {"a": NEW}, {"a": Told(Status.CREATED)})
+    assert {key: row.external_id for key, row in rows.items()} == {"a": "a", "b": "b"}

@@ -42,7 +42,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--modules", default="", help="words, of which a module's name has to have one")
     parser.add_argument("--only", default="", help="the ids of mutants")
-    parser.add_argument("--timeout", type=float, default=300, help="seconds that the tests may take")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds that the tests may take")
     parser.add_argument("--tree", type=Path, default=Path(), help="another checkout to copy")
     parser.add_argument("--list", action="store_true", help="show the mutants, and run nothing")
     asked = parser.parse_args()
