@@ -118,6 +118,10 @@ def test_keys_of_several_columns_meet_in_all_of_them(tmp_path: Path) -> None:
             "a|Bonn": ("added", "upsert", None),
             "b|Bern": ("changed", "upsert", ["name"]),
         }
+        home.more = [("b", "Robert", "Bern"), ("b", "Bob", "Bonn")]
+        home.plan("2", {"a": ("Ann", "Bern"), "b": ("Bob", "Bern")})
+        found = home.all("select key, kind, after.name from state.outbox order by all")
+        assert found == [("b|Bern", "rejected", "Bob"), ("b|Bern", "rejected", "Robert"), ("b|Bonn", "added", "Bob")]
 
 
 def test_a_row_without_a_key_is_nobodys_and_named(home: ByHand) -> None:

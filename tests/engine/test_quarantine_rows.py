@@ -45,10 +45,11 @@ def test_a_row_is_left_out_once_it_was_refused_so_often_with_its_values(home: By
 
 
 def test_it_says_how_often_since_when_what_and_whom_to_ask(home: ByHand) -> None:
+    people: People = {**ANN, "b": ANN["a"]}  # what is said of one is not said of another with the same values
     for run in "12":
-        home.run(run, {**ANN, "b": ("Bob", None)}, {"a": REFUSED, "b": BARE})
+        home.run(run, people, {"a": REFUSED, "b": BARE})
     since, more = "with these values since 1970-01-12 13:46 UTC", "; owner ada@shop.example; ask the CRM team"
-    rows = planned(home, {**ANN, "b": ("Bob", None)})
+    rows = planned(home, people)
     assert rows["a"][2] == f"refused 2 times {since}: E1: no (field name){more}"
     assert rows["b"][2] == f"refused 2 times {since}: no{more}"
 
@@ -111,3 +112,11 @@ def test_a_delete_is_quarantined_as_a_write_is(home: ByHand) -> None:
         home.run(run, {}, rest=REFUSED)
     assert planned(home, {})["a"][:2] == (None, "quarantined")
     assert planned(home, {"a": ("Anna", None)})["a"][0] == "upsert"
+
+
+def test_a_row_that_another_one_of_its_key_supersedes_is_forgotten_there(tmp_path: Path) -> None:
+    with by_hand(tmp_path, quarantine=TWICE, on_duplicate_key="latest by city", mapping={"name": "name"}) as home:
+        home.run("1", {"a": ("Old", "1")}, rest=REFUSED)
+        home.more = [("a", "Old", "1")]
+        home.run("2", {"a": ("New", "2")}, rest=AMBIGUOUS)
+        assert counted(home) == {}
