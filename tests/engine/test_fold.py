@@ -1,11 +1,13 @@
 """What is kept of a run's answers: outcomes, synced rows, and what people had won. Row by row, told by hand."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from reverse_etl_assets import held_rows
 from reverse_etl_assets.records import Reason, RowError, Status
 from tests.engine.by_hand import (
     AMBIGUOUS,
@@ -181,3 +183,28 @@ def test_what_was_won_stays_won_if_the_row_does_not_arrive(won: ByHand) -> None:
     won.run("3", people, rest=REFUSED)
     won.run("4", people, rest=None)
     assert kept(won) == before
+
+
+# Rows of which a person says that they did arrive
+
+
+def test_a_row_that_did_arrive_is_synced_with_what_was_sent(home: ByHand) -> None:
+    """It alone: others that are held stay so."""
+    home.run("1", {"b": ("Ben", "Bonn")})
+    home.run("2", {"a": ("Ann", None), "b": ("Bob", "Bonn")}, rest=replace(AMBIGUOUS, once=True))
+    assert held_rows.arrived(home.con, home.columns, "a", "r1")
+    assert not held_rows.arrived(home.con, home.columns, "a", "r1")
+    names = ("_retl_id", "_retl_run", "_retl_untold", "_retl_k0", "name", "city")
+    assert home.synced(*names) == {
+        "a": ("r1", "2", None, "a", "Ann", None),
+        "b": (None, "1", None, "b", "Ben", "Bonn"),
+    }
+    assert home.all("select key from state.held") == [("b",)]
+
+
+def test_fields_that_cannot_be_told_from_what_was_kept_are_told_again(home: ByHand) -> None:
+    """A value of another type, and a field that was not mapped then."""
+    home.run("1", ANN, rest=replace(AMBIGUOUS, once=True))
+    home.con.execute('update state.held set fields = \'{"name":{"first":"Ann"}}\'')
+    held_rows.arrived(home.con, home.columns, "a", "r1")
+    assert home.synced("_retl_untold", "name", "city") == {"a": (["name", "city"], None, None)}

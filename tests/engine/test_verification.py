@@ -131,6 +131,16 @@ def test_what_is_compared_is_what_went_out(shop: Shop, hub: Crm) -> None:
     assert len(hub.values(hub.name)[BOB]) == 64
 
 
+def test_a_row_that_another_one_of_its_key_supersedes_is_not_what_is_compared(shop: Shop, hub: Crm) -> None:
+    shop.build(PEOPLE.format(1))
+    shop.sql(
+        "insert into marts.people select id, email, 'Older', phone, company, timestamp '2020-01-01' from marts.people"
+    )
+    report = shop.run(verified(hub, on_duplicate_key="latest by changed_at"), hub.account)
+    assert report.counts["superseded"] == 1
+    assert (report.verified and report.verified.looked_at, named(report)) == (1, set())
+
+
 def test_an_undo_is_verified_too(shop: Shop, force: Crm) -> None:
     sync = verified(force)
     synced(shop, force, sync)

@@ -69,7 +69,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "sql/fold_conflicts.sql": _engine("fold"),
     "sql/fold_kept.sql": _engine("fold"),
     "sql/fold_written_over.sql": _engine("fold"),
-    "sql/arrived.sql": _engine("held_rows"),
+    "sql/arrived.sql": _engine("fold", "held_rows"),
     "sql/acknowledged.sql": _engine("verification"),
     "sql/synced_sample.sql": _engine("drift"),
     "sql/adopting.sql": _engine("adopted_rows"),
