@@ -26,6 +26,10 @@ LARGEST = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
+def test_how_much_is_read_unless_the_connection_says_otherwise() -> None:
+    assert WebhookConnection(base_url="https://shop.example").bounds == Bounds(64_000_000, 300.0)
+
+
 class Server:
     """Answers every request with a head and what `body` yields, on a thread of its own."""
 
