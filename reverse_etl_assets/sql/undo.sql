@@ -127,7 +127,7 @@ select
     end as operation,
     image as sent,
     nullif(list_distinct(list_concat(
-        coalesce(_retl_untold, []),
+        _retl_untold,
         list_filter([
             {%- for field in fields %}
             case

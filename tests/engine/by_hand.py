@@ -58,16 +58,17 @@ class ByHand:
         partial: bool = False,
         fold_case: bool = False,
         id_separator: str = "",
+        id_type: str = "VARCHAR",
         **changes: Any,
     ) -> None:
         mapping = {"name": "name", "city": "city"}
         spec: dict[str, Any] = {"mapping": mapping, "sync_mode": "mirror", "quarantine": {"after": None}, **changes}
         self.con, self.sync, self.now = con, sink_sync(**spec), 1_000_000.0
-        types = dict.fromkeys(("id", "name", "city"), "VARCHAR")
+        types = {"id": id_type, "name": "VARCHAR", "city": "VARCHAR"}
         self.columns = Columns.of(self.sync, types, fold_case=fold_case, partial=partial, id_separator=id_separator)
         self.more: list[tuple[str | None, str | None, str | None]] = []
         """Rows of the model beside those of a run: id, name and city."""
-        con.execute("create table model (id varchar, name varchar, city varchar)")
+        con.execute(f"create table model (id {id_type}, name varchar, city varchar)")
 
     def run(
         self, run_id: str, people: People, told: Mapping[str, Told] | None = None, *, rest: Told | None = DONE

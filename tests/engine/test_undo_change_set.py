@@ -316,3 +316,15 @@ def test_a_field_that_is_not_the_key_finds_no_record(tmp_path: Path) -> None:
     with by_hand(tmp_path, mapping={"id": "name", "city": "city"}, options=SINK) as home:
         rows = undo_of_second(home, {"b": OLD}, {"a": NEW}, {"a": Told(Status.CREATED)})
     assert {key: row.external_id for key, row in rows.items()} == {"a": "a", "b": "b"}
+
+
+def test_a_key_that_is_none_in_its_columns_type_is_named(tmp_path: Path) -> None:
+    with by_hand(tmp_path, id_type="INTEGER", options=SINK) as home:
+        home.run("1", {"1": OLD, "2": OLD})
+        home.run("2", {})
+        for table in ("outcomes", "images"):
+            home.con.execute(f"update state.{table} set key = 'two' where key = '2'")
+        rows = change_set(home).rows
+    assert (rows["1"].operation, rows["1"].after) == ("upsert", {"name": "Old", "city": "Oslo"})
+    said = "the columns of its key cannot be told from its key"
+    assert (rows["two"].operation, rows["two"].reason, rows["two"].message) == (None, "invalid", said)
