@@ -114,10 +114,14 @@ def test_a_token_that_never_holds_ends_the_run(shop: Shop, sandbox: Sandbox) -> 
 
 
 class Interrupted(Webhook):
-    """Its run is told to end once a request is on its way."""
+    """Its run is told to end once its first requests are on their way."""
+
+    told = False
 
     def build_request(self, batch: Batch) -> httpx.Request:
-        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGINT)
+        if not self.told:
+            asyncio.get_running_loop().call_later(0.05, signal.raise_signal, signal.SIGINT)
+        self.told = True
         return super().build_request(batch)
 
 
@@ -127,10 +131,10 @@ def test_a_run_that_is_told_to_end_waits_so_long_for_answers_and_no_longer(
     shop = hasty(last_answers=0.1)
     shop.build("select i::varchar id, 'n' as name from range(100) r(i)")
     sandbox.fault("slow", vendor="rest", delay_ms=4_000.0)
-    sync = sink_sync(options={**SINK, "batch_size": 100})
+    sync = sink_sync(options={**SINK, "batch_size": 10})
     with pytest.raises(KeyboardInterrupt):
         shop.run(sync, Account("sink", Interrupted, sink(sandbox.url).connection))
-    assert shop.journal.history(sync.sync)[0].counts["failed_ambiguous"] == 100
+    assert shop.journal.history(sync.sync)[0].counts["failed_ambiguous"] >= 10
     gc.collect()
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
     shop.close()
