@@ -45,8 +45,6 @@ class Difference:
 
     def masked(self, mask: Mask) -> "Difference":
         """As it may be shown."""
-        if not mask.hides:
-            return self
         key = mask.key(self.key) or ""
         if self.field is None:
             return replace(self, key=key)

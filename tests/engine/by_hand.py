@@ -12,7 +12,7 @@ from reverse_etl_assets import ledger
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.journal.records import Answer, Conflict, Note, SentBatch
 from reverse_etl_assets.outbox import outbox_rows, seal_outbox
-from reverse_etl_assets.plan import make_plan
+from reverse_etl_assets.plan import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 from tests.engine.shop import sink_sync
@@ -77,13 +77,14 @@ class ByHand:
         self.plan(run_id, people)
         self.fold(run_id, told or {}, rest=rest)
 
-    def plan(self, run_id: str, people: People) -> None:
+    def plan(self, run_id: str, people: People) -> Plan:
         self.con.execute("delete from model")
         for row in [*((key, *values) for key, values in people.items()), *self.more]:
             self.con.execute("insert into model values ($1, $2, $3)", list(row))
         ledger.prepare(self.con, self.columns)
         plan = make_plan(self.con, "model", self.columns)
         seal_outbox(self.con, self.columns, run_id, newest=plan.newest, full_at=None, of_model=True)
+        return plan
 
     def fold(
         self, run_id: str, told: Mapping[str, Told], *, rest: Told | None = DONE, heirs: Set[str] = frozenset()

@@ -1,6 +1,7 @@
 """A plan whose synced rows do not fit into memory finds what the whole comparison finds."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from reverse_etl_assets import ledger, plan
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.plan import make_plan
 from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_assets.spec import SyncMode
+from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first
 
@@ -74,3 +77,30 @@ def test_rows_the_destination_was_not_told_are_among_the_narrowed(
 
     assert planned(shop, wider) == whole
     assert whole[0]["changed"] == ROWS - 3
+
+
+@pytest.mark.parametrize("mode", SyncMode)
+def test_a_narrowed_plan_counts_what_the_whole_one_does(
+    tmp_path: Path, mode: SyncMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also rows that the mode leaves alone: those that left the model, where nothing is deleted."""
+    counted = []
+    for share in (0.5, 0.0):
+        monkeypatch.setattr(plan, "_MEMORY_SHARE", share)
+        folder = tmp_path / str(share)
+        folder.mkdir()
+        with by_hand(folder, sync_mode=mode) as home:
+            home.run(
+                "1", {"stays": ("Sam", None), "changes": ("Cem", None), "goes": ("Guy", None), "untold": ("U", None)}
+            )
+            home.con.execute("update state.synced set _retl_untold = ['city'] where _retl_key = 'untold'")
+            then: People = {
+                "stays": ("Sam", None),
+                "changes": (None, "Bonn"),
+                "comes": ("Cat", None),
+                "untold": ("U", None),
+            }
+            made = home.plan("2", then)
+            counted.append((made.counts, home.all("select * exclude (external_id) from state.outbox order by key")))
+    assert counted[0] == counted[1]
+    assert counted[0][0]["removed"] == 1
