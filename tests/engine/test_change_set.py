@@ -185,6 +185,13 @@ def test_of_two_latest_rows_nobody_knows_which_counts(latest: ByHand) -> None:
     assert found == [("rejected", None, "One"), ("rejected", None, "Other"), ("superseded", None, "Old")]
 
 
+def test_of_rows_without_a_key_none_counts(latest: ByHand) -> None:
+    latest.more = [("", "One", "1"), ("", "Other", "2")]
+    latest.plan("1", {"a": ("Ann", "1")})
+    found = latest.all("select key, kind, after.name from state.outbox order by all")
+    assert found == [("", "rejected", "One"), ("", "rejected", "Other"), ("a", "added", "Ann")]
+
+
 def test_superseded_rows_of_a_key_that_is_as_it_was_are_not_told_again(latest: ByHand) -> None:
     latest.more = [("a", "Old", "1"), ("b", "Old", "1")]
     people: People = {"a": ("Ann", "2"), "b": ("Bob", "2")}

@@ -10,7 +10,6 @@ from reverse_etl_assets import ledger, plan
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.plan import make_plan
 from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.spec import SyncMode
 from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first
@@ -79,9 +78,9 @@ def test_rows_the_destination_was_not_told_are_among_the_narrowed(
     assert whole[0]["changed"] == ROWS - 3
 
 
-@pytest.mark.parametrize("mode", SyncMode)
+@pytest.mark.parametrize("mode", ["mirror", "insert_only"])
 def test_a_narrowed_plan_counts_what_the_whole_one_does(
-    tmp_path: Path, mode: SyncMode, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also rows that the mode leaves alone: those that left the model, where nothing is deleted."""
     counted = []

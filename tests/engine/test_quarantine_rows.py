@@ -78,10 +78,10 @@ def test_values_that_were_refused_before_those_of_now_do_not_count(home: ByHand)
     assert counted(home) == {}
 
 
-@pytest.mark.parametrize("told", [Told(), Told(Status.SKIPPED, Reason.SAME)])
-def test_a_row_that_has_settled_is_forgotten_there(home: ByHand, told: Told) -> None:
-    home.run("1", {**ANN, "b": ("Bob", None)}, rest=REFUSED)
-    home.run("2", {**ANN, "b": ("Bob", None)}, {"a": told, "b": AMBIGUOUS})
+def test_a_row_that_has_settled_is_forgotten_there(home: ByHand) -> None:
+    people: People = dict.fromkeys("abc", ("N", None))
+    home.run("1", people, rest=REFUSED)
+    home.run("2", people, {"a": Told(), "b": AMBIGUOUS, "c": Told(Status.SKIPPED, Reason.SAME)})
     assert counted(home) == {"b": 1}
 
 

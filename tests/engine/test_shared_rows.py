@@ -77,7 +77,7 @@ def test_a_record_of_one_row_is_deleted(home: ByHand) -> None:
 def test_a_row_of_which_no_id_is_known_shares_none(tmp_path: Path) -> None:
     with by_hand(tmp_path, partial=True) as home:
         home.run("1", TWO)
-        assert sharing(home) == set()
+        assert home.all("select * from state.shared") == []
         rows = planned(home, people("c"))
     assert {key: row[1] for key, row in rows.items()} == {"a": "delete", "b": "delete"}
 
@@ -113,6 +113,11 @@ def test_a_row_that_comes_to_share_a_record_is_noted(home: ByHand) -> None:
     assert sharing(home) == {"a", "b", "c", "d"}
     home.run("3", {**rows, "g": ("Gus", "Gent")}, {"g": Told(Status.CREATED, id="r3", inferred=True)})
     assert sharing(home) == {"a", "b", "c", "d", "e", "f", "g"}
+
+
+def test_what_is_known_to_be_shared_is_not_noted_again(home: ByHand) -> None:
+    home.run("2", {**TWO, "a": ("Anne", "Bern"), "b": ("Anny", "Bern")}, ONE)
+    assert sorted(home.all("select id, key from state.shared")) == [("r1", "a"), ("r1", "b")]
 
 
 def test_a_row_that_was_refused_has_come_to_nothing(home: ByHand) -> None:
