@@ -20,14 +20,14 @@ DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -
 
 .PHONY: demo story dev test test-thorough sparse mutants lint bench lock manifest schema
 
-demo: $(INSTALLED)
-	@$(BIN)/python -m reverse_etl_assets.demo
+demo: $(INSTALLED) $(MANIFEST)
+	@$(BIN)/python -m demo
 
-story: $(INSTALLED)
-	@$(BIN)/python -m reverse_etl_assets.demo.story
+story: $(INSTALLED) $(MANIFEST)
+	@$(BIN)/python -m demo.story
 
-dev: $(INSTALLED)
-	@$(BIN)/python -m reverse_etl_assets.demo.serve
+dev: $(INSTALLED) $(MANIFEST)
+	@$(BIN)/python -m demo.serve
 
 test: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not thorough"
@@ -61,10 +61,10 @@ $(MANIFEST): $(INSTALLED) $(DBT_FILES)
 	@touch $@
 
 schema: $(INSTALLED)
-	$(BIN)/reverse-etl schema > reverse_etl_assets/syncs/sync.schema.json
+	$(BIN)/reverse-etl schema > demo/syncs/sync.schema.json
 
 lock:
-	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --extra test --extra postgres \
+	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --all-extras --group test \
 		pyproject.toml -o requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml

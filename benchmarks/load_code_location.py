@@ -34,7 +34,7 @@ def load(folder: str) -> None:
     """In a process of its own."""
     from dagster._core.remote_representation.external_data import RepositorySnap
 
-    from reverse_etl_assets.deployment import destinations, project
+    from demo.deployment import destinations, project
     from reverse_etl_assets.orchestration.build import build_sync_definitions
     from reverse_etl_assets.project import Project
 

@@ -11,9 +11,9 @@ from reverse_etl_assets.journal.records import Answer
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync import run_sync
+from reverse_etl_sandbox.server import Sandbox
 
 LATENCY_MS, BATCH, IN_FLIGHT = 20, 100, 10
 CEILING = IN_FLIGHT * BATCH / (LATENCY_MS / 1000)  # rows a second, if nothing but the sink took time

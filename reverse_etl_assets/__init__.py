@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StateError as StateError,
         SyncBusy as SyncBusy,
     )
+    from reverse_etl_assets.journal.records import Run as Run
     from reverse_etl_assets.loading import load_syncs as load_syncs
     from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
     from reverse_etl_assets.orchestration.build import build_sync_definitions as build_sync_definitions

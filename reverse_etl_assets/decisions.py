@@ -22,14 +22,14 @@ from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.plan import Plan, Prefilter
 from reverse_etl_assets.policies import BeforeImages
 from reverse_etl_assets.records import FieldType, Operation
-from reverse_etl_assets.spec import OPERATIONS, Sync, SyncMode
+from reverse_etl_assets.spec import Sync, SyncMode
 
 
 def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: Mapping[str, str]) -> Columns:
     """The sync's columns over a built model; keys are compared as the destination compares them."""
     columns = Columns.of(sync, types, fold_case=False)
     capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
-    partial = OPERATIONS[sync.sync_mode] & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
+    partial = sync.operations & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
     partial = partial and sync.sync_mode is not SyncMode.FULL_REFRESH
     return Columns.of(
         sync,

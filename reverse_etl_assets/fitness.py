@@ -132,7 +132,7 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     except SpecError as error:
         return [source.say(("options",), str(error))]
     problems = [] if destination.reads_back(target, options) else _unreadable(source, sync, destinations)
-    missing = OPERATIONS[sync.sync_mode] - capabilities.operations
+    missing = sync.operations - capabilities.operations
     if missing:
         able = [mode.value for mode in SyncMode if OPERATIONS[mode] <= capabilities.operations]
         message = f"`{sync.destination}` cannot {', '.join(sorted(missing))}; it can do {', '.join(able)}."

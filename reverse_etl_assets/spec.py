@@ -225,6 +225,11 @@ class Sync(Strict):
         return {setting: column for setting, column in named.items() if column}
 
     @property
+    def operations(self) -> frozenset[Operation]:
+        """What the sync's mode asks of its destination."""
+        return OPERATIONS[self.sync_mode]
+
+    @property
     def transforms(self) -> bool:
         """A field goes out in another form than the model has it."""
         return any(source.transform for source in self.mapping.values())
@@ -238,7 +243,7 @@ class Sync(Strict):
         """The destination's view of the sync; `types` are those of the model's columns."""
         fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
-        operations = OPERATIONS[self.sync_mode]
+        operations = self.operations
         complete = self.sync_mode is SyncMode.FULL_REFRESH
         columns = {field: source.column for field, source in self.mapping.items() if source.column}
         if len(self.primary_key) == 1:

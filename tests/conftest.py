@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox.server import RemoteSandbox, Sandbox
+from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.shop import Shop
 
 if TYPE_CHECKING:

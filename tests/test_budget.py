@@ -18,8 +18,8 @@ from reverse_etl_assets.journal import Journal, schema as journal_schema
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import FieldType, Operation, Quota, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.traffic import Line, Traffic
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.accounts import hubspot, salesforce
 
 DAY = 86_400

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 import yaml
 
-from reverse_etl_assets.demo.data import TODAY, change, generate, plant_bad_rows, remove
+from demo.data import TODAY, change, generate, plant_bad_rows, remove
 from tests.thorough import thorough
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"

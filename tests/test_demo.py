@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from reverse_etl_assets.demo.place import fresh_folder
+from demo.place import fresh_folder
 from reverse_etl_assets.errors import ConfigurationError
 
 
 def demo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "reverse_etl_assets.demo", *arguments],
+        [sys.executable, "-m", "demo", *arguments],
         env=os.environ | {"REVERSE_ETL_HOME": str(home), "COLUMNS": "120"},
         capture_output=True,
         text=True,
@@ -45,7 +45,7 @@ def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         run = subprocess.run(
-            [sys.executable, "-m", "reverse_etl_assets.demo.serve"],
+            [sys.executable, "-m", "demo.serve"],
             env=os.environ | {"REVERSE_ETL_HOME": str(tmp_path / "home"), "DAGSTER_PORT": port},
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from reverse_etl_assets.demo.data import change, generate, plant_bad_rows, remove
+from demo.data import change, generate, plant_bad_rows, remove
 from tests.thorough import thorough
 
 TABLES = ("customers", "orders", "leads", "page_views", "product_events")
@@ -202,7 +202,7 @@ def test_planted_rows_are_bad_in_the_way_it_says(warehouse: Path) -> None:
 
 
 def test_command_line(tmp_path: Path, generated: Path) -> None:
-    command = [sys.executable, "-m", "reverse_etl_assets.demo.data", "--customers"]
+    command = [sys.executable, "-m", "demo.data", "--customers"]
     warehouse = tmp_path / "new" / "warehouse.duckdb"
     subprocess.run([*command, "1000", "--seed", "7", str(warehouse)], check=True, timeout=60)
     assert checksum(warehouse) == checksum(generated)

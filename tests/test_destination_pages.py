@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from demo.deployment import destinations
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.cli.destinations import rate
-from reverse_etl_assets.deployment import destinations
 from reverse_etl_assets.destinations.registry import destination_types
 from tests.pages import ROOT
 

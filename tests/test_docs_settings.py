@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from reverse_etl_assets.deployment import destinations
+from demo.deployment import destinations
 from reverse_etl_assets.spec import Sync
 from tests.pages import PAGES
 

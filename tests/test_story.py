@@ -11,7 +11,7 @@ from tests.thorough import thorough
 @thorough
 def test_the_story_ends_well(tmp_path: Path) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "reverse_etl_assets.demo.story"],
+        [sys.executable, "-m", "demo.story"],
         env=os.environ | {"REVERSE_ETL_HOME": str(tmp_path / "home"), "COLUMNS": "120"},
         capture_output=True,
         text=True,

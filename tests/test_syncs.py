@@ -10,15 +10,15 @@ import jsonschema
 import pytest
 import yaml
 
+from demo.deployment import destinations
 from reverse_etl_assets.cli.schema import sync_schema
 from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.deployment import destinations
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.spec import SyncMode
 
 ROOT = Path(__file__).parents[1]
-SYNCS = ROOT / "reverse_etl_assets" / "syncs"
+SYNCS = ROOT / "demo" / "syncs"
 TYPES: dict[str, Any] = {name: resource.destination_type for name, resource in destinations.items()}
 PEOPLE = {"people": Model("people", "model.x.people", "marts", "people", {"email": None, "name": None}, {})}
 

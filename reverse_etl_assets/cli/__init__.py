@@ -3,6 +3,9 @@
 Importing this imports no engine, so that help and completion are quick; the commands import what they need.
 """
 
+import os
+from typing import Annotated
+
 import typer
 
 from reverse_etl_assets.cli.approve import approve
@@ -31,6 +34,26 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
+
+
+@app.callback()
+def _project(
+    project: Annotated[
+        str,
+        typer.Option(
+            "--project",
+            envvar="REVERSE_ETL_DEPLOYMENT",
+            metavar="MODULE",
+            help="The Python module that has your `project` and `destinations`. Left out: that of the nearest "
+            "pyproject.toml, below [tool.reverse_etl].",
+        ),
+    ] = "",
+) -> None:
+    """Before each command."""
+    if project:
+        os.environ["REVERSE_ETL_DEPLOYMENT"] = project
+
+
 for command in (
     *(check, plan, approve, run, why, conflicts, verify, status, runs, undo),
     *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, schema),

@@ -1,11 +1,13 @@
-"""The deployment that the commands work on."""
+"""The deployment that the commands work on, and how it is found."""
 
 import importlib
 import os
 import sys
+import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from reverse_etl_assets.destinations.base import Account
@@ -18,28 +20,21 @@ if TYPE_CHECKING:  # it imports Dagster, which the deployment does anyway
     from reverse_etl_assets.orchestration.resources import DestinationResource
 
 MODULE = "REVERSE_ETL_DEPLOYMENT"
+_LINE = 'deployment = "your_package.deployment"'
 
 
 class Deployed:
-    """Project and destinations of the module that `REVERSE_ETL_DEPLOYMENT` names; ours if it is not set."""
+    """Project and destinations of a module: the one that `--project` or `REVERSE_ETL_DEPLOYMENT` names, else the one of
+    the nearest `pyproject.toml`. Raises ConfigurationError if there is none, or it is not what it should be."""
 
     def __init__(self) -> None:
-        name = os.environ.get(MODULE, "reverse_etl_assets.deployment")
-        if (here := str(Path.cwd())) not in sys.path:  # as for `python -m`: a deployment may lie in this folder
-            sys.path.append(here)
-        try:
-            module = importlib.import_module(name)
-            self.project: Project = module.project
-            self.destinations: Mapping[str, DestinationResource] = module.destinations
-        except ReverseEtlError:
-            raise
-        except (ModuleNotFoundError, AttributeError) as error:
-            raise ConfigurationError(
-                f"{MODULE}={name}: {error}; it has to define `project` and `destinations`."
-            ) from None
-        except Exception as error:  # of somebody's own code
-            what = f"{type(error).__name__}: {error} ({_place(error)})"
-            raise ConfigurationError(f"{MODULE}={name} cannot be loaded: {what}.") from error
+        name, said_by, folder = _named() or _nearest()
+        module = _imported(name, said_by, folder)
+        for wanted in ("project", "destinations"):
+            if not hasattr(module, wanted):
+                raise ConfigurationError(f"{said_by}: the module {name} has no `{wanted}`; it has to define both.")
+        self.project: Project = module.project
+        self.destinations: Mapping[str, DestinationResource] = module.destinations
 
     def sync(self, name: str) -> Sync:
         syncs = self.project.syncs
@@ -86,9 +81,53 @@ class Deployed:
         return Account(sync.destination, self.destinations[sync.destination].destination_type, None)
 
 
-def _place(error: Exception) -> str:
-    """File and line."""
+def _named() -> tuple[str, str, Path] | None:
+    """The module that somebody has named, who did, and where it may lie."""
+    name = os.environ.get(MODULE)
+    return (name, f"{MODULE}={name}", Path.cwd()) if name else None
+
+
+def _nearest() -> tuple[str, str, Path]:
+    """The same of the first `pyproject.toml` that has one, from this folder upwards."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        file = folder / "pyproject.toml"
+        if not file.is_file():
+            continue
+        try:
+            settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("reverse_etl")
+        except (OSError, ValueError) as error:  # also of text that is not UTF-8
+            raise ConfigurationError(f"{file} cannot be read: {error}") from None
+        if settings is None:
+            continue
+        name = settings.get("deployment") if isinstance(settings, dict) else None
+        if not isinstance(name, str) or set(settings) != {"deployment"}:
+            raise ConfigurationError(f"{file}: [tool.reverse_etl] takes one line, {_LINE}.")
+        return name, f"{file}: [tool.reverse_etl]", folder
+    raise ConfigurationError(
+        f"no project here. Name the module that has your `project` and `destinations`: with --project, in {MODULE}, or "
+        f"in pyproject.toml, below [tool.reverse_etl]: {_LINE}. This is {here}."
+    )
+
+
+def _imported(name: str, said_by: str, folder: Path) -> ModuleType:
+    if str(folder) not in sys.path:  # as for `python -m`: a deployment may lie in this folder
+        sys.path.append(str(folder))
+    try:
+        return importlib.import_module(name)
+    except ReverseEtlError:
+        raise
+    except Exception as error:  # whatever the module's own lines raise
+        where = _line_of(error, name)
+        raise ConfigurationError(
+            f"{said_by}: {name} cannot be imported: {where}{type(error).__name__}: {error}"
+        ) from error
+
+
+def _line_of(error: BaseException, name: str) -> str:
+    """The file and line of the user's module where it went wrong."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}:{last.lineno}"
+        return f"{error.filename}:{error.lineno}: "
+    file = getattr(sys.modules.get(name), "__file__", None) or name.rpartition(".")[2] + ".py"
+    lines = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith(Path(file).name)]
+    return f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reverse_etl_assets.journal.records import PlanStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("eve@shop.example", "E", "")

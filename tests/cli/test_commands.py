@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.orchestration.resources import ZendeskResource
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")

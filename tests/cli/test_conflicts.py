@@ -2,7 +2,7 @@
 
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 
 ANN = "ann@shop.example"

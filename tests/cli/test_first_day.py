@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from typer.testing import CliRunner
 
-from reverse_etl_assets import deployment
+from demo import deployment
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.postgres_tables import Server
 from tests.pages import ROOT
 from tests.thorough import first
@@ -84,7 +84,7 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    from reverse_etl_assets.demo.database import embedded_server
+    from demo.database import embedded_server
 
     with embedded_server() as url:
         yield url

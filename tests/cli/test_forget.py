@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.journal import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
 COMPANIES = {

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
 from tests.thorough import first
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
 ZOE, BAD = ("zoe17@shop.example", "Zoe-Maria", "Bern"), ("zoltan at shop", "Zoltan-Peter", "Graz")

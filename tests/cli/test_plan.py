@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 from tests.thorough import first
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import SyncMode
 from reverse_etl_assets.warehouses.duckdb import quote
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.strategies import Table, tables
 from tests.thorough import thorough

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("no address", "Eve", "Oslo")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
 from tests.thorough import first_rows
 

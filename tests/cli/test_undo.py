@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
 
 ANN, BOB, CEM = "ann@x.example", "bob@x.example", "cem@x.example"

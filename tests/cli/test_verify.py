@@ -2,7 +2,7 @@
 
 import json
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 
 ANN, BOB = ("ann@shop.example", "Ann", "Bern"), ("bob@shop.example", "Bob", "Graz")

@@ -11,8 +11,8 @@ from reverse_etl_assets.destinations.base import JobState
 from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.destinations.google_ads.options import GoogleAdsConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 UPSERT, DELETE, TEXT = Operation.UPSERT, Operation.DELETE, FieldType.TEXT

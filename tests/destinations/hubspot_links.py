@@ -13,10 +13,10 @@ from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Session, live
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 BOTH = (Operation.UPSERT, Operation.DELETE)

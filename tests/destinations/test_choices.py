@@ -6,7 +6,7 @@ import pytest
 
 from reverse_etl_assets.destinations import choices
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop
 from tests.thorough import first_rows

@@ -13,13 +13,13 @@ from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.records import FieldType, Operation, Record
-from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.testing.abilities import JobContract, LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Stored, with_field
 from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_sandbox.server import Sandbox
+from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts
 
 

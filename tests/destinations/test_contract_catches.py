@@ -13,7 +13,7 @@ from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RetryLater
 from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Quota, Status
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import test_contract
 
 

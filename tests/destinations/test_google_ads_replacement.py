@@ -6,7 +6,7 @@ from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.errors import RetryLater
 from reverse_etl_assets.records import Batch, Outcome, Reason, Status
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.audiences import AUDIENCE, GRANTED, UPSERT, finished, members, people, with_ads
 
 REPLACE = {**GRANTED, "replace": True}

@@ -19,8 +19,8 @@ from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.destinations.google_ads.options import GoogleAdsConnection
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, RequestRejected
 from reverse_etl_assets.records import FieldType, Outcome, Reason, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.destinations.audiences import AUDIENCE, DELETE, TEXT, UPSERT, finished, members, people, with_ads
 

@@ -14,8 +14,8 @@ from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, Configu
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status, Target
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
 from tests.thorough import first

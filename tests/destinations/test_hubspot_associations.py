@@ -10,9 +10,9 @@ import pytest
 
 from reverse_etl_assets.errors import ContractViolation, RequestRejected
 from reverse_etl_assets.records import Operation, Outcome, Reason, Record, Status
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record
 from reverse_etl_assets.testing.harness import Stored
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.hubspot_links import PAIRS, ROWS, NoFields, hubspot, opened, read
 
 

@@ -12,9 +12,9 @@ import pytest
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.harness import Session, Stored, live
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.destinations.hubspot_links import BOTH, LIST, MEMBERS, PAIRS, ROWS, NoFields, hubspot, opened, problems, read
 

@@ -7,9 +7,9 @@ from typing import Any
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.records import FieldType, Record
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 

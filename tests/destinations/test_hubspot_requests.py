@@ -12,8 +12,8 @@ import pytest
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ContractViolation
 from reverse_etl_assets.records import FieldType, Operation, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 TARGET = target("contacts", "email", *Operation, firstname=FieldType.TEXT, seen_at=FieldType.TIMESTAMP)

@@ -11,8 +11,8 @@ import pytest
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, QuotaExhausted, RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 TARGET = target("contacts", "external_id", *Operation, segment=FieldType.TEXT, lifecyclestage=FieldType.TEXT)

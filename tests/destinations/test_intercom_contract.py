@@ -14,14 +14,14 @@ from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.destinations.intercom.api import REQUESTS_PER_SECOND
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Record, Target
-from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.testing.abilities import LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_sandbox.server import Sandbox
+from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts
 from tests.thorough import thorough
 

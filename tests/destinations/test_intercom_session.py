@@ -13,11 +13,11 @@ from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sandbox.store import Table
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
+from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync
 

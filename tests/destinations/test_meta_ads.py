@@ -12,12 +12,12 @@ import pytest
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.meta_ads import REQUESTS_PER_SECOND, MetaAds, MetaAdsOptions
 from reverse_etl_assets.records import Capabilities, FieldType, Operation, Record, Target
-from reverse_etl_assets.sandbox import meta_ads as meta
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from reverse_etl_sandbox import meta_ads as meta
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.thorough import thorough
 

@@ -12,10 +12,10 @@ from reverse_etl_assets.destinations.meta_ads.answers import Received
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.meta_ads import REPLACED
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.meta_ads import REPLACED
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop

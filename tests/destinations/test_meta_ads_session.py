@@ -17,10 +17,10 @@ from reverse_etl_assets.errors import CheckFailed, DestinationError, SpecError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.sandbox import meta_ads as meta_api
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import target
 from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_sandbox import meta_ads as meta_api
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.shop import Shop

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from reverse_etl_assets.demo.database import embedded_server
+from demo.database import embedded_server
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, ConfigurationError, RetryLater

@@ -15,8 +15,8 @@ from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.destinations.salesforce.lookups import LONGEST_URL
 from reverse_etl_assets.records import Batch, Current, FieldType, Operation, Outcome, Quota, Reason, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 PARENT = "Account.External_Id__c"

@@ -21,8 +21,8 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.records import FieldType, Operation, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 TARGET = target("Contact", "External_Id__c", *Operation, LastName=FieldType.TEXT, Email=FieldType.TEXT)

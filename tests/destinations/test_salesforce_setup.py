@@ -17,8 +17,8 @@ from reverse_etl_assets.destinations.salesforce.answers import request_error
 from reverse_etl_assets.destinations.salesforce.options import SalesforceConnection
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm_sync
 

@@ -26,7 +26,7 @@ from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Rea
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
 
-SYNCS = Path(__file__).parents[2] / "reverse_etl_assets" / "syncs"
+SYNCS = Path(__file__).parents[2] / "demo" / "syncs"
 INSERT, UPSERT, DELETE = Operation.INSERT, Operation.UPSERT, Operation.DELETE
 CONNECTION = SlackConnection(token=SecretStr("xoxb-1"))
 PEOPLE = target("#alerts", "id", name=FieldType.TEXT, value=FieldType.DECIMAL, place=FieldType.TEXT, url=FieldType.TEXT)

@@ -13,11 +13,11 @@ import pytest
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 FIELDS = ("note", "value", "seen_at")

@@ -11,11 +11,11 @@ from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, StateEr
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sandbox.store import Entry
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.testing.builders import target
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
+from reverse_etl_sandbox.store import Entry
 from tests.destinations import accounts
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink_sync

@@ -11,13 +11,13 @@ import pytest
 from reverse_etl_assets.destinations.stripe import Stripe, fields as stripe_fields
 from reverse_etl_assets.destinations.stripe.options import StripeConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.abilities import LookupContract
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Session, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 NO_LIMITS = {"stripe_endpoint_requests": 10**6, "stripe_test_requests": 10**6, "stripe_searches": 10**6}

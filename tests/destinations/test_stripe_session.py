@@ -18,8 +18,8 @@ from reverse_etl_assets.errors import (
     TargetChanged,
 )
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 FIELDS = {"email": FieldType.TEXT, "metadata.plan": FieldType.TEXT}

@@ -16,12 +16,12 @@ from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.errors import AuthenticationFailed, RequestRejected, RetryLater, SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Stored
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 PEOPLE = target("people", "id", *Operation, note=FieldType.TEXT, value=FieldType.DECIMAL, seen_at=FieldType.TIMESTAMP)

@@ -19,8 +19,8 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.records import Operation, Reason, Status
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 TARGET = target("people", "id")

@@ -11,13 +11,13 @@ import pytest
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.records import FieldType, Operation, Record
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.abilities import JobContract, LookupContract, SchemaContract
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
 from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.thorough import thorough
 

@@ -9,8 +9,8 @@ import yaml
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import OPERATIONS, Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 PAGE = (Path(__file__).parents[2] / "docs/destinations/zendesk.md").read_text()

@@ -13,8 +13,8 @@ from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, CheckFailed, RequestRejected, RetryLater
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 T = TypeVar("T")

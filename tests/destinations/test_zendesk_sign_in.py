@@ -12,8 +12,8 @@ from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import AuthenticationFailed
 from reverse_etl_assets.records import FieldType, Operation, Status
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 USERS = target("users", "external_id", Operation.UPSERT, name=FieldType.TEXT)

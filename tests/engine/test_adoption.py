@@ -10,8 +10,8 @@ from reverse_etl_assets.errors import CheckFailed, RetryLater
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm_sync
 from tests.thorough import first

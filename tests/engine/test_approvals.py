@@ -14,8 +14,8 @@ from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.kept_plan import kept_plan
 from reverse_etl_assets.previews import Preview, preview
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first_rows, thorough

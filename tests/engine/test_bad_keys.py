@@ -8,10 +8,10 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.errors import RequestRejected
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo.preview import preview_undo
 from reverse_etl_assets.verification import verify
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, SINK, Shop, sink, sink_sync
 from tests.thorough import first

@@ -14,9 +14,9 @@ from reverse_etl_assets.errors import ConfigurationError, StateError, StateMisma
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.undo.preview import preview_undo
 from reverse_etl_assets.warehouses.duckdb import transaction
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
 WIDE = "select i::varchar as id, repeat(md5(i::varchar), 30) as name from range(2000) r(i)"

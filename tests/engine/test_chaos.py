@@ -13,9 +13,9 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.outcomes import RowOutcome
 from reverse_etl_assets.records import Status
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.faults import row_is_hit
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.faults import row_is_hit
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first, seeds
 

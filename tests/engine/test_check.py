@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink_sync
 
 

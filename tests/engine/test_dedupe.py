@@ -7,8 +7,8 @@ import pytest
 from reverse_etl_assets import plan
 from reverse_etl_assets.previews import preview
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first

@@ -18,7 +18,7 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan import Plan
 from reverse_etl_assets.records import Batch, Outcome, Status
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first
 

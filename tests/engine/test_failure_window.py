@@ -10,7 +10,7 @@ from reverse_etl_assets.failure_window import FailureWindow
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Batch
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first_rows
 

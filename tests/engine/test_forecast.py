@@ -6,7 +6,7 @@ import pytest
 
 from reverse_etl_assets.forecast import Forecast
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first

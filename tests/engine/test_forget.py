@@ -11,9 +11,9 @@ from reverse_etl_assets.forget import Forgetting, Refused, Subject
 from reverse_etl_assets.journal import Intent
 from reverse_etl_assets.journal.records import Note, RunStatus
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import ADA, OTHERS, WHO, Zoe, forget, forgetting, synced
 from tests.engine.shop import SINK, Shop, sink, sink_sync

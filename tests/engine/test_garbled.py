@@ -11,8 +11,8 @@ from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError, ContractViolation
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch, Current, Outcome
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.verification import verify
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
 from tests.thorough import first, first_rows

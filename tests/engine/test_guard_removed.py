@@ -3,7 +3,7 @@
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first
 

@@ -15,7 +15,7 @@ from reverse_etl_assets.policies import Guards, Limit
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.report import Report
 from reverse_etl_assets.row_history import EarlierRun
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first_rows
 

@@ -9,10 +9,10 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.provenance import Way
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.state_recovery import recover_state
 from reverse_etl_assets.undo import summary, undo_run
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine import launcher
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_shared_records import LIMITLESS

@@ -11,7 +11,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch, Outcome
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_dispatch import Strict
 

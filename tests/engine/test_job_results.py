@@ -15,9 +15,9 @@ from reverse_etl_assets.errors import DestinationError, RetryLater
 from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import test_google_ads_runs as google, test_zendesk_runs as zendesk
 from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import salesforce

@@ -8,8 +8,8 @@ import pytest
 
 from reverse_etl_assets import value_text
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync
 from tests.thorough import first

@@ -6,8 +6,8 @@ import pytest
 
 from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import RemoteSandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import remote, until

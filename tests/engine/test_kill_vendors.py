@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.sandbox.meta_ads import CUSTOMERS
-from reverse_etl_assets.sandbox.server import RemoteSandbox
+from reverse_etl_sandbox.meta_ads import CUSTOMERS
+from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import acknowledged, remote, until

@@ -15,10 +15,10 @@ from reverse_etl_assets.destinations.base import (
     SyncOptions,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.traffic import Line
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
 from tests.thorough import first

@@ -9,7 +9,7 @@ from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
 LONGEST = 2_000  # characters of it that are kept

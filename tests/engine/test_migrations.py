@@ -13,9 +13,9 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.outcomes import why
 from reverse_etl_assets.previews import preview
 from reverse_etl_assets.row_search import FoundRow, in_state
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.versions import history
 from reverse_etl_assets.warehouses.migrations import FORM
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first
 

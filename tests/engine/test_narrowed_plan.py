@@ -9,7 +9,7 @@ import pytest
 from reverse_etl_assets import ledger, plan
 from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.plan import make_plan
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first

@@ -6,7 +6,7 @@ from dataclasses import replace
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.records import Batch, Outcome, Reason
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
 

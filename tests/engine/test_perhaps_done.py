@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.test_slack_session import slack_sync
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink, sink_sync

@@ -5,7 +5,7 @@ import pytest
 from reverse_etl_assets.approvals import identify
 from reverse_etl_assets.outbox import outbox_columns
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
 NO_VALUES, VALUES = "{{'id': null, 'name': null}}::{}", "{{'id': null, 'name': 'n'}}::{}"

@@ -8,7 +8,7 @@ from markdown_it.token import Token
 
 from reverse_etl_assets.plan_summary import markdown
 from reverse_etl_assets.previews import Preview, preview
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first, thorough
 

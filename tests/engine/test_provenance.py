@@ -15,11 +15,11 @@ from reverse_etl_assets.ledger import BEGAN_TO_SEND, read_facts, write_facts
 from reverse_etl_assets.previews import preview
 from reverse_etl_assets.provenance import Way
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.state_recovery import recover_state
 from reverse_etl_assets.undo import undo_run
 from reverse_etl_assets.verification import verify
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first, first_rows
 

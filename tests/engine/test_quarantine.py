@@ -11,9 +11,9 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.previews import preview
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first

@@ -4,7 +4,7 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import Run, RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 
 SYNC = sink_sync(options={**SINK, "batch_size": 2}, verify={"sample": 0})

@@ -8,8 +8,8 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.plan_summary import markdown
 from reverse_etl_assets.previews import preview
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_prefilter import Clock, lately

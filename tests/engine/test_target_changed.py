@@ -9,9 +9,9 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.report import RunStatus
-from reverse_etl_assets.sandbox.salesforce.schema import OBJECTS
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.salesforce.schema import OBJECTS
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import Shop, sink_sync
 

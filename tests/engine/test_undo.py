@@ -8,10 +8,10 @@ import pytest
 
 from reverse_etl_assets.dbt_models import Model
 from reverse_etl_assets.journal.records import RunKind, RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Transform
 from reverse_etl_assets.transforms import transform
 from reverse_etl_assets.undo import is_whole
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
 from tests.engine.undoing import (

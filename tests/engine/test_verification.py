@@ -12,9 +12,9 @@ from reverse_etl_assets.differences import Kind
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.report import Report
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.undo import undo_run
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync
 from tests.thorough import first

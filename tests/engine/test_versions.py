@@ -7,8 +7,8 @@ import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink
 from tests.engine.versioning import TEN, names, people, refused, whole_state

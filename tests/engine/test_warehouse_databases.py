@@ -13,10 +13,10 @@ import pytest
 from reverse_etl_assets.dbt_models import duckdb_profile, load_models
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.session import Environment
 from reverse_etl_assets.sync import run_sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import EAGER, sink, sink_sync
 
 PROFILE: dict[str, Any] = {"type": "duckdb", "path": "data/dev.duckdb"}

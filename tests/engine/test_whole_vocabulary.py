@@ -22,7 +22,7 @@ from reverse_etl_assets.errors import (
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.ledger import settled
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 
 AGREED = (Reason.ALREADY_EXISTS, Reason.ALREADY_GONE, Reason.SAME, Reason.KEPT, Reason.SHARED)

@@ -6,8 +6,8 @@ import pytest
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.spec import Sync
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 
 TEN = "select i::varchar as id, 'n' || i as name, 'o' || i as other, i::integer as number from range(10) r(i)"

@@ -16,8 +16,8 @@ from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal import Journal, RunStatus
 from reverse_etl_assets.journal.schema import usage
 from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sync import Report
+from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.thorough import first_rows

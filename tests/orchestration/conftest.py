@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the parser that comes with dbt says that it has a successor

@@ -11,7 +11,7 @@ from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject
 from tests.thorough import thorough

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reverse_etl_assets.journal.records import PlanStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import CONTACTS, Ran, SmallProject, stored
 
 SIXTY = "select 'u' || i || '@example.com' as email, 'n' || i as name from range(60) r(i)"

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from reverse_etl_assets.orchestration.quarantine import KEY as QUARANTINE, build_quarantine_asset
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 from tests.thorough import first
 

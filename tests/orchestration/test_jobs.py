@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from reverse_etl_assets.orchestration.jobs import build_jobs
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 
 

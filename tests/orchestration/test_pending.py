@@ -5,7 +5,7 @@ import pytest
 
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.orchestration.resources import SalesforceResource
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject, stored
 
 ALLOW = {"email": "They are matched by it.", "name": "They are greeted by it."}

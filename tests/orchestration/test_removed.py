@@ -16,7 +16,7 @@ import pytest
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 from dagster._utils.test.definitions import scoped_reconstruction_metadata
 
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
 from tests.thorough import first, thorough
 

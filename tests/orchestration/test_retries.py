@@ -9,7 +9,7 @@ import pytest
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_retry
 
 from reverse_etl_assets.orchestration.undo import build_undo_job
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 from tests.thorough import first
 

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from reverse_etl_assets.guard import GUARDS
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
 CHECKS = {

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 from tests.thorough import thorough
 

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.orchestration.undo import build_undo_job
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 
 

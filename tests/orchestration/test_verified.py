@@ -8,8 +8,8 @@ import pytest
 from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.drift import build_drift_check
-from reverse_etl_assets.sandbox.server import Sandbox
 from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN

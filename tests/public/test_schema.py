@@ -9,7 +9,7 @@ import pytest
 
 HERE = Path(__file__).parent
 LAST_RELEASE = HERE / "sync.schema.json"  # replaced by a release, never by hand
-NOW = HERE.parents[1] / "reverse_etl_assets" / "syncs" / "sync.schema.json"
+NOW = HERE.parents[1] / "demo" / "syncs" / "sync.schema.json"
 _SMALLEST = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 _LARGEST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 _KNOWN = {

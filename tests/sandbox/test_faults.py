@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox import Sandbox, row_is_hit
+from reverse_etl_sandbox import Sandbox, row_is_hit
 
 from .conftest import Upsert
 

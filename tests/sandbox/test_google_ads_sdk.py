@@ -14,7 +14,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import InvalidOperation
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 from tests.sandbox.conftest import Clock
 
 State = google.RequestStatusPerDestination.RequestStatus

@@ -15,7 +15,7 @@ from hubspot.crm.associations.v4.exceptions import ApiException as AssociationEr
 from hubspot.crm.lists import ListCreateRequest, MembershipChangeRequest
 from hubspot.crm.lists.exceptions import ApiException as ListError, NotFoundException
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 
 def contacts(sandbox: Sandbox, count: int) -> list[str]:

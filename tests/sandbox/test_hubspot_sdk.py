@@ -20,7 +20,7 @@ from hubspot.crm.contacts import (
 from hubspot.crm.contacts.exceptions import ApiException, NotFoundException
 from hubspot.crm.properties import PropertyCreate
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 from .conftest import Clock
 

@@ -22,7 +22,7 @@ from intercom.core.api_error import ApiError
 from intercom.errors import BadRequestError, NotFoundError, UnauthorizedError
 from intercom.types import StartingAfterPaging
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 from tests.sandbox.conftest import Clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 from .conftest import Clock, Upsert
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox.meta_ads import BY_VALUE, CUSTOMERS, FLAGGED, LOOKALIKE, REPLACED, TOKEN
-from reverse_etl_assets.sandbox.server import Sandbox
+from reverse_etl_sandbox.meta_ads import BY_VALUE, CUSTOMERS, FLAGGED, LOOKALIKE, REPLACED, TOKEN
+from reverse_etl_sandbox.server import Sandbox
 
 SIGNED = {"Authorization": f"Bearer {TOKEN}"}
 

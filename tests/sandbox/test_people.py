@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from reverse_etl_assets.sandbox import RemoteSandbox, Sandbox
+from reverse_etl_sandbox import RemoteSandbox, Sandbox
 
 from .conftest import Clock
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 
 def keys(sandbox: Sandbox, collection: str = "orders") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 from .conftest import Upsert
 

@@ -9,7 +9,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.models.blocks import DividerBlock, HeaderBlock, SectionBlock
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 from tests.sandbox.conftest import Clock
 
 ALERTS = "C0ALERTS01"

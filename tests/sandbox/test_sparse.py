@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from reverse_etl_assets.sandbox.server import Sandbox
-from reverse_etl_assets.sandbox.sparse import Sparse, Thinner
-from reverse_etl_assets.sandbox.wire import Answer, Call
+from reverse_etl_sandbox.server import Sandbox
+from reverse_etl_sandbox.sparse import Sparse, Thinner
+from reverse_etl_sandbox.wire import Answer, Call
 
 CALL = Call("POST", "/objects/contacts/batch/upsert", "", {}, b"", "http://127.0.0.1")
 

@@ -10,7 +10,7 @@ import pytest
 import stripe
 from stripe.events import V1BillingMeterErrorReportTriggeredEvent
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 
 from .conftest import Clock
 

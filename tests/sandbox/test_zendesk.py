@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.sandbox import Sandbox
+from reverse_etl_sandbox import Sandbox
 from tests.sandbox.conftest import Clock
 
 AUTH = ("admin@shop.example/token", "zendesk-token")
