@@ -154,18 +154,6 @@ def test_a_file_that_cannot_be_read_is_named(two: Office, file: str, content: by
     assert f"Error: {two.home / file}" in result.output or f"manifest at {two.home / file} cannot be" in result.output
 
 
-@pytest.mark.parametrize("code", ["raise ValueError('no such place')", "def project("])
-def test_a_deployment_that_cannot_be_loaded(two: Office, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    module = f"broken_{two.home.name}_{len(code)}"
-    (two.home / f"{module}.py").write_text(f"import os\n{code}\n")
-    monkeypatch.syspath_prepend(two.home)
-    monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", module)
-    result = two.run("status")
-    assert result.exit_code == 2
-    assert f"REVERSE_ETL_DEPLOYMENT={module} cannot be loaded: " in result.output
-    assert f"{module}.py:2)." in result.output
-
-
 def test_unknown_deployment(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", "nowhere")
     result = two.run("status")

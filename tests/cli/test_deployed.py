@@ -97,6 +97,7 @@ def test_a_pyproject_that_is_no_toml(folder: Path) -> None:
         (None, "No module named 'shop_broken'"),
         ("import not_installed_here", "shop_broken.py:1: ModuleNotFoundError: No module named 'not_installed_here'"),
         ("x = 1\ny = 1 / 0", "shop_broken.py:2: ZeroDivisionError: division by zero"),
+        ("x = 1\ndef project(", "shop_broken.py:2: SyntaxError: '(' was never closed"),
         ("destinations = {}", "the module shop_broken has no `project`; it has to define both"),
         ("project = None", "the module shop_broken has no `destinations`; it has to define both"),
     ],
