@@ -8,9 +8,16 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+TERMINATING = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+"""SIGHUP is a terminal that was closed, or a connection to another machine that ended; Windows has none."""
+
 
 class Terminated(BaseException):
-    """This process was asked to end (SIGTERM)."""
+    """This process was asked to end, by the signal."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def ended_by(error: BaseException) -> str:
@@ -23,7 +30,7 @@ def ended_by(error: BaseException) -> str:
 
 
 def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, except that SIGINT and SIGTERM cancel `main` and nothing else; then they do what they always do.
+    """`asyncio.run`, except that SIGINT, SIGTERM and SIGHUP cancel `main` alone; then they do what they always do.
 
     A signal handler that raises in the middle of `asyncio.run` makes it cancel every task at once, also those that
     wait for answers in flight, and what a destination acknowledged would be in doubt. Signals that have no Python
@@ -31,7 +38,7 @@ def run_interruptible(main: Coroutine[Any, Any, T]) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(main)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATING)}
     received: list[signal.Signals] = []
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from reverse_etl_assets.cli.terminal import say
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.interrupts import Terminated
+from reverse_etl_assets.interrupts import TERMINATING, Terminated
 from reverse_etl_assets.visible_text import visible
 
 ENDED = (KeyboardInterrupt, Terminated)
@@ -20,7 +20,7 @@ _WRONG: Any = typer.BadParameter.__base__  # UsageError, which typer does not na
 
 class Commands(TyperGroup):
     """Exit code 2 for everything that is wrong with the project or the command; 1 is for what became of a run, 130 and
-    143 are for one that was ended by Ctrl-C or SIGTERM."""
+    143 are for one that was ended by Ctrl-C or SIGTERM, 129 for one whose terminal went away."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for each in args:
@@ -44,7 +44,7 @@ class Commands(TyperGroup):
 
 def exit_code(ended: BaseException) -> int:
     """As a shell has it: 128 and the signal's number."""
-    return 128 + (signal.SIGTERM if isinstance(ended, Terminated) else signal.SIGINT)
+    return 128 + (ended.number if isinstance(ended, Terminated) else signal.SIGINT)
 
 
 @contextmanager
@@ -63,16 +63,21 @@ def _told() -> Iterator[None]:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """SIGTERM ends a command in good order, as Ctrl-C does: answers in flight are waited for."""
+    """SIGTERM and SIGHUP end a command in good order, as Ctrl-C does: answers in flight are waited for. What `nohup`
+    ignores stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {number: signal.getsignal(number) for number in TERMINATING}
+    taken = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in taken:
+            signal.signal(number, before[number])
 
 
-def _terminate(*_: Any) -> NoReturn:
-    raise Terminated
+def _terminate(number: int, _: Any) -> NoReturn:
+    raise Terminated(number)

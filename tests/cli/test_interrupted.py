@@ -62,9 +62,9 @@ def running(office: Office, sandbox: Sandbox) -> Iterator[subprocess.Popen[str]]
         yield process
 
 
-@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox, number: signal.Signals) -> None:
-    said = {signal.SIGINT: "ended by Ctrl-C", signal.SIGTERM: "terminated from outside"}[number]
+    said = "ended by Ctrl-C" if number is signal.SIGINT else "terminated from outside"
     contacts = sandbox.hubspot.tables["contacts"]
     with running(office, sandbox) as process:
         process.send_signal(number)
