@@ -1,12 +1,13 @@
-# make demo    the whole way of a row, twice, against a sandbox on this machine
-# make story   one bad day: a broken model, a guard, a kill switch, an undo
-# make dev     the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
-# make test    the tests, in under five minutes on two cores
+# make demo            the whole way of a row, twice, against a sandbox on this machine
+# make story           one bad day: a broken model, a guard, a kill switch, an undo
+# make dev             the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
+# make test            the tests, in under five minutes on two cores
 # make test-thorough   further vendors, values, seeds and whole programs; CI runs it too
-# make sparse  the destinations' contract once more, against vendors that answer no more than they promise
-# make mutants how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
-# make lint    style, types, direction of imports
-# make bench   the figures of the docs
+# make sparse          the destinations' contract once more, against vendors that answer no more than they promise
+# make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
+# make lint            style, types, direction of imports
+# make bench           the figures of the docs
+# make lock, schema    the lock file and the JSON schema of syncs, made anew
 #
 # The first target that needs it makes .venv from the lock file. Another Python: make PYTHON=python3.13 demo
 
@@ -18,7 +19,10 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: demo story dev test test-thorough sparse mutants lint bench lock manifest schema
+.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 demo: $(INSTALLED) $(MANIFEST)
 	@$(BIN)/python -m demo
