@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 from benchmarks.setting import FIELDS, MODEL, account, build_model, change, mark_synced, peak_memory
-from reverse_etl_assets import ledger
-from reverse_etl_assets.approvals import identify
-from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.plan import make_plan
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.guards.approval import identify
+from reverse_etl_assets.plan.change_set import make_plan
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import ledger
+from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 SYNC = Sync.model_validate(

@@ -10,9 +10,9 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Answer
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.run import run_sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 
 LATENCY_MS, BATCH, IN_FLIGHT = 20, 100, 10

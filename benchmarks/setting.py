@@ -8,14 +8,14 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets import ledger
-from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.registry import destination_type
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import ledger
+from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 FIELDS = ("firstname", "lastname", "company", "city", "phone", "jobtitle", "website", "zip", "state", "external_id")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         SyncBusy as SyncBusy,
     )
     from reverse_etl_assets.journal.records import Run as Run
-    from reverse_etl_assets.loading import load_syncs as load_syncs
     from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
     from reverse_etl_assets.orchestration.build import build_sync_definitions as build_sync_definitions
     from reverse_etl_assets.orchestration.resources import (
@@ -35,12 +34,13 @@ if TYPE_CHECKING:
         WebhookResource as WebhookResource,
         ZendeskResource as ZendeskResource,
     )
-    from reverse_etl_assets.previews import Preview as Preview, preview as preview
+    from reverse_etl_assets.previews.preview import Preview as Preview, preview as preview
     from reverse_etl_assets.project import Project as Project
-    from reverse_etl_assets.report import Report as Report
-    from reverse_etl_assets.sync import run_sync as run_sync
-    from reverse_etl_assets.undo import undo_run as undo_run
-    from reverse_etl_assets.verification import verify as verify
+    from reverse_etl_assets.readback.verification import verify as verify
+    from reverse_etl_assets.runs.report import Report as Report
+    from reverse_etl_assets.runs.run import run_sync as run_sync
+    from reverse_etl_assets.runs.undo import undo_run as undo_run
+    from reverse_etl_assets.spec.loading import load_syncs as load_syncs
 else:
     from reverse_etl_assets.lazy_names import lazy_names
 

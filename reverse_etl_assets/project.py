@@ -7,16 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reverse_etl_assets.dbt_models import Model, duckdb_profile, load_models, profile_target
-from reverse_etl_assets.dbt_results import Dbt
+from reverse_etl_assets.dbt.manifest import Model, duckdb_profile, load_models, profile_target
+from reverse_etl_assets.dbt.results import Dbt
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.stop_signals import StopSignals
-from reverse_etl_assets.loading import load_syncs
-from reverse_etl_assets.masking import Mask
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.spec.loading import load_syncs
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"

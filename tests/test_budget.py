@@ -9,16 +9,17 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.budget import Meter, price, seats_a_day, spent
-from reverse_etl_assets.destinations.base import Budget
+from reverse_etl_assets.accounts.budget import Meter, spent
+from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.delivery.forecast import price, seats_a_day
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import BudgetSpent, StateError
 from reverse_etl_assets.journal import Journal, schema as journal_schema
 from reverse_etl_assets.journal.usage import Allowance
-from reverse_etl_assets.policies import Cost
 from reverse_etl_assets.records import FieldType, Operation, Quota, Target
-from reverse_etl_assets.traffic import Line, Traffic
+from reverse_etl_assets.spec.policies import Cost
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.accounts import hubspot, salesforce
 

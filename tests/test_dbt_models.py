@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from reverse_etl_assets.dbt_models import Model, load_models
+from reverse_etl_assets.dbt.manifest import Model, load_models
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookOptions
 from reverse_etl_assets.errors import ConfigurationError, SpecError
-from reverse_etl_assets.loading import load_syncs
-from reverse_etl_assets.policies import Cutover
 from reverse_etl_assets.records import Target
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.loading import load_syncs
+from reverse_etl_assets.spec.policies import Cutover
+from reverse_etl_assets.spec.sync import Sync
 from tests.pages import blocks
 
 FILES = {

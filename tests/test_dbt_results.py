@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.dbt_models import load_models
-from reverse_etl_assets.dbt_results import Dbt, ModelTests, judge_results, listen
+from reverse_etl_assets.dbt.manifest import load_models
+from reverse_etl_assets.dbt.results import Dbt, ModelTests, judge_results, listen
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import ModelResult
 

@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from demo.deployment import destinations
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.loading import load_sync
-from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_assets.spec.loading import load_sync
+from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
 from tests import test_syncs
 from tests.engine.shop import Shop, crm, crm_sync

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from demo.deployment import destinations
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from tests.pages import PAGES
 
 

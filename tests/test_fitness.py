@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.records import Capabilities, Current, Operation, Target
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.loading import load_syncs
+from reverse_etl_assets.spec.sync import Sync
 
 
 class Reader(HubSpot):

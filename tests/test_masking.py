@@ -11,10 +11,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Record, RowError
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 
 PII = {"email": "email", "name": "name", "phone": "phone", "born": "personal"}
 MODEL = Model("people", "", "marts", "people", {}, {}, PII)

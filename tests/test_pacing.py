@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from reverse_etl_assets.accounts.pacing import Pacer, backoff
+from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.schema import pace
-from reverse_etl_assets.pacing import Pacer, backoff
-from reverse_etl_assets.waiting import Halted
 
 ACCOUNT = "crm"
 

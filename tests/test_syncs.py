@@ -12,10 +12,10 @@ import yaml
 
 from demo.deployment import destinations
 from reverse_etl_assets.cli.schema import sync_schema
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.loading import load_syncs
-from reverse_etl_assets.spec import SyncMode
+from reverse_etl_assets.spec.loading import load_syncs
+from reverse_etl_assets.spec.sync import SyncMode
 
 ROOT = Path(__file__).parents[1]
 SYNCS = ROOT / "demo" / "syncs"

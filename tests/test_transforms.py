@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from reverse_etl_assets.privacy.transforms import Unfit, transform, transformed
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.spec import Sync, Transform
-from reverse_etl_assets.transforms import Unfit, transform, transformed
+from reverse_etl_assets.spec.sync import Sync, Transform
 
 EMAIL, PHONE, NAME = Transform.SHA256_EMAIL, Transform.SHA256_PHONE, Transform.SHA256_NAME
 

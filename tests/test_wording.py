@@ -7,12 +7,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.registry import destination_type, destination_types
 from reverse_etl_assets.errors import ConfigurationError, SpecError
-from reverse_etl_assets.loading import load_syncs
 from reverse_etl_assets.orchestration import resources
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.loading import load_syncs
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.wording import Written
 
 MODELS: list[type[BaseModel]] = [

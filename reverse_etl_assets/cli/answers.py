@@ -5,21 +5,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reverse_etl_assets import outcomes
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
-from reverse_etl_assets.conflicts import ConflictEntry, conflict_log
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import FileLocked, ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.journal.records import Run, RunStatus, Stop
-from reverse_etl_assets.ledger import Learned, learned_of
-from reverse_etl_assets.masking import Mask
-from reverse_etl_assets.outcomes import RowOutcome, Why
-from reverse_etl_assets.previews import PlannedRow, Preview, preview, recovered
+from reverse_etl_assets.previews.preview import PlannedRow, Preview, preview, recovered
+from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.recovery import job_is_open
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.versions import history, once_personal
+from reverse_etl_assets.runs.recovery import job_is_open
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import outcomes
+from reverse_etl_assets.state.conflicts import ConflictEntry, conflict_log
+from reverse_etl_assets.state.ledger import Learned, learned_of
+from reverse_etl_assets.state.outcomes import RowOutcome, Why
+from reverse_etl_assets.state.versions import history, once_personal
 
 _IN_DOUBT = (Reason.AMBIGUOUS, Reason.HELD)
 

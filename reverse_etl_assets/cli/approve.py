@@ -12,7 +12,7 @@ from reverse_etl_assets.cli.terminal import say
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal.records import WaitingPlan
-    from reverse_etl_assets.report import Report
+    from reverse_etl_assets.runs.report import Report
 
 
 def approve(
@@ -48,7 +48,7 @@ def _sent_by(deployed: "Deployed", approved: "WaitingPlan") -> str:
 
 def _refuse_what_cannot_run(deployed: "Deployed", plan_id: str) -> None:
     """Before the approval is given."""
-    from reverse_etl_assets.kept_plan import find_plan
+    from reverse_etl_assets.previews.kept_plan import find_plan
 
     sync = deployed.sync(deployed.project.journal.plan(plan_id).sync)
     find_plan(deployed.project.journal, sync, plan_id)

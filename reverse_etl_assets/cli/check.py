@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.columns import Columns
     from reverse_etl_assets.destinations.base import Account
     from reverse_etl_assets.journal import Journal
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.spec.sync import Sync
+    from reverse_etl_assets.warehouses.columns import Columns
 
 
 def check(
@@ -46,10 +46,10 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
     """Everything that stands in the way of a run, one sentence each. Adds what does not yet to `warnings`."""
     import asyncio
 
-    from reverse_etl_assets.decisions import columns_of
     from reverse_etl_assets.errors import CheckFailed, ReverseEtlError, StateError
-    from reverse_etl_assets.ledger import read_facts
-    from reverse_etl_assets.versions import decide, history
+    from reverse_etl_assets.guards.judge import columns_of
+    from reverse_etl_assets.state.ledger import read_facts
+    from reverse_etl_assets.state.versions import decide, history
 
     try:
         account = deployed.account(sync)
@@ -77,8 +77,8 @@ async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "C
 
     Raises CheckFailed or another ReverseEtlError.
     """
-    from reverse_etl_assets.budget import Meter
-    from reverse_etl_assets.traffic import Line, Traffic
+    from reverse_etl_assets.accounts.budget import Meter
+    from reverse_etl_assets.accounts.traffic import Line, Traffic
 
     options = account.type.Options.model_validate(sync.options)
     meter = Meter(journal, account.name, sync.sync, account.connection.budget)

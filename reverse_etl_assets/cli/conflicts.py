@@ -16,8 +16,8 @@ def conflicts(
     """List what a field rule kept or overwrote: both values, our last write, the rule, and why."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, moment, print_json, shown, table
-    from reverse_etl_assets.conflicts import conflict_log
-    from reverse_etl_assets.versions import history, once_personal
+    from reverse_etl_assets.state.conflicts import conflict_log
+    from reverse_etl_assets.state.versions import history, once_personal
 
     deployed = Deployed()
     chosen = deployed.sync(sync)

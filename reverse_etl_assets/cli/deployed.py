@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError, SpecError
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.yaml_source import did_you_mean
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.spec.yaml_source import did_you_mean
 
 if TYPE_CHECKING:  # it imports Dagster, which the deployment does anyway
     from reverse_etl_assets.orchestration.resources import DestinationResource

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.spec.sync import Sync
 
 COLUMNS = (
     "destination",

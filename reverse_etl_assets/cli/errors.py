@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from reverse_etl_assets.cli.terminal import say
+from reverse_etl_assets.delivery.interrupts import TERMINATING, Terminated
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.interrupts import TERMINATING, Terminated
 from reverse_etl_assets.visible_text import visible
 
 ENDED = (KeyboardInterrupt, Terminated)

@@ -12,8 +12,8 @@ from reverse_etl_assets.cli.terminal import say
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.destinations.base import Account
-    from reverse_etl_assets.forget import Forgotten, Known, Subject
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.runs.forget import Forgotten, Known, Subject
+    from reverse_etl_assets.spec.sync import Sync
 
 
 def forget(
@@ -42,7 +42,7 @@ def forget(
     Exit code 1 if no sync knows the key, if a model still holds it, or if a record could not be deleted.
     """
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.forget import Forgetting, Refused, still_sent
+    from reverse_etl_assets.runs.forget import Forgetting, Refused, still_sent
 
     if key.lower() in why.lower():
         raise typer.BadParameter("the log keeps the reason, so it must not hold the key.", param_hint="--why")
@@ -81,7 +81,7 @@ def forget(
 
 def _subjects(deployed: "Deployed", names: Sequence[str]) -> "list[Subject]":
     """The named syncs; else all, with those that were removed and left their state."""
-    from reverse_etl_assets.forget import Subject
+    from reverse_etl_assets.runs.forget import Subject
 
     project = deployed.project
     states = {file.stem for file in project.warehouse.state_folder.glob("*.duckdb")}

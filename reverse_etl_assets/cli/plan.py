@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.previews import PlannedRow, Preview
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.previews.preview import PlannedRow, Preview
+    from reverse_etl_assets.spec.sync import Sync
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _HEAD = ("added", "changed", "removed", "unchanged", "rejected", "held")
@@ -32,7 +32,7 @@ def plan(
     """Show what the next run would send: rows, fields, guards, requests. Sends nothing, writes nothing."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.plan_summary import markdown as in_markdown
+    from reverse_etl_assets.previews.markdown import markdown as in_markdown
 
     if markdown and json:
         raise typer.BadParameter("give one of --markdown, --json.", param_hint="--markdown")
@@ -50,8 +50,8 @@ def plan(
 
 def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None) -> "Preview":
     from reverse_etl_assets.errors import ConfigurationError
-    from reverse_etl_assets.kept_plan import kept_plan
-    from reverse_etl_assets.previews import preview
+    from reverse_etl_assets.previews.kept_plan import kept_plan
+    from reverse_etl_assets.previews.preview import preview
 
     try:
         account = deployed.account(sync)
@@ -97,8 +97,8 @@ def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
 
 def _show(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
-    from reverse_etl_assets.plan_summary import sends
-    from reverse_etl_assets.row_times import said
+    from reverse_etl_assets.previews.markdown import sends
+    from reverse_etl_assets.warehouses.row_times import said
 
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  {sync.model} -> {sync.destination} {sync.object}, {sync.sync_mode}")
@@ -189,7 +189,7 @@ def _show_fields(out: "Console", found: "Preview") -> None:
 
 def _show_forecast(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
-    from reverse_etl_assets.plan_summary import forecast_lines
+    from reverse_etl_assets.previews.markdown import forecast_lines
 
     for line in forecast_lines(found):
         out.print(f"[dim]{escape(line)}[/]")
@@ -197,7 +197,7 @@ def _show_forecast(out: "Console", found: "Preview") -> None:
 
 def _show_guards(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
-    from reverse_etl_assets.guard import tripped
+    from reverse_etl_assets.guards.before import tripped
 
     if found.stop:
         out.print(f"[red]Stopped ({found.stop.scope}) by {escape(found.stop.who)}: {escape(found.stop.why)}[/]")
@@ -212,8 +212,8 @@ def _show_guards(out: "Console", found: "Preview") -> None:
 
 def _show_approval(out: "Console", found: "Preview") -> None:
     """The plan's id, and how it is let out if it is kept back."""
-    from reverse_etl_assets.approvals import to_decide
     from reverse_etl_assets.cli.output import escape, moment
+    from reverse_etl_assets.guards.approval import to_decide
 
     if found.plan_id is None:
         if found.forecast:

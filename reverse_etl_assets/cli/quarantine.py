@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from reverse_etl_assets.quarantine import QuarantinedRow
+    from reverse_etl_assets.state.quarantine import QuarantinedRow
 
 
 def quarantine(
@@ -23,7 +23,7 @@ def quarantine(
     """List the rows that their destination refused too often: they are not sent until something about them changes."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.quarantine import look
+    from reverse_etl_assets.state.quarantine import look
 
     deployed = Deployed()
     chosen = deployed.chosen([sync] if sync else [])
@@ -65,8 +65,8 @@ def retry(
     all_: Annotated[bool, typer.Option("--all", help="All rows of the sync.")] = False,
 ) -> None:
     """Let a row in quarantine be sent once more. If it is refused again as it is, it goes back."""
-    from reverse_etl_assets import quarantine
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.state import quarantine
 
     if (key is not None) == all_:
         raise typer.BadParameter("give a key, or --all.", param_hint="KEY")

@@ -18,9 +18,9 @@ def recover_state(
     why: Why = "",
 ) -> None:
     """Let a sync go on whose state and journal do not belong together. Sends nothing; the next run does."""
-    from reverse_etl_assets import state_recovery
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.provenance import Way
+    from reverse_etl_assets.runs import state_recovery
+    from reverse_etl_assets.state.provenance import Way
 
     ways = {"keep": keep, "adopt": adopt, "resend": resend, "restart": restart}
     chosen = [Way(name) for name, given in ways.items() if given]

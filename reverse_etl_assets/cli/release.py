@@ -8,7 +8,7 @@ from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.spec.sync import Sync
 
 
 def release(
@@ -49,8 +49,8 @@ def release(
 
 
 def _list(deployed: "Deployed", sync: "Sync", limit: int | None, *, reveal: bool, json: bool) -> None:
-    from reverse_etl_assets import held_rows
     from reverse_etl_assets.cli.output import console, print_json, show_table, shown, table
+    from reverse_etl_assets.state import held_rows
 
     with deployed.project.warehouse.open(sync.sync) as con:
         total, rows = held_rows.count(con), held_rows.held(con, limit)
@@ -75,11 +75,11 @@ def _list(deployed: "Deployed", sync: "Sync", limit: int | None, *, reveal: bool
 
 
 def _release(deployed: "Deployed", sync: "Sync", key: str, arrived: str | None) -> None:
-    from reverse_etl_assets import held_rows, ledger
     from reverse_etl_assets.errors import StateError
-    from reverse_etl_assets.outbox import outbox_columns
-    from reverse_etl_assets.outcomes import has_outcomes
-    from reverse_etl_assets.sync_lock import exclusive
+    from reverse_etl_assets.state import held_rows, ledger
+    from reverse_etl_assets.state.lock import exclusive
+    from reverse_etl_assets.state.outbox import outbox_columns
+    from reverse_etl_assets.state.outcomes import has_outcomes
 
     name, warehouse = sync.sync, deployed.project.warehouse
     if not warehouse.state_file(name).exists():

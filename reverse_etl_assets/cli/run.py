@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.plan import Plan
-    from reverse_etl_assets.report import Report
-    from reverse_etl_assets.spec import Sync
-    from reverse_etl_assets.sync import Progress
+    from reverse_etl_assets.plan.change_set import Plan
+    from reverse_etl_assets.runs.report import Report
+    from reverse_etl_assets.runs.run import Progress
+    from reverse_etl_assets.spec.sync import Sync
 
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 
@@ -84,7 +84,7 @@ def run_one(
 ) -> None:
     """An error of one sync is no reason to leave the others."""
     from reverse_etl_assets.errors import ReverseEtlError
-    from reverse_etl_assets.sync import run_sync
+    from reverse_etl_assets.runs.run import run_sync
 
     ended: list[Report] = []
     try:
@@ -206,8 +206,8 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
     """Why rows failed or were skipped, a line for each reason."""
     from rich.padding import Padding
 
-    from reverse_etl_assets import outcomes
     from reverse_etl_assets.cli.output import coloured, shown
+    from reverse_etl_assets.state import outcomes
 
     if not report.counts.get("failed") and not report.counts.get("skipped"):
         return

@@ -36,8 +36,8 @@ def runs(
 def detail(deployed: "Deployed", run: "Run") -> str | None:
     """What a run says of its end; of one that has none, what is known of it."""
     from reverse_etl_assets.errors import StateError
-    from reverse_etl_assets.recovery import job_is_open
-    from reverse_etl_assets.sync_lock import is_held
+    from reverse_etl_assets.runs.recovery import job_is_open
+    from reverse_etl_assets.state.lock import is_held
 
     if run.status != "open":
         return run.detail

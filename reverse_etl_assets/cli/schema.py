@@ -12,7 +12,7 @@ def schema() -> None:
 
 def sync_schema() -> dict[str, Any]:
     """The schema of the YAML; other than the model, a file may leave out its name."""
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.spec.sync import Sync
 
     made = Sync.model_json_schema()
     made["required"].remove("sync")

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reverse_etl_assets import row_search
 from reverse_etl_assets.cli.answers import Memory, RowAnswer, answer_for, memory_of
 from reverse_etl_assets.cli.deployed import Deployed
-from reverse_etl_assets.decisions import columns_of
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.masking import Mask
-from reverse_etl_assets.row_search import FoundRow
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.guards.judge import columns_of
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import row_search
+from reverse_etl_assets.state.row_search import FoundRow
 
 _MOST = 3
 """Rows that are answered for; of more the keys are named."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal import Journal
     from reverse_etl_assets.journal.records import Run, WaitingPlan
-    from reverse_etl_assets.spec import Sync
+    from reverse_etl_assets.spec.sync import Sync
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
 _STATE_WAIT = 2.0  # seconds
@@ -81,8 +81,8 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
 
 def _of_state(deployed: "Deployed", sync: "Sync") -> dict[str, Any]:
     """What the sync's state says; nothing while it is written to, for nobody waits for that here."""
-    from reverse_etl_assets import held_rows
     from reverse_etl_assets.errors import FileLocked, StateError
+    from reverse_etl_assets.state import held_rows
 
     found: dict[str, Any] = {"held": None, "next_full_compare": None, "versions": [], "state_problem": None}
     try:
@@ -99,7 +99,7 @@ def _of_state(deployed: "Deployed", sync: "Sync") -> dict[str, Any]:
 
 def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | None:
     """When every row is compared again, if a run does not always do so."""
-    from reverse_etl_assets import ledger
+    from reverse_etl_assets.state import ledger
 
     how = sync.change_detection
     if how.last_modified_at is None:
@@ -113,7 +113,7 @@ def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | 
 def _versions(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> list[dict[str, Any]]:
     """Those that were begun, and what each left of the one before; nothing for a sync that never had another."""
     from reverse_etl_assets.cli.output import iso
-    from reverse_etl_assets.versions import history
+    from reverse_etl_assets.state.versions import history
 
     if sync.version == 1 and sync.cutover is None:
         return []
@@ -149,9 +149,9 @@ def plan_status(plan: "WaitingPlan") -> dict[str, Any]:
 
 def _usage(deployed: "Deployed") -> list[dict[str, Any]]:
     """What each sync used today and what that cost; also of those whose seats cost without a run."""
-    from reverse_etl_assets.budget import price, seats_a_day
+    from reverse_etl_assets.delivery.forecast import price, seats_a_day
     from reverse_etl_assets.journal.records import Usage
-    from reverse_etl_assets.policies import Cost
+    from reverse_etl_assets.spec.policies import Cost
 
     syncs = deployed.project.syncs
     used = deployed.project.journal.usage(days=1)
@@ -168,7 +168,7 @@ def _usage(deployed: "Deployed") -> list[dict[str, Any]]:
 
 def _destination_status(deployed: "Deployed", name: str, usage: list[dict[str, Any]]) -> dict[str, Any]:
     """What all syncs took of the account today, what they may take, and what the vendor itself counts."""
-    from reverse_etl_assets.budget import spent
+    from reverse_etl_assets.accounts.budget import spent
     from reverse_etl_assets.cli.output import iso
     from reverse_etl_assets.journal.usage import Allowance
 

@@ -20,8 +20,8 @@ Who = Annotated[str, typer.Option(default_factory=getpass.getuser, show_default=
 
 def stop(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
     """Send nothing more, from now on and in running syncs too. Requests already sent still get their answers."""
-    from reverse_etl_assets import kill_switch
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.runs import kill_switch
 
     deployed = Deployed()
     scope = _scope(deployed, all_, destination, sync)
@@ -37,8 +37,8 @@ def stop(who: Who, all_: All = False, destination: Destination = None, sync: One
 
 def resume(who: Who, all_: All = False, destination: Destination = None, sync: OneSync = None, why: Why = "") -> None:
     """Lift the stop of this very scope; stops of other scopes stay. Of a destination also a wait that it asked for."""
-    from reverse_etl_assets import kill_switch
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.runs import kill_switch
 
     deployed = Deployed()
     scope = _scope(deployed, all_, destination, sync)
@@ -63,7 +63,7 @@ def _given_in(stop: "Stop") -> str:
 
 def _scope(deployed: "Deployed", all_: bool, destination: str | None, sync: str | None) -> str:
     from reverse_etl_assets.errors import ConfigurationError, SpecError
-    from reverse_etl_assets.yaml_source import did_you_mean
+    from reverse_etl_assets.spec.yaml_source import did_you_mean
 
     if sum((all_, destination is not None, sync is not None)) != 1:
         raise typer.BadParameter("give one of --all, --destination, --sync.", param_hint="scope")

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.report import Report
-    from reverse_etl_assets.spec import Sync
-    from reverse_etl_assets.undo.preview import UndoPreview, UndoRow
+    from reverse_etl_assets.previews.undo import UndoPreview, UndoRow
+    from reverse_etl_assets.runs.report import Report
+    from reverse_etl_assets.spec.sync import Sync
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _WAYS = {"added": "to be made again", "changed": "to be set back", "removed": "to be deleted"}
@@ -34,7 +34,7 @@ def undo(
 ) -> None:
     """Put back what a run wrote, where nobody has written since, and stop its sync. Exit code 1 if not all is back."""
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.undo import find_run
+    from reverse_etl_assets.runs.undo import find_run
 
     if not why and not dry_run:
         raise typer.BadParameter("say why: whoever finds the sync stopped will ask.", param_hint="--why")
@@ -49,7 +49,7 @@ def undo(
 def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, json: bool) -> None:
     from reverse_etl_assets.cli.output import console, print_json
     from reverse_etl_assets.cli.run import finish, problem, report_as_json, show_reports
-    from reverse_etl_assets.undo import is_whole, summary, undo_run
+    from reverse_etl_assets.runs.undo import is_whole, summary, undo_run
 
     account, environment = deployed.account(sync), deployed.project.environment
     ended: list[Report] = []
@@ -77,7 +77,7 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
 def _preview(deployed: "Deployed", sync: "Sync", run: str, *, limit: int, reveal: bool, json: bool) -> None:
     from reverse_etl_assets.cli.output import console, print_json
     from reverse_etl_assets.errors import ConfigurationError
-    from reverse_etl_assets.undo.preview import preview_undo
+    from reverse_etl_assets.previews.undo import preview_undo
 
     try:
         account = deployed.account(sync)
@@ -114,7 +114,7 @@ def _row_as_json(row: "UndoRow") -> dict[str, Any]:
 
 def _show(out: "Console", found: "UndoPreview") -> None:
     from reverse_etl_assets.cli.output import escape, moment
-    from reverse_etl_assets.guard import tripped
+    from reverse_etl_assets.guards.before import tripped
 
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  undo of run {escape(found.undone.run_id)} of {moment(found.undone.started_at)}")

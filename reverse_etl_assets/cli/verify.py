@@ -7,8 +7,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reverse_etl_assets.differences import Difference, Verified
-    from reverse_etl_assets.verification import Drifted
+    from reverse_etl_assets.readback.differences import Difference, Verified
+    from reverse_etl_assets.readback.verification import Drifted
 
 
 def verify(
@@ -26,7 +26,7 @@ def verify(
     """
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.verification import verify as look
+    from reverse_etl_assets.readback.verification import verify as look
 
     if all_ and sample is not None:
         raise typer.BadParameter("give --all or --sample, not both.", param_hint="--sample")

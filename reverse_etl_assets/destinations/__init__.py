@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from reverse_etl_assets.accounts.daily import Budget as Budget
+    from reverse_etl_assets.accounts.traffic import Line as Line
     from reverse_etl_assets.destinations.abilities import (
         NOTHING_KNOWN as NOTHING_KNOWN,
         FindsRecords as FindsRecords,
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     )
     from reverse_etl_assets.destinations.bodies import decode_json as decode_json, encode_json as encode_json
     from reverse_etl_assets.destinations.connection import (
-        Budget as Budget,
         ConnectionSettings as ConnectionSettings,
         SyncOptions as SyncOptions,
     )
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
         Status as Status,
         Target as Target,
     )
-    from reverse_etl_assets.traffic import Line as Line
 else:
     from reverse_etl_assets.lazy_names import lazy_names
 

@@ -12,10 +12,10 @@ import jwt
 import msgspec
 from pydantic import SecretStr
 
+from reverse_etl_assets.accounts.traffic import only_reads
 from reverse_etl_assets.destinations.base import reachable, retry_after, status_words
 from reverse_etl_assets.destinations.status_errors import bare, words_in
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
-from reverse_etl_assets.traffic import only_reads
 
 _SECRETS = ("client_secret", "refresh_token", "assertion")
 _LATER = frozenset({408, 423, 425, 429})

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import httpx
 
-from reverse_etl_assets.answer_bounds import TooLarge, TooLong
+from reverse_etl_assets.accounts.answer_bounds import TooLarge, TooLong
+from reverse_etl_assets.accounts.traffic import Line, only_reads
 from reverse_etl_assets.destinations.abilities import (
     NOTHING_KNOWN,
     Destination,
@@ -26,19 +27,17 @@ from reverse_etl_assets.destinations.abilities import (
     RunsJobs,
 )
 from reverse_etl_assets.destinations.bodies import decode_json, encode_json
-from reverse_etl_assets.destinations.connection import Budget, ConnectionSettings, SyncOptions, reachable
+from reverse_etl_assets.destinations.connection import ConnectionSettings, SyncOptions, reachable
 from reverse_etl_assets.destinations.schema import TakesForms
 from reverse_etl_assets.destinations.status_errors import answered_at, error_by_status, retry_after, status_words
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, DestinationError, RequestRejected, RetryLater, Unsendable
 from reverse_etl_assets.records import Batch, Capabilities, Outcome, Quota, Target
-from reverse_etl_assets.traffic import Line, only_reads
 
 __all__ = [
     "NOTHING_KNOWN",
     "Account",
     "BaseDestination",
-    "Budget",
     "ConnectionSettings",
     "Destination",
     "FindsRecords",

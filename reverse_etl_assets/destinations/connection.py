@@ -1,32 +1,13 @@
 """The settings of an account: where it is, how much of it may be used; and of a sync for its destination."""
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from reverse_etl_assets.answer_bounds import LARGEST, LONGEST, Bounds
+from reverse_etl_assets.accounts.answer_bounds import LARGEST, LONGEST, Bounds
+from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.errors import ConfigurationError
 
 _PORTS = range(1, 65_536)
-
-
-class Budget(BaseModel):
-    """What all syncs together may use of an account in a day (UTC)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    calls: int | None = None
-    """Requests a day."""
-    leave: float = Field(default=20, ge=0, lt=100)
-    """Percent of the vendor's own allowance that is left for other tools, where the vendor's answers tell its use."""
-
-    @field_validator("calls")
-    @classmethod
-    def _sends_something(cls, value: int | None) -> int | None:
-        if value is not None and value <= 0:
-            raise ValueError(
-                f"a budget of {value} sends nothing; to stop a destination use `reverse-etl stop --destination`."
-            )
-        return value
 
 
 class ConnectionSettings(BaseModel):

@@ -10,16 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import batches as journal_batches, schema as journal_schema
 from reverse_etl_assets.journal.base import JournalPart, to_json, to_text
-from reverse_etl_assets.journal.records import (
-    Answer,
-    Intent,
-    Run,
-    RunKind,
-    RunStatus,
-    SentBatch,
-    Stopped,
-    scopes_of,
-)
+from reverse_etl_assets.journal.records import Answer, Intent, Run, RunKind, RunStatus, SentBatch, Stopped, scopes_of
 
 _PAGE = 100  # runs read at once
 _WROTE = ("created", "updated", "deleted", "failed_ambiguous", "failed_unanswered")

@@ -11,7 +11,8 @@ from typing import Any
 import dagster as dg
 import httpx
 
-from reverse_etl_assets.answer_bounds import Bounds
+from reverse_etl_assets.accounts.answer_bounds import Bounds
+from reverse_etl_assets.accounts.traffic import bounded
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
@@ -20,7 +21,6 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
-from reverse_etl_assets.traffic import bounded
 
 _WAITS = (1.0, 5.0)  # seconds between attempts, where Slack names none; it did not take the message before
 _LONGEST_WAIT = 20.0

@@ -9,9 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
-from reverse_etl_assets.guard import tripped
+from reverse_etl_assets.guards.before import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
-from reverse_etl_assets.kept_plan import find_plan
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
 from reverse_etl_assets.orchestration.checks import as_before, check_results, check_specs, unjudged
@@ -19,11 +18,12 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.heard import hear
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
-from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.previews.kept_plan import find_plan
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import OnEnd, run_sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.run import OnEnd, run_sync
+from reverse_etl_assets.spec.sync import Sync
 
 _PROGRESS_EVERY = 15.0  # seconds between lines in the log
 _MESSAGE = 4_000  # bytes of an error's text; vendors' own words may be in it

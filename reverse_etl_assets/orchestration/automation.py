@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 
 
 def freshness_policy(sync: Sync) -> dg.FreshnessPolicy | None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.guard import GUARDS, UNLIMITED, Finding
+from reverse_etl_assets.guards.before import GUARDS, UNLIMITED, Finding
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.drift import difference_metadata, severity
-from reverse_etl_assets.policies import Limit
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.row_times import said
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.policies import Limit
+from reverse_etl_assets.warehouses.row_times import said
 
 _GUARDS = {
     "kill_switch": "Nobody has stopped this sync, its destination or everything.",

@@ -19,8 +19,8 @@ from dagster_dbt import (
 )
 from packaging.version import Version
 
-from reverse_etl_assets.dbt_models import names
-from reverse_etl_assets.dbt_results import results_of
+from reverse_etl_assets.dbt.manifest import names
+from reverse_etl_assets.dbt.results import results_of
 from reverse_etl_assets.project import Project
 
 _SOURCES = ("*.sql", "*.yml", "*.yaml", "*.csv")

@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.spec import MappedField, Sync, SyncMode
+from reverse_etl_assets.spec.sync import MappedField, Sync, SyncMode
 
 _ICONS = frozenset(
     {"airtable", "braze", "facebook", "googlesheets", "linkedin", "mysql", "notion"}

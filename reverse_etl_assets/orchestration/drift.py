@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.differences import Difference, Verified
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
-from reverse_etl_assets.policies import Drift
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.verification import Drifted, verify
+from reverse_etl_assets.readback.differences import Difference, Verified
+from reverse_etl_assets.readback.verification import Drifted, verify
+from reverse_etl_assets.spec.policies import Drift
+from reverse_etl_assets.spec.sync import Sync
 
 CHECK = "drift"
 _LONG, _CELL = 2_000, 120  # bytes

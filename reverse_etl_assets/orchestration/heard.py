@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from reverse_etl_assets.dbt_models import Model
-from reverse_etl_assets.dbt_results import BUILD
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.dbt.results import BUILD
 from reverse_etl_assets.journal import Journal, ModelResult
 
 _LOOK_BACK = 5  # a check that was announced, by a run that died or that skipped it, is not evaluated

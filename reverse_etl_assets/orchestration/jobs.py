@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from reverse_etl_assets import kill_switch
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
 from reverse_etl_assets.journal.records import ControlEntry, Stop
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.project import Project
+from reverse_etl_assets.runs import kill_switch
 
 _MESSAGE = 2_000  # bytes
 

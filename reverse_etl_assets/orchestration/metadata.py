@@ -11,16 +11,22 @@ from typing import Any, TypeVar
 import dagster as dg
 import duckdb
 
-from reverse_etl_assets.conflicts import ConflictEntry, conflict_count, conflict_log
-from reverse_etl_assets.decisions import reads_back
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.guards.judge import reads_back
 from reverse_etl_assets.journal.usage import Allowance
-from reverse_etl_assets.kept_plan import kept_plan
-from reverse_etl_assets.masking import Mask
 from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
-from reverse_etl_assets.outcomes import (
+from reverse_etl_assets.previews.kept_plan import kept_plan
+from reverse_etl_assets.previews.markdown import markdown
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.project import Project
+from reverse_etl_assets.records import Reason
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.policies import BeforeImages
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.conflicts import ConflictEntry, conflict_count, conflict_log
+from reverse_etl_assets.state.outcomes import (
     ErrorGroup,
     RowOutcome,
     error_groups,
@@ -29,12 +35,6 @@ from reverse_etl_assets.outcomes import (
     settled_rows,
     unsettled_rows,
 )
-from reverse_etl_assets.plan_summary import markdown
-from reverse_etl_assets.policies import BeforeImages
-from reverse_etl_assets.project import Project
-from reverse_etl_assets.records import Reason
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)

@@ -11,7 +11,7 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.description import target
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.quarantine import QuarantinedRow, look
+from reverse_etl_assets.state.quarantine import QuarantinedRow, look
 
 KEY = dg.AssetKey(["operations", "quarantine"])
 _MOST = 100  # rows; `reverse-etl quarantine` lists all

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import dagster as dg
 from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
-from reverse_etl_assets.destinations.base import Account, BaseDestination, Budget
+from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.intercom import Intercom

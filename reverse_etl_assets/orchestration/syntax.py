@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.yaml_source import Location, YamlSource
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.spec.yaml_source import Location, YamlSource
 
 _TAG = "letters, digits, `_`, `-` and `.`, at most 63 of them"
 

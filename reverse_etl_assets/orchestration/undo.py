@@ -15,9 +15,9 @@ from reverse_etl_assets.orchestration.metadata import run_metadata
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import find_run, is_whole, summary, undo_run
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import find_run, is_whole, summary, undo_run
+from reverse_etl_assets.spec.sync import Sync
 
 _MESSAGE = 4_000  # bytes
 _OF_A_SYNC = ("dagster/row_count", "before-images")  # figures that an undo does not have

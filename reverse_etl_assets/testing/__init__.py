@@ -6,7 +6,7 @@ The suites need pytest; nothing else in the library does.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reverse_etl_assets.dbt_models import Model as Model
+    from reverse_etl_assets.dbt.manifest import Model as Model
     from reverse_etl_assets.testing.abilities import (
         JobContract as JobContract,
         LookupContract as LookupContract,

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from reverse_etl_assets.accounts.pacing import Pacer
+from reverse_etl_assets.delivery.dispatcher import Dispatcher
 from reverse_etl_assets.destinations.base import RunsJobs
-from reverse_etl_assets.dispatch import Dispatcher
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.writer import JournalWriter
-from reverse_etl_assets.outbox import OutboxRow
-from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Operation, Status
+from reverse_etl_assets.state.outbox import OutboxRow
 from reverse_etl_assets.testing.harness import Harness
 
 _SIZE = 200  # bytes of a row, at a guess

@@ -6,13 +6,13 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.run import run_sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from reverse_etl_assets.dbt_models import AttachedDatabase, Model, database_name
+from reverse_etl_assets.dbt.manifest import EPHEMERAL, AttachedDatabase, Model, database_name
 from reverse_etl_assets.errors import ConfigurationError, FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
@@ -74,7 +74,6 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 _OWN_NAMES = frozenset({"state", "stored", "earlier", "fresh", "new_state", "memory", "temp", "system"})
-EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
 _MOST_IDLE = 2
 _idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
 """Engines without files, each with its settings, the one that was used last at the end."""

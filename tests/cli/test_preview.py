@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.spec import SyncMode
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.spec.sync import SyncMode
 from reverse_etl_assets.warehouses.duckdb import quote
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync

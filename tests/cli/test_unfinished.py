@@ -3,8 +3,8 @@
 import pytest
 
 from reverse_etl_assets.errors import SyncBusy
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.sync import exclusive
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop, crm, crm_sync

@@ -288,7 +288,7 @@ class TestByAnyValue:
         assert said.endswith("and 7 more.")
 
     def test_more_rows_than_are_counted(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("reverse_etl_assets.row_search.MOST", 10)
+        monkeypatch.setattr("reverse_etl_assets.state.row_search.MOST", 10)
         office.sync("people_to_crm")
         office.build(*((f"p{i:02}@shop.example", "Bern", "Bern") for i in range(11)))
         said = " ".join(office.ok("why", "bern").split())

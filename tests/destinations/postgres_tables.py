@@ -6,12 +6,12 @@ from typing import Any
 
 import psycopg
 
+from reverse_etl_assets.accounts.traffic import Line, Traffic
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Record, Target
 from reverse_etl_assets.testing.builders import batch, target
-from reverse_etl_assets.traffic import Line, Traffic
 
 KINDS = {
     "": FieldType.TEXT,

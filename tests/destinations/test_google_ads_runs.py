@@ -6,8 +6,8 @@ from typing import Any
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync

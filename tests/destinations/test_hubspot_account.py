@@ -13,7 +13,7 @@ from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, ConfigurationError, ReverseEtlError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status, Target
-from reverse_etl_assets.report import Report
+from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.testing.builders import target
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts

@@ -9,11 +9,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.errors import (
-    Ambiguous,
-    RequestRejected,
-    TargetChanged,
-)
+from reverse_etl_assets.errors import Ambiguous, RequestRejected, TargetChanged
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, RowError, Status
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts

@@ -13,7 +13,7 @@ import pytest
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Outcome, Reason, Record, Status, Target
-from reverse_etl_assets.report import Report
+from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.testing.builders import batch, record, target
 from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Entry

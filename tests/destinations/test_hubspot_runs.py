@@ -6,9 +6,9 @@ import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync
 from tests.thorough import first

@@ -9,13 +9,13 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, DestinationError
-from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.forget import Forgetting, Subject
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.testing.builders import batch, record, target
-from reverse_etl_assets.undo import undo_run
 from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts

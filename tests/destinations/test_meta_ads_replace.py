@@ -11,9 +11,9 @@ from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.meta_ads.answers import Received
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.meta_ads import REPLACED
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.audiences import meta, replacing_sync

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsOptions
 from reverse_etl_assets.errors import CheckFailed, DestinationError, SpecError
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.spec.loading import load_sync
+from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_assets.testing.builders import target
-from reverse_etl_assets.yaml_source import YamlSource
 from reverse_etl_sandbox import meta_ads as meta_api
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts

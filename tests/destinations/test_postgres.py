@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
+from reverse_etl_assets.accounts.traffic import Line, Traffic
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.records import FieldType, Record, Target
@@ -19,7 +20,6 @@ from reverse_etl_assets.testing.contract import OutcomeContract
 from reverse_etl_assets.testing.harness import Session, Stored
 from reverse_etl_assets.testing.interference import Interference
 from reverse_etl_assets.testing.reading import ReadBackContract
-from reverse_etl_assets.traffic import Line, Traffic
 
 TABLE = """
 create table app.people (

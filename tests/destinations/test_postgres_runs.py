@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from tests.destinations.postgres_proxy import Cut, between
 from tests.destinations.postgres_tables import Server
 from tests.engine.launcher import Launcher, postgres

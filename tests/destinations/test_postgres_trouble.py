@@ -12,13 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from demo.database import embedded_server
+from reverse_etl_assets.accounts.traffic import Line, Traffic
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, ConfigurationError, RetryLater
 from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.testing.builders import batch, record
 from reverse_etl_assets.testing.harness import error_of
-from reverse_etl_assets.traffic import Line, Traffic
 from tests.destinations.postgres_proxy import Cut, between
 from tests.destinations.postgres_tables import Server, a_target
 

@@ -10,10 +10,10 @@ from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, StateError
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.testing.builders import target
-from reverse_etl_assets.undo import undo_run
 from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Entry
 from tests.destinations import accounts

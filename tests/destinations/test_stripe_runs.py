@@ -9,8 +9,8 @@ import pytest
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync

@@ -9,7 +9,7 @@ import yaml
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.spec import OPERATIONS, Sync
+from reverse_etl_assets.spec.sync import OPERATIONS, Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 

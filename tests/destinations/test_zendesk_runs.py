@@ -6,9 +6,9 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import CheckFailed
-from reverse_etl_assets.outbox import outbox_columns, rows_by_number
 from reverse_etl_assets.records import Status
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.outbox import outbox_columns, rows_by_number
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, sink_sync

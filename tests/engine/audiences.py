@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from reverse_etl_assets.destinations.base import Account, Part
 from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsConnection
 from reverse_etl_assets.records import Batch
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.meta_ads import CUSTOMERS, REPLACED
 from tests.engine.shop import FAST, sink_sync
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets import ledger
-from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.journal.records import Answer, Conflict, Note, SentBatch
-from reverse_etl_assets.outbox import outbox_rows, seal_outbox
-from reverse_etl_assets.plan import Plan, make_plan
+from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
+from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.outbox import outbox_rows, seal_outbox
+from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 from tests.engine.shop import sink_sync
 

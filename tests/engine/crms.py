@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import crm, sink_sync

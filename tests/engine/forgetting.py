@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.forget import Forgetting, Forgotten, Subject
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.forget import Forgetting, Forgotten, Subject
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop

@@ -28,10 +28,10 @@ from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.records import Capabilities, Target
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.forget import Forgetting, Subject
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from tests.destinations import accounts
 from tests.engine.audiences import meta
 from tests.engine.shop import EAGER, FAST, Shop, crm, sink

@@ -6,19 +6,19 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.delivery.retries import Patience
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.hubspot.options import HubSpotConnection
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.outcomes import RowOutcome
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.retries import Patience
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.run import run_sync
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.outcomes import RowOutcome
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 from tests.warehouse import writing
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.addressing import addressed, known_ids, to_look_up
-from reverse_etl_assets.feed import Work
-from reverse_etl_assets.outbox import OutboxRow
+from reverse_etl_assets.delivery.addressing import addressed, known_ids, to_look_up
+from reverse_etl_assets.delivery.feed import Work
 from reverse_etl_assets.records import Capabilities, Operation, Outcome, Record
+from reverse_etl_assets.state.outbox import OutboxRow
 
 EVERY = frozenset(Operation)
 

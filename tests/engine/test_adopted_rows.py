@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import adopted_rows, ledger
+from reverse_etl_assets.state import adopted_rows, ledger
 from tests.engine.by_hand import ByHand, by_hand
 
 PEOPLE = {key: (key.title(), "Bern") for key in ("agrees", "differs", "empty", "twin", "missing")}

@@ -8,9 +8,9 @@ import pytest
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN
 from reverse_etl_assets.errors import CheckFailed, RetryLater
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.policies import Cutover
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.spec.policies import Cutover
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm_sync
@@ -202,7 +202,7 @@ def test_two_records_of_one_key_are_not_adopted(shop: Shop, sandbox: Sandbox) ->
 
 
 def test_read_by_pages(shop: Shop, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverse_etl_assets.adoption._ROWS", 300)
+    monkeypatch.setattr("reverse_etl_assets.readback.adoption._ROWS", 300)
     there(crm, 650)
     shop.build(PEOPLE.format(700))
     report = shop.run(crm.sync(cutover="adopt", before_images="synced"), crm.account)

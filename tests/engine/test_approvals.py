@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import Account, Budget
+from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.guard import tripped
+from reverse_etl_assets.guards.before import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
-from reverse_etl_assets.kept_plan import kept_plan
-from reverse_etl_assets.previews import Preview, preview
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.previews.kept_plan import kept_plan
+from reverse_etl_assets.previews.preview import Preview, preview
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -8,9 +8,9 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.errors import RequestRejected
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo.preview import preview_undo
-from reverse_etl_assets.verification import verify
+from reverse_etl_assets.previews.undo import preview_undo
+from reverse_etl_assets.readback.verification import verify
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, SINK, Shop, sink, sink_sync

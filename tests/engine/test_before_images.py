@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from reverse_etl_assets.before_images import image_fields, unpacked
-from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.images import image_fields, unpacked
+from reverse_etl_assets.warehouses.columns import Columns
 
 NOON = datetime(2026, 1, 31, 12)
 FIELD = 'a~b/c.d"e'  # every character that means something in a path

@@ -13,8 +13,8 @@ import pytest
 from reverse_etl_assets.errors import ConfigurationError, StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.undo.preview import preview_undo
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.previews.undo import preview_undo
 from reverse_etl_assets.warehouses.duckdb import transaction
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import held_rows
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.outcomes import RowOutcome
 from reverse_etl_assets.records import Status
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import held_rows
+from reverse_etl_assets.state.outcomes import RowOutcome
 from reverse_etl_sandbox.faults import row_is_hit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import plan
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.plan import change_set as plan
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync

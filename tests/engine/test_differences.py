@@ -2,8 +2,8 @@
 
 import pytest
 
-from reverse_etl_assets.differences import MOST_NAMED, Difference, Kind, Tally, Verified, Wanted, compare
-from reverse_etl_assets.masking import Mask
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.readback.differences import MOST_NAMED, Difference, Kind, Tally, Verified, Wanted, compare
 from reverse_etl_assets.records import Current
 
 ANN = Wanted("a", "a", {"name": "Ann", "city": None})

@@ -15,9 +15,9 @@ from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceCon
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import AuthenticationFailed, CheckFailed, ConfigurationError
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Batch, Outcome, Status
-from reverse_etl_assets.report import Report
+from reverse_etl_assets.runs.report import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first

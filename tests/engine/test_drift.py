@@ -10,11 +10,11 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, RetryLater, StateError, SyncBusy
 from reverse_etl_assets.journal.records import Stopped
+from reverse_etl_assets.readback.verification import Drifted, verify
 from reverse_etl_assets.records import Current
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync_lock import exclusive
-from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import Drifted, verify
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync

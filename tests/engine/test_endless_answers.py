@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from reverse_etl_assets.answer_bounds import Bounds
+from reverse_etl_assets.accounts.answer_bounds import Bounds
+from reverse_etl_assets.accounts.traffic import Line, Traffic
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection
 from reverse_etl_assets.errors import RequestRejected, RetryLater
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
-from reverse_etl_assets.traffic import Line, Traffic
 from tests.engine.shop import Shop, sink_sync
 from tests.thorough import first
 

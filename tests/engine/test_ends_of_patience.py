@@ -17,7 +17,7 @@ from reverse_etl_assets.destinations.salesforce.options import SalesforceConnect
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
 

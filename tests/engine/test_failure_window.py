@@ -6,10 +6,10 @@ from hypothesis import given, strategies as st
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.failure_window import FailureWindow
+from reverse_etl_assets.guards.in_flight import FailureWindow
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.policies import InFlight
 from reverse_etl_assets.records import Batch
+from reverse_etl_assets.spec.policies import InFlight
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first_rows

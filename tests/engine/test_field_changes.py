@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.field_changes import FieldChange
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.plan.field_changes import FieldChange
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first_rows

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reverse_etl_assets import held_rows
 from reverse_etl_assets.records import Reason, RowError, Status
+from reverse_etl_assets.state import held_rows
 from tests.engine.by_hand import (
     AMBIGUOUS,
     DONE,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.forecast import Forecast
-from reverse_etl_assets.previews import preview
+from reverse_etl_assets.delivery.forecast import Forecast
+from reverse_etl_assets.previews.preview import preview
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync

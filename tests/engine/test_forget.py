@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import StateError, SyncBusy
-from reverse_etl_assets.forget import Forgetting, Refused, Subject
 from reverse_etl_assets.journal import Intent
 from reverse_etl_assets.journal.records import Note, RunStatus
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_assets.runs.forget import Forgetting, Refused, Subject
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import ADA, OTHERS, WHO, Zoe, forget, forgetting, synced

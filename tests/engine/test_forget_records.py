@@ -2,8 +2,8 @@
 
 import pytest
 
-from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunKind, RunStatus
+from reverse_etl_assets.runs.forget import Forgetting, Subject
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import OTHERS, WHO, Zoe, forget, synced

@@ -10,8 +10,8 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, decode_
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError, ContractViolation
 from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.readback.verification import verify
 from reverse_etl_assets.records import Batch, Current, Outcome
-from reverse_etl_assets.verification import verify
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from hypothesis import given, strategies as st
 
-from reverse_etl_assets.dbt_results import ModelTests
-from reverse_etl_assets.field_changes import FieldChange
-from reverse_etl_assets.guard import GUARDS, Finding, judge
-from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.policies import FieldGuard, Guards, InFlight, Limit, RowCount
+from reverse_etl_assets.dbt.results import ModelTests
+from reverse_etl_assets.guards.before import GUARDS, Finding, judge
+from reverse_etl_assets.guards.history import DAY, EarlierRun
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.plan.field_changes import FieldChange
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.row_history import DAY, EarlierRun
+from reverse_etl_assets.spec.policies import FieldGuard, Guards, InFlight, Limit, RowCount
 
 NOW = 1_750_000_000.0
 ROWS = st.integers(0, 40) | st.integers(0, 10**9)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.dbt_results import ModelTests
-from reverse_etl_assets.field_changes import FieldChange
-from reverse_etl_assets.guard import Finding, beyond, judge, tripped
+from reverse_etl_assets.dbt.results import ModelTests
+from reverse_etl_assets.guards.before import Finding, beyond, judge, tripped
+from reverse_etl_assets.guards.history import EarlierRun
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.policies import Guards, Limit
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.plan.field_changes import FieldChange
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.row_history import EarlierRun
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.policies import Guards, Limit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first_rows

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import held_rows, ledger
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.outbox import outbox_columns
-from reverse_etl_assets.provenance import Way
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.state_recovery import recover_state
-from reverse_etl_assets.undo import summary, undo_run
+from reverse_etl_assets.runs.state_recovery import recover_state
+from reverse_etl_assets.runs.undo import summary, undo_run
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import held_rows, ledger
+from reverse_etl_assets.state.outbox import outbox_columns
+from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine import launcher
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from reverse_etl_assets import job_follower
+from reverse_etl_assets.accounts.pacing import Pacer
+from reverse_etl_assets.delivery import job_follower
+from reverse_etl_assets.delivery.job_follower import JobFollower, JobUnfinished, JobUnreadable
 from reverse_etl_assets.destinations.base import JobState, RunsJobs
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer, RequestRejected, RetryLater
-from reverse_etl_assets.job_follower import JobFollower, JobUnfinished, JobUnreadable
 from reverse_etl_assets.journal import LONGEST_HOLD, Journal
-from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Batch, Operation, Outcome
 
 RUNNING, OPEN, DONE = JobState.RUNNING, JobState.OPEN, JobState.DONE

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets.delivery.job_follower import JobUnreadable
 from reverse_etl_assets.destinations.base import Account, JobState, Part
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import DestinationError, RetryLater
-from reverse_etl_assets.job_follower import JobUnreadable
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Batch
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import test_google_ads_runs as google, test_zendesk_runs as zendesk
 from tests.engine.audiences import meta, replacing_sync

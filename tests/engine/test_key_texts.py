@@ -6,9 +6,9 @@ import duckdb
 import httpx
 import pytest
 
-from reverse_etl_assets import value_text
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.warehouses import value_text
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync

@@ -11,8 +11,8 @@ import pytest
 from reverse_etl_assets.errors import StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunStatus
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from reverse_etl_assets.forget import Forgetting, Subject
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.forget import Forgetting, Subject
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync

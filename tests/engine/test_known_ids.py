@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import pytest
 
+from reverse_etl_assets.accounts.traffic import Line
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     Account,
@@ -15,9 +16,8 @@ from reverse_etl_assets.destinations.base import (
     SyncOptions,
 )
 from reverse_etl_assets.records import Batch, Capabilities, Current, Operation, Outcome, Reason, Status, Target
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.traffic import Line
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
 from tests.engine.test_shared_records import LIMITLESS

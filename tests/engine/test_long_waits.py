@@ -18,8 +18,8 @@ from reverse_etl_assets.journal import LONGEST_HOLD, Journal
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.journal.schema import pace
 from reverse_etl_assets.records import Reason
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.runs.run import run_sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync

@@ -5,7 +5,7 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, DestinationError, RequestRejected, RetryLater

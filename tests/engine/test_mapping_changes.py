@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.policies import Cutover
+from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import thorough

@@ -7,13 +7,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from reverse_etl_assets import held_rows
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.outcomes import why
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.row_search import FoundRow, in_state
-from reverse_etl_assets.versions import history
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.state import held_rows
+from reverse_etl_assets.state.outcomes import why
+from reverse_etl_assets.state.row_search import FoundRow, in_state
+from reverse_etl_assets.state.versions import history
 from reverse_etl_assets.warehouses.migrations import FORM
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.faults import row_is_hit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import ledger, plan
-from reverse_etl_assets.columns import Columns
-from reverse_etl_assets.plan import make_plan
+from reverse_etl_assets.plan import change_set as plan
+from reverse_etl_assets.plan.change_set import make_plan
+from reverse_etl_assets.state import ledger
+from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync

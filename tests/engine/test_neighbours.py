@@ -18,7 +18,7 @@ import pytest
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reverse_etl_assets.approvals import identify
-from reverse_etl_assets.outbox import outbox_columns
-from reverse_etl_assets.previews import preview
+from reverse_etl_assets.guards.approval import identify
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 

@@ -13,13 +13,13 @@ import duckdb
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from reverse_etl_assets import ledger
-from reverse_etl_assets.columns import Columns
 from reverse_etl_assets.journal.records import Answer, SentBatch
-from reverse_etl_assets.outbox import OutboxRow, outbox_rows, seal_outbox
-from reverse_etl_assets.plan import Plan, make_plan
+from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
-from reverse_etl_assets.spec import Sync, SyncMode
+from reverse_etl_assets.spec.sync import Sync, SyncMode
+from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.outbox import OutboxRow, outbox_rows, seal_outbox
+from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 from tests.engine.oracle import Expected, Key, Oracle, same
 from tests.engine.strategies import Table, tables

@@ -6,8 +6,8 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from reverse_etl_assets.plan_summary import markdown
-from reverse_etl_assets.previews import Preview, preview
+from reverse_etl_assets.previews.markdown import markdown
+from reverse_etl_assets.previews.preview import Preview, preview
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first, thorough

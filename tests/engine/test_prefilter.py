@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.thorough import first_rows, thorough

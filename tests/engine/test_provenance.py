@@ -11,14 +11,14 @@ import pytest
 from reverse_etl_assets.errors import StateError, StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Intent, RunStatus
-from reverse_etl_assets.ledger import BEGAN_TO_SEND, read_facts, write_facts
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.provenance import Way
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.readback.verification import verify
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.state_recovery import recover_state
-from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import verify
+from reverse_etl_assets.runs.state_recovery import recover_state
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.ledger import BEGAN_TO_SEND, read_facts, write_facts
+from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.thorough import first, first_rows

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import quarantine
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state import quarantine
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync

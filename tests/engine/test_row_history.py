@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from reverse_etl_assets.row_history import DAY, LOOK_BACK, EarlierRun, usual
+from reverse_etl_assets.guards.history import DAY, LOOK_BACK, EarlierRun, usual
 
 SUNDAY = datetime(2025, 6, 15, 9, tzinfo=UTC).timestamp()
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.forget import Forgetting, Subject
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
-from reverse_etl_assets.verification import verify
+from reverse_etl_assets.readback.verification import verify
+from reverse_etl_assets.runs.forget import Forgetting, Subject
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.meta_ads import CUSTOMERS
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.test_google_ads_runs import audience, google_ads, held

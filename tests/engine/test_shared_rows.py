@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets import shared_records
 from reverse_etl_assets.records import Reason, Status
+from reverse_etl_assets.state import shared_records
 from tests.engine.by_hand import REFUSED, ByHand, People, Told, by_hand
 
 ALL = ["name", "city"]

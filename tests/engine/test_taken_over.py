@@ -7,8 +7,8 @@ import pytest
 
 from reverse_etl_assets.errors import ChangeSetLost, SyncBusy
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.sync import exclusive
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.dbt_models import Model
+from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.journal.records import RunKind, RunStatus
-from reverse_etl_assets.spec import Transform
-from reverse_etl_assets.transforms import transform
-from reverse_etl_assets.undo import is_whole
+from reverse_etl_assets.privacy.transforms import transform
+from reverse_etl_assets.runs.undo import is_whole
+from reverse_etl_assets.spec.sync import Transform
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reverse_etl_assets import held_rows
-from reverse_etl_assets.plan import Plan
+from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.undo.plan import plan_undo
+from reverse_etl_assets.runs.undo.plan import plan_undo
+from reverse_etl_assets.state import held_rows
 from tests.engine.by_hand import AMBIGUOUS, DONE, REFUSED, UNANSWERED, ByHand, People, Told, by_hand
 from tests.engine.shop import SINK, sink
 

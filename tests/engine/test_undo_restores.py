@@ -7,11 +7,11 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.previews.undo import preview_undo
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import is_whole, undo_run
-from reverse_etl_assets.undo.preview import preview_undo
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import is_whole, undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop

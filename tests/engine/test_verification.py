@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, Budget
+from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.differences import Kind
 from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.readback.differences import Kind
 from reverse_etl_assets.records import Current
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync

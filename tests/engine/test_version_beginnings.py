@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.previews import preview
+from reverse_etl_assets.previews.preview import preview
 from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.launcher import Launcher

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink

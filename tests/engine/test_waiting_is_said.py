@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from reverse_etl_assets.accounts.pacing import Pacer
+from reverse_etl_assets.delivery.retries import Halted, Patience, Retries
 from reverse_etl_assets.errors import RetryLater
-from reverse_etl_assets.pacing import Pacer
-from reverse_etl_assets.retries import Halted, Patience, Retries
 from tests.engine.shop import Shop
 
 

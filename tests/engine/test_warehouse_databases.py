@@ -10,11 +10,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from reverse_etl_assets.dbt_models import duckdb_profile, load_models
+from reverse_etl_assets.dbt.manifest import duckdb_profile, load_models
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal import Journal
-from reverse_etl_assets.session import Environment
-from reverse_etl_assets.sync import run_sync
+from reverse_etl_assets.runs.run import run_sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import EAGER, sink, sink_sync

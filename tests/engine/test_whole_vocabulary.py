@@ -20,8 +20,8 @@ from reverse_etl_assets.errors import (
     Unavailable,
 )
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.ledger import settled
 from reverse_etl_assets.records import Reason, Status
+from reverse_etl_assets.state.ledger import settled
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 

@@ -1,9 +1,9 @@
 """Runs that are undone, and what they wrote."""
 
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.report import Report
-from reverse_etl_assets.spec import Sync
-from reverse_etl_assets.undo import undo_run
+from reverse_etl_assets.runs.report import Report
+from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.sync import Sync
 from tests.engine.crms import PEOPLE, Crm
 from tests.engine.shop import Shop
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.previews import preview
-from reverse_etl_assets.spec import Sync
+from reverse_etl_assets.previews.preview import preview
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 

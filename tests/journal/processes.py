@@ -6,14 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from reverse_etl_assets.accounts.pacing import Pacer
 from reverse_etl_assets.errors import BudgetSpent
 from reverse_etl_assets.journal import Answer, Journal, Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
-from reverse_etl_assets.pacing import Pacer
 from reverse_etl_assets.records import Operation, Status
 
 if TYPE_CHECKING:
-    from reverse_etl_assets.budget import Meter
+    from reverse_etl_assets.accounts.budget import Meter
 
 
 def ready() -> None:
@@ -70,8 +70,8 @@ def spend(url: str, sync: str, calls: str) -> None:
 
 
 def _meter(url: str, sync: str, calls: str) -> "Meter":
-    from reverse_etl_assets.budget import Meter  # it takes its time, and the other functions need none of it
-    from reverse_etl_assets.destinations.base import Budget
+    from reverse_etl_assets.accounts.budget import Meter  # it takes its time, and the other functions need none of it
+    from reverse_etl_assets.accounts.daily import Budget
 
     return Meter(Journal.open(url), "crm", sync, Budget(calls=int(calls)))
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.base import Budget
+from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.delivery.job_follower import JobUnreadable
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.guard import tripped
-from reverse_etl_assets.job_follower import JobUnreadable
+from reverse_etl_assets.guards.before import tripped
 from reverse_etl_assets.journal import Journal, RunStatus
 from reverse_etl_assets.journal.schema import usage
-from reverse_etl_assets.plan import Plan
-from reverse_etl_assets.sync import Report
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.runs.run import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -13,11 +13,11 @@ import dagster as dg
 import yaml
 from dagster._serdes import serialize_value
 
-from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
 from reverse_etl_assets.project import Project
-from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_assets.spec.loading import load_sync
+from reverse_etl_assets.spec.yaml_source import YamlSource
 from tests.warehouse import ProjectOfFewRows, writing
 
 TOKEN = "pat-sandbox"

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.destinations.base import Budget
+from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.resources import HubSpotResource, StripeResource
 

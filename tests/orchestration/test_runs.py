@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.guard import GUARDS
-from reverse_etl_assets.sync_lock import exclusive
+from reverse_etl_assets.guards.before import GUARDS
+from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 

@@ -5,10 +5,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.loading import load_sync
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.drift import build_drift_check
-from reverse_etl_assets.yaml_source import YamlSource
+from reverse_etl_assets.spec.loading import load_sync
+from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 

@@ -14,21 +14,8 @@ from reverse_etl_assets.destinations.hubspot.api import names_of
 from reverse_etl_assets.destinations.hubspot.lifecycle import Stages
 from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.values import key_form, utc_milliseconds
-from reverse_etl_assets.errors import (
-    RequestRejected,
-    TargetChanged,
-)
-from reverse_etl_assets.records import (
-    Batch,
-    FieldType,
-    Operation,
-    Outcome,
-    Reason,
-    Record,
-    RowError,
-    Status,
-    Target,
-)
+from reverse_etl_assets.errors import RequestRejected, TargetChanged
+from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, RowError, Status, Target
 
 RETRY_ROW = frozenset({"RATE_LIMITS", "INTERNAL_ERROR"})
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from reverse_etl_assets.accounts.traffic import Line
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, BaseDestination, JobState, Part
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection, PostgresOptions
 from reverse_etl_assets.destinations.postgres.values import same_in_column
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, Operation, Outcome, Target
-from reverse_etl_assets.traffic import Line
 
 if TYPE_CHECKING:
     from reverse_etl_assets.destinations.postgres.work import Work

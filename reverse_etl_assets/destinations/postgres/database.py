@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from reverse_etl_assets.accounts.traffic import Line
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -19,7 +20,6 @@ from reverse_etl_assets.errors import (
     RetryLater,
 )
 from reverse_etl_assets.records import RowError
-from reverse_etl_assets.traffic import Line
 
 Connection: TypeAlias = psycopg.AsyncConnection[Any]
 

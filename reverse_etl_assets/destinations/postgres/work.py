@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from reverse_etl_assets.accounts.traffic import Line
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import jobs as postgres_jobs
 from reverse_etl_assets.destinations.postgres.catalog import read_table, table_names
@@ -15,7 +16,6 @@ from reverse_etl_assets.destinations.postgres.table import DOCUMENTS, Column, Ta
 from reverse_etl_assets.destinations.schema import nearest
 from reverse_etl_assets.errors import CheckFailed, ConfigurationError
 from reverse_etl_assets.records import Batch, Current, FieldType, Outcome, Target
-from reverse_etl_assets.traffic import Line
 
 
 class Work:

@@ -32,13 +32,7 @@ from reverse_etl_assets.destinations.stripe.limits import (
 from reverse_etl_assets.destinations.stripe.options import API, OLDEST, StripeConnection, StripeOptions
 from reverse_etl_assets.destinations.stripe.reading import CLAUSES, StripeReading
 from reverse_etl_assets.destinations.stripe.stream import STREAM, Handover, Refusals, StripeAuth
-from reverse_etl_assets.errors import (
-    Ambiguous,
-    CheckFailed,
-    ContractViolation,
-    DestinationError,
-    RequestRejected,
-)
+from reverse_etl_assets.errors import Ambiguous, CheckFailed, ContractViolation, DestinationError, RequestRejected
 from reverse_etl_assets.records import (
     Batch,
     Capabilities,

@@ -15,13 +15,13 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
+from reverse_etl_assets.accounts.traffic import only_reads
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import JobState, status_words
 from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.destinations.stripe.meters import not_taken
 from reverse_etl_assets.errors import AuthenticationFailed, RetryLater
 from reverse_etl_assets.records import Batch, Outcome, Reason, RowError, Status
-from reverse_etl_assets.traffic import only_reads
 
 STREAM = "/v2/billing/meter_event_stream"
 SESSION = "/v2/billing/meter_event_session"

@@ -1,0 +1,1 @@
+"""What dbt knows: its manifest and profile, and what its builds and tests said last."""

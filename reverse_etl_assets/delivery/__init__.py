@@ -1,0 +1,1 @@
+"""Batches, their pace, retries, and one outcome for each row."""

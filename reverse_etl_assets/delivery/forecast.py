@@ -1,0 +1,130 @@
+"""What a run will take of an account, in requests and money: from its plan and the destination's limits."""
+
+from dataclasses import dataclass
+
+import duckdb
+
+from reverse_etl_assets.delivery.dispatcher import READ_BEFORE_JOB
+from reverse_etl_assets.delivery.feed import ENVELOPE
+from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords, RunsJobs
+from reverse_etl_assets.guards.judge import reads_back
+from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.records import Operation
+from reverse_etl_assets.spec.fitness import can_read
+from reverse_etl_assets.spec.policies import Cost
+from reverse_etl_assets.warehouses.columns import Columns
+
+_CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
+_MONTH = 30  # days, for a price a month
+_MEASURED = 10_000  # rows whose size is looked at
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Requests of a run in which nothing has to be sent again. Signing in and the daily check come on top."""
+
+    writes: int
+    reads: int
+    """To look records up or to read them back, before they are written."""
+    verifies: int
+    """To read back a sample of what was written."""
+    full_sync: int
+    """Requests to write every row of the model."""
+    cost: float
+
+    @property
+    def calls(self) -> int:
+        return self.writes + self.reads + self.verifies
+
+    @property
+    def saved(self) -> int:
+        return max(0, self.full_sync - self.calls)
+
+
+def forecast(
+    con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account, outbox: str = "state.outbox"
+) -> Forecast:
+    """Of the plan in the outbox. Rows that need no write after all, as the record holds them already, are counted."""
+    reckoner = _Reckoner(con, columns, account, outbox)
+    requests = [reckoner.requests(operation, rows) for operation, rows in plan.to_send.items()]
+    writes, reads = sum(each[0] for each in requests), sum(each[1] for each in requests)
+    sent = sum(plan.to_send.values())
+    verifies = reckoner.verifies(sent)
+    cost = price(columns.sync.cost, calls=writes + reads + verifies, rows=sent)
+    return Forecast(writes, reads, verifies, reckoner.full_sync(plan.model_rows), cost)
+
+
+class _Reckoner:
+    """Asks a destination for its limits, and the outbox for its rows."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, columns: Columns, account: Account, outbox: str) -> None:
+        self._con, self._columns, self._outbox = con, columns, outbox
+        self._reads_first = reads_back(columns.sync, account.type)
+        options = account.type.Options.model_validate(columns.sync.options)
+        self._destination = account.type.unopened(account.connection, columns.target, options)
+
+    def requests(self, operation: Operation, rows: int) -> tuple[int, int]:
+        """To write the rows of one operation, and to read before that."""
+        destination, as_job = self._destination, self._as_job(rows)
+        batch_rows = self._batch_rows(operation, as_job)
+        batches, reads = _divide_up(rows, batch_rows), 0
+        if self._reads_first and operation is not Operation.INSERT and isinstance(destination, ReadsRecords):
+            reads = batches * _divide_up(min(rows, batch_rows), destination.read_limit)
+        elif operation in destination.capabilities.needs_id and isinstance(destination, FindsRecords):
+            reads = _divide_up(self._to_find(operation), destination.find_limit)
+        return batches * (_CALLS_PER_JOB if as_job else 1), reads
+
+    def verifies(self, rows: int) -> int:
+        sample = self._columns.sync.verify.sample
+        if not isinstance(self._destination, ReadsRecords) or not can_read(self._columns.sync, type(self._destination)):
+            return 0
+        return _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
+
+    def full_sync(self, rows: int) -> int:
+        calls = _divide_up(rows, self._destination.capabilities.max_rows)
+        if isinstance(self._destination, RunsJobs) and self._as_job(rows):
+            return min(calls, _CALLS_PER_JOB * _divide_up(rows, self._destination.job_max_rows))
+        return calls
+
+    def _as_job(self, rows: int) -> bool:
+        return isinstance(self._destination, RunsJobs) and (
+            self._destination.job_spans_run or rows >= self._destination.job_threshold
+        )
+
+    def _batch_rows(self, operation: Operation, as_job: bool) -> int:
+        """How many rows fill a request or a job, by number or by size."""
+        limits = self._destination.capabilities
+        most_rows, most_bytes = limits.max_rows, limits.max_bytes
+        if as_job and isinstance(self._destination, RunsJobs):
+            most_rows, most_bytes = self._destination.job_max_rows, self._destination.job_max_bytes
+            most_rows = min(most_rows, READ_BEFORE_JOB) if self._reads_first else most_rows
+        return max(1, min(most_rows, int(most_bytes / (self._row_bytes(operation) + ENVELOPE))))
+
+    def _row_bytes(self, operation: Operation) -> float:
+        fields = f"coalesce(sent, case when after is not null then ({self._columns.json('after')})::varchar end)"
+        some = f"select * from {self._outbox} where operation = $operation limit {_MEASURED:d}"
+        return float(self._number(f"select coalesce(avg(strlen({fields})), 0) from ({some})", operation))
+
+    def _to_find(self, operation: Operation) -> int:
+        """Records whose id at the destination is not known, or is looked up all the same."""
+        unknown = "operation = $operation and (operation in ('update', 'delete') or destination_id is null)"
+        return int(self._number(f"select count(*) from {self._outbox} where {unknown}", operation))
+
+    def _number(self, query: str, operation: Operation) -> float:
+        row = self._con.execute(query, {"operation": operation.value}).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate has one row
+        return float(row[0])
+
+
+def _divide_up(rows: int, size: int) -> int:
+    return -(-rows // size)
+
+
+def price(cost: Cost, *, calls: int, rows: int) -> float:
+    """What calls and written rows cost, in the currency of `cost`, without seats: they cost as much if nothing runs."""
+    return calls * cost.per_call + rows * cost.per_row
+
+
+def seats_a_day(cost: Cost) -> float:
+    """A thirtieth of what the seats cost a month."""
+    return cost.seats * cost.per_seat / _MONTH

@@ -1,0 +1,48 @@
+"""What an error that a destination must not raise says of its call: nothing went out, or nobody can know."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx
+
+from reverse_etl_assets.accounts.traffic import watched
+from reverse_etl_assets.errors import ContractViolation, GarbledAnswer, ReverseEtlError, Unsendable
+
+T = TypeVar("T")
+
+
+async def guarded(call: Awaitable[T], name: str) -> T:
+    """The call's result. `name` is the destination's.
+
+    An error of its code is Unsendable if nothing went out before it, and else a GarbledAnswer.
+    """
+    with watched() as sent:
+        try:
+            return await call
+        except ContractViolation as error:
+            if sent.writes == 0:
+                raise
+            raise GarbledAnswer(str(error)) from error
+        except ReverseEtlError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__
+            if sent.calls == 0:
+                raise Unsendable(f"{name} cannot make a request of it: {said}") from error
+            raise GarbledAnswer(f"{name} failed with {said} at an answer", perhaps_done=sent.writes > 0) from error
+
+
+Same = Callable[[str, Any, Any], bool]
+
+
+def comparing(same: Same, name: str) -> Same:
+    """A destination's `same`, that raises a GarbledAnswer for a value that it cannot compare."""
+
+    def guarded_same(field: str, sent: Any, held: Any) -> bool:
+        try:
+            return same(field, sent, held)
+        except Exception as error:
+            said = f"{name} failed with {type(error).__name__} at what the record holds in `{field}`"
+            raise GarbledAnswer(said, perhaps_done=False) from error
+
+    return guarded_same

@@ -1,0 +1,167 @@
+"""An open destination for the time of a run: its client, the account's pace, retries, and what all of it used."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from reverse_etl_assets.accounts.budget import Meter
+from reverse_etl_assets.accounts.pacing import Pacer
+from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.dbt.results import Dbt
+from reverse_etl_assets.delivery.asking import Answers, Asking
+from reverse_etl_assets.delivery.deletions import Deletions
+from reverse_etl_assets.delivery.dispatcher import Dispatcher
+from reverse_etl_assets.delivery.field_rules import FieldRules
+from reverse_etl_assets.delivery.guarding import guarded
+from reverse_etl_assets.delivery.retries import Patience, Retries
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
+from reverse_etl_assets.errors import GarbledAnswer, RetryLater
+from reverse_etl_assets.journal import Journal, Stopped
+from reverse_etl_assets.journal.writer import JournalWriter
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.records import Current, Operation, Target
+from reverse_etl_assets.spec.policies import InFlight
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What all syncs of a project share."""
+
+    journal: Journal
+    warehouse: DuckDBWarehouse
+    models: Mapping[str, Model]
+    patience: Patience = field(default_factory=Patience)
+    clock: Callable[[], float] = time.time
+    dbt: Dbt | None = None
+    """Where dbt says what it did last."""
+
+
+class Session:
+    """What can be asked of an open destination. Everything goes at the account's pace and is asked again in vain."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        account: Account,
+        destination: BaseDestination[Any, Any],
+        pacer: Pacer,
+        sync: str,
+    ) -> None:
+        self.destination = destination
+        self.pacer = pacer
+        self._environment, self._account, self._sync = environment, account, sync
+        self._retries = Retries(pacer, environment.patience)
+        self._asking = Asking(self._retries, type(destination).__name__)
+
+    async def check(self) -> None:
+        """The destination's own check. Raises CheckFailed or a DestinationError."""
+        await self._retries.call(self._checked)
+
+    async def _checked(self, last: bool) -> None:
+        """Once. It only reads: an answer that makes no sense may make sense the next time."""
+        try:
+            await guarded(self.destination.check(), type(self.destination).__name__)
+        except GarbledAnswer as error:
+            raise RetryLater(str(error)) from error
+
+    async def read(
+        self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
+    ) -> Answers[Sequence[Current]]:
+        """The records that carry these external ids, however many; `known` has their ids as far as we know them.
+
+        Raises a DestinationError that concerns them all.
+        """
+        reader = self.destination
+        assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
+        answers = Answers[Sequence[Current]]()
+        turns = asyncio.Semaphore(self.destination.capabilities.concurrency)
+        size = reader.read_limit
+
+        async def read(ids: Sequence[str]) -> None:
+            async with turns:
+                await self._asking.ask_once(ids, partial(reader.read_records, known=known), answers, halves=size > 1)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for start in range(0, len(external_ids), size):
+                    tasks.create_task(read(external_ids[start : start + size]))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        return answers
+
+    def writer(self, run_id: str, *, obeys_sync_stop: bool = True) -> JournalWriter:
+        return JournalWriter(
+            self._environment.journal, run_id, self._account.name, self._sync, obeys_sync_stop=obeys_sync_stop
+        )
+
+    def dispatcher(
+        self,
+        writer: JournalWriter,
+        *,
+        to_send: Mapping[Operation, int] | None = None,
+        rules: FieldRules | None = None,
+        in_flight: InFlight | None = None,
+        mask: Mask | None = None,
+        deletions: Deletions | None = None,
+        on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
+    ) -> Dispatcher:
+        """`to_send` decides which operations go out as jobs."""
+        reader = self.destination
+        jobs = frozenset(
+            operation
+            for operation, rows in (to_send or {}).items()
+            if isinstance(reader, RunsJobs) and (reader.job_spans_run or rows >= reader.job_threshold)
+        )
+        return Dispatcher(
+            self.destination,
+            writer,
+            self.pacer,
+            sync=self._sync,
+            job_operations=jobs,
+            rules=rules,
+            in_flight=in_flight,
+            mask=mask,
+            deletions=deletions,
+            patience=self._environment.patience,
+            on_progress=on_progress,
+        )
+
+
+@asynccontextmanager
+async def open_session(
+    environment: Environment,
+    account: Account,
+    target: Target,
+    options: Mapping[str, Any],
+    sync: str,
+    traffic: Traffic,
+    *,
+    obeys_sync_stop: bool = True,
+) -> AsyncIterator[Session]:
+    """Opens the account for one target; `traffic` counts what is used. A stop ends every longer wait."""
+
+    def look() -> None:
+        if stop := environment.journal.stopped(account.name, sync, obeys_sync_stop=obeys_sync_stop):
+            raise Stopped(stop)
+
+    parsed = account.type.Options.model_validate(options)
+    capabilities = account.type.capabilities_for(target, parsed)
+    concurrency = account.connection.concurrency or capabilities.concurrency
+    meter = Meter(environment.journal, account.name, sync, account.connection.budget)
+    bounds = account.connection.bounds
+    line = Line(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota, bounds=bounds)
+    async with account.type.open(account.connection, target, parsed, line) as destination:
+        able = destination.capabilities
+        paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
+        pacer = Pacer(environment.journal, paced, able.requests_per_second, look=look)
+        try:
+            yield Session(environment, account, destination, pacer, sync)
+        finally:
+            traffic.waited += pacer.waited
+            await meter.settle()

@@ -1,0 +1,1 @@
+"""What has to hold before anything is sent, and while it is sent."""

@@ -1,0 +1,1 @@
+"""The change set: one comparison of the model with what was acknowledged."""

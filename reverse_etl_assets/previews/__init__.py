@@ -1,0 +1,1 @@
+"""What a run or an undo would do, without doing it."""

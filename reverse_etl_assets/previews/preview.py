@@ -1,0 +1,303 @@
+"""What the next run of a sync would do, without doing it: no request, nothing written.
+
+The plan is made by the code that a run uses, over a view of the synced rows that looks as the run would leave them:
+fitted to the mapping, and with the answers of a killed run brought home.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.delivery.forecast import Forecast, forecast
+from reverse_etl_assets.delivery.session import Environment
+from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.guards.approval import Identity, decide, identify
+from reverse_etl_assets.guards.before import Finding, tripped
+from reverse_etl_assets.guards.judge import budget_finding, columns_of, guard_findings, prefilter, room_of
+from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
+from reverse_etl_assets.plan.change_set import Plan, make_plan
+from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.records import Capabilities
+from reverse_etl_assets.runs.recovery import KILLED, refuse_elsewhere
+from reverse_etl_assets.runs.run import exclusive
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.sql import render
+from reverse_etl_assets.state import cutover, ledger, provenance, spelling, versions
+from reverse_etl_assets.state.cutover import Begun
+from reverse_etl_assets.state.outbox import outbox_columns
+from reverse_etl_assets.state.versions import Entry
+from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+_OUTBOX = "memory.main.outbox"
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """One row of the change set. `fields` maps each field that differs to its value before and after.
+
+    Without an operation the row is not sent, and `reason` and `message` say why.
+    """
+
+    key: str | None
+    kind: str
+    operation: str | None
+    reason: str | None
+    message: str | None
+    fields: Mapping[str, tuple[Any, Any]]
+
+    def masked(self, mask: Mask) -> "PlannedRow":
+        """As it may be shown."""
+        values = {name: (mask.value(name, old), mask.value(name, new)) for name, (old, new) in self.fields.items()}
+        message = mask.text(self.message or "", {}, self.key) or self.message
+        return replace(self, key=mask.key(self.key), message=message, fields=values)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do. `rows` are those to send, `refused` those that a run would reject or hold back."""
+
+    sync: Sync
+    plan: Plan
+    findings: Sequence[Finding]
+    rows: Sequence[PlannedRow]
+    refused: Sequence[PlannedRow]
+    identity: Identity | None = None
+    """None if it is not known: without credentials, or if records are to be read before the plan can be made."""
+    forecast: Forecast | None = None
+    """None without credentials."""
+    room: Room | None = None
+    """What of the account's calls is left today. None without credentials."""
+    waiting: WaitingPlan | None = None
+    """The sync's plan that waits or is approved, this one or another."""
+    unfinished: Sequence[str] = ()
+    """Runs that were killed; their answers are counted as if they were home already."""
+    stop: Stop | None = None
+    """The kill switch, if it is on: then a run does not even plan."""
+    begun: Begun | None = None
+    """How the sync's version begins, or began, as long as nothing of it was sent. A preview reads no records."""
+    once_personal: frozenset[str] = frozenset()
+    """Fields that held personal data in an earlier version; values of then may be among those that are shown."""
+
+    @property
+    def goes_out(self) -> bool:
+        return not tripped(self.findings) and self.stop is None
+
+    @property
+    def plan_id(self) -> str | None:
+        return self.identity.plan_id if self.identity else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether this very plan is in the journal, for a person to decide on."""
+        return self.waiting is not None and self.waiting.plan_id == self.plan_id
+
+    def masked(self, mask: Mask) -> "Preview":
+        """As it may be shown, also where values of an earlier version stand."""
+        mask = mask.also(self.once_personal)
+        if not mask.hides:
+            return self
+        rows, refused = ([row.masked(mask) for row in part] for part in (self.rows, self.refused))
+        return replace(self, rows=rows, refused=refused)
+
+
+def preview(
+    sync: Sync, environment: Environment, account: Account, *, limit: int | None = None, key: str | None = None
+) -> Preview:
+    """Plan a sync. `limit` cuts the rows that are listed; with a `key`, in any case, only its row is looked at.
+
+    Raises StateError if the model is not built or the state belongs to another sync, SyncBusy if a run is going on.
+    """
+    with recovered(sync, environment, account) as (warehouse, unfinished):
+        model = environment.models[sync.model]
+        with warehouse.open(sync.sync, models=True, state_as="stored") as con:
+            columns = columns_of(sync, account.type, warehouse.column_types(con, model))
+            relation = warehouse.relation(model)
+            if key is not None:
+                relation = _only(con, relation, columns, key)
+            begun = _show_state(con, columns, model, relation, key)
+            now = environment.clock()
+            recent = prefilter(sync, ledger.read_facts(con), now)
+            plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent, now=now)
+            found = Preview(
+                sync,
+                plan,
+                guard_findings(sync, environment.journal, plan, environment.models[sync.model], environment.dbt),
+                rows_of(con, columns, _OUTBOX, "operation is not null", limit),
+                rows_of(con, columns, _OUTBOX, "operation is null", limit),
+                unfinished=unfinished,
+                stop=environment.journal.stopped(account.name, sync.sync),
+                begun=begun,
+                once_personal=versions.once_personal(versions.history(con)),
+            )
+            return found if key is not None else _judged(con, columns, found, environment.journal, account)
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection, columns: Columns, found: Preview, journal: Journal, account: Account
+) -> Preview:
+    """With all that is said of a whole plan: its id, what a run would decide, and what it would take."""
+    sync, plan, identity = found.sync, found.plan, None
+    findings, connected = found.findings, account.connection is not None
+    if connected:
+        findings = [budget_finding(journal, account), *findings]
+    if connected and not (found.begun and found.begun.adopted is None):
+        identity = identify(con, columns, account, plan, _OUTBOX)
+    return replace(
+        found,
+        identity=identity,
+        findings=decide(findings, identity, plan, journal.approval_of(sync.sync), sync.approval),
+        forecast=forecast(con, columns, plan, account, _OUTBOX) if connected else None,
+        room=room_of(journal, account) if connected else None,
+        waiting=next(iter(journal.waiting_plans(sync.sync)), None),
+    )
+
+
+@contextmanager
+def recovered(
+    sync: Sync, environment: Environment, account: Account, *, to_write: bool = False
+) -> Iterator[tuple[DuckDBWarehouse, tuple[str, ...]]]:
+    """The state with the answers of killed runs brought home, as the next run begins; if there are any, or if it is to
+    be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
+    warehouse, journal = environment.warehouse, environment.journal
+    with warehouse.open(sync.sync) as con:
+        provenance.refuse_mismatch(con, journal, sync, account.type)
+    unfinished = journal.open_runs(sync.sync)
+    runs = tuple(run.run_id for run in unfinished)
+    state = warehouse.state_file(sync.sync)
+    if not (runs or to_write) or not state.exists():
+        yield warehouse, runs
+        return
+    with exclusive(sync, warehouse), tempfile.TemporaryDirectory() as folder:
+        copy = replace(warehouse, state_folder=Path(folder), copy_of=warehouse.state_folder)
+        for file in (state, state.with_name(f"{state.name}.wal")):
+            if file.exists():
+                shutil.copy2(file, copy.state_folder)
+        with copy.open(sync.sync, write=True) as con:
+            run_id = ledger.read_facts(con).get("outbox_run")
+            if run_id in runs:
+                refuse_elsewhere(unfinished[runs.index(run_id)], account)
+                columns = outbox_columns(con)
+                able = _capabilities(columns, account)
+                answers = journal.batches(run_id)
+                ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped=KILLED, capabilities=able)
+        yield copy, runs
+
+
+def _capabilities(columns: Columns, account: Account) -> Capabilities:
+    options = account.type.Options.model_validate(columns.sync.options)
+    return account.type.capabilities_for(columns.target, options)
+
+
+def _show_state(
+    con: duckdb.DuckDBPyConnection, columns: Columns, model: Model, relation: str, key: str | None
+) -> Begun | None:
+    """`state`, in memory, with all that a plan reads of the stored one, which is attached read-only as `stored`."""
+    con.execute("attach ':memory:' as state")
+    con.execute(render("state"))
+    found = con.execute("select table_name from duckdb_tables() where database_name = 'stored'").fetchall()
+    tables = {name for (name,) in found}
+    for part in tables.intersection(("facts", "pending", "refusals", "versions")):
+        con.execute(f"insert into state.{part} by name select * from stored.{part}")
+    ledger.claim(con, columns.sync)
+    entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
+    if entry.begins or entry.takes_back:
+        ledger.write_facts(con, {"full_compared_at": None})
+    if entry.same_place and (held := entry.kept_as("held")) in tables:
+        con.execute(f"insert into state.held by name select * from stored.{held}")
+    rows = f"stored.{named}" if (named := entry.kept_as("synced")) in tables else None
+    if rows:
+        _show_rows(con, columns, entry, rows, relation, key)
+    else:
+        ledger.fit(con, columns)
+    if entry.same_place and not entry.takes_back:
+        spelling.respell(con, columns, relation, as_field=False)
+    if key is not None:  # what is held of other rows says nothing of this one
+        own = f"lower(key) = lower($key) or key in (select {columns.external_id} from {relation})"
+        con.execute(f"delete from state.held where not coalesce({own}, false)", {"key": key})
+    return cutover.foreseen(con, columns, entry, rows, relation)
+
+
+def _show_rows(
+    con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, rows: str, relation: str, key: str | None
+) -> None:
+    if not entry.keeps_rows:
+        ledger.fit(con, columns)
+        return
+    present = ledger.columns_of_table(con, rows)
+    if not ledger.fits(columns, present):
+        ledger.write_facts(con, {"full_compared_at": None})
+    query = cutover.rows_to_follow(columns, entry, rows, present, relation)
+    if key is None:
+        con.execute(f"create view state.synced as {query}")
+    else:
+        only = f"create table state.synced as select * from ({query}) where lower(_retl_key) = lower($key)"
+        con.execute(only, {"key": key})
+
+
+def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:
+    """The model's rows of one key, as a relation."""
+    query = (
+        f"create table memory.main.subject as select * from {relation}"
+        f" where lower({columns.external_id}) = lower($key) or lower({columns.old_key_text}) = lower($key)"
+    )
+    con.execute(query, {"key": key})
+    return "memory.main.subject"
+
+
+def rows_of(
+    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, which: str, limit: int | None
+) -> list[PlannedRow]:
+    """Rows of the outbox in order of kind and key; if the limit cuts them, some of each kind."""
+    kinds = con.execute(f"select distinct kind from {outbox} where {which} order by kind").fetchall()
+    found = [row for (kind,) in kinds for row in _rows(con, columns, outbox, kind, which, limit)]
+    return found if limit is None else some_of_each(found, limit)
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, kind: str, which: str, limit: int | None
+) -> Iterator[PlannedRow]:
+    """Values of rows that are not fit to be sent may be none that JSON knows."""
+    before, after = (
+        f"case when {side} is not null and $kind not in ('rejected', 'superseded')"
+        f" then {columns.json(side)} else '{{}}' end"
+        for side in ("before", "after")
+    )
+    query = (
+        f"select key, operation, reason, message, changed_fields, {before}, {after} from"
+        f" (select * from {outbox} where kind = $kind and ({which})"
+        f" order by key{'' if limit is None else f' limit {limit:d}'}) order by key"
+    )
+    decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+    for key, operation, reason, message, changed, old, new in con.execute(query, {"kind": kind}).fetchall():
+        yield PlannedRow(key, kind, operation, reason, message, _difference(changed, decode(old), decode(new)))
+
+
+def some_of_each(rows: Sequence[PlannedRow], most: int) -> list[PlannedRow]:
+    """At most so many rows, as many of each kind as of any other if there are enough."""
+    kinds: dict[str, list[PlannedRow]] = {}
+    for row in rows:
+        kinds.setdefault(row.kind, []).append(row)
+    shares, left = {}, most
+    for place, kind in enumerate(sorted(kinds, key=lambda kind: len(kinds[kind]))):
+        shares[kind] = min(len(kinds[kind]), left // (len(kinds) - place))
+        left -= shares[kind]
+    return [row for kind, part in kinds.items() for row in part[: shares[kind]]]
+
+
+def _difference(
+    changed: Sequence[str] | None, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """The changed fields, or all of them if the row was added or removed."""
+    names = dict.fromkeys((*after, *before)) if changed is None else changed
+    return {name: (before.get(name), after.get(name)) for name in names}

@@ -1,0 +1,1 @@
+"""Records are read, and compared with what they were sent."""

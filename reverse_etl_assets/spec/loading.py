@@ -1,0 +1,61 @@
+"""Reads the folder of syncs: each file checked against its model and destination, and all of them together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.errors import SpecError
+from reverse_etl_assets.spec.dbt_marks import pinned, stray_names, with_dbt_versions
+from reverse_etl_assets.spec.fitness import DestinationTypes, destination_problems, field_problems, model_problems
+from reverse_etl_assets.spec.overlaps import rivals
+from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.spec.yaml_source import YamlSource
+
+
+def load_syncs(folder: Path, models: Mapping[str, Model], destinations: DestinationTypes) -> dict[str, Sync]:
+    """Every sync of a folder by name, each fit for its model and destination, and no two in each other's way.
+
+    Raises SpecError with everything that is wrong in all files, a line each.
+    """
+    syncs: dict[str, Sync] = {}
+    sources: dict[str, YamlSource] = {}
+    problems: list[str] = []
+    for path in sorted((*folder.glob("*.yml"), *folder.glob("*.yaml"))):
+        try:
+            source = YamlSource(path)
+            sync = load_sync(source, models, destinations)
+        except SpecError as error:
+            problems.append(str(error))
+            continue
+        if other := {name.lower(): found for name, found in sources.items()}.get(sync.sync.lower()):
+            problems.append(source.say(("sync",), f"`{sync.sync}` is the name of {other.path} too; rename one."))
+            continue
+        sources[sync.sync] = source
+        syncs[sync.sync] = sync
+    problems += rivals(syncs, sources)
+    if not problems:  # a file that is wrong may be the sync that dbt means
+        problems = stray_names(models.values(), {name: sync.model for name, sync in syncs.items()})
+    if problems:
+        raise SpecError("\n".join(problems))
+    return syncs
+
+
+def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: DestinationTypes) -> Sync:
+    """One sync, checked against its model and destination. Raises SpecError."""
+    value = with_dbt_versions(source, {"sync": source.path.stem, **source.value}, models)
+    try:
+        sync = Sync.model_validate(value)
+    except ValidationError as error:
+        raise source.explain(error, Sync) from None
+    problems = []
+    try:
+        sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})
+        problems = model_problems(source, sync, models[sync.model])
+    except SpecError as error:
+        problems = [str(error)]
+    problems += [*field_problems(source, sync), *destination_problems(source, sync, destinations)]
+    if problems:
+        raise SpecError("\n".join(problems))
+    return sync

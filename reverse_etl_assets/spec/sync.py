@@ -1,0 +1,268 @@
+"""A sync as its YAML file says it: what goes where, and how."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.spec.policies import (
+    Approval,
+    BeforeImages,
+    ChangeDetection,
+    Cost,
+    Cutover,
+    Guards,
+    Jobs,
+    Limit,
+    OnDuplicateKey,
+    Quarantine,
+    Schedule,
+    Strict,
+    Verify,
+)
+from reverse_etl_assets.wording import COUNTRY, Written
+
+
+class SyncMode(StrEnum):
+    FULL_REFRESH = "full_refresh"  # every row, every run
+    INCREMENTAL = "incremental"  # added and changed rows
+    MIRROR = "mirror"  # added and changed rows, and removed rows are deleted
+    UPDATE_ONLY = "update_only"  # records that exist already
+    INSERT_ONLY = "insert_only"  # records that do not exist yet
+    APPEND = "append"  # one new record (an event, a message) for each new row
+
+
+OPERATIONS: Mapping[SyncMode, frozenset[Operation]] = {
+    SyncMode.FULL_REFRESH: frozenset({Operation.UPSERT}),
+    SyncMode.INCREMENTAL: frozenset({Operation.UPSERT}),
+    SyncMode.MIRROR: frozenset({Operation.UPSERT, Operation.DELETE}),
+    SyncMode.UPDATE_ONLY: frozenset({Operation.UPDATE}),
+    SyncMode.INSERT_ONLY: frozenset({Operation.INSERT}),
+    SyncMode.APPEND: frozenset({Operation.INSERT}),
+}
+
+_NAME = Written(
+    "[A-Za-z][A-Za-z0-9_]*",
+    "the name of a sync as a letter and then letters, digits and `_`, such as `crm_contacts`; it is the file's name if"
+    " `sync` is left out",
+)
+Name = Annotated[str, Field(max_length=100), _NAME]
+
+
+class Wins(StrEnum):
+    WAREHOUSE = "warehouse"  # the model's value is sent whatever the destination holds
+    DESTINATION = "destination"  # it is sent only where the destination has no value
+    LATEST = "latest"  # whichever was changed last: the row, by `updated_at`, or the record
+    UNLESS_EDITED = "unless_edited"  # it is sent unless somebody changed the value since our last write
+
+
+class IfNull(StrEnum):
+    CLEAR = "clear"
+    KEEP = "keep"
+
+
+class Transform(StrEnum):
+    SHA256_EMAIL = "sha256_email"
+    SHA256_PHONE = "sha256_phone"
+    SHA256_NAME = "sha256_name"
+
+
+class MappedField(Strict):
+    """Where a destination field's value comes from, and when it is sent."""
+
+    column: str | None = None
+    constant: str | int | float | bool | None = None
+    wins: Wins = Wins.WAREHOUSE
+    null: IfNull = IfNull.CLEAR
+    """What NULL in the model does to the field: clear it, or keep what is there."""
+    transform: Transform | None = None
+    """Normalise and hash the value, as ad platforms ask for it."""
+    region: Annotated[str, COUNTRY] | None = None
+    """For `sha256_phone`: the country (ISO 3166-1 alpha-2) of numbers without an international prefix."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "MappedField":
+        neither = self.column is None and "constant" not in self.model_fields_set  # a constant may be null
+        if neither or (self.column is not None and self.constant is not None):
+            raise ValueError("give either `column` or `constant`.")
+        if self.region and self.transform is not Transform.SHA256_PHONE:
+            raise ValueError("`region` is for `transform: sha256_phone`.")
+        return self
+
+
+def _to_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _to_cron(value: Any) -> Any:
+    return {"cron": value} if isinstance(value, str) else value
+
+
+def _to_latest(value: Any) -> Any:
+    if isinstance(value, str) and (match := re.fullmatch(r"latest by (\S+)", value)):
+        return {"latest_by": match[1]}
+    if value == "reject":
+        return {}
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is unknown; write `reject` or `latest by <column>`.")
+    return value
+
+
+def _to_sources(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {field: {"column": source} if isinstance(source, str) else source for field, source in value.items()}
+
+
+class Sync(Strict):
+    """One sync: one YAML file, one asset."""
+
+    sync: Name
+    """Unique in the project; the file's name if left out."""
+    description: str = ""
+    model: str
+    """The dbt model whose rows are sent."""
+    destination: str
+    """The name of a destination resource of the code location."""
+    object: str
+    """What is written at the destination: `Contact`, `contacts`, a path."""
+    primary_key: Annotated[tuple[str, ...], BeforeValidator(_to_list, json_schema_input_type=str | list[str])]
+    """The model's column, or columns, that name a row."""
+    external_id: str = ""
+    """The destination's field that matches a record; the one the primary key is mapped to if left out."""
+    mapping: Annotated[
+        dict[str, MappedField],
+        BeforeValidator(_to_sources, json_schema_input_type=dict[str, str | MappedField]),
+        Field(min_length=1),
+    ]
+    """Destination field: model column (or `{constant: value}`)."""
+    sync_mode: SyncMode
+    version: Annotated[int, Field(ge=1)] = 1
+    """Raise it when key, object, destination, mode or a mapped field changes its meaning; then say `cutover`."""
+    cutover: Cutover | None = None
+    """How to begin a new version."""
+    model_version: int | None = None
+    """The version of the dbt model that is meant, if not its latest one."""
+    updated_at: str | None = None
+    """The model's timestamp (or date) column that says when a row was changed, for fields with `wins: latest`."""
+    on_duplicate_key: Annotated[
+        OnDuplicateKey, BeforeValidator(_to_latest, json_schema_input_type=str | OnDuplicateKey)
+    ] = OnDuplicateKey()
+    """`reject`: rows that share a key are not sent. `latest by <column>`: the newest of them is."""
+    allow_pii: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """Personal data that may leave: the model's column, and why."""
+    approval: Approval = Approval.WHEN_GUARDED
+    before_images: BeforeImages = BeforeImages.DESTINATION
+    """Where the values come from that an undo puts back; `synced` where the destination cannot be read."""
+    quarantine: Quarantine = Quarantine()
+    jobs: Jobs = Jobs()
+    verify: Verify = Verify()
+    change_detection: ChangeDetection = ChangeDetection()
+    guards: Guards = Guards()
+    max_failed: Limit = Limit(percent=5)
+    """How many rows may fail before the run itself is failed: `rows` of all, `percent` of those sent (refused by the
+    destination) or of the model (never sent, for want of a usable key or value)."""
+    schedule: Annotated[Schedule, BeforeValidator(_to_cron, json_schema_input_type=str | Schedule)] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the destination type."""
+    owners: tuple[str, ...] = ()
+    tags: dict[str, str] = Field(default_factory=dict)
+    cost: Cost = Cost()
+
+    @field_validator("primary_key")
+    @classmethod
+    def _has_key(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("name at least one column, each once.")
+        return value
+
+    @field_validator("mapping")
+    @classmethod
+    def _distinct_fields(cls, value: dict[str, MappedField]) -> dict[str, MappedField]:
+        seen: dict[str, str] = {}
+        for field in value:
+            if other := seen.get(field.lower()):
+                raise ValueError(f"`{other}` and `{field}` differ only in case.")
+            if field.lower().startswith("_retl_"):
+                raise ValueError(f"`{field}`: names that start with `_retl_` are kept for the state.")
+            seen[field.lower()] = field
+        return value
+
+    @model_validator(mode="after")
+    def _find_external_id(self) -> "Sync":
+        if not self.external_id:
+            keys = [field for field, source in self.mapping.items() if source.column == self.primary_key[0]]
+            found = keys[0] if len(self.primary_key) == 1 and keys else "_".join(self.primary_key)
+            object.__setattr__(self, "external_id", found)
+        return self
+
+    @model_validator(mode="after")
+    def _latest_has_a_time(self) -> "Sync":
+        latest = [field for field, source in self.mapping.items() if source.wins is Wins.LATEST]
+        if latest and not self.updated_at:
+            at = {"at": ("mapping", latest[0], "wins")}
+            raise PydanticCustomError("sync", "`wins: latest` needs `updated_at: <timestamp column>`.", at)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The model's columns that the sync reads, the primary key first."""
+        mapped = (source.column for source in self.mapping.values() if source.column)
+        others = (self.change_detection.last_modified_at, self.updated_at, self.on_duplicate_key.latest_by)
+        return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others))))
+
+    @property
+    def time_columns(self) -> dict[str, str]:
+        """The columns that say when a row was changed, by setting."""
+        named = {
+            "change_detection.last_modified_at": self.change_detection.last_modified_at,
+            "updated_at": self.updated_at,
+        }
+        return {setting: column for setting, column in named.items() if column}
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        """What the sync's mode asks of its destination."""
+        return OPERATIONS[self.sync_mode]
+
+    @property
+    def transforms(self) -> bool:
+        """A field goes out in another form than the model has it."""
+        return any(source.transform for source in self.mapping.values())
+
+    @property
+    def reads_current_values(self) -> bool:
+        """A field's rule depends on what the destination holds."""
+        return any(source.wins is not Wins.WAREHOUSE for source in self.mapping.values())
+
+    def target(self, types: Mapping[str, FieldType]) -> Target:
+        """The destination's view of the sync; `types` are those of the model's columns."""
+        fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
+        key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
+        operations = self.operations
+        complete = self.sync_mode is SyncMode.FULL_REFRESH
+        columns = {field: source.column for field, source in self.mapping.items() if source.column}
+        if len(self.primary_key) == 1:
+            columns.setdefault(self.external_id, self.primary_key[0])
+        return Target(self.object, self.external_id, fields, operations, key_type, complete=complete, columns=columns)
+
+
+def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:
+    if source.transform:
+        return FieldType.TEXT
+    return types[source.column] if source.column else _constant_type(source.constant)
+
+
+def _constant_type(value: object) -> FieldType:
+    match value:
+        case bool():
+            return FieldType.BOOLEAN
+        case int():
+            return FieldType.INTEGER
+        case float():
+            return FieldType.FLOAT
+    return FieldType.TEXT

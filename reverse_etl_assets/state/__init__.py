@@ -1,0 +1,1 @@
+"""What a sync remembers of its rows, in a file of its own."""
