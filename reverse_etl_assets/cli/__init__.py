@@ -3,13 +3,13 @@
 Importing this imports no engine, so that help and completion are quick; the commands import what they need.
 """
 
-import os
 from typing import Annotated
 
 import typer
 
 from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
+from reverse_etl_assets.cli.chosen import CHOSEN
 from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.destinations import destinations
 from reverse_etl_assets.cli.errors import Commands
@@ -42,16 +42,14 @@ def _project(
         str,
         typer.Option(
             "--project",
-            envvar="REVERSE_ETL_DEPLOYMENT",
             metavar="MODULE",
-            help="The Python module that has your `project` and `destinations`. Left out: that of the nearest "
-            "pyproject.toml, below [tool.reverse_etl].",
+            help="The Python module that has your `project` and `destinations`. Left out: what REVERSE_ETL_DEPLOYMENT "
+            "names, or the nearest pyproject.toml, below [tool.reverse_etl].",
         ),
     ] = "",
 ) -> None:
     """Before each command."""
-    if project:
-        os.environ["REVERSE_ETL_DEPLOYMENT"] = project
+    CHOSEN.set(project)
 
 
 for command in (

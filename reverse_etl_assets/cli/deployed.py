@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from reverse_etl_assets.cli.chosen import CHOSEN
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError, SpecError
 from reverse_etl_assets.project import Project
@@ -83,8 +84,11 @@ class Deployed:
 
 def _named() -> tuple[str, str, Path] | None:
     """The module that somebody has named, who did, and where it may lie."""
-    name = os.environ.get(MODULE)
-    return (name, f"{MODULE}={name}", Path.cwd()) if name else None
+    if chosen := CHOSEN.get():
+        return chosen, f"--project {chosen}", Path.cwd()
+    if name := os.environ.get(MODULE):
+        return name, f"{MODULE}={name}", Path.cwd()
+    return None
 
 
 def _nearest() -> tuple[str, str, Path]:

@@ -105,4 +105,12 @@ def test_a_pyproject_that_is_no_toml(folder: Path) -> None:
 def test_a_module_that_cannot_be_used(folder: Path, text: str | None, words: str) -> None:
     if text is not None:
         write(folder / "below", "shop_broken", text)
-    assert words in said(asked("--project", "shop_broken"))
+    told = said(asked("--project", "shop_broken"))
+    assert "--project shop_broken: " in told
+    assert words in told
+
+
+def test_the_option_holds_for_its_command_alone(folder: Path) -> None:
+    write(folder / "below", "shop_option")
+    assert found(asked("--project", "shop_option"), folder / "below")
+    assert "no project here" in said(asked())

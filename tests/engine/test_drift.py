@@ -265,7 +265,7 @@ def test_what_was_found_before_the_destination_gave_up_is_told(shop: Shop, hub: 
     assert "1,000 rows looked at: 1,000 differing; the others could not be looked at: " in str(found)
     hub.sandbox.faults.clear()
     hub.sandbox.fault("server_error", vendor="hubspot", path="batch/read")
-    with pytest.raises(RetryLater, match="503"):
+    with pytest.raises(RetryLater, match="INTERNAL_ERROR"):
         look(shop, hub, sync)
 
 

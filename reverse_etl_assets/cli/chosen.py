@@ -1,0 +1,5 @@
+"""The project that `--project` names, for the command that follows it."""
+
+from contextvars import ContextVar
+
+CHOSEN = ContextVar("project", default="")
