@@ -7,7 +7,7 @@
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
 # make lint            style, types, direction of imports
 # make bench           the figures of the docs
-# make lock, schema    the lock file and the JSON schema of syncs, made anew
+# make lock, schema, architecture   the lock file, the JSON schema of syncs, the picture of the rooms, made anew
 #
 # The first target that needs it makes .venv from the lock file. Another Python: make PYTHON=python3.13 demo
 
@@ -19,7 +19,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema
+.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema architecture
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -66,6 +66,9 @@ $(MANIFEST): $(INSTALLED) $(DBT_FILES)
 
 schema: $(INSTALLED)
 	$(BIN)/reverse-etl schema > demo/syncs/sync.schema.json
+
+architecture: $(INSTALLED)
+	$(BIN)/python -m tests.architecture
 
 lock:
 	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --all-extras --group test \
