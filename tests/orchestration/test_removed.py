@@ -69,9 +69,10 @@ def test_nothing_stands_in_where_the_files_are_what_dagster_knows(shop: Shop) ->
 
 DEFINITIONS = """
 from pathlib import Path
-from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.resources import HubSpotResource
-from reverse_etl_assets.project import Project
+
+import dagster as dg
+
+from reverse_etl_assets import HubSpotResource, Project, build_sync_definitions
 
 crm = HubSpotResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
 project = Project(Path({dbt!r}), Path({syncs!r}), {{"crm": crm.destination_type}})
@@ -133,9 +134,13 @@ def test_a_run_that_the_ui_starts_says_it(shop: Shop, sandbox: Sandbox) -> None:
     code.write_text(DEFINITIONS.format(dbt=str(shop.dbt_folder), syncs=str(shop.home / "syncs")))
     location = {"python_file": {"relative_path": code.name, "location_name": "shop"}}
     (shop.home / "workspace.yaml").write_text(json.dumps({"load_from": [location]}))
-    with webserver(shop.home) as client:  # and it has loaded the sync
+    with webserver(shop.home) as client:
+        known = ask(client, "{ assetNodes { assetKey { path } } }")["assetNodes"]
+        assert {"assetKey": {"path": ["crm", "contacts"]}} in known
         file.rename(file.with_name("leads.yml"))
-        run = ask(client, LAUNCH, keys=[{"path": ["crm", "contacts"]}])["launchRun"]["run"]["runId"]
+        launched = ask(client, LAUNCH, keys=[{"path": ["crm", "contacts"]}])["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run = launched["run"]["runId"]
         give_up = time.monotonic() + 90
         while time.monotonic() < give_up:
             found = ask(client, FAILURES, run=run)["runOrError"]
