@@ -26,9 +26,9 @@ def materialise_everything(project: Project, log: Path) -> Round:
     from demo.definitions import defs  # needs the manifest
 
     with (
-        log.open("a") as said,
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        log.open("a") as text,
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
         warnings.catch_warnings(),
         dg.DagsterInstance.get() as instance,
     ):

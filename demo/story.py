@@ -71,7 +71,7 @@ class _Story:
         with self._step("A good day: dbt builds the customers, both CRMs get them"):
             self._dbt(ROOT / "dbt_project", "build")
             for report in self._run_both():
-                self._told(report)
+                self._say(report)
                 self._expect(report.status == "done", f"{report.sync.sync} was to end well: {report.detail}")
 
     def a_bad_version(self) -> None:
@@ -104,7 +104,7 @@ class _Story:
             for name in SYNCS:
                 report = self._run(name, stops=True)
                 found[name] = report
-                self._told(report)
+                self._say(report)
                 unsent = report.counts.get("skipped_stopped", 0)
                 self._expect(report.status == "stopped" and unsent > 0, f"{name} was not stopped half way")
         return found
@@ -133,7 +133,7 @@ class _Story:
                 report = undo_run(
                     run.run_id, sync, self._project.environment, account, who="ann", why="segments were emptied"
                 )
-                self._told(report)
+                self._say(report)
                 self._name_the_edited(name, report, edited[name])
                 back, gone = report.counts.get("updated", 0), run.counts.get("updated", 0)
                 self._expect(back == gone - EDITS, f"{name}: {back} of {gone} rows were put back")
@@ -164,7 +164,7 @@ class _Story:
             for name in SYNCS:
                 self._project.journal.resume(f"sync:{name}", "ann", "the model is mended")
             for report in self._run_both():
-                self._told(report)
+                self._say(report)
                 kept = report.counts.get("skipped_kept", 0)
                 self._expect(report.status == "done" and kept == EDITS, f"{report.sync.sync}: {kept} values were kept")
             for name in SYNCS:
@@ -181,8 +181,8 @@ class _Story:
     def ends(self) -> bool:
         for problem in self._wrong:
             self._out.print(f"[red] x {problem}[/]", soft_wrap=True)
-        said = "[red]Something is off[/]" if self._wrong else "[green]All as it should be[/]"
-        self._out.print(f"\n{said}, in {time.monotonic() - self._began:.0f} s and {self._calls():,} API calls.")
+        text = "[red]Something is off[/]" if self._wrong else "[green]All as it should be[/]"
+        self._out.print(f"\n{text}, in {time.monotonic() - self._began:.0f} s and {self._calls():,} API calls.")
         return not self._wrong
 
     # what the steps are made of
@@ -243,7 +243,7 @@ class _Story:
     def _shown(self, name: str, key: str) -> str:
         return str(self._project.mask(self._project.syncs[name]).key(key))
 
-    def _told(self, report: "Report") -> None:
+    def _say(self, report: "Report") -> None:
         names = ("created", "updated", "deleted", "failed", "skipped")
         counts = ", ".join(f"{report.counts[n]:,} {n}" for n in names if report.counts.get(n)) or "nothing to send"
         self._out.print(f"     {report.sync.sync}: {counts}; {report.calls:,} calls, {report.seconds:.1f} s")

@@ -49,8 +49,8 @@ def show_round(out: Console, project: Project, found: Round) -> None:
 
 
 def _reason(name: str, status: str, reason: str | None, code: str | None, rows: int, message: str | None) -> str:
-    said = " ".join(filter(None, (code, clipped(message or "", 90))))
-    return f"{name}: {rows:,} {_coloured(status)} [dim]{reason}:[/] {escape(said)}"
+    words = " ".join(filter(None, (code, clipped(message or "", 90))))
+    return f"{name}: {rows:,} {_coloured(status)} [dim]{reason}:[/] {escape(words)}"
 
 
 def show_saving(out: Console, found: Round) -> None:
@@ -68,9 +68,9 @@ def show_fates(out: Console, fates: Sequence[Fate]) -> None:
     for defect, found in groupby(fates, key=lambda fate: fate.defect):
         rows.add_row(f"[bold]{defect.replace('_', ' ')}[/]")
         for fate in found:
-            said = " ".join(filter(None, (fate.code, clipped(fate.message or "", 90))))
+            words = " ".join(filter(None, (fate.code, clipped(fate.message or "", 90))))
             outcome = _coloured(fate.status) + (f" [dim]{fate.reason}[/]" if fate.reason else "")
-            rows.add_row(f" {fate.sync}", outcome, _shown(fate.key) + (f"\n{escape(said)}" if said else ""))
+            rows.add_row(f" {fate.sync}", outcome, _shown(fate.key) + (f"\n{escape(words)}" if words else ""))
     out.print(Padding(rows, (1, 0)))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from reverse_etl_assets.accounts.budget import Meter, spent
 from reverse_etl_assets.accounts.daily import Budget
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.delivery.forecast import price, seats_a_day
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
@@ -258,11 +258,11 @@ class TestVendorsCounter:
 def test_every_request_counts(journal: Journal, meter: Callable[..., Meter], sandbox: Sandbox) -> None:
     """Signing in, signing in anew after a token has expired, and the request that is sent again."""
     target = Target("Contact", "Email", {"Email": FieldType.TEXT}, frozenset({Operation.UPDATE}))
-    traffic = Traffic()
+    usage = Usage()
 
     async def main() -> None:
         shared = meter()
-        async with Line(traffic, concurrency=2, meter=shared, quota=Salesforce.quota).client() as client:
+        async with Transport(usage, concurrency=2, meter=shared, quota=Salesforce.quota).client() as client:
             account = Salesforce(salesforce(sandbox.url), target, Salesforce.Options(), client)
             await account.check()
             sandbox.fault("expire_token", vendor="salesforce", next=1)
@@ -270,16 +270,16 @@ def test_every_request_counts(journal: Journal, meter: Callable[..., Meter], san
         await shared.settle()
 
     asyncio.run(main())
-    assert counted(journal) == traffic.calls == len(sandbox.log.lines()) == 2 + 1 + 2
+    assert counted(journal) == usage.calls == len(sandbox.log.lines()) == 2 + 1 + 2
 
 
 def test_no_request_goes_out_beyond_the_budget(journal: Journal, meter: Callable[..., Meter], sandbox: Sandbox) -> None:
     target = Target("contacts", "email", {"email": FieldType.TEXT}, frozenset({Operation.UPSERT}))
-    traffic = Traffic()
+    usage = Usage()
 
     async def main() -> None:
         shared = meter(3)
-        async with Line(traffic, concurrency=2, meter=shared, quota=HubSpot.quota).client() as client:
+        async with Transport(usage, concurrency=2, meter=shared, quota=HubSpot.quota).client() as client:
             account = HubSpot(hubspot(sandbox.url), target, HubSpot.Options(), client)
             for _ in range(3):
                 await account.check()
@@ -288,7 +288,7 @@ def test_no_request_goes_out_beyond_the_budget(journal: Journal, meter: Callable
                     await account.check()
 
     asyncio.run(main())
-    assert counted(journal) == traffic.calls == len(sandbox.log.lines()) == 3
+    assert counted(journal) == usage.calls == len(sandbox.log.lines()) == 3
     vendor = journal.room("crm", Allowance()).vendor
     assert vendor is not None, "HubSpot says so in its answers"
     assert vendor.used == 3
@@ -299,7 +299,7 @@ def test_a_counter_that_cannot_be_read_spoils_no_answer(meter: Callable[..., Met
         return Quota(int(response.headers["no-such-header"]), 1)
 
     async def main() -> int:
-        async with Line(Traffic(), concurrency=2, meter=meter(), quota=quota).client() as client:
+        async with Transport(Usage(), concurrency=2, meter=meter(), quota=quota).client() as client:
             return (await client.get(f"{sandbox.url}/rest/people")).status_code
 
     assert asyncio.run(main()) < 500

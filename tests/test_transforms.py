@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from reverse_etl_assets.privacy.transforms import Unfit, transform, transformed
+from reverse_etl_assets.privacy.transforms import InvalidValue, transform, transformed
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec.sync import Sync, Transform
 
@@ -116,7 +116,7 @@ def test_a_row() -> None:
     fields = {"id": 7, "email": "Ann@x.org", "phone": "044 668 18 00"}
     assert transformed(ads, fields) == {"id": 7, "email": sha256("ann@x.org"), "phone": sha256("+41446681800")}
     assert fields["email"] == "Ann@x.org"
-    with pytest.raises(Unfit) as raised:
+    with pytest.raises(InvalidValue) as raised:
         transformed(ads, {**fields, "phone": "nobody knows"})
     assert (raised.value.field, raised.value.message) == ("phone", "is not a telephone number.")
     assert str(raised.value) == "`phone` is not a telephone number."

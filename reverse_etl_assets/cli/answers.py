@@ -26,7 +26,7 @@ _IN_DOUBT = (Reason.AMBIGUOUS, Reason.HELD)
 
 @dataclass(frozen=True)
 class Memory:
-    """What a sync knows of its rows. The answers of a killed run count, as the next run will bring them home."""
+    """What a sync knows of its rows. The answers of a killed run count, as the next run will fold them in."""
 
     environment: Environment
     gap: str | None = None
@@ -228,50 +228,50 @@ def _past(facts: _Facts) -> Iterator[str]:
         yield from _never(facts)
         return
     at = f"{moment(last.answered_at)} (run {last.run_id})"
-    said = _said(last)
+    words = _words(last)
     match last.status, last.reason:
         case (Status.CREATED | Status.UPDATED | Status.DELETED, _) if facts.undoes:
             yield f"What run {facts.undoes} did to it in {where} was put back at {at}: it was {last.status}."
         case (Status.CREATED | Status.UPDATED, _):
             name = f" as {last.destination_id}" if last.destination_id else ""
-            doubt = f" {where} said: {said}." if last.message else ""
+            doubt = f" {where} said: {words}." if last.message else ""
             yield f"It was {last.status} in {where}{name} at {at}.{doubt}"
         case (Status.DELETED, _):
             yield f"It was deleted in {where} at {at}, because the row had left the model."
         case (_, Reason.REJECTED):
-            yield f"{where} refused it at {at}: {said}"
+            yield f"{where} refused it at {at}: {words}"
         case (_, Reason.INVALID):
-            yield f"It was not sent at {at}: {said}"
+            yield f"It was not sent at {at}: {words}"
         case (_, Reason.AMBIGUOUS | Reason.HELD) if facts.said_to_have_arrived:
             record = (facts.why.synced or {}).get("_retl_id")
             name = f" as {record}" if record else ""
             yield f"Its answer was lost, and somebody has looked since and said that it did arrive in {where}{name}."
         case (_, Reason.AMBIGUOUS) if last.run_id in facts.memory.at_work:
-            yield f"It was handed over to {where} at {at}, in a job whose results the next run brings home."
+            yield f"It was handed over to {where} at {at}, in a job whose results the next run folds in."
         case (_, Reason.AMBIGUOUS):
-            yield f"It was sent at {at}, but nobody can know if it arrived: {said}"
+            yield f"It was sent at {at}, but nobody can know if it arrived: {words}"
         case (_, Reason.UNANSWERED):
             yield f"It was sent at {at}, but the answer of {where} does not mention it."
         case (_, Reason.UNAVAILABLE):
-            yield f"{where} could not take it at {at}, at any attempt: {said}"
+            yield f"{where} could not take it at {at}, at any attempt: {words}"
         case (_, Reason.STOPPED):
-            yield f"The run ended before its turn at {at}: {said}"
+            yield f"The run ended before its turn at {at}: {words}"
         case (_, Reason.EDITED):
-            yield f"Run {facts.undoes} was put back at {at}, but for this row: {said}"
+            yield f"Run {facts.undoes} was put back at {at}, but for this row: {words}"
         case (_, Reason.SAME):
-            yield f"There was nothing to write at {at}: {said}."
+            yield f"There was nothing to write at {at}: {words}."
         case (_, Reason.ALREADY_EXISTS):
-            yield f"It is in {where} already, and this sync only adds records: {said} ({at})."
+            yield f"It is in {where} already, and this sync only adds records: {words} ({at})."
         case (_, Reason.ALREADY_GONE):
             yield f"It had left {where} already when it was to be deleted ({at})."
         case (_, Reason.NOT_FOUND):
-            yield f"There is no such record in {where}, and this sync only updates: {said} ({at})."
+            yield f"There is no such record in {where}, and this sync only updates: {words} ({at})."
         case (_, Reason.BUDGET):
-            yield f"It was not sent at {at}, for the day's calls were used up before its turn: {said}"
+            yield f"It was not sent at {at}, for the day's calls were used up before its turn: {words}"
         case (_, Reason.KEPT):
-            yield f"It was not written at {at}, for what would change is the destination's own: {said}."
+            yield f"It was not written at {at}, for what would change is the destination's own: {words}."
         case (_, Reason.HELD):
-            yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {said}"
+            yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {words}"
         case (_, Reason.QUARANTINED):
             yield f"It was in quarantine at {at}, and not sent: {last.message}."
         case (_, Reason.SUPERSEDED):
@@ -291,7 +291,7 @@ def _shares(facts: _Facts) -> Iterator[str]:
         yield f"{facts.sync.destination} takes it for the same record as {shown}: the last of them to be sent counts."
 
 
-def _said(outcome: RowOutcome) -> str:
+def _words(outcome: RowOutcome) -> str:
     field = f" (field {outcome.field})" if outcome.field else ""
     code = f"{outcome.code}: " if outcome.code else ""
     return f"{code}{outcome.message or 'without a message'}{field}"
@@ -323,8 +323,8 @@ def _left(facts: _Facts) -> Iterator[str]:
             if row.run_id
             else f" when version {row.version} began"
         )
-        said = "written" if row.run_id else "there"
-        yield f"It was {said} in {row.destination} {row.object}{name}{by}, and is not followed any more."
+        words = "written" if row.run_id else "there"
+        yield f"It was {words} in {row.destination} {row.object}{name}{by}, and is not followed any more."
 
 
 def _future(facts: _Facts) -> Iterator[str]:

@@ -78,12 +78,14 @@ async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "C
     Raises CheckFailed or another ReverseEtlError.
     """
     from reverse_etl_assets.accounts.budget import Meter
-    from reverse_etl_assets.accounts.traffic import Line, Traffic
+    from reverse_etl_assets.accounts.transport import Transport, Usage
 
     options = account.type.Options.model_validate(sync.options)
     meter = Meter(journal, account.name, sync.sync, account.connection.budget)
-    line = Line(Traffic(), concurrency=1, meter=meter, quota=account.type.quota, bounds=account.connection.bounds)
-    async with account.type.open(account.connection, columns.target, options, line) as destination:
+    transport = Transport(
+        Usage(), concurrency=1, meter=meter, quota=account.type.quota, bounds=account.connection.bounds
+    )
+    async with account.type.open(account.connection, columns.target, options, transport) as destination:
         try:
             await destination.check()
         finally:

@@ -29,12 +29,12 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **more: Any) -> Any:
-        with _told():
+        with _in_words():
             return super().make_context(*args, **more)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _told(), _termination():
+            with _in_words(), _termination():
                 return super().invoke(ctx)
         except ReverseEtlError as error:
             typer.echo(typer.style("Error: ", fg="red", bold=True), nl=False, err=True)
@@ -48,7 +48,7 @@ def exit_code(ended: BaseException) -> int:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _in_words() -> Iterator[None]:
     """Interrupts in words, and what is wrong with the command line so that it does nothing to the terminal."""
     try:
         yield
@@ -56,8 +56,8 @@ def _told() -> Iterator[None]:
         error.message = visible(error.message)
         raise
     except ENDED as ended:
-        said = "Interrupted. `reverse-etl status` shows how far it came, and `reverse-etl runs` what was before."
-        say(said, err=True)
+        text = "Interrupted. `reverse-etl status` shows how far it came, and `reverse-etl runs` what was before."
+        say(text, err=True)
         raise typer.Exit(exit_code(ended)) from None
 
 

@@ -50,7 +50,7 @@ def forget(
     environment = deployed.project.environment
     subjects = _subjects(deployed, sync or ())
     found = [known for known in Forgetting(key, subjects, environment).look() if known.rows or known.in_model]
-    refused = [] if even_if_in_model else [said for known in found if (said := still_sent(known))]
+    refused = [] if even_if_in_model else [message for known in found if (message := still_sent(known))]
     if not (found and yes and not refused):
         _show_known(found, refused, json=json)
         if not found or refused or json:
@@ -134,8 +134,8 @@ def _show_known(found: "Sequence[Known]", refused: Sequence[str], *, json: bool)
             rows.add_row(known.sync, name, number(count))
         rows.add_row(known.sync, "runs in the journal", number(len(known.runs)))
     show_table(console(), rows)
-    for said in refused:
-        say(f"Nothing was purged: {said}", fg="red", err=True)
+    for message in refused:
+        say(f"Nothing was purged: {message}", fg="red", err=True)
 
 
 def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, json: bool, permanently: bool) -> None:
@@ -153,31 +153,31 @@ def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, j
 
 def _sentences(deployed: "Deployed", each: "Forgotten", permanently: bool) -> list[str]:
     known, sync = each.known, deployed.project.syncs.get(each.known.sync)
-    said = []
+    message = []
     for outcome in each.deletion.outcomes:
         ids = [outcome.destination_id] if outcome.destination_id else each.deletion.known_ids
         name = f" ({', '.join(ids)})" if ids else ""
         gone = outcome.reason == "already_gone"
         what = "gone already" if gone else f"{outcome.status} for good" if permanently else outcome.status
-        said.append(f"the record{name} was {what}.")
+        message.append(f"the record{name} was {what}.")
     if sync and each.deletion.outcomes:
-        said += _what_is_kept(deployed, sync, each, permanently)
+        message += _what_is_kept(deployed, sync, each, permanently)
     if sync and each.deletion.left:
         ids = ", ".join(each.deletion.left)
-        said.append(
+        message.append(
             f"`{sync.destination}` may still hold {sync.object} {ids}, deleted before in a way that can be undone"
             " there: restore it and delete it for good by hand, for nothing here knows it any more."
         )
     for row in known.left:
         name = f" {row.destination_id}" if row.destination_id else ""
-        said.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
+        message.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
     if not each.purged:
-        said.append(f"NOT purged, for the record is needed to try again: {each.deletion.problem}")
-        return said
-    said.append(f"purged {sum(known.rows.values()):,} rows of its state, and what its runs kept in the journal.")
+        message.append(f"NOT purged, for the record is needed to try again: {each.deletion.problem}")
+        return message
+    message.append(f"purged {sum(known.rows.values()):,} rows of its state, and what its runs kept in the journal.")
     if known.in_model:
-        said.append("its model still holds the key, and the next run sends the person again.")
-    return [*said, *_in_dagster(deployed, known, sync)]
+        message.append("its model still holds the key, and the next run sends the person again.")
+    return [*message, *_in_dagster(deployed, known, sync)]
 
 
 def _what_is_kept(deployed: "Deployed", sync: "Sync", each: "Forgotten", permanently: bool) -> list[str]:
@@ -186,8 +186,8 @@ def _what_is_kept(deployed: "Deployed", sync: "Sync", each: "Forgotten", permane
         if permanently and kind.after_deletion:
             return [f"Who deleted it before may have left something to restore. {kind.after_deletion}"]
         return []
-    said = kind.after_erasure if permanently and kind.after_erasure else kind.after_deletion
-    return [said] if said else []
+    message = kind.after_erasure if permanently and kind.after_erasure else kind.after_deletion
+    return [message] if message else []
 
 
 def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> list[str]:
@@ -196,8 +196,8 @@ def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> li
     if (sync and any(deployed.project.mask(sync).key_parts)) or not (runs or os.environ.get("DAGSTER_HOME")):
         return []
     asset = f"{sync.destination}/{sync.sync}" if sync else f"<destination>/{known.sync}"
-    said = "Dagster's events show some keys of each run, and this one is not marked as personal data. To purge them:"
-    return [said, *(f"  dagster run delete {run}" for run in runs), f"  dagster asset wipe {asset}"]
+    message = "Dagster's events show some keys of each run, and this one is not marked as personal data. To purge them:"
+    return [message, *(f"  dagster run delete {run}" for run in runs), f"  dagster asset wipe {asset}"]
 
 
 def _known_as_json(known: "Known") -> dict[str, Any]:

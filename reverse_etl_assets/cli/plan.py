@@ -98,7 +98,7 @@ def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
 def _show(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
     from reverse_etl_assets.previews.markdown import sends
-    from reverse_etl_assets.warehouses.row_times import said
+    from reverse_etl_assets.warehouses.row_times import in_words
 
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  {sync.model} -> {sync.destination} {sync.object}, {sync.sync_mode}")
@@ -108,13 +108,13 @@ def _show(out: "Console", found: "Preview") -> None:
     if not plan.removed_known:
         out.print("[dim]Only rows modified lately are compared; removed rows are found by the next full compare.[/]")
     if plan.unusable_times:
-        out.print(f"[yellow]Rows have {said(plan.unusable_times)}.[/]")
+        out.print(f"[yellow]Rows have {in_words(plan.unusable_times)}.[/]")
     if found.begun:
         out.print(f"[yellow]{escape(str(found.begun))}[/]")
     out.print(f"Would send {sends(found)}." if plan.to_send else "Nothing to send.")
     for run in found.unfinished:
         out.print(
-            f"[yellow]Run {run} was killed; its answers are counted as if they were home, as the next run does.[/]"
+            f"[yellow]Run {run} was killed; its answers are counted as if they were folded in, as the next run does.[/]"
         )
     _show_rows(out, found)
     _show_refused(out, found)
@@ -134,14 +134,14 @@ def _show_rows(out: "Console", found: "Preview") -> None:
         sign, colour = _SIGNS.get(row.kind, ("=", "dim"))
         out.print(f"\n[{colour}]{sign}[/] [bold]{shown(row.key, 200)}[/]  [dim]{row.kind}, {row.operation}[/]")
         if row.kind == "changed" and not row.fields:
-            said = "[dim]no value differs, but the mapping has changed since it was sent[/]"
+            text = "[dim]no value differs, but the mapping has changed since it was sent[/]"
         elif row.kind == "changed":
-            said = "\n".join(_change(name, old, new) for name, (old, new) in row.fields.items())
+            text = "\n".join(_change(name, old, new) for name, (old, new) in row.fields.items())
         else:
             values = ((n, old if row.kind == "removed" else new) for n, (old, new) in row.fields.items())
-            said = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
-        if said:
-            out.print(Padding(said, (0, 0, 0, 4)))
+            text = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
+        if text:
+            out.print(Padding(text, (0, 0, 0, 4)))
     total = sum(found.plan.to_send.values())
     if len(found.rows) < total:
         out.print(f"\n[dim]{len(found.rows):,} of {total:,} rows; --limit 0 lists all[/]")

@@ -51,9 +51,9 @@ def _show(out: "Console", rows: "Sequence[QuarantinedRow]", total: int) -> None:
     if len(rows) < total:
         out.print(f"[dim]{len(rows):,} of {total:,} rows; --limit 0 lists all[/]")
     for name, row in {row.sync: row for row in rows}.items():
-        said = "; ".join(filter(None, (", ".join(row.owners), row.hint, row.link)))
-        if said:
-            out.print(f"[dim]{escape(name)}: {escape(said)}[/]")
+        text = "; ".join(filter(None, (", ".join(row.owners), row.hint, row.link)))
+        if text:
+            out.print(f"[dim]{escape(name)}: {escape(text)}[/]")
     out.print("[dim]`reverse-etl retry KEY --sync SYNC` lets a row be sent once more, with --all all of the sync.[/]")
 
 

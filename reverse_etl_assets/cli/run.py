@@ -63,7 +63,7 @@ def _tell_interrupted(
         errors[name] = "interrupted before anything was sent"
         with suppress(StateError):
             if deployed.project.journal.open_runs(name):
-                errors[name] = "interrupted; the next run first brings home what the destination has said"
+                errors[name] = "interrupted; the next run first folds in what the destination has said"
     errors.update({sync.sync: "not begun" for sync in chosen[len(begun) :]})
 
 
@@ -163,7 +163,7 @@ def show_reports(
     for report in reports:
         for run_id in report.recovered:
             out.print(
-                f"[yellow]{report.sync.sync}: brought home the answers of run {run_id}, which had no end.[/]",
+                f"[yellow]{report.sync.sync}: folded in the answers of run {run_id}, which had no end.[/]",
                 soft_wrap=True,
             )
         if report.given_up:
@@ -175,8 +175,8 @@ def show_reports(
         if why := problem(report):
             out.print(f"[red]{report.sync.sync}: {escape(why)}[/]")
         if same := report.counts.get("possible_duplicates"):
-            said = f"{same:,} row{'s' * (same != 1)} share a record with another row, or a key that several carry"
-            out.print(f"[yellow]{report.sync.sync}: {said}; `reverse-etl why KEY` names the others.[/]")
+            words = f"{same:,} row{'s' * (same != 1)} share a record with another row, or a key that several carry"
+            out.print(f"[yellow]{report.sync.sync}: {words}; `reverse-etl why KEY` names the others.[/]")
         if report.waits and report.kind is RunKind.SYNC:
             out.print(f"Look at it: reverse-etl plan {report.sync.sync} --show {report.plan_id}", soft_wrap=True)
             out.print(f'Send it:    reverse-etl approve {report.plan_id} --why "..." --run', soft_wrap=True)
@@ -215,9 +215,9 @@ def show_reasons(out: "Console", deployed: "Deployed", report: "Report") -> None
         mask = deployed.project.mask(report.sync)
         groups = [group.masked(mask) for group in outcomes.error_groups(con, report.run_id)]
     for group in groups:
-        said = " ".join(filter(None, (group.code, group.message)))
+        words = " ".join(filter(None, (group.code, group.message)))
         example = f"  [dim]e.g. {shown(group.example, 40)}[/]" if group.example else ""
-        reason = f"{group.rows:,} {coloured(group.status)} {group.reason}: {shown(said, 120)}{example}"
+        reason = f"{group.rows:,} {coloured(group.status)} {group.reason}: {shown(words, 120)}{example}"
         out.print(Padding(f"{report.sync.sync}: {reason}", (0, 0, 0, 2)))
 
 
@@ -232,11 +232,11 @@ def _progress(name: str) -> "Iterator[Progress]":
     with Progress(
         *columns, console=console(err=True), transient=True, disable=not console(err=True).is_terminal
     ) as bar:
-        task = bar.add_task(name, total=None, said="planning")
+        task = bar.add_task(name, total=None, words="planning")
 
         def on_progress(plan: "Plan", statuses: Mapping[str, int]) -> None:
-            said = ", ".join(f"{rows:,} {status}" for status, rows in sorted(statuses.items()))
-            bar.update(task, total=sum(plan.to_send.values()), completed=sum(statuses.values()), said=said)
+            words = ", ".join(f"{rows:,} {status}" for status, rows in sorted(statuses.items()))
+            bar.update(task, total=sum(plan.to_send.values()), completed=sum(statuses.values()), words=words)
 
         yield on_progress
 

@@ -53,8 +53,8 @@ def detail(deployed: "Deployed", run: "Run") -> str | None:
     except StateError:
         return f"it goes on, or its process was killed; {rows}"
     if job_is_open(journal, run.run_id):
-        return f"its job is at the destination; {rows}; the next run brings the results home"
-    what = f"{rows}; the next run first brings home what is known of them" if out else "nothing has gone out"
+        return f"its job is at the destination; {rows}; the next run folds the results in"
+    what = f"{rows}; the next run first folds in what is known of them" if out else "nothing has gone out"
     return f"no process of this machine works on it any more; {what}"
 
 
@@ -74,7 +74,7 @@ def _show(out: "Console", deployed: "Deployed", found: "list[Run]") -> None:
         counts = ", ".join(f"{run.counts[name]:,} {name}" for name in _COUNTS if run.counts.get(name))
         counts = counts or ("not at its end" if run.status == "open" else "nothing was sent")
         out.print(f"  [dim]{moment(run.started_at)}[/]  {counts}", soft_wrap=True)
-        if said := detail(deployed, run):
-            out.print(f"  [yellow]{escape(said)}[/]", soft_wrap=True)
+        if message := detail(deployed, run):
+            out.print(f"  [yellow]{escape(message)}[/]", soft_wrap=True)
     if not found:
         out.print("There is no run in the journal.")

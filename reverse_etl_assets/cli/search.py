@@ -45,8 +45,8 @@ class SyncAnswer:
         where = (
             "No row that this sync remembers" if self.obstacle else "No row of the model, or that this sync remembers,"
         )
-        said = f"{where} has it {self.looked_at}."
-        return " ".join(filter(None, (said, self.obstacle, self.gap)))
+        message = f"{where} has it {self.looked_at}."
+        return " ".join(filter(None, (message, self.obstacle, self.gap)))
 
     @property
     def more(self) -> str | None:

@@ -197,10 +197,10 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
 
     for stop in found["stops"]:
         given = f" in {stop['given_in']}" if stop["given_in"] else ""
-        said = (
+        text = (
             f"stopped ({stop['scope']}) by {stop['who']}{given} at {stop['at'][:16].replace('T', ' ')}: {stop['why']}"
         )
-        out.print(f"[red]{escape(said)}[/]")
+        out.print(f"[red]{escape(text)}[/]")
     for hold in found["holds"]:
         until, account = hold["until"][:19].replace("T", " "), hold["account"]
         out.print(f"[yellow]{escape(account)} asked to be left alone until {until} UTC[/]")
@@ -210,8 +210,8 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
     _show_syncs(out, found["syncs"])
     for plan in found["waiting_plans"]:
         decided = f"approved by {plan['approved_by']}" if plan["approved_by"] else "waits for approval"
-        said = f"{plan['sync']}: plan {plan['plan']} {decided}: {'; '.join(plan['findings'])}"
-        out.print(f"[yellow]{escape(said)}[/]", soft_wrap=True)
+        text = f"{plan['sync']}: plan {plan['plan']} {decided}: {'; '.join(plan['findings'])}"
+        out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
         out.print(f"[dim]reverse-etl plan {plan['sync']} --show waiting[/]", soft_wrap=True)
     _show_log(out, found["kill_switch_log"])
     _show_usage(out, found["usage_today"], found["destinations"])

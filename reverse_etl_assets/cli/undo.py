@@ -61,12 +61,12 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
         if ended:  # it says how far it came
             raise typer.Exit(exit_code(error)) from None
         raise
-    said = summary(deployed.project.journal, report, account.type)
+    text = summary(deployed.project.journal, report, account.type)
     if json:
-        print_json({**report_as_json(report), "undoes": run, "said": said})
+        print_json({**report_as_json(report), "undoes": run, "said": text})
     else:
         show_reports(console(), deployed, [report])
-        for sentence in said:
+        for sentence in text:
             say(sentence)
         if report.waits:
             say(f'To let it out: reverse-etl approve {report.plan_id} --why "...", then the same undo again.')
@@ -129,7 +129,7 @@ def _show(out: "Console", found: "UndoPreview") -> None:
     if plan.added:
         out.print(f"[yellow]{_LOST}[/]")
     for run in found.unfinished:
-        out.print(f"[yellow]Run {escape(run)} was killed; its answers are counted as if they were home.[/]")
+        out.print(f"[yellow]Run {escape(run)} was killed; its answers are counted as if they were folded in.[/]")
     _show_rows(out, found)
     _show_not_sent(out, found)
     if found.stop:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reverse_etl_assets.delivery.feed import Work
+from reverse_etl_assets.delivery.feed import WorkItem
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, Operation, Outcome, Reason, RowError
 from reverse_etl_assets.state.outbox import OutboxRow
 
 
-def to_look_up(work: Work) -> list[str]:
+def to_look_up(work: WorkItem) -> list[str]:
     """External ids whose records have to be found first. An id that is known goes along: see `addressed`."""
     return [row.record.external_id for row in work.rows if _unknown(row)]
 
@@ -25,7 +25,7 @@ def known_ids(rows: Sequence[OutboxRow], capabilities: Capabilities) -> dict[str
 
 
 def addressed(
-    work: Work, found: Mapping[str, Sequence[str]]
+    work: WorkItem, found: Mapping[str, Sequence[str]]
 ) -> tuple[list[OutboxRow], list[tuple[OutboxRow, Outcome]]]:
     """Rows with one record each, or with none to be made, and the outcome of those that cannot be addressed.
 

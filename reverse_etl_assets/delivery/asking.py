@@ -55,7 +55,7 @@ class Asking:
                 return
             answers.refused[keys[0]] = error
             if halves or isinstance(error, Unsendable):
-                self._lose_hope(error)
+                self._stop_if_all_refused(error)
         else:
             self._answered = True
             answers.found.update(found)
@@ -66,7 +66,7 @@ class Asking:
 
         return await guarded(asked(), self._name)
 
-    def _lose_hope(self, error: DestinationError) -> None:
+    def _stop_if_all_refused(self, error: DestinationError) -> None:
         self._refused += 1
         if self._refused >= HOPELESS and not self._answered:
             raise Hopeless(f"every look-up was refused, down to {HOPELESS} single keys: {error}") from error

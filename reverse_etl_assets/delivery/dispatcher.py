@@ -10,13 +10,13 @@ from reverse_etl_assets.accounts.pacing import Pacer
 from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.delivery.asking import HOPELESS
 from reverse_etl_assets.delivery.deletions import Deletions
-from reverse_etl_assets.delivery.feed import Feed, Work
+from reverse_etl_assets.delivery.feed import Feed, WorkItem
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.job_follower import JobFollower, JobUnreadable
 from reverse_etl_assets.delivery.job_sending import JobSender
 from reverse_etl_assets.delivery.lookups import Lookups
 from reverse_etl_assets.delivery.outcome_writer import Dispatched, Settlement
-from reverse_etl_assets.delivery.retries import Patience, Retries
+from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
 from reverse_etl_assets.destinations.base import Destination, RunsJobs, encode_json
 from reverse_etl_assets.errors import (
     STOPPING,
@@ -60,15 +60,15 @@ class Dispatcher:
         in_flight: InFlight | None = None,
         mask: Mask | None = None,
         deletions: Deletions | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> None:
         self.destination = destination
         self.capabilities = destination.capabilities
         self.sync = sync
-        self.patience = patience or Patience()
+        self.retry_policy = retry_policy or RetryPolicy()
         self._job_operations, self._rules, self._deletions = job_operations, rules, deletions
-        self._retries = Retries(pacer, self.patience)
+        self._retries = Retries(pacer, self.retry_policy)
         self._settlement = Settlement(
             destination,
             writer,
@@ -82,7 +82,7 @@ class Dispatcher:
         self._lookups = Lookups(destination, rules, self._retries, self._settlement)
         self._jobs: JobSender | None = None
         if isinstance(destination, RunsJobs):
-            longest, attempts = self.patience.job_poll, self.patience.attempts
+            longest, attempts = self.retry_policy.job_poll, self.retry_policy.attempts
             follower = JobFollower(destination, pacer, longest_pause=longest, attempts=attempts)
             self._jobs = JobSender(destination, writer, follower, self._settlement)
         self._in_flight: set[asyncio.Task[Any]] = set()
@@ -91,7 +91,7 @@ class Dispatcher:
 
     @property
     def spans_run(self) -> bool:
-        """One job takes all batches: `run` hands them over, and `collect` brings home what became of them."""
+        """One job takes all batches: `run` hands them over, and `collect` folds in what became of them."""
         return isinstance(self.destination, RunsJobs) and self.destination.job_spans_run
 
     async def run(self, chunks: Iterator[list[OutboxRow]]) -> Dispatched:
@@ -116,23 +116,23 @@ class Dispatcher:
         return self.report
 
     async def collect(self, number: int, job: str, rows: list[OutboxRow]) -> None:
-        """Bring home what became of a batch that was handed over as a job, by this run or a killed one.
+        """Fold in what became of a batch that was handed over as a job, by this run or a killed one.
 
         Raises JobUnreadable, and leaves the job for a later run, if the destination cannot tell now.
         """
         assert self._jobs is not None  # noqa: S101 - only then is there a job
-        work = Work(rows[0].operation, rows, attempt=self.patience.attempts)
+        work = WorkItem(rows[0].operation, rows, attempt=self.retry_policy.attempts)
         await self._jobs.collect(work, self._batch(work), number, job)
 
     async def give_up(self, number: int, rows: list[OutboxRow], error: JobUnreadable) -> None:
         """Leave a batch in doubt whose job can be asked no more."""
         assert self._jobs is not None  # noqa: S101 - only then is there a job
-        await self._jobs.give_up(Work(rows[0].operation, rows), number, error)
+        await self._jobs.give_up(WorkItem(rows[0].operation, rows), number, error)
 
     async def _last_answers(self, why: str) -> None:
         self._settlement.halt(why)
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self.patience.last_answers)
+            await asyncio.wait(self._in_flight, timeout=self.retry_policy.last_answers)
 
     def _limits(self, operation: Operation) -> tuple[int, int]:
         if operation in self._job_operations and isinstance(self.destination, RunsJobs):
@@ -142,7 +142,7 @@ class Dispatcher:
 
     async def _work(self, feed: Feed) -> None:
         while not self._retries.halted.is_set() and (work := await feed.next()):
-            again: Work | None = None
+            again: WorkItem | None = None
             try:
                 again = await self._deliver(work)
             except Halted:
@@ -161,7 +161,7 @@ class Dispatcher:
         except Stopped as stopped:
             self._settlement.halt(str(stopped))
 
-    async def _parts(self, feed: Feed) -> AsyncIterator[tuple[Work, Batch]]:
+    async def _parts(self, feed: Feed) -> AsyncIterator[tuple[WorkItem, Batch]]:
         """All batches of the run. Raises Halted if they do not come to their end: a part less is not the last one."""
         while work := await feed.next():
             rows = await self._lookups.looked_up(work)
@@ -172,7 +172,7 @@ class Dispatcher:
         if self._retries.halted.is_set():
             raise Halted
 
-    async def _deliver(self, work: Work) -> Work | None:
+    async def _deliver(self, work: WorkItem) -> WorkItem | None:
         """Take a batch to its end. Returns the rows that the destination wants to see again."""
         rows = await self._spared(work.operation, await self._lookups.looked_up(work))
         if not rows:
@@ -193,13 +193,13 @@ class Dispatcher:
             return rows
         if not (spared := await self._deletions.spared(rows)):
             return rows
-        number = await self._settlement.begin(Work(operation, [row for row, _ in spared]), sends=False)
+        number = await self._settlement.begin(WorkItem(operation, [row for row, _ in spared]), sends=False)
         await self._settlement.answer(number, spared)
         self.report.heirs = self._deletions.heirs
         stay = {row.number for row, _ in spared}
         return [row for row in rows if row.number not in stay]
 
-    async def _attempt(self, work: Work) -> Work | None:
+    async def _attempt(self, work: WorkItem) -> WorkItem | None:
         send = self._send_job if work.operation in self._job_operations else self._send
         try:
             return await self._retries.call(lambda last: self._tracked(send(work, last)), work.attempt)
@@ -208,7 +208,7 @@ class Dispatcher:
             if len(work.rows) > 1:
                 return await self._bisect(work)
             await self._settlement.settle_all(work, Reason.AMBIGUOUS if work.in_doubt else Reason.REJECTED, error)
-            self._lose_hope(work, error)
+            self._stop_if_all_refused(work, error)
         except (RetryLater, Ambiguous) as error:
             in_doubt = work.in_doubt or error.perhaps_done
             await self._settlement.settle_all(work, Reason.AMBIGUOUS if in_doubt else Reason.UNAVAILABLE, error)
@@ -220,20 +220,20 @@ class Dispatcher:
             self._settlement.halt_on(work, error)
         return None
 
-    def _lose_hope(self, work: Work, error: DestinationError) -> None:
+    def _stop_if_all_refused(self, work: WorkItem, error: DestinationError) -> None:
         """Stop bisecting when the destination refuses whatever it is sent, and spare the account the requests."""
         self._refused += 1
         halves = self.capabilities.max_rows > 1 or isinstance(error, Unsendable)
         if self._refused == HOPELESS and not self._settlement.accepted and halves:
-            said = self._settlement.said(work, error)
-            self._settlement.halt(f"every request was refused, down to {HOPELESS} single rows: {said}", failed=True)
+            message = self._settlement.message(work, error)
+            self._settlement.halt(f"every request was refused, down to {HOPELESS} single rows: {message}", failed=True)
 
-    async def _bisect(self, work: Work) -> Work | None:
+    async def _bisect(self, work: WorkItem) -> WorkItem | None:
         """Find the bad row of a batch that was refused as a whole, by sending its halves."""
         half = len(work.rows) // 2
         again = [await self._attempt(replace(work, rows=part)) for part in (work.rows[:half], work.rows[half:])]
         rows = [row for part in again if part for row in part.rows]
-        return Work(work.operation, rows, work.attempt + 1) if rows else None
+        return WorkItem(work.operation, rows, work.attempt + 1) if rows else None
 
     async def _tracked(self, work: Awaitable[T]) -> T:
         """Run to the end even if the run is cancelled meanwhile: an intent without its answer is a doubt."""
@@ -248,7 +248,7 @@ class Dispatcher:
         if not task.cancelled():
             task.exception()
 
-    async def _send(self, work: Work, last: bool) -> Work | None:
+    async def _send(self, work: WorkItem, last: bool) -> WorkItem | None:
         batch = self._batch(work)
         number = await self._settlement.begin(work)
         try:
@@ -266,7 +266,7 @@ class Dispatcher:
         self._garbled = 0
         return await self._settlement.record(work, number, outcomes, last)
 
-    async def _at_a_loss(self, work: Work, number: int, error: GarbledAnswer) -> None:
+    async def _at_a_loss(self, work: WorkItem, number: int, error: GarbledAnswer) -> None:
         """Settle a batch whose answer is of no use. Raises the error if its halves can be sent: one row may be what
         spoils the answer; ContractViolation if no answer is of any use."""
         self._garbled += 1
@@ -281,11 +281,11 @@ class Dispatcher:
         if hopeless:
             raise ContractViolation(f"{_GARBLED} answers in a row were of no use: {error}") from error
 
-    async def _send_job(self, work: Work, last: bool) -> Work | None:
+    async def _send_job(self, work: WorkItem, last: bool) -> WorkItem | None:
         assert self._jobs is not None  # noqa: S101 - only then are there job operations
         return await self._jobs.send(work, self._batch(work), last)
 
-    def _batch(self, work: Work) -> Batch:
+    def _batch(self, work: WorkItem) -> Batch:
         records = [row.record for row in work.rows]
         return Batch(work.operation, records, idempotency_key(self.sync, work.operation, records))
 

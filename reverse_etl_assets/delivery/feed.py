@@ -15,7 +15,7 @@ _NO_LIMIT = sys.maxsize  # of bytes: rows that are only looked up are not sent y
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkItem:
     """Rows for one batch, all of one operation. `attempt` counts how often they were sent before; `in_doubt` says that
     this may have been carried out, though nobody told."""
 
@@ -42,7 +42,7 @@ class Feed:
         self._in_flight: Counter[bool] = Counter()  # batches, by whether they delete
         self._changed = asyncio.Condition()
 
-    async def next(self) -> Work | None:
+    async def next(self) -> WorkItem | None:
         """A batch, or None when every row has been taken and none will come back.
 
         Rows to be sent again go out once they fill a batch, or when there is nothing else left. Deletes wait until
@@ -58,7 +58,7 @@ class Feed:
                     return None
                 await self._changed.wait()
 
-    async def done(self, work: Work, again: Work | None = None) -> None:
+    async def done(self, work: WorkItem, again: WorkItem | None = None) -> None:
         """A batch that `next` gave is settled, but for the rows that come back."""
         async with self._changed:
             if again:
@@ -66,13 +66,13 @@ class Feed:
             self._in_flight[work.operation is Operation.DELETE] -= 1
             self._changed.notify_all()
 
-    def _returned(self, *, full: bool) -> Work | None:
+    def _returned(self, *, full: bool) -> WorkItem | None:
         for (operation, attempt), rows in self._again.items():
             if rows and (not full or len(rows) >= self._limits(operation)[0]):
-                return Work(operation, self._cut(rows, operation, *self._limits(operation)), attempt)
+                return WorkItem(operation, self._cut(rows, operation, *self._limits(operation)), attempt)
         return None
 
-    async def _fresh(self) -> Work | None:
+    async def _fresh(self) -> WorkItem | None:
         while not self._exhausted and (
             not self._rows or len(self._rows) < self._fresh_limits(self._rows[0].operation)[0]
         ):
@@ -84,7 +84,7 @@ class Feed:
         operation = self._rows[0].operation
         if operation is Operation.DELETE and self._writes:
             return None
-        return Work(operation, self._cut(self._rows, operation, *self._fresh_limits(operation)))
+        return WorkItem(operation, self._cut(self._rows, operation, *self._fresh_limits(operation)))
 
     @property
     def _writes(self) -> bool:

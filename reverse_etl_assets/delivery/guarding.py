@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from reverse_etl_assets.accounts.traffic import watched
+from reverse_etl_assets.accounts.transport import watched
 from reverse_etl_assets.errors import ContractViolation, GarbledAnswer, ReverseEtlError, Unsendable
 
 T = TypeVar("T")
@@ -26,10 +26,10 @@ async def guarded(call: Awaitable[T], name: str) -> T:
         except ReverseEtlError:
             raise
         except Exception as error:
-            said = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__
+            message = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__
             if sent.calls == 0:
-                raise Unsendable(f"{name} cannot make a request of it: {said}") from error
-            raise GarbledAnswer(f"{name} failed with {said} at an answer", perhaps_done=sent.writes > 0) from error
+                raise Unsendable(f"{name} cannot make a request of it: {message}") from error
+            raise GarbledAnswer(f"{name} failed with {message} at an answer", perhaps_done=sent.writes > 0) from error
 
 
 Same = Callable[[str, Any, Any], bool]
@@ -42,7 +42,7 @@ def comparing(same: Same, name: str) -> Same:
         try:
             return same(field, sent, held)
         except Exception as error:
-            said = f"{name} failed with {type(error).__name__} at what the record holds in `{field}`"
-            raise GarbledAnswer(said, perhaps_done=False) from error
+            message = f"{name} failed with {type(error).__name__} at what the record holds in `{field}`"
+            raise GarbledAnswer(message, perhaps_done=False) from error
 
     return guarded_same

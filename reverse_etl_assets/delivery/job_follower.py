@@ -93,7 +93,7 @@ class JobFollower:
         return await self._insist(lambda: self._destination.collect(job, batch))
 
     async def _wait_for(self, job: str, *, handed_over: bool) -> None:
-        clock, patience = asyncio.get_running_loop().time, self._destination.job_patience
+        clock, retry_policy = asyncio.get_running_loop().time, self._destination.job_timeout
         began, not_begun = clock(), 0
         for look in count():
             state = await self._insist(lambda: self._destination.poll(job))
@@ -107,7 +107,7 @@ class JobFollower:
                 not_begun += 1
                 if not_begun >= self._attempts:
                     raise JobUnreadable(f"job {job} was handed over, and is said to wait for its rows")
-            longest = LONGEST if patience is None else patience
+            longest = LONGEST if retry_policy is None else retry_policy
             if clock() - began >= longest:
                 raise JobUnfinished(f"job {job} is still running after {longest:,.0f} s")
             await self._rest(self._pacer.waits.wait(self._pause(look)))

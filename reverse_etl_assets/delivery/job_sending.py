@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from functools import partial
 
-from reverse_etl_assets.delivery.feed import Work
+from reverse_etl_assets.delivery.feed import WorkItem
 from reverse_etl_assets.delivery.job_follower import JobFollower, JobUnfinished, JobUnreadable
 from reverse_etl_assets.delivery.outcome_writer import Settlement
 from reverse_etl_assets.delivery.retries import Retries
@@ -30,7 +30,7 @@ class JobSender:
         self._destination, self._writer = destination, writer
         self._follower, self._settlement = follower, settlement
 
-    async def send(self, work: Work, batch: Batch, last: bool) -> Work | None:
+    async def send(self, work: WorkItem, batch: Batch, last: bool) -> WorkItem | None:
         """One job for one batch, to its end. Returns the rows that the destination wants to see again."""
         number = await self._settlement.begin(work)
         try:
@@ -49,7 +49,7 @@ class JobSender:
         await self._writer.set_job(number, job)
         return await self._follow(work, batch, number, job, last)
 
-    async def _follow(self, work: Work, batch: Batch, number: int, job: str, last: bool) -> Work | None:
+    async def _follow(self, work: WorkItem, batch: Batch, number: int, job: str, last: bool) -> WorkItem | None:
         if not self._destination.job_opens_loaded and not await self._uploaded(work, batch, number, job):
             return None
         try:
@@ -68,7 +68,7 @@ class JobSender:
             return None
         return await self._settlement.record(work, number, outcomes, last)
 
-    async def _uploaded(self, work: Work, batch: Batch, number: int, job: str) -> bool:
+    async def _uploaded(self, work: WorkItem, batch: Batch, number: int, job: str) -> bool:
         """Whether the job has the rows. Raises what says that it has none of them."""
         try:
             await self._follower.upload(job, batch, Part())
@@ -83,8 +83,8 @@ class JobSender:
             raise
         return True
 
-    async def collect(self, work: Work, batch: Batch, number: int, job: str) -> None:
-        """Bring home what became of rows that were handed over before, perhaps by a run that was killed.
+    async def collect(self, work: WorkItem, batch: Batch, number: int, job: str) -> None:
+        """Fold in what became of rows that were handed over before, perhaps by a run that was killed.
 
         Raises JobUnreadable, and leaves the job for a later run, if the destination cannot tell now.
         """
@@ -99,11 +99,11 @@ class JobSender:
             return
         await self._settlement.record(work, number, outcomes, last=True, collects=True)
 
-    async def give_up(self, work: Work, number: int, error: JobUnreadable) -> None:
+    async def give_up(self, work: WorkItem, number: int, error: JobUnreadable) -> None:
         """Nobody will know what became of the rows of a job whose results stay unreadable."""
         await self._settlement.settle_all(work, Reason.AMBIGUOUS, error, number)
 
-    async def send_parts(self, parts: AsyncIterator[tuple[Work, Batch]], retries: Retries) -> None:
+    async def send_parts(self, parts: AsyncIterator[tuple[WorkItem, Batch]], retries: Retries) -> None:
         """One job for all batches of the run. Its results are collected once all of it is handed over.
 
         Whatever ends this before the last part leaves the destination as it was, and every row unsent.
@@ -134,7 +134,7 @@ class JobSender:
                 for number in begun:
                     await self._settlement.not_sent(number)
 
-    async def _open(self, part: tuple[Work, Batch] | None) -> str:
+    async def _open(self, part: tuple[WorkItem, Batch] | None) -> str:
         assert part is not None  # noqa: S101 - there is a first one
         try:
             return await self._settlement.guarded(self._destination.open_job(part[1]))

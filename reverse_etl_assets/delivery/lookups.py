@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from reverse_etl_assets.delivery.addressing import addressed, known_ids, to_look_up
 from reverse_etl_assets.delivery.asking import Asking, Call
-from reverse_etl_assets.delivery.feed import Work
+from reverse_etl_assets.delivery.feed import WorkItem
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.outcome_writer import Settlement
 from reverse_etl_assets.delivery.retries import Retries
@@ -46,7 +46,7 @@ class Lookups:
     def _reads(self, operation: Operation) -> bool:
         return self._rules is not None and operation is not Operation.INSERT
 
-    async def looked_up(self, work: Work) -> list[OutboxRow]:
+    async def looked_up(self, work: WorkItem) -> list[OutboxRow]:
         """The rows that go out, each with what is known of its record. What was looked up once is not again."""
         reads, finds = self._reads(work.operation), work.operation in self._destination.capabilities.needs_id
         new = replace(work, rows=[row for row in work.rows if not row.looked_up])
@@ -56,7 +56,7 @@ class Lookups:
         known = [row for row in work.rows if row.looked_up]
         return known + [replace(row, looked_up=True) for row in rows]
 
-    async def _located(self, work: Work) -> list[OutboxRow]:
+    async def _located(self, work: WorkItem) -> list[OutboxRow]:
         """Rows with the destination's own ids; those without exactly one record get their outcome here."""
         if work.operation is Operation.DELETE and self._reads_back:
             work, found = await self._seen(work)
@@ -82,7 +82,7 @@ class Lookups:
         for_good = isinstance(destination, BaseDestination) and destination.target.for_good
         return for_good and bool(destination.capabilities.reaches_deleted)
 
-    async def _seen(self, work: Work) -> tuple[Work, dict[str, Sequence[str]]]:
+    async def _seen(self, work: WorkItem) -> tuple[WorkItem, dict[str, Sequence[str]]]:
         """Rows to delete with what is known of their records now; by their ids alone where the key finds none. A record
         that is not there keeps its id where a delete for good reaches what was deleted before."""
         work, found = await self._records(work)
@@ -96,7 +96,7 @@ class Lookups:
         }
         return replace(work, rows=rows), ids
 
-    async def _judged(self, work: Work, rules: FieldRules) -> list[OutboxRow]:
+    async def _judged(self, work: WorkItem, rules: FieldRules) -> list[OutboxRow]:
         """Rows to which the field rules were applied, each against its record; some need no write."""
         work, back = await self._brought_back(work, rules)
         work, found = await self._records(work)
@@ -106,7 +106,7 @@ class Lookups:
         await self._settle(work, [(verdict.row, verdict.outcome) for verdict in verdicts if verdict.outcome])
         return [verdict.row for verdict in verdicts if not verdict.outcome]
 
-    async def _brought_back(self, work: Work, rules: FieldRules) -> tuple[Work, set[int]]:
+    async def _brought_back(self, work: WorkItem, rules: FieldRules) -> tuple[WorkItem, set[int]]:
         """Bring deleted records back that an undo would make anew. Returns the rows that go on, and which have theirs.
 
         The intent is in the journal while the destination is asked: what a killed process brought back is in doubt.
@@ -128,19 +128,21 @@ class Lookups:
         back = {row.number for row in stay if row.record.destination_id}
         return replace(work, rows=[row for row in work.rows if row.record.external_id not in gone] + stay), back
 
-    async def _records(self, work: Work) -> tuple[Work, dict[str, Sequence[Current]]]:
+    async def _records(self, work: WorkItem) -> tuple[WorkItem, dict[str, Sequence[Current]]]:
         assert isinstance(self._destination, ReadsRecords)  # noqa: S101 - the callers have asked
         keys = [row.record.external_id for row in work.rows]
         known = known_ids(work.rows, self._destination.capabilities)
         read = partial(self._destination.read_records, known=known)
         return await self._ask(work, keys, self._destination.read_limit, read)
 
-    async def _settle(self, work: Work, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
+    async def _settle(self, work: WorkItem, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         if outcomes:
             number = await self._settlement.begin(replace(work, rows=[row for row, _ in outcomes]), sends=False)
             await self._settlement.answer(number, outcomes)
 
-    async def _ask(self, work: Work, keys: Sequence[str], limit: int, call: Call[T]) -> tuple[Work, dict[str, T]]:
+    async def _ask(
+        self, work: WorkItem, keys: Sequence[str], limit: int, call: Call[T]
+    ) -> tuple[WorkItem, dict[str, T]]:
         """The rows of which something is known now, and what. Those of which nothing is get their outcome here."""
         nothing = replace(work, rows=[])
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reverse_etl_assets.delivery.deletions import Deletions
-from reverse_etl_assets.delivery.feed import Work
+from reverse_etl_assets.delivery.feed import WorkItem
 from reverse_etl_assets.delivery.guarding import guarded
 from reverse_etl_assets.destinations.base import Destination
 from reverse_etl_assets.errors import (
@@ -81,12 +81,12 @@ class Settlement:
             self.report.stopped, self.report.failed = why, failed
             self._halted.set()
 
-    def halt_on(self, work: Work, error: DestinationError | ConfigurationError) -> None:
+    def halt_on(self, work: WorkItem, error: DestinationError | ConfigurationError) -> None:
         """No later batch would escape the error; a spent budget is no failure, the next day goes on."""
         spent = isinstance(error, BudgetSpent)
         if spent and not self._halted.is_set():
             self.report.unsent = Reason.BUDGET
-        self.halt(self.said(work, error), failed=not spent)
+        self.halt(self.message(work, error), failed=not spent)
 
     # What the destination did
 
@@ -110,7 +110,7 @@ class Settlement:
 
     # Into the journal
 
-    async def begin(self, work: Work, *, sends: bool = True) -> int:
+    async def begin(self, work: WorkItem, *, sends: bool = True) -> int:
         """The intent of a batch, with what its answer, should it be lost, cannot tell any more. Without `sends` nothing
         goes out under it, so that nothing has to be held if the process ends here."""
         always = not sends or work.operation in self._capabilities.idempotent
@@ -123,8 +123,8 @@ class Settlement:
         )
 
     async def record(
-        self, work: Work, number: int, outcomes: Mapping[str, Outcome], last: bool, *, collects: bool = False
-    ) -> Work | None:
+        self, work: WorkItem, number: int, outcomes: Mapping[str, Outcome], last: bool, *, collects: bool = False
+    ) -> WorkItem | None:
         """Journal what is final. Returns the rows that the destination asks for again.
 
         With `collects` nothing is sent again: a refused row is final, and a record that was made of some fields alone
@@ -141,7 +141,7 @@ class Settlement:
             else:
                 final.append((row, outcome.given_up()))
         await self.answer(number, final)
-        return Work(work.operation, again, work.attempt + 1) if again else None
+        return WorkItem(work.operation, again, work.attempt + 1) if again else None
 
     def _unanswered(self, row: OutboxRow, operation: Operation) -> Outcome:
         reason = Reason.UNANSWERED if self.repeatable(operation, [row]) else Reason.AMBIGUOUS
@@ -149,21 +149,21 @@ class Settlement:
         return Outcome(row.record.key, Status.FAILED, reason, message)
 
     async def settle_all(
-        self, work: Work, reason: Reason, error: DestinationError | ConfigurationError, number: int | None = None
+        self, work: WorkItem, reason: Reason, error: DestinationError | ConfigurationError, number: int | None = None
     ) -> None:
         """The same failure for every row of a batch."""
         if number is None:
             number = await self.begin(work, sends=reason is Reason.AMBIGUOUS)
-        said = RowError(self.said(work, error), getattr(error, "code", None), getattr(error, "field", None))
-        await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, said)) for row in work.rows])
+        message = RowError(self.message(work, error), getattr(error, "code", None), getattr(error, "field", None))
+        await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, message)) for row in work.rows])
 
-    async def unanswered(self, work: Work, number: int, error: DestinationError, last: bool) -> None:
+    async def unanswered(self, work: WorkItem, number: int, error: DestinationError, last: bool) -> None:
         """Settle a batch that was perhaps carried out, if nothing more will be told of it. Raises the error if it was
         not carried out, is sent again (its intent stays open: until then nobody knows), or ends the run."""
         ends = isinstance(error, STOPPING)
         if isinstance(error, RequestRejected) and self._may_have_taken_some(work, error):
-            said = f"{error} (of a batch of {len(work.rows)}: some of its rows may have been taken)"
-            await self.settle_all(work, Reason.AMBIGUOUS, Ambiguous(said), number)
+            message = f"{error} (of a batch of {len(work.rows)}: some of its rows may have been taken)"
+            await self.settle_all(work, Reason.AMBIGUOUS, Ambiguous(message), number)
             return
         if not error.perhaps_done:
             await self.not_sent(number)
@@ -173,7 +173,7 @@ class Settlement:
                 return
         raise error
 
-    def _may_have_taken_some(self, work: Work, error: RequestRejected) -> bool:
+    def _may_have_taken_some(self, work: WorkItem, error: RequestRejected) -> bool:
         whole = len(work.rows) == 1 or error.whole or self._capabilities.refuses_whole
         return not whole and not self.repeatable(work.operation, work.rows)
 
@@ -181,9 +181,9 @@ class Settlement:
         """The batch's request was never carried out: its rows are as if it had not been begun."""
         await self._writer.answer(number, [])
 
-    def said(self, work: Work, error: DestinationError | ConfigurationError) -> str:
+    def message(self, work: WorkItem, error: DestinationError | ConfigurationError) -> str:
         """A vendor's words about a whole request, without personal data of its rows."""
-        return self._mask.said((row.record for row in work.rows), str(error))[:_LONGEST]
+        return self._mask.message((row.record for row in work.rows), str(error))[:_LONGEST]
 
     async def answer(self, number: int, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         answers = [

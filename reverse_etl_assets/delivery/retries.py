@@ -19,7 +19,7 @@ _WORTH_SAYING = 5.0  # seconds of waiting that whoever looks on should know of
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long the dispatcher goes on. Times in seconds."""
 
     attempts: int = 8
@@ -37,10 +37,10 @@ class Patience:
 class Retries:
     """The patience of one run. Once `halted` is set, every wait ends with Halted."""
 
-    def __init__(self, pacer: Pacer, patience: Patience) -> None:
+    def __init__(self, pacer: Pacer, retry_policy: RetryPolicy) -> None:
         self.halted = pacer.waits.halted
         self._pacer = pacer
-        self._patience = patience
+        self._retry_policy = retry_policy
 
     async def call(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
         """Call until it is taken; `call` is told when it is the last time.
@@ -55,17 +55,17 @@ class Retries:
         tries = attempt
         while True:
             await self._turn()
-            last = attempt + 1 >= self._patience.attempts
+            last = attempt + 1 >= self._retry_policy.attempts
             try:
                 return await call(last)
             except (RetryLater, Ambiguous) as error:
                 hold = isinstance(error, RetryLater) and error.hold
                 doubt = error if error.perhaps_done else doubt
                 now = asyncio.get_running_loop().time()
-                limited_until = limited_until or now + self._patience.rate_limited
+                limited_until = limited_until or now + self._retry_policy.rate_limited
                 attempt += not hold
                 tries += 1
-                if attempt >= self._patience.attempts or (hold and now > limited_until):
+                if attempt >= self._retry_policy.attempts or (hold and now > limited_until):
                     raise doubt or error from None
                 await self._wait(error, tries, in_doubt=doubt is not None)
             except DestinationError as error:
@@ -93,17 +93,17 @@ class Retries:
             _logger.warning("no answer that settles a request (%s); waiting %.0f s", type(error).__name__, seconds)
         if isinstance(error, RetryLater) and error.hold:
             await self._pacer.hold(seconds)
-        if seconds > self._patience.rate_limited:
+        if seconds > self._retry_policy.rate_limited:
             raise Unavailable(
                 f"{error}; the destination asks to be left alone until {_moment(seconds)}, which is longer than the"
-                f" {self._patience.rate_limited:,.0f} s that a run waits",
+                f" {self._retry_policy.rate_limited:,.0f} s that a run waits",
                 perhaps_done=in_doubt,
             ) from error
         if not (isinstance(error, RetryLater) and error.hold):
             await self._sleep(seconds)
 
     def _backoff(self, tries: int) -> float:
-        return backoff(tries, base=self._patience.backoff_base, cap=self._patience.backoff_cap)
+        return backoff(tries, base=self._retry_policy.backoff_base, cap=self._retry_policy.backoff_cap)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but wake up when the run is ending."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from reverse_etl_assets.accounts.budget import Meter
 from reverse_etl_assets.accounts.pacing import Pacer
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.dbt.results import Dbt
 from reverse_etl_assets.delivery.asking import Answers, Asking
@@ -18,7 +18,7 @@ from reverse_etl_assets.delivery.deletions import Deletions
 from reverse_etl_assets.delivery.dispatcher import Dispatcher
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.guarding import guarded
-from reverse_etl_assets.delivery.retries import Patience, Retries
+from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
 from reverse_etl_assets.errors import GarbledAnswer, RetryLater
 from reverse_etl_assets.journal import Journal, Stopped
@@ -36,7 +36,7 @@ class Environment:
     journal: Journal
     warehouse: DuckDBWarehouse
     models: Mapping[str, Model]
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.time
     dbt: Dbt | None = None
     """Where dbt says what it did last."""
@@ -56,7 +56,7 @@ class Session:
         self.destination = destination
         self.pacer = pacer
         self._environment, self._account, self._sync = environment, account, sync
-        self._retries = Retries(pacer, environment.patience)
+        self._retries = Retries(pacer, environment.retry_policy)
         self._asking = Asking(self._retries, type(destination).__name__)
 
     async def check(self) -> None:
@@ -128,7 +128,7 @@ class Session:
             in_flight=in_flight,
             mask=mask,
             deletions=deletions,
-            patience=self._environment.patience,
+            retry_policy=self._environment.retry_policy,
             on_progress=on_progress,
         )
 
@@ -140,11 +140,11 @@ async def open_session(
     target: Target,
     options: Mapping[str, Any],
     sync: str,
-    traffic: Traffic,
+    usage: Usage,
     *,
     obeys_sync_stop: bool = True,
 ) -> AsyncIterator[Session]:
-    """Opens the account for one target; `traffic` counts what is used. A stop ends every longer wait."""
+    """Opens the account for one target; `usage` counts what is used. A stop ends every longer wait."""
 
     def look() -> None:
         if stop := environment.journal.stopped(account.name, sync, obeys_sync_stop=obeys_sync_stop):
@@ -155,13 +155,13 @@ async def open_session(
     concurrency = account.connection.concurrency or capabilities.concurrency
     meter = Meter(environment.journal, account.name, sync, account.connection.budget)
     bounds = account.connection.bounds
-    line = Line(traffic, concurrency=concurrency, meter=meter, quota=account.type.quota, bounds=bounds)
-    async with account.type.open(account.connection, target, parsed, line) as destination:
+    transport = Transport(usage, concurrency=concurrency, meter=meter, quota=account.type.quota, bounds=bounds)
+    async with account.type.open(account.connection, target, parsed, transport) as destination:
         able = destination.capabilities
         paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
         pacer = Pacer(environment.journal, paced, able.requests_per_second, look=look)
         try:
             yield Session(environment, account, destination, pacer, sync)
         finally:
-            traffic.waited += pacer.waited
+            usage.waited += pacer.waited
             await meter.settle()

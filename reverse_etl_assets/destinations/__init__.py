@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reverse_etl_assets.accounts.daily import Budget as Budget
-    from reverse_etl_assets.accounts.traffic import Line as Line
+    from reverse_etl_assets.accounts.transport import Transport as Transport
     from reverse_etl_assets.destinations.abilities import (
         NOTHING_KNOWN as NOTHING_KNOWN,
         FindsRecords as FindsRecords,

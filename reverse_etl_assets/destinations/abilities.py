@@ -117,7 +117,7 @@ class RunsJobs(Protocol):
     job_spans_run: bool
     """One job takes all batches of a run, whatever their operation, as parts that come one after the other; nothing of
     it shows at the destination before the last one came. `job_threshold` does not count then."""
-    job_patience: float | None
+    job_timeout: float | None
     """Seconds that a run waits for a job that is still running; then the next run of the sync collects its results.
     None waits as long as it takes."""
 

@@ -12,7 +12,7 @@ import jwt
 import msgspec
 from pydantic import SecretStr
 
-from reverse_etl_assets.accounts.traffic import only_reads
+from reverse_etl_assets.accounts.transport import only_reads
 from reverse_etl_assets.destinations.base import reachable, retry_after, status_words
 from reverse_etl_assets.destinations.status_errors import bare, words_in
 from reverse_etl_assets.errors import AuthenticationFailed, ConfigurationError, RetryLater
@@ -101,16 +101,16 @@ class FetchedToken(httpx.Auth, ABC):
         if response.is_success and isinstance(token, str):
             return token
         word = str(answer.get("error") or "")
-        said = [each for each in (word, words_in(response, answer, but=word)) if each]
+        message = [each for each in (word, words_in(response, answer, but=word)) if each]
         for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
-            said = [each.replace(secret, "***") for each in said]
-        reason = ": ".join(said) or f"{bare(status_words(response))}, without an access_token"
+            message = [each.replace(secret, "***") for each in message]
+        reason = ": ".join(message) or f"{bare(status_words(response))}, without an access_token"
         advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
-        if not said and not advice:
+        if not message and not advice:
             setting = "base_url" if httpx.URL(self._url).is_relative_url else "token_url"
             advice = f"look whether `{setting}` is right"
-        told = f"the token was refused: {bare(reason)}"
-        raise AuthenticationFailed(f"{told}; {advice}." if advice else f"{told}.")
+        problem = f"the token was refused: {bare(reason)}"
+        raise AuthenticationFailed(f"{problem}; {advice}." if advice else f"{problem}.")
 
 
 class ClientCredentials(FetchedToken):

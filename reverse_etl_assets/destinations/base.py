@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import httpx
 
 from reverse_etl_assets.accounts.answer_bounds import TooLarge, TooLong
-from reverse_etl_assets.accounts.traffic import Line, only_reads
+from reverse_etl_assets.accounts.transport import Transport, only_reads
 from reverse_etl_assets.destinations.abilities import (
     NOTHING_KNOWN,
     Destination,
@@ -93,7 +93,7 @@ class BaseDestination(TakesForms, ABC, Generic[C, O]):
 
     @classmethod
     @abstractmethod
-    def open(cls, connection: C, target: Target, options: O, line: Line) -> AbstractAsyncContextManager[Self]:
+    def open(cls, connection: C, target: Target, options: O, transport: Transport) -> AbstractAsyncContextManager[Self]:
         """The destination, ready for calls. Every call to it goes over the line, or is counted with `line.call`."""
 
     @classmethod
@@ -165,8 +165,8 @@ class HttpDestination(BaseDestination[C, O]):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, connection: C, target: Target, options: O, line: Line) -> AsyncIterator[Self]:
-        async with line.client() as client:
+    async def open(cls, connection: C, target: Target, options: O, transport: Transport) -> AsyncIterator[Self]:
+        async with transport.client() as client:
             yield cls(connection, target, options, client)
 
     @classmethod

@@ -27,5 +27,5 @@ def decode_json(response: httpx.Response) -> Any:
         return _decoder.decode(response.content)
     except msgspec.DecodeError as error:
         words = first_words(response)
-        said = f"HTTP {response.status_code} with a body that is not JSON"
-        raise Ambiguous(f"{said}: {words}" if words else said) from error
+        message = f"HTTP {response.status_code} with a body that is not JSON"
+        raise Ambiguous(f"{message}: {words}" if words else message) from error

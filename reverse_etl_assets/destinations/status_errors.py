@@ -46,9 +46,9 @@ def status_words(response: httpx.Response) -> str:
     return f"{status}: {words}" if words else status
 
 
-def bare(said: object) -> str:
+def bare(text: object) -> str:
     """A vendor's words, or an error with them, without their full stop: more words follow in the same sentence."""
-    return str(said).rstrip(" .\n")
+    return str(text).rstrip(" .\n")
 
 
 _OF_THE_REQUEST = frozenset({405, 411, 413, 414, 415, 417, 421, 431})
@@ -90,24 +90,24 @@ _SENTENCES, _DEEP = 3, 4
 _BARE = frozenset({"ok", "error", "errors", "code", "status", "type", "request_id", "response_metadata"})
 
 
-def words_in(response: httpx.Response, told: Any, *, but: str = "") -> str | None:
+def words_in(response: httpx.Response, answered: Any, *, but: str = "") -> str | None:
     """What the body of a refusal says in words wherever a sentence may stand in it; None if there is none `but` the one
     that is known already. For an answer that has its word in one place (`error`) and the reason in another. As nobody
     knows what stands there, it is masked as first words are."""
-    found = [each for each in dict.fromkeys(_sentences(told, said=False, deep=_DEEP)) if each != but]
-    if but and not found and isinstance(told, dict) and told.keys() - _BARE:
+    found = [each for each in dict.fromkeys(_sentences(answered, text=False, deep=_DEEP)) if each != but]
+    if but and not found and isinstance(answered, dict) and answered.keys() - _BARE:
         return status_words(response)
     return masked("; ".join(found[:_SENTENCES]), response) or None
 
 
-def _sentences(told: Any, *, said: bool, deep: int) -> Iterator[str]:
-    if isinstance(told, str):
-        if said and told.strip():
-            yield told.strip()
-    elif deep and isinstance(told, list):
-        for each in told:
-            yield from _sentences(each, said=said, deep=deep - 1)
-    elif deep and isinstance(told, dict):
-        for name in sorted(told, key=lambda each: _SAYING.index(each) if each in _SAYING else len(_SAYING)):
-            inside = said and isinstance(told[name], list | dict)  # `details: {email: [...]}`
-            yield from _sentences(told[name], said=name in _SAYING or inside, deep=deep - 1)
+def _sentences(answered: Any, *, text: bool, deep: int) -> Iterator[str]:
+    if isinstance(answered, str):
+        if text and answered.strip():
+            yield answered.strip()
+    elif deep and isinstance(answered, list):
+        for each in answered:
+            yield from _sentences(each, text=text, deep=deep - 1)
+    elif deep and isinstance(answered, dict):
+        for name in sorted(answered, key=lambda each: _SAYING.index(each) if each in _SAYING else len(_SAYING)):
+            inside = text and isinstance(answered[name], list | dict)  # `details: {email: [...]}`
+            yield from _sentences(answered[name], text=name in _SAYING or inside, deep=deep - 1)

@@ -60,7 +60,7 @@ def whole_number(value: Any) -> Any:
 def utc_milliseconds(text: str) -> str:
     """An ISO 8601 time that is finer than milliseconds as UTC with milliseconds, `2026-01-31T12:00:00.000Z`.
 
-    Every other text stays as it is: a value that was read back must not change on its way home, and what is no time
+    Every other text stays as it is: a value that was read back must not change on its way back, and what is no time
     is for the destination to refuse, row by row.
     """
     if not _FINER.search(text):

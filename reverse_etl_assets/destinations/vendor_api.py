@@ -32,9 +32,9 @@ class VendorApi:
         end = self.end_of(version)
         if end is None or end - today > NOTICE:
             return None
-        said = f"ends on {end}" if today <= end else f"ended on {end}"
+        message = f"ends on {end}" if today <= end else f"ended on {end}"
         better = f"; set `api_version` to {self.version}" if version != self.version else "; look for a later release"
-        return f"{vendor}'s support of version {version} of its API {said}{better}."
+        return f"{vendor}'s support of version {version} of its API {message}{better}."
 
     def described(self) -> str:
         """For a page of the documentation."""

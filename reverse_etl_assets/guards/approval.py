@@ -121,14 +121,14 @@ def to_decide(findings: Sequence[Finding]) -> list[Finding]:
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """In words, what is not as it was when the plan was approved."""
-    said = []
+    sentence = []
     for part, words in _PARTS.items():
         before, after = (msgspec.json.decode(each.get(part, "{}"), type=dict[str, str]) for each in (then, now))
         if names := [f"`{name}`" for name in {**before, **after} if before.get(name) != after.get(name)]:
-            said.append(f"{words.format(', '.join(names))} changed")
+            sentence.append(f"{words.format(', '.join(names))} changed")
     if then.get("rows") != now["rows"]:
-        said.append(f"the data changed ({_counts(then.get('counts', '{}'))}, now {_counts(now['counts'])})")
-    return ", ".join(said) or "the plan changed"
+        sentence.append(f"the data changed ({_counts(then.get('counts', '{}'))}, now {_counts(now['counts'])})")
+    return ", ".join(sentence) or "the plan changed"
 
 
 def _counts(text: str) -> str:

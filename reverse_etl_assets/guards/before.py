@@ -86,8 +86,8 @@ def _model_tests(policy: Guards, tests: ModelTests) -> Finding:
     if bad:
         return Finding("model_tests", False, f"failed on the model's last build: {', '.join(tests.bad)}", bad, 0)
     if tests.unknown and "require_passing_tests" in policy.model_fields_set:
-        said = f"not known to pass, as `require_passing_tests: true` asks: {tests.unknown}"
-        return Finding("model_tests", False, said, 0, 0)
+        text = f"not known to pass, as `require_passing_tests: true` asks: {tests.unknown}"
+        return Finding("model_tests", False, text, 0, 0)
     if tests.unknown:
         return Finding("model_tests", True, f"not judged: {tests.unknown}", 0, 0, judged=False)
     return Finding("model_tests", True, f"{tests.good} results of the model's last build are good", 0, 0)
@@ -96,10 +96,10 @@ def _model_tests(policy: Guards, tests: ModelTests) -> Finding:
 def _empty_model(plan: Plan, policy: Guards) -> Finding:
     figures = {"model rows": plan.model_rows}
     if plan.model_rows or policy.allow_empty_model:
-        said = f"the model has {plan.model_rows} rows" + (f"; {UNLIMITED}" if policy.allow_empty_model else "")
-        return Finding("empty_model", True, said, plan.model_rows, figures=figures)
-    said = "the model has no rows; set `allow_empty_model` if that can be"
-    return Finding("empty_model", False, said, 0, figures=figures)
+        text = f"the model has {plan.model_rows} rows" + (f"; {UNLIMITED}" if policy.allow_empty_model else "")
+        return Finding("empty_model", True, text, plan.model_rows, figures=figures)
+    text = "the model has no rows; set `allow_empty_model` if that can be"
+    return Finding("empty_model", False, text, 0, figures=figures)
 
 
 def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: float) -> Finding:
@@ -112,8 +112,8 @@ def _row_count(plan: Plan, policy: Guards, history: Iterable[EarlierRun], now: f
     shares = [_percent(limit, away, earlier.rows, whole)]
     if earlier.enough_for_deviations:
         shares.append(_Share("deviations", _ratio(away, earlier.sigma), limit.deviations, "deviations", whole))
-    said = f"{rows} rows, usually {earlier.rows:.0f} (the median of {earlier.said}{ignored})"
-    finding = _within("row_count", said, away, limit, shares, policy.percent_from)
+    text = f"{rows} rows, usually {earlier.rows:.0f} (the median of {earlier.message}{ignored})"
+    finding = _within("row_count", text, away, limit, shares, policy.percent_from)
     figures = {"model rows": rows, "usual rows": earlier.rows, "rows away": away, **finding.figures}
     return replace(finding, figures={name: number for name, number in figures.items() if name != "rows"})
 
@@ -131,8 +131,8 @@ def _field_changes(plan: Plan, policy: Guards) -> Iterator[Finding]:
     for change in plan.field_changes:
         limit = _guard_of(policy, change.field).max_changed
         share = _percent(limit, change.changed, plan.synced_rows, f"of {plan.synced_rows} synced rows")
-        said = f"{change.field} changes in {change.changed} rows"
-        finding = _within("field_changes", said, change.changed, limit, [share], policy.percent_from)
+        text = f"{change.field} changes in {change.changed} rows"
+        finding = _within("field_changes", text, change.changed, limit, [share], policy.percent_from)
         yield replace(finding, field=change.field)
 
 
@@ -140,8 +140,8 @@ def _emptied_fields(plan: Plan, policy: Guards) -> Iterator[Finding]:
     for change in plan.field_changes:
         limit = _guard_of(policy, change.field).max_emptied
         share = _percent(limit, change.emptied, change.filled, f"of {change.filled} synced rows that have a value")
-        said = f"{change.field} loses its value in {change.emptied} rows"
-        finding = _within("emptied_fields", said, change.emptied, limit, [share], policy.percent_from)
+        text = f"{change.field} loses its value in {change.emptied} rows"
+        finding = _within("emptied_fields", text, change.emptied, limit, [share], policy.percent_from)
         yield replace(finding, field=change.field)
 
 
@@ -154,8 +154,8 @@ def _telling(guard: str, findings: Iterable[Finding], limits: Iterable[Limit]) -
     of_fields = list(findings)
     if of_fields:
         return tripped(of_fields) or [max(of_fields, key=_nearness)]
-    said = "no field changes" if any(limit.is_set for limit in limits) else f"no field changes; {UNLIMITED}"
-    return [Finding(guard, True, said, 0, figures={"rows": 0, "percent": 0})]
+    text = "no field changes" if any(limit.is_set for limit in limits) else f"no field changes; {UNLIMITED}"
+    return [Finding(guard, True, text, 0, figures={"rows": 0, "percent": 0})]
 
 
 def _nearness(finding: Finding) -> tuple[float, float]:
@@ -179,7 +179,7 @@ class _Share:
         return self.limit is not None and (self.value is None or self.value > self.limit)
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         if self.value is None:
             return f"{self.name} {self.whole} cannot be computed"
         return f"{self.value:.2f} {self.unit} {self.whole}"
@@ -195,20 +195,20 @@ def _ratio(part: float, whole: float) -> float | None:
     return None if part else 0.0
 
 
-def _within(guard: str, said: str, rows: float, limit: Limit, shares: Sequence[_Share], percent_from: int) -> Finding:
+def _within(guard: str, text: str, rows: float, limit: Limit, shares: Sequence[_Share], percent_from: int) -> Finding:
     """Whether `rows`, and the shares that they are, stay within the limit; the first that does not decides."""
     figures = _figures(rows, limit, shares)
     if limit.rows is not None and rows > limit.rows:
-        return Finding(guard, False, f"{said}; the limit is {limit.rows} rows", rows, limit.rows, figures)
+        return Finding(guard, False, f"{text}; the limit is {limit.rows} rows", rows, limit.rows, figures)
     if limit.rows is not None:  # says how many are too many also where no share can be computed
         shares = [share for share in shares if share.value is not None]
     judged = [share for share in shares if share.limit is not None]
     share = next((share for share in judged if share.is_beyond), judged[0] if judged else None)
     if share is None:
-        parts = "".join(f" ({share.said})" for share in shares[:1] if share.value is not None)
+        parts = "".join(f" ({share.text})" for share in shares[:1] if share.value is not None)
         allowed = UNLIMITED if limit.rows is None else f"the limit is {limit.rows} rows"
-        return Finding(guard, True, f"{said}{parts}; {allowed}", rows, limit.rows, figures)
-    message, passed = f"{said}: {share.said}; the limit is {share.limit:g} {share.unit}", not share.is_beyond
+        return Finding(guard, True, f"{text}{parts}; {allowed}", rows, limit.rows, figures)
+    message, passed = f"{text}: {share.text}; the limit is {share.limit:g} {share.unit}", not share.is_beyond
     if share.is_beyond and rows < percent_from:
         passed, message = True, f"{message}, and holds from {percent_from} rows on (`percent_from`)"
     elif share.value is None:

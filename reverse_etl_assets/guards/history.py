@@ -28,7 +28,7 @@ class Usual:
     """What a row count is compared with. `said` names the runs; `later` of them had to be left out."""
 
     counts: tuple[int, ...]
-    said: str
+    message: str
     by_weekday: bool
     later: int = 0
 

@@ -35,5 +35,5 @@ class FailureWindow:
         figures = {"rows": self._seen, "limit percent": limit}
         if self._worst is None:
             return Finding("in_flight", True, f"{self._seen} rows; judged from {window} on", None, limit, figures)
-        said = f"up to {self._worst:.0f} % of the latest {window} rows failed; the limit is {limit:g} %"
-        return Finding("in_flight", not self.tripped, said, self._worst, limit, {**figures, "percent": self._worst})
+        message = f"up to {self._worst:.0f} % of the latest {window} rows failed; the limit is {limit:g} %"
+        return Finding("in_flight", not self.tripped, message, self._worst, limit, {**figures, "percent": self._worst})

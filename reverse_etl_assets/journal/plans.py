@@ -89,8 +89,8 @@ class Plans(Control):
 
     def _why_not(self, connection: Connection, plan: WaitingPlan) -> str:
         if plan.status is PlanStatus.APPROVED:
-            said = f"is approved already, by {plan.who} at {_at(plan.decided_at)}"
-            return f"{said}; the next run that plans the same sends it"
+            message = f"is approved already, by {plan.who} at {_at(plan.decided_at)}"
+            return f"{message}; the next run that plans the same sends it"
         if plan.status is PlanStatus.APPLIED:
             at = connection.scalar(select(_runs.c.started_at).where(_runs.c.run_id == plan.applied_run))
             return f"was sent already, by run {plan.applied_run} at {_at(at)}"

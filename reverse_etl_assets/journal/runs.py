@@ -169,8 +169,8 @@ class Runs(JournalPart):
         with self.database.writing() as connection:
             for run_id in run_ids:
                 connection.execute(delete(_batches).where(_batches.c.run_id == run_id))
-            for run_id, said in connection.execute(details).all():
-                if (hidden := hide(said)) != said:
+            for run_id, message in connection.execute(details).all():
+                if (hidden := hide(message)) != message:
                     connection.execute(update(_runs).where(_runs.c.run_id == run_id).values(detail=hidden))
 
     def _read_runs(self, query: Select[Any]) -> list[Run]:

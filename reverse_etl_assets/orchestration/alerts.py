@@ -12,7 +12,7 @@ import dagster as dg
 import httpx
 
 from reverse_etl_assets.accounts.answer_bounds import Bounds
-from reverse_etl_assets.accounts.traffic import bounded
+from reverse_etl_assets.accounts.transport import bounded
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
@@ -91,11 +91,11 @@ def _news(instance: dg.DagsterInstance, run_id: str, syncs: frozenset[dg.AssetKe
         found = [check for check in bad if check.asset_key == key]
         if step:
             yield f":red_circle: *{key.to_user_string()}* failed"
-            yield from map(_told, found)
+            yield from map(_line, found)
             yield from _waiting_plan(step)
         else:
             news = (check for check in found if _is_news(instance, run_id, check))
-            yield from (f"*{key.to_user_string()}* {_told(check)}" for check in news)
+            yield from (f"*{key.to_user_string()}* {_line(check)}" for check in news)
     if failed and number:
         others = sorted(steps.keys() - {key.to_python_identifier() for key in syncs})
         yield from (f":red_circle: `{step}` failed, and what waits for it did not run" for step in others)
@@ -127,14 +127,16 @@ def _kept_back(check: Any) -> float:
     return sum(float(check.metadata[name].value) for name in _ROWS_KEPT_BACK if name in check.metadata)
 
 
-def _told(check: Any) -> str:
+def _line(check: Any) -> str:
     """Descriptions of checks are our own numbers and names, which is why they may leave."""
     colour = "red" if check.severity is dg.AssetCheckSeverity.ERROR else "large_yellow"
-    said = clip(check.description, _LONG)
+    message = clip(check.description, _LONG)
     if check.check_name in _MAY_QUOTE:
         figures = {name: value.value for name, value in check.metadata.items()}
-        said = ", ".join(f"{figure:,} {name}" for name, figure in figures.items() if figure and isinstance(figure, int))
-    return f":{colour}_circle: `{check.check_name}`: {said}"
+        message = ", ".join(
+            f"{figure:,} {name}" for name, figure in figures.items() if figure and isinstance(figure, int)
+        )
+    return f":{colour}_circle: `{check.check_name}`: {message}"
 
 
 def _waiting_plan(step: Any) -> Iterator[str]:

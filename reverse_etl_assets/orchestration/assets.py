@@ -155,8 +155,8 @@ def _run(
     except dg.DagsterExecutionInterruptedError:
         # A retry policy would start the sync again that somebody has just ended.
         found = _journaled(project, run_id)
-        said = found.pop("ended early", "terminated before anything was sent")
-        message = f"{said}. What the destination has acknowledged is kept"
+        words = found.pop("ended early", "terminated before anything was sent")
+        message = f"{words}. What the destination has acknowledged is kept"
         raise _failure(message, found, allow_retries=False) from None
 
 
@@ -206,13 +206,13 @@ def _journaled(project: Project, run_id: str) -> dict[str, Any]:
 
 def _progress(context: dg.AssetExecutionContext) -> Callable[[Plan, Mapping[str, int]], None]:
     """Counts in the log now and then. Never values."""
-    said = time.monotonic()
+    words = time.monotonic()
 
     def on_progress(plan: Plan, statuses: Mapping[str, int]) -> None:
-        nonlocal said
-        if time.monotonic() - said < _PROGRESS_EVERY:
+        nonlocal words
+        if time.monotonic() - words < _PROGRESS_EVERY:
             return
-        said = time.monotonic()
+        words = time.monotonic()
         counts = ", ".join(f"{number:,} {status}" for status, number in sorted(statuses.items()))
         context.log.info(f"{sum(statuses.values()):,} of {sum(plan.to_send.values()):,} rows: {counts}")
 

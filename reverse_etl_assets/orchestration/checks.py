@@ -11,7 +11,7 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.drift import difference_metadata, severity
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import Limit
-from reverse_etl_assets.warehouses.row_times import said
+from reverse_etl_assets.warehouses.row_times import in_words
 
 _GUARDS = {
     "kill_switch": "Nobody has stopped this sync, its destination or everything.",
@@ -75,8 +75,8 @@ def as_before(instance: dg.DagsterInstance, key: dg.AssetKey, why: str) -> Itera
         if last is None:
             yield _result(key, spec.name, _not_judged(why))
             continue
-        said = (last.description or "").rpartition(_BEFORE)[2]
-        again = (last.passed, last.severity, clip(f"{why}{_BEFORE}{said}", 2_000), last.metadata)
+        text = (last.description or "").rpartition(_BEFORE)[2]
+        again = (last.passed, last.severity, clip(f"{why}{_BEFORE}{text}", 2_000), last.metadata)
         yield _result(key, spec.name, again)
 
 
@@ -105,9 +105,9 @@ def _check_of(guard: str) -> str:
 
 
 def _result(key: dg.AssetKey, name: str, result: _Result) -> dg.AssetCheckResult:
-    passed, severity, said, metadata = result
+    passed, severity, text, metadata = result
     return dg.AssetCheckResult(
-        asset_key=key, check_name=name, passed=passed, severity=severity, description=said, metadata=metadata
+        asset_key=key, check_name=name, passed=passed, severity=severity, description=text, metadata=metadata
     )
 
 
@@ -119,13 +119,13 @@ def _guard(name: str, report: Report) -> _Result:
     if not found:
         return True, dg.AssetCheckSeverity.ERROR, UNLIMITED, {}
     passed = all(finding.passed for finding in found)
-    said = "; ".join(finding.message for finding in found)
+    text = "; ".join(finding.message for finding in found)
     if not passed and report.status is RunStatus.GUARDED:
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
-        said = f"nothing was sent; {said}{waits}"
+        text = f"nothing was sent; {text}{waits}"
     if passed and not all(finding.judged for finding in found):
-        return False, dg.AssetCheckSeverity.WARN, clip(said, 2_000), {}
-    return passed, dg.AssetCheckSeverity.ERROR, clip(said, 2_000), _figures(found)
+        return False, dg.AssetCheckSeverity.WARN, clip(text, 2_000), {}
+    return passed, dg.AssetCheckSeverity.ERROR, clip(text, 2_000), _figures(found)
 
 
 def _figures(found: Iterable[Finding]) -> Mapping[str, float]:
@@ -144,7 +144,7 @@ def _failed_rows(report: Report) -> _Result:
     metadata: dict[str, Any] = {"failed": failed, "change set": of}
     if of:
         metadata["failed percent"] = round(100 * failed / of, 4)
-    metadata["limit"] = _said(limit)
+    metadata["limit"] = _text(limit)
     severity = dg.AssetCheckSeverity.ERROR if report.too_many_failed else dg.AssetCheckSeverity.WARN
     return failed == 0, severity, f"{failed} of {of} rows failed", metadata
 
@@ -155,12 +155,12 @@ def _unanswered_rows(report: Report) -> _Result:
     unanswered = report.counts.get("failed_unanswered", 0)
     ambiguous = report.counts.get("failed_ambiguous", 0)
     held = report.counts.get("skipped_held", 0)
-    said = f"{unanswered} unanswered (sent again by the next run), {ambiguous} ambiguous, {held} held for a person"
+    text = f"{unanswered} unanswered (sent again by the next run), {ambiguous} ambiguous, {held} held for a person"
     severity = dg.AssetCheckSeverity.ERROR if ambiguous or held else dg.AssetCheckSeverity.WARN
     metadata = {"unanswered": unanswered, "ambiguous": ambiguous, "held": held}
     if report.given_up:
-        return False, severity, clip(f"{report.given_up}; {said}", 2_000), metadata
-    return not unanswered + ambiguous + held, severity, said, metadata
+        return False, severity, clip(f"{report.given_up}; {text}", 2_000), metadata
+    return not unanswered + ambiguous + held, severity, text, metadata
 
 
 def _quarantined_rows(report: Report) -> _Result:
@@ -168,15 +168,15 @@ def _quarantined_rows(report: Report) -> _Result:
     rows = report.counts.get("in_quarantine", report.counts.get("quarantined"))
     if rows is None:
         return _not_judged("the run ended before")
-    said = f"{rows:,} row{'s' * (rows != 1)} in quarantine"
-    return rows == 0, dg.AssetCheckSeverity.WARN, said, {"quarantined": rows}
+    text = f"{rows:,} row{'s' * (rows != 1)} in quarantine"
+    return rows == 0, dg.AssetCheckSeverity.WARN, text, {"quarantined": rows}
 
 
 def _usable_times(report: Report) -> _Result:
     if "model_rows" not in report.counts:
         return _not_judged("the run ended before")
     found = report.unusable_times
-    message = said(found) if found else "no row has a time that cannot be used"
+    message = in_words(found) if found else "no row has a time that cannot be used"
     return not found, dg.AssetCheckSeverity.WARN, message, {"rows": sum(found.values())}
 
 
@@ -184,8 +184,8 @@ def _possible_duplicates(report: Report) -> _Result:
     rows = report.counts.get("possible_duplicates")
     if rows is None:
         return _not_judged("nothing was sent" if report.status is RunStatus.GUARDED else "the run ended before")
-    said = f"{rows:,} row{'s' * (rows != 1)} share a record with another row, or have a key that several records carry"
-    return rows == 0, dg.AssetCheckSeverity.WARN, said, {"possible duplicates": rows}
+    text = f"{rows:,} row{'s' * (rows != 1)} share a record with another row, or have a key that several records carry"
+    return rows == 0, dg.AssetCheckSeverity.WARN, text, {"possible duplicates": rows}
 
 
 def _verified_delivery(report: Report) -> _Result:
@@ -199,7 +199,7 @@ def _verified_delivery(report: Report) -> _Result:
     return good, severity(found), clip(str(found), 2_000), difference_metadata(found)
 
 
-def _said(limit: Limit) -> str:
+def _text(limit: Limit) -> str:
     """Text, for Dagster would plot a number."""
     rows = f"{limit.rows} rows" if limit.rows is not None else ""
     percent = f"{limit.percent:g} %" if limit.percent is not None else ""

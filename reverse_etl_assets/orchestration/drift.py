@@ -72,9 +72,9 @@ def _as_last_time(context: dg.AssetCheckExecutionContext, key: dg.AssetKey) -> d
     for record in context.instance.event_log_storage.get_asset_check_execution_history(check, limit=10):
         last = record.evaluation
         if isinstance(last, dg.AssetCheckEvaluation):  # and not the announcement of one
-            said = f"{_NOT_AGAIN}{(last.description or '').removeprefix(_NOT_AGAIN)}"
+            message = f"{_NOT_AGAIN}{(last.description or '').removeprefix(_NOT_AGAIN)}"
             return dg.AssetCheckResult(
-                passed=last.passed, severity=last.severity, description=said, metadata=last.metadata
+                passed=last.passed, severity=last.severity, description=message, metadata=last.metadata
             )
     return _not_judged("nobody has looked yet; the check has a schedule of its own")
 

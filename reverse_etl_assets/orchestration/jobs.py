@@ -86,13 +86,13 @@ def _in_force(project: Project) -> dict[str, Any]:
         stops, log = project.stop_signals.all(), []
     figures: dict[str, Any] = {"stops in force": len(stops)}
     if stops:
-        figures["stops"] = _table({**_told(stop), "given in": stop.given_in or "journal"} for stop in stops)
+        figures["stops"] = _table({**_row(stop), "given in": stop.given_in or "journal"} for stop in stops)
     if log:
-        figures["log"] = _table({"action": entry.action, **_told(entry)} for entry in log)
+        figures["log"] = _table({"action": entry.action, **_row(entry)} for entry in log)
     return figures
 
 
-def _told(entry: Stop | ControlEntry) -> dict[str, str]:
+def _row(entry: Stop | ControlEntry) -> dict[str, str]:
     when = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
     return {"scope": entry.scope, "who": entry.who, "when (UTC)": when, "why": entry.why}
 

@@ -270,8 +270,8 @@ def _problems(name: str, error: ValidationError) -> str:
     own = {theirs: field for field, theirs in _BUDGET.items()}
     found = [(".".join(own.get(str(part), str(part)) for part in each["loc"]), each["msg"]) for each in error.errors()]
     return "\n".join(
-        ": ".join(filter(None, (f"destination {name}", field, said.removeprefix("Value error, "))))
-        for field, said in found
+        ": ".join(filter(None, (f"destination {name}", field, message.removeprefix("Value error, "))))
+        for field, message in found
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.plan.field_changes import FieldChange, count_field_changes
-from reverse_etl_assets.privacy.transforms import Unfit, transformed
+from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.spec.sync import OPERATIONS, Sync, SyncMode
 from reverse_etl_assets.sql import render
@@ -269,7 +269,7 @@ def transform(con: duckdb.DuckDBPyConnection, outbox: str, columns: Columns, whi
     for number, after in rows:
         try:
             going.append((number, encode_json(transformed(columns.sync, decode(after))).decode(), None))
-        except Unfit as error:
+        except InvalidValue as error:
             going.append((number, None, str(error)))
     numbers, texts, problems = ([row[i] for row in going] for i in range(3))
     arrays = {"number": pa.array(numbers, pa.int64()), "sent": pa.array(texts, pa.string())}

@@ -74,8 +74,8 @@ def find_plan(journal: Journal, sync: Sync, plan_id: str | None) -> WaitingPlan:
     run = journal.run(found.run_id)
     if run and run.kind is RunKind.UNDO:
         again = f"`reverse-etl undo {run.undoes}`"
-        said = f"{again} with `--dry-run` shows it, and once it is approved {again} sends it"
-        raise StateError(f"plan {found.plan_id} puts back run {run.undoes}: {said}.")
+        text = f"{again} with `--dry-run` shows it, and once it is approved {again} sends it"
+        raise StateError(f"plan {found.plan_id} puts back run {run.undoes}: {text}.")
     return found
 
 

@@ -9,7 +9,7 @@ from reverse_etl_assets.guards.before import tripped
 from reverse_etl_assets.plan.field_changes import FieldChange
 from reverse_etl_assets.previews.preview import PlannedRow, Preview, some_of_each
 from reverse_etl_assets.visible_text import visible
-from reverse_etl_assets.warehouses.row_times import said
+from reverse_etl_assets.warehouses.row_times import in_words
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
 _IF_ANY = ("quarantined", "superseded")
@@ -62,9 +62,9 @@ def forecast_lines(found: Preview) -> Iterator[str]:
         yield f"Without credentials {what} known."
         return
     parts = {"to write": forecast.writes, "to read before": forecast.reads, "to verify": forecast.verifies}
-    said = ", ".join(f"{number:,} {what}" for what, number in parts.items() if number)
+    text = ", ".join(f"{number:,} {what}" for what, number in parts.items() if number)
     full = f"a full sync would take {forecast.full_sync:,} at least ({forecast.saved:,} saved)"
-    yield f"{requests(forecast.calls)}{f': {said}' if said else ''}; {full}."
+    yield f"{requests(forecast.calls)}{f': {text}' if text else ''}; {full}."
     if cost.per_call or cost.per_row:
         yield f"Cost: {forecast.cost:,.2f}."
     left = "any number is" if room.left is None else f"{room.left:,} are"
@@ -86,7 +86,7 @@ def _heading(found: Preview) -> str:
 def _counts(found: Preview) -> str:
     names = [*_COUNTS, *(name for name in _IF_ANY if getattr(found.plan, name))]
     table, odd = _table(names, [[f"{getattr(found.plan, name):,}" for name in names]]), found.plan.unusable_times
-    return f"{table}\n\nRows have {_plain(said(odd))}." if odd else table
+    return f"{table}\n\nRows have {_plain(in_words(odd))}." if odd else table
 
 
 def _guards(found: Preview) -> str:

@@ -1,7 +1,7 @@
 """What the next run of a sync would do, without doing it: no request, nothing written.
 
 The plan is made by the code that a run uses, over a view of the synced rows that looks as the run would leave them:
-fitted to the mapping, and with the answers of a killed run brought home.
+fitted to the mapping, and with the answers of a killed run folded in.
 """
 
 import shutil
@@ -81,7 +81,7 @@ class Preview:
     waiting: WaitingPlan | None = None
     """The sync's plan that waits or is approved, this one or another."""
     unfinished: Sequence[str] = ()
-    """Runs that were killed; their answers are counted as if they were home already."""
+    """Runs that were killed; their answers are counted as if they were folded in already."""
     stop: Stop | None = None
     """The kill switch, if it is on: then a run does not even plan."""
     begun: Begun | None = None
@@ -167,7 +167,7 @@ def _judged(
 def recovered(
     sync: Sync, environment: Environment, account: Account, *, to_write: bool = False
 ) -> Iterator[tuple[DuckDBWarehouse, tuple[str, ...]]]:
-    """The state with the answers of killed runs brought home, as the next run begins; if there are any, or if it is to
+    """The state with the answers of killed runs folded in, as the next run begins; if there are any, or if it is to
     be written to, in a copy. Raises SyncBusy if that is needed and a run is going on."""
     warehouse, journal = environment.warehouse, environment.journal
     with warehouse.open(sync.sync) as con:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from reverse_etl_assets.accounts.traffic import Traffic
+from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.addressing import known_ids
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.session import Environment, open_session
@@ -153,7 +153,7 @@ async def _judge(
     mask = Mask.of(sync, environment.models[sync.model])
     outcomes: list[Outcome] = []
     async with open_session(
-        environment, account, columns.target, sync.options, sync.sync, Traffic(), obeys_sync_stop=False
+        environment, account, columns.target, sync.options, sync.sync, Usage(), obeys_sync_stop=False
     ) as session:
         learned = ledger.last_check(con, columns, sync.options, environment.clock())
         if learned is None:
@@ -169,8 +169,8 @@ async def _judge(
             answers = await session.read([row.record.external_id for row in rows], known)
             for row in rows:
                 if error := answers.refused.get(row.record.external_id):
-                    said = RowError(mask.said([row.record], str(error)))
-                    outcomes.append(Outcome.rejected(row.record.key, said))
+                    message = RowError(mask.message([row.record], str(error)))
+                    outcomes.append(Outcome.rejected(row.record.key, message))
                 elif outcome := rules.judge(row, answers.found.get(row.record.external_id, ())).outcome:
                     outcomes.append(outcome)
     return outcomes

@@ -71,9 +71,9 @@ class Mask:
         """What was said of a row, without the row's personal data."""
         if error is None or not self.hides:
             return error
-        return replace(error, message=self.said((record,), error.message))
+        return replace(error, message=self.message((record,), error.message))
 
-    def said(self, records: Iterable[Record], text: str) -> str:
+    def message(self, records: Iterable[Record], text: str) -> str:
         """What was said of a batch, without the personal data of any of its rows."""
         if not self.hides or not text:
             return text

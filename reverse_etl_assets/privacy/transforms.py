@@ -16,7 +16,7 @@ import phonenumbers
 from reverse_etl_assets.spec.sync import Sync, Transform
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value that cannot be normalised. The message says what is wrong with it, and never the value."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -33,7 +33,7 @@ def transformed(sync: Sync, fields: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 going[field] = transform(source.transform, going[field], source.region)
             except ValueError as error:
-                raise Unfit(field, str(error)) from None
+                raise InvalidValue(field, str(error)) from None
     return going
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reverse_etl_assets.accounts.traffic import Traffic
+from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.guarding import comparing
 from reverse_etl_assets.delivery.interrupts import run_interruptible
 from reverse_etl_assets.delivery.session import Environment, Session, open_session
@@ -11,7 +11,7 @@ from reverse_etl_assets.destinations.base import Account, ReadsRecords, encode_j
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer
 from reverse_etl_assets.guards.judge import columns_of
 from reverse_etl_assets.journal.records import Stopped
-from reverse_etl_assets.privacy.transforms import Unfit, transformed
+from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import Sync
@@ -21,7 +21,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 _ROWS = 20_000  # in memory at once
 
 
-def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traffic) -> None:
+def adopt(sync: Sync, environment: Environment, account: Account, usage: Usage) -> None:
     """Read back what a version that begins takes over; nothing if none begins that way. Only reads.
 
     The warehouse is closed while the destination is asked. A check comes first if one is due. Raises StateError if the
@@ -38,7 +38,7 @@ def adopt(sync: Sync, environment: Environment, account: Account, traffic: Traff
             return
         rows = adopted_rows.note_model(con, columns, warehouse.relation(model))
         learned = ledger.last_check(con, columns, sync.options, environment.clock())
-    run_interruptible(_Adoption(sync, environment, account, columns).read(traffic, rows, learned))
+    run_interruptible(_Adoption(sync, environment, account, columns).read(usage, rows, learned))
 
 
 class _Adoption:
@@ -47,10 +47,10 @@ class _Adoption:
         self._answered = False
         self._refusals: list[DestinationError] = []
 
-    async def read(self, traffic: Traffic, rows: int, learned: ledger.Learned | None) -> None:
+    async def read(self, usage: Usage, rows: int, learned: ledger.Learned | None) -> None:
         sync, environment = self._sync, self._environment
         async with open_session(
-            environment, self._account, self._columns.target, sync.options, sync.sync, traffic
+            environment, self._account, self._columns.target, sync.options, sync.sync, usage
         ) as session:
             if learned is None:
                 await session.check()
@@ -98,7 +98,7 @@ class _Adoption:
         """None for a row that cannot go out: the plan refuses it."""
         try:
             ours = transformed(self._sync, row)
-        except Unfit:
+        except InvalidValue:
             return None
         try:
             return [field for field, value in ours.items() if not same(field, value, record.fields.get(field))]

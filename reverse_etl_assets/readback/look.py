@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from reverse_etl_assets.accounts.traffic import Traffic
+from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.guarding import comparing
 from reverse_etl_assets.delivery.session import Environment, Session, open_session
 from reverse_etl_assets.destinations.base import Account
@@ -29,7 +29,7 @@ def fields_decoder() -> Callable[[str], dict[str, Any]]:
 
 
 class Look:
-    """A look at a sync's records, as they were sent with `columns`; `traffic` counts what it uses."""
+    """A look at a sync's records, as they were sent with `columns`; `usage` counts what it uses."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Look:
         columns: Columns,
         environment: Environment,
         account: Account,
-        traffic: Traffic,
+        usage: Usage,
         *,
         obeys_sync_stop: bool = True,
     ) -> None:
         self.sync, self.columns, self.environment, self.account = sync, columns, environment, account
-        self._traffic = traffic
+        self._usage = usage
         self.unread = 0
         """Rows whose records the destination does not let itself be asked for, or cannot compare."""
         self.refusal = ""
@@ -97,7 +97,7 @@ class Look:
     async def _readable(self, learned: ledger.Learned | None) -> AsyncIterator[Session]:
         sync, target, obeys = self.sync, self.columns.target, self._obeys_sync_stop
         async with open_session(
-            self.environment, self.account, target, sync.options, sync.sync, self._traffic, obeys_sync_stop=obeys
+            self.environment, self.account, target, sync.options, sync.sync, self._usage, obeys_sync_stop=obeys
         ) as session:
             if learned is None:
                 self.refuse_if_stopped()

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from reverse_etl_assets.accounts.traffic import Traffic
+from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.interrupts import run_interruptible
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ConfigurationError, DestinationError, ReverseEtlError, StateError
 from reverse_etl_assets.journal.records import Stopped
-from reverse_etl_assets.privacy.transforms import Unfit, transformed
+from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.readback.differences import Difference, Kind, Tally, Verified, Wanted
 from reverse_etl_assets.readback.look import CHUNK, Look, fields_decoder
 from reverse_etl_assets.spec.fitness import can_read
@@ -44,7 +44,7 @@ def verify_run(
     run_id: str,
     environment: Environment,
     account: Account,
-    traffic: Traffic,
+    usage: Usage,
     *,
     obeys_sync_stop: bool = True,
 ) -> Verified:
@@ -53,7 +53,7 @@ def verify_run(
         return Verified(not_asked=f"`{account.name}` cannot be read back; nothing was looked at")
     if sync.verify.sample == 0:
         return Verified(not_asked="nothing is looked at (`verify.sample: 0`)")
-    look = Look(sync, columns, environment, account, traffic, obeys_sync_stop=obeys_sync_stop)
+    look = Look(sync, columns, environment, account, usage, obeys_sync_stop=obeys_sync_stop)
     tally = Tally()
 
     def add(wanted: Wanted, differences: Sequence[Difference]) -> None:
@@ -91,8 +91,8 @@ def _wanted_of_run(
     if deleted:
         return Wanted(key, external_id, None)  # it would be looked for twice, by its key and by its id
     sent = decode(fields)
-    told = sent if names is None else names
-    holds = {name: sent[name] for name in told if name not in (kept or ())}
+    values = sent if names is None else names
+    holds = {name: sent[name] for name in values if name not in (kept or ())}
     return Wanted(key, external_id, holds, destination_id=destination_id)
 
 
@@ -151,7 +151,7 @@ class _DriftLook:
     def __init__(self, sync: Sync, environment: Environment, account: Account) -> None:
         self._sync, self._environment, self._account = sync, environment, account
         self._warehouse, self._journal = environment.warehouse, environment.journal
-        self._traffic = Traffic()
+        self._usage = Usage()
         self._looked_at = 0
         self._suspects: list[Suspect] = []
 
@@ -174,7 +174,7 @@ class _DriftLook:
                 return self._judge(con, repair, not_all)
 
     def _note_usage(self) -> None:
-        self._journal.add_usage(self._account.name, self._sync.sync, rows=0, bytes=self._traffic.bytes)
+        self._journal.add_usage(self._account.name, self._sync.sync, rows=0, bytes=self._usage.bytes)
 
     def _look(self, sample: Sample) -> str:
         """Compare a copy of synced rows with their records; runs may go on meanwhile. Says why some could not be."""
@@ -187,7 +187,7 @@ class _DriftLook:
                 shared = shared_records.sharing_now(columns) if shared_records.are_known(con) else None
                 fields = columns.json("synced")
                 con.execute(render("synced_sample", fields=fields, shared=shared, limit=_limit(sample)))
-                look = Look(self._sync, columns, self._environment, self._account, self._traffic)
+                look = Look(self._sync, columns, self._environment, self._account, self._usage)
                 learned = look.last_check(con)
                 con.execute("detach state")
             run_interruptible(look.compare(self._rows(con, columns), learned, self._add))
@@ -205,18 +205,20 @@ class _DriftLook:
         found = con.execute("select key, destination_id, run_id, untold, fields from synced_sample")
         while rows := found.fetchmany(CHUNK):
             yield [
-                Wanted(key, key, self._told(columns.sync, decode(fields), untold or ()), run_id, destination_id)
+                Wanted(key, key, self._acknowledged(columns.sync, decode(fields), untold or ()), run_id, destination_id)
                 for key, destination_id, run_id, untold, fields in rows
             ]
 
-    def _told(self, sent_as: Sync, fields: dict[str, Any], untold: Sequence[str]) -> dict[str, Any]:
+    def _acknowledged(self, sent_as: Sync, fields: dict[str, Any], untold: Sequence[str]) -> dict[str, Any]:
         """What the destination was last told of the fields that are still mapped."""
         try:
-            told = transformed(sent_as, fields)
-        except Unfit:  # it is hashed only since, and the next run refuses the row
+            values = transformed(sent_as, fields)
+        except InvalidValue:  # it is hashed only since, and the next run refuses the row
             return {}
-        silent = {name for name, source in sent_as.mapping.items() if source.null is IfNull.KEEP and told[name] is None}
-        return {n: v for n, v in told.items() if n in self._sync.mapping and n not in silent and n not in untold}
+        silent = {
+            name for name, source in sent_as.mapping.items() if source.null is IfNull.KEEP and values[name] is None
+        }
+        return {n: v for n, v in values.items() if n in self._sync.mapping and n not in silent and n not in untold}
 
     def _add(self, wanted: Wanted, differences: Sequence[Difference]) -> None:
         self._looked_at += 1
@@ -236,7 +238,7 @@ class _DriftLook:
         found = vars(tally.verified(not_all))
         if not repair:
             return Drifted(**found, passed_over=passed_over)
-        ledger.untell(con, edited, gone)
+        ledger.mark_stale(con, edited, gone)
         return Drifted(**found, passed_over=passed_over, resent=len(edited), made_again=len(gone))
 
     @cached_property

@@ -88,7 +88,7 @@ class Forgetting:
         even_if_in_model: bool = False,
     ) -> list[Forgotten]:
         """Purge it; with `at_destinations` delete its records before, `permanently` beyond restoring. Killed runs are
-        brought home first.
+        folded in first.
 
         Raises SyncBusy, or Refused, before anything is done.
         """
@@ -147,7 +147,7 @@ class Forgetting:
     def _refuse(
         self, looked_at: Sequence[tuple[Subject, Known]], at_destinations: bool, even_if_in_model: bool
     ) -> None:
-        problems = [] if even_if_in_model else [said for _, known in looked_at if (said := still_sent(known))]
+        problems = [] if even_if_in_model else [message for _, known in looked_at if (message := still_sent(known))]
         if at_destinations:
             problems += [why for subject, known in looked_at if known.rows and (why := self._why_not(subject))]
         if problems:
@@ -193,7 +193,7 @@ class Forgetting:
         self._journal.log_forgotten(name, digest, who, why)
         ended = self._journal.ended_with_batches(name)
         gone = [run_id for run_id in ended if run_id in named or run_id not in known]
-        self._journal.forget_runs(name, gone, lambda said: hidden(said, self._key))
+        self._journal.forget_runs(name, gone, lambda message: hidden(message, self._key))
 
 
 def still_sent(found: Known) -> str | None:

@@ -146,8 +146,8 @@ def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     for name in ("destination", "object", "primary_key", "external_id"):
         then, now = getattr(columns.sync, name), getattr(sync, name)
         if then != now:
-            said = f"wrote with `{name}: {then}`, and has `{now}` now. Change it back first"
-            raise StateError(f"sync {sync.sync} {said}.")
+            message = f"wrote with `{name}: {then}`, and has `{now}` now. Change it back first"
+            raise StateError(f"sync {sync.sync} {message}.")
     return columns
 
 

@@ -55,8 +55,8 @@ def resume(project: Project, scope: str, who: str, why: str) -> Resumed:
         if not by_file:
             raise
         signals.remove(scope)
-        said = f"The journal could not be asked: {error}\nWhat it stops is still stopped."
-        return Resumed(tuple(by_file), tuple(signals.all()), problem=said)
+        message = f"The journal could not be asked: {error}\nWhat it stops is still stopped."
+        return Resumed(tuple(by_file), tuple(signals.all()), problem=message)
     for given in by_file:
         signals.remove(scope)
         journal.log_stop(given)  # its file is gone: now the log alone knows who gave it, when and why

@@ -1,4 +1,4 @@
-"""Brings home what earlier runs had been told: the first stage of every run, and all there is to a crash."""
+"""Folds in what earlier runs had been told: the first stage of every run, and all there is to a crash."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -43,7 +43,7 @@ GivesUp = Callable[[SentBatch], bool]
 
 
 def recover(now: Recovers) -> dict[str, str]:
-    """The runs that had no end, and have one now, each with what could not be brought home of it. Raises JobUnreadable
+    """The runs that had no end, and have one now, each with what could not be folded in of it. Raises JobUnreadable
     if a job of one is still running or cannot be asked, unless it was asked often and long enough; StateMismatch if the
     state is not the one that wrote."""
     with now.warehouse.open(now.sync.sync, write=True) as con:
@@ -70,9 +70,9 @@ def _end(now: Recovers, run: Run) -> str:
     had_jobs = job_is_open(now.journal, run.run_id)
     lost = run_interruptible(_collect_jobs(now, run.run_id, columns)) if had_jobs else ""
     counts = now.fold(run.run_id, columns, Dispatched(stopped=KILLED))
-    status, detail = RunStatus.STOPPED, "the process ended in the middle; its answers were brought home by the next run"
+    status, detail = RunStatus.STOPPED, "the process ended in the middle; its answers were folded in by the next run"
     if had_jobs and not counts.get("skipped_stopped"):
-        status, detail = RunStatus.DONE, "the results of its jobs were brought home by the next run"
+        status, detail = RunStatus.DONE, "the results of its jobs were folded in by the next run"
     if lost:
         status, detail = RunStatus.FAILED, lost
     now.journal.end_run(run.run_id, status, counts={**run.counts, **counts}, detail=detail)
@@ -80,7 +80,7 @@ def _end(now: Recovers, run: Run) -> str:
 
 
 async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
-    """What had to be given up of them; empty if all is home."""
+    """What had to be given up of them; empty if all is folded."""
     looks, policy = now.journal.count_look(run_id), now.sync.jobs
     at, longest = now.environment.clock(), policy.give_up_after.total_seconds()
 
@@ -138,5 +138,5 @@ def refuse_elsewhere(run: Run, account: Account) -> None:
     if run.destination != account.name:
         raise StateError(
             f"run {run.run_id} of sync {run.sync} to `{run.destination}` was killed, and what became of it has to be"
-            f" brought home first: run the sync once with `destination: {run.destination}`. Nothing was sent."
+            f" folded in first: run the sync once with `destination: {run.destination}`. Nothing was sent."
         )

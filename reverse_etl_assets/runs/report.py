@@ -33,7 +33,7 @@ class Report:
     waited: float = 0.0
     recovered: tuple[str, ...] = ()
     given_up: str = ""
-    """What could not be brought home of them: the results of jobs that stayed unreadable, so that rows are in doubt."""
+    """What could not be folded in of them: the results of jobs that stayed unreadable, so that rows are in doubt."""
     verified: Verified | None = None
     """What reading records back found; None if the run did not get that far."""
     pending: bool = False

@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from reverse_etl_assets.accounts.traffic import Traffic
+from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.deletions import Deletions
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.forecast import Forecast, forecast
@@ -52,7 +52,7 @@ _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand i
 Progress = Callable[[Plan, Mapping[str, int]], None]
 """Told of rows settled so far, by status."""
 OnEnd = Callable[[Report], None]
-"""Gets the report of a run that has sent, once all of it is home; also of one that an error or an interrupt ends, which
+"""Gets the report of a run that has sent, once all of it is folded; also of one that an error or interrupt ends, which
 then goes on to the caller."""
 
 
@@ -116,7 +116,7 @@ class SyncRun:
         self.on_progress, self.on_end = on_progress, on_end
         self.options = account.type.Options.model_validate(sync.options)
         self.mask = Mask.of(sync, environment.models[sync.model])
-        self.traffic = Traffic()
+        self.usage = Usage()
         self.started = time.monotonic()
         self.recovered: Mapping[str, str] = {}
         self.state_id: str | None = None
@@ -126,7 +126,7 @@ class SyncRun:
         try:
             self.recover()
         except JobUnfinished as error:
-            detail = f"{error}; nothing is sent before its results are home"
+            detail = f"{error}; nothing is sent before its results are folded in"
             return replace(self._report(RunStatus.OPEN, [], {}, detail, None), pending=True)
         if stop := self.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=self._obeys_sync_stop):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
@@ -144,7 +144,7 @@ class SyncRun:
         return self._finish(planned, findings, dispatched)
 
     def recover(self) -> None:
-        """Bring home what earlier runs had been told."""
+        """Fold in what earlier runs had been told."""
         self.recovered = recover(self)
 
     # plan and guard
@@ -154,7 +154,7 @@ class SyncRun:
         if self.changes.kind is not RunKind.SYNC:
             return []
         try:
-            adopt(self.sync, self.environment, self.account, self.traffic)
+            adopt(self.sync, self.environment, self.account, self.usage)
         except Stopped as stopped:
             return [Finding("kill_switch", False, str(stopped))]
         except BudgetSpent as spent:
@@ -229,7 +229,7 @@ class SyncRun:
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             known = isinstance(error, ReverseEtlError)
             why = f"the run broke off: {self.mask.text(str(error))}" if known else ended_by(error)
-            with contextlib.suppress(ReverseEtlError, duckdb.Error):  # it stays open, and the next run brings it home
+            with contextlib.suppress(ReverseEtlError, duckdb.Error):  # it stays open, and the next run folds it in
                 self._finish(planned, findings, Dispatched(stopped=why, failed=True, broke_off=True))
             raise
 
@@ -298,7 +298,7 @@ class SyncRun:
             columns.target,
             self.sync.options,
             self.sync.sync,
-            self.traffic,
+            self.usage,
             obeys_sync_stop=self._obeys_sync_stop,
         ) as session:
             yield session
@@ -353,7 +353,7 @@ class SyncRun:
         verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
         try:
             verified = self._verify(planned.columns, counts, dispatched)
-        except BaseException:  # all of the run is home, however the look ends; and what ended it stays the error
+        except BaseException:  # all of the run is folded, however the look ends; and what ended it stays the error
             with contextlib.suppress(StateError):
                 self._end(planned, findings, {**counts, **verified.counts}, dispatched, verified)
             raise
@@ -366,7 +366,7 @@ class SyncRun:
             return Verified(not_asked="the run wrote nothing")
         obeys = self._obeys_sync_stop
         found = verify_run(
-            self.sync, columns, self.run_id, self.environment, self.account, self.traffic, obeys_sync_stop=obeys
+            self.sync, columns, self.run_id, self.environment, self.account, self.usage, obeys_sync_stop=obeys
         )
         return found.masked(self.mask)
 
@@ -387,17 +387,17 @@ class SyncRun:
         report = replace(self._report(status, findings, counts, detail, planned), verified=verified)
         self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=detail)
         self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
-        self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.traffic.bytes)
+        self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.usage.bytes)
         self.on_end(report)
         return report
 
     def _gone_out(self, plan: Plan, counts: Mapping[str, int]) -> str:
         rows, unsent = sum(plan.to_send.values()), counts.get(f"{Status.SKIPPED}_{Reason.STOPPED}", 0)
         doubt = counts.get(f"{Status.FAILED}_{Reason.AMBIGUOUS}", 0)
-        said = f"{rows - unsent:,} of {rows:,} rows had gone out"
-        said += f", {doubt:,} of them without an answer" if doubt else ""
+        text = f"{rows - unsent:,} of {rows:,} rows had gone out"
+        text += f", {doubt:,} of them without an answer" if doubt else ""
         what = "the next run sends the rest" if self.changes.kind is RunKind.SYNC else "the same again does the rest"
-        return f"{said}; {what}" if unsent else said
+        return f"{text}; {what}" if unsent else text
 
     def _journaled(self, report: Report) -> dict[str, int]:
         return {
@@ -426,10 +426,10 @@ class SyncRun:
             forecast=planned.forecast if planned else None,
             unusable_times=planned.plan.unusable_times if planned else {},
             kind=self.changes.kind,
-            calls=self.traffic.calls,
-            bytes=self.traffic.bytes,
+            calls=self.usage.calls,
+            bytes=self.usage.bytes,
             seconds=time.monotonic() - self.started,
-            waited=self.traffic.waited,
+            waited=self.usage.waited,
             recovered=tuple(self.recovered),
             given_up="; ".join(f"run {run}: {lost}" for run, lost in self.recovered.items() if lost),
             begun=self.begun,

@@ -34,8 +34,8 @@ class YamlSource:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}.") from None
         except yaml.reader.ReaderError as error:
-            said = f"it holds the character U+{error.character:04X}, which YAML does not take"
-            raise SpecError(f"{path}: not valid YAML: {said} ({error.position:,} characters from its start).") from None
+            text = f"it holds the character U+{error.character:04X}, which YAML does not take"
+            raise SpecError(f"{path}: not valid YAML: {text} ({error.position:,} characters from its start).") from None
         except UnicodeDecodeError as error:
             raise SpecError(f"{path}:1: not UTF-8 text ({error.reason}).") from None
 

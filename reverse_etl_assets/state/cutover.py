@@ -33,13 +33,13 @@ class Begun:
         return {"set_aside": self.set_aside, "adopted": self.adopted or 0}
 
     def __str__(self) -> str:
-        said = [f"version {self.version} begins with `cutover: {self.cutover}`"]
+        message = [f"version {self.version} begins with `cutover: {self.cutover}`"]
         if self.left is not None:
-            said.append(f"rows of version {self.left} that it does not follow: {self.set_aside:,}")
+            message.append(f"rows of version {self.left} that it does not follow: {self.set_aside:,}")
         if self.cutover is Cutover.ADOPT:
             records = "not read yet" if self.adopted is None else f"{self.adopted:,}"
-            said.append(f"records that were there: {records}")
-        return "; ".join(said)
+            message.append(f"records that were there: {records}")
+        return "; ".join(message)
 
 
 def begun(con: duckdb.DuckDBPyConnection) -> Begun | None:

@@ -61,12 +61,12 @@ class Trace:
     def record_ids(self) -> list[str]:
         """The ids of records that the state knows of the key: that of the synced row first, then the latest."""
         at = {table: "answered_at" if "answered_at" in columns else "null" for table, columns in self.columns.items()}
-        told: list[tuple[Any, str]] = []
+        ids_by_time: list[tuple[Any, str]] = []
         for table in sorted(self.keys, key=lambda name: name != "synced"):
             if column := _one_of(_IDS, self.columns[table]):
                 found = self._find(table, f"{{'at': {at[table]}, 'id': {quote(column)}}}")
-                told += sorted(((each["at"], each["id"]) for each in found if each["id"]), key=_latest_first)
-        return list(dict.fromkeys(record_id for _, record_id in told))
+                ids_by_time += sorted(((each["at"], each["id"]) for each in found if each["id"]), key=_latest_first)
+        return list(dict.fromkeys(record_id for _, record_id in ids_by_time))
 
     @property
     def runs(self) -> set[str]:
@@ -80,8 +80,8 @@ class Trace:
         return [value for (value,) in found.fetchall()]
 
 
-def _latest_first(told: tuple[Any, str]) -> float:
-    return -told[0].timestamp() if told[0] else 0.0
+def _latest_first(ids_by_time: tuple[Any, str]) -> float:
+    return -ids_by_time[0].timestamp() if ids_by_time[0] else 0.0
 
 
 def known_runs(con: duckdb.DuckDBPyConnection) -> set[str]:

@@ -161,7 +161,7 @@ def fold(
     heirs: Set[str] | None = None,
     retention_days: int = 90,
 ) -> None:
-    """Bring a run's answers home in one transaction; folding a run again changes nothing.
+    """Fold a run's answers into the state in one transaction; folding a run again changes nothing.
 
     `stopped` and `unsent` say why rows that were never sent were not. Ambiguous rows that must not be sent twice, by
     what was noted as they were sent, are kept back from later runs until a person says what became of them.
@@ -176,8 +176,8 @@ def fold(
     names = {"run_id": run_id, "now": as_timestamp(now)}
     with transaction(con):
         fields_json = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
-        told = {**names, "stopped": stopped, "unsent": unsent.value}
-        con.execute(render("fold_outcomes", fields_json=fields_json), told)
+        bound = {**names, "stopped": stopped, "unsent": unsent.value}
+        con.execute(render("fold_outcomes", fields_json=fields_json), bound)
         _fold_values(con, columns, names)
         _fold_conflicts(con, names, disagreed=disagreed)
         _remember_unsettled(con, run_id)
@@ -243,7 +243,7 @@ def _forget_old(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], days: 
 
 
 def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
-    """The facts that hold once the run is home. The definition of its sync counts as sent once a write was acknowledged
+    """The facts that hold once the run is folded. Its sync's definition counts as sent once a write was acknowledged
     or is in doubt: before that the file may change as if nothing had been."""
     new_facts: dict[str, str | None] = {"folded_run": run_id, "shared_noted": "yes"}
     if facts.get("outbox_newest"):
@@ -252,7 +252,7 @@ def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str
         new_facts["full_compared_at"] = facts["outbox_full"]
         new_facts["full_compared_as"] = facts["outbox_sync"]
     if facts.get("outbox_definition"):
-        new_facts["begun_told"] = "yes"  # how the version began is said until its first run is home
+        new_facts["begun_told"] = "yes"  # how the version began is said until its first run is folded
     if facts.get("outbox_definition") and _may_have_written(con, run_id):  # later files are compared with what was sent
         latest = "version = (select max(version) from state.versions)"
         definition = {"definition": facts["outbox_definition"]}
@@ -278,7 +278,7 @@ def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
     )
 
 
-def untell(con: duckdb.DuckDBPyConnection, fields: Mapping[str, Sequence[str]], gone: Sequence[str]) -> None:
+def mark_stale(con: duckdb.DuckDBPyConnection, fields: Mapping[str, Sequence[str]], gone: Sequence[str]) -> None:
     """Make the next run send these fields by key, and rows whose records are gone as if they were new."""
     con.register("untold", pa.table({"key": list(fields), "names": pa.array(fields.values(), pa.list_(pa.string()))}))
     con.register("gone", pa.table({"key": pa.array(gone, pa.string())}))

@@ -155,7 +155,7 @@ def _new_id() -> str:
 
 
 def _runs(facts: Mapping[str, str]) -> list[str]:
-    """The last run that a state has brought home, that sent anything, and that began to."""
+    """The last run that a state has folded in, that sent anything, and that began to."""
     return [run for name in ("folded_run", "sent_run", ledger.BEGAN_TO_SEND) if (run := facts.get(name))]
 
 

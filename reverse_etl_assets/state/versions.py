@@ -209,8 +209,9 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
     old, changes = current.number, current.definition.breaks(definition)
     if sync.version < old:
         return (
-            f"`version` is {sync.version}, and version {old} was sent since {_said(current)}. A version is never taken"
-            f" back: write `version: {old}`, or begin what the file says now as version {old + 1}, with a `cutover`. "
+            f"`version` is {sync.version}, and version {old} was sent since {_message(current)}. A version is never"
+            f" taken back: write `version: {old}`, or begin what the file says now as version {old + 1}, with a"
+            " `cutover`. "
         )
     if changes:
         return (
@@ -219,8 +220,8 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
         )
     if sync.cutover not in (None, current.cutover):
         return (
-            f"version {old} was sent since {_said(current)}, so `cutover: {sync.cutover}` begins nothing. Take it out,"
-            f" or raise `version` to {old + 1}. "
+            f"version {old} was sent since {_message(current)}, so `cutover: {sync.cutover}` begins nothing. Take it"
+            f" out, or raise `version` to {old + 1}. "
         )
     return None
 
@@ -243,7 +244,7 @@ def _unclear(current: Version, sync: Sync, definition: Definition) -> str | None
     return None
 
 
-def _said(version: Version) -> str:
+def _message(version: Version) -> str:
     how = f"begun with `cutover: {version.cutover}`" if version.cutover else "begun"
     return f"it was {how} on {version.began_at:%Y-%m-%d %H:%M} UTC"
 

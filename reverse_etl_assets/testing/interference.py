@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from reverse_etl_assets.accounts.traffic import certificates
+from reverse_etl_assets.accounts.transport import certificates
 
 Handle = Callable[[httpx.Request], Awaitable[httpx.Response]]
 Trouble = Callable[[httpx.Request, Handle], Awaitable[httpx.Response]]

@@ -30,39 +30,39 @@ def failure(error: duckdb.Error, states: Path, memory: str, what: str, other: st
     """
     if isinstance(error, _QUOTE_VALUES):
         return StateError(_without_values(error))
-    said = first_line(error)
-    if _FULL.search(said):
+    line = first_line(error)
+    if _FULL.search(line):
         return StateError(
-            f"the disk of {_disk(said, states)} is full ({said}). Free space on it, or name a folder on another disk in"
+            f"the disk of {_disk(line, states)} is full ({line}). Free space on it, or name a folder on another disk in"
             " REVERSE_ETL_HOME and move what is in the old one there; then run the sync again. What destinations have"
-            " said so far is in the journal, and the next run brings it home."
+            " said so far is in the journal, and the next run folds it in."
         )
     if isinstance(error, duckdb.OutOfMemoryException):
         return StateError(
-            f"comparing needs more memory than the {memory} that DuckDB may take ({said}). Set REVERSE_ETL_MEMORY to"
+            f"comparing needs more memory than the {memory} that DuckDB may take ({line}). Set REVERSE_ETL_MEMORY to"
             " more, or send fewer columns."
         )
-    if isinstance(error, _BROKEN) or _DAMAGED.search(said):
+    if isinstance(error, _BROKEN) or _DAMAGED.search(line):
         return _damaged(error, states, what, other)
     if isinstance(error, duckdb.IOException):
-        return StateError(f"{what}{f' or {other}' if other else ''} cannot be read: {said}")
+        return StateError(f"{what}{f' or {other}' if other else ''} cannot be read: {line}")
     if isinstance(error, duckdb.TransactionException):
-        return StateError(f"{what} cannot be written: {said}")
+        return StateError(f"{what} cannot be written: {line}")
     return None
 
 
 def _damaged(error: duckdb.Error, states: Path, what: str, other: str) -> StateError:
     """Of a file that DuckDB cannot make sense of."""
-    said = first_line(error)
-    if found := _FILE.search(said):
+    line = first_line(error)
+    if found := _FILE.search(line):
         what, other = found[1], ""
     if Path(what).parent != states:
-        return StateError(f"{what} is damaged ({said}). Let dbt build it anew, or put a copy of it back.")
+        return StateError(f"{what} is damaged ({line}). Let dbt build it anew, or put a copy of it back.")
     mended = "Put a copy of it back, or move it away: the next run then says how the sync can go on without it."
     if other:
-        both = f"{what} or {other} is damaged ({said}). Let dbt build the second anew."
+        both = f"{what} or {other} is damaged ({line}). Let dbt build the second anew."
         return StateError(f"{both} If it is the first: {mended}")
-    return StateError(f"{what} is damaged ({said}). {mended}")
+    return StateError(f"{what} is damaged ({line}). {mended}")
 
 
 def first_line(error: duckdb.Error) -> str:
@@ -70,8 +70,8 @@ def first_line(error: duckdb.Error) -> str:
     return str(error).partition("\n")[0].strip().rstrip(".!")
 
 
-def _disk(said: str, states: Path) -> Path:
-    found = _FILE.search(said)
+def _disk(line: str, states: Path) -> Path:
+    found = _FILE.search(line)
     return Path(found[1]).parent if found else states
 
 

@@ -81,7 +81,7 @@ def _literal(now: float) -> str:
     return f"timestamp '{datetime.fromtimestamp(now, UTC).replace(tzinfo=None)}'"
 
 
-def said(found: Mapping[str, int]) -> str:
+def in_words(found: Mapping[str, int]) -> str:
     """What is wrong with times, and what would be right."""
     rows = ", ".join(f"{column} in {number:,} row{'s' * (number != 1)}" for column, number in found.items())
     return (

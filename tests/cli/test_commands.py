@@ -94,7 +94,7 @@ def test_run_wants_names_or_all(two: Office, words: tuple[str, ...]) -> None:
 
 def test_run_brings_home_a_killed_run(two: Office) -> None:
     two.project.journal.start_run("killed", "people_to_crm", "crm")
-    assert "brought home the answers of run killed, which had no end" in two.ok("run", "people_to_crm")
+    assert "folded in the answers of run killed, which had no end" in two.ok("run", "people_to_crm")
 
 
 def test_run_shows_in_dagster(two: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

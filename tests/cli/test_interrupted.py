@@ -85,7 +85,7 @@ def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandb
 
 
 def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office: Office, sandbox: Sandbox) -> None:
-    """What the journal heard counts for whoever asks, before a next run brings it home."""
+    """What the journal heard counts for whoever asks, before a next run folds it in."""
     sent, unsent = "p10@shop.example", f"p{ROWS - 1}@shop.example"
     with running(office, sandbox) as process:
         meanwhile = office.answer(sent, "people_to_crm")
@@ -99,7 +99,7 @@ def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office:
     said = " ".join(office.ok("status").split())
     assert "no process of this machine works on it any more; " in said
     assert " rows have gone out" in said
-    assert "the next run first brings home what is known of them" in " ".join(office.ok("runs").split())
+    assert "the next run first folds in what is known of them" in " ".join(office.ok("runs").split())
     answer = office.answer(sent, "people_to_crm")
     assert "It was created in crm as " in answer
     (record,) = [each for each in answer.split() if each.isdigit()]

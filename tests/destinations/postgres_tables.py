@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
@@ -58,7 +58,7 @@ class Server:
     @asynccontextmanager
     async def open(self, to: Target, url: str | None = None, **options: Any) -> AsyncIterator[Postgres]:
         parsed = Postgres.Options.model_validate(options)
-        async with Postgres.open(self.connection(url), to, parsed, Line(Traffic(), concurrency=4)) as destination:
+        async with Postgres.open(self.connection(url), to, parsed, Transport(Usage(), concurrency=4)) as destination:
             yield destination
 
     async def write(self, to: Target, changes: Changes, *, atomic: bool = True, **options: Any) -> dict[str, Outcome]:

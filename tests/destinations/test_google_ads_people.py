@@ -8,7 +8,7 @@ import pytest
 from google.ads.datamanager_util import Encoding, Formatter
 from hypothesis import given, settings, strategies as st
 
-from reverse_etl_assets.destinations.google_ads.people import People, Unfit, packed, unpacked
+from reverse_etl_assets.destinations.google_ads.people import InvalidValue, People, packed, unpacked
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.testing.builders import record
 
@@ -26,7 +26,7 @@ def identifiers(**fields: Any) -> list[dict[str, Any]]:
     """Of the member that is made of a row; none if the row is refused."""
     try:
         member = PEOPLE.member(UPSERT, record("k", **fields))
-    except Unfit:
+    except InvalidValue:
         return []
     found: list[dict[str, Any]] = member["userData"]["userIdentifiers"]
     return found
@@ -105,7 +105,7 @@ def test_a_hash_goes_out_as_it_is() -> None:
     ],
 )
 def test_what_is_refused_is_named_without_its_value(fields: dict[str, Any], said: str, field: str | None) -> None:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(InvalidValue) as caught:
         PEOPLE.member(UPSERT, record("k", **fields))
     assert said in str(caught.value)
     assert caught.value.field == field
@@ -149,5 +149,5 @@ def test_who_is_removed_is_named_by_all_that_was_uploaded() -> None:
 
 @pytest.mark.parametrize("unknown", [None, "1", "e:1", "x:" + "0" * 64])
 def test_nobody_is_removed_by_an_id_that_is_none(unknown: str | None) -> None:
-    with pytest.raises(Unfit, match="nobody can be removed"):
+    with pytest.raises(InvalidValue, match="nobody can be removed"):
         PEOPLE.member(DELETE, record("k", destination_id=unknown))

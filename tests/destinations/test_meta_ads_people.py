@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reverse_etl_assets.destinations.meta_ads.people import ACCEPTS, Unfit, cells
+from reverse_etl_assets.destinations.meta_ads.people import ACCEPTS, InvalidValue, cells
 from reverse_etl_assets.testing.builders import record
 
 
@@ -107,7 +107,7 @@ def test_where_a_number_without_prefix_is() -> None:
         return cells(schema, record("1", PHONE=number, COUNTRY=country), "EXTERN_ID", region)[1]
 
     assert phone("ch", "US") == phone(None, "CH") == phone(None, None, "+41446681800") == sha256("41446681800")
-    with pytest.raises(Unfit, match=r"`PHONE` has no international prefix .* nor the option `region`"):
+    with pytest.raises(InvalidValue, match=r"`PHONE` has no international prefix .* nor the option `region`"):
         phone(None, None)
 
 
@@ -127,7 +127,7 @@ def test_where_a_number_without_prefix_is() -> None:
     ],
 )
 def test_what_cannot_be_sent_is_named_without_its_value(name: str, value: Any, said: str) -> None:
-    with pytest.raises(Unfit, match=said) as raised:
+    with pytest.raises(InvalidValue, match=said) as raised:
         cell(name, value)
     assert raised.value.field == name
     assert str(raised.value).startswith(f"`{name}` ")
@@ -136,5 +136,5 @@ def test_what_cannot_be_sent_is_named_without_its_value(name: str, value: Any, s
 
 def test_a_row_without_anybody() -> None:
     row = record("1", external_id=" ", EMAIL="", COUNTRY="CH", CT="Bern")
-    with pytest.raises(Unfit, match="no value in EXTERN_ID, EMAIL: there is nobody to look for"):
+    with pytest.raises(InvalidValue, match="no value in EXTERN_ID, EMAIL: there is nobody to look for"):
         cells(["EXTERN_ID", "EMAIL", "COUNTRY", "CT"], row, "EXTERN_ID", None)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.records import FieldType, Record, Target
@@ -109,8 +109,8 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
     @asynccontextmanager
     async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
         options = Postgres.Options.model_validate(self.options)
-        line = Line(Traffic(), concurrency=4)
-        async with Postgres.open(self.connection(server), target or self.target, options, line) as destination:
+        transport = Transport(Usage(), concurrency=4)
+        async with Postgres.open(self.connection(server), target or self.target, options, transport) as destination:
             yield Session(destination, Interference())
 
     def connection(self, server: str) -> PostgresConnection:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from demo.database import embedded_server
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import Postgres
 from reverse_etl_assets.errors import Ambiguous, AuthenticationFailed, ConfigurationError, RetryLater
@@ -167,8 +167,8 @@ def test_a_wrong_password_stops_the_run_and_is_not_shown(server: Server) -> None
     async def error(password: str) -> BaseException | None:
         connection = server.connection(server.as_role("ada"), password=SecretStr(password))
         assert password not in repr(connection) + str(connection)
-        options, line = Postgres.Options(), Line(Traffic(), concurrency=1)
-        async with Postgres.open(connection, TO, options, line) as destination:
+        options, transport = Postgres.Options(), Transport(Usage(), concurrency=1)
+        async with Postgres.open(connection, TO, options, transport) as destination:
             return await error_of(destination.poll("x"))
 
     refused = asyncio.run(error("wr0ng"))
@@ -193,17 +193,17 @@ def test_no_value_is_logged(server: Server, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_every_transaction_counts_as_a_call(server: Server) -> None:
-    async def work() -> Traffic:
-        traffic = Traffic()
-        line = Line(traffic, concurrency=1)
-        async with Postgres.open(server.connection(), TO, Postgres.Options(), line) as destination:
+    async def work() -> Usage:
+        usage = Usage()
+        transport = Transport(usage, concurrency=1)
+        async with Postgres.open(server.connection(), TO, Postgres.Options(), transport) as destination:
             await destination.check()
             await handed_over(destination)
-        return traffic
+        return usage
 
-    traffic = asyncio.run(work())
-    assert traffic.calls == 4
-    assert traffic.bytes >= 3
+    usage = asyncio.run(work())
+    assert usage.calls == 4
+    assert usage.bytes >= 3
 
 
 def test_it_is_psycopg_that_is_missing() -> None:

@@ -18,7 +18,7 @@ class SmallParts(MetaAds):
     """Four rows a part, and no patience."""
 
     job_max_rows = 4
-    job_patience = 0.0
+    job_timeout = 0.0
 
 
 class Mortal(SmallParts):

@@ -199,7 +199,7 @@ def say(word: str, rest: object) -> None:
 
 
 def run(order: Mapping[str, Any]) -> None:
-    shop = Shop(Path(order["home"]), journal_url=order["journal"], lock_wait=order["lock_wait"], patience=EAGER)
+    shop = Shop(Path(order["home"]), journal_url=order["journal"], lock_wait=order["lock_wait"], retry_policy=EAGER)
     shop.know()
     sync = Sync.model_validate_json(order["sync"])
     account = ACCOUNTS[order["account"]](order["url"], **order["changes"])

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from reverse_etl_assets.dbt.manifest import Model
-from reverse_etl_assets.delivery.retries import Patience
+from reverse_etl_assets.delivery.retries import RetryPolicy
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.hubspot import HubSpot
@@ -23,7 +23,7 @@ from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 from tests.warehouse import writing
 
 FAST = 100_000.0  # requests per second: no pacing that a test could notice
-EAGER = Patience(backoff_base=0.001, backoff_cap=0.01, last_answers=5.0, job_poll=0.01)
+EAGER = RetryPolicy(backoff_base=0.001, backoff_cap=0.01, last_answers=5.0, job_poll=0.01)
 
 BY_KEY = {"match": "key", "path": "results", "key": "id", "status": "status", "error": "error.message"}
 SINK = {
@@ -87,7 +87,7 @@ class Shop:
         *,
         journal_url: str | None = None,
         lock_wait: float = 10.0,
-        patience: Patience = EAGER,
+        retry_policy: RetryPolicy = EAGER,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.home = home
@@ -96,7 +96,7 @@ class Shop:
         self.journal_url = journal_url or f"sqlite:///{home}/journal.sqlite"
         self.journal = Journal.open(self.journal_url, stop_folder=home)
         self.models: dict[str, Model] = {}
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._clock = clock
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class Shop:
     @property
     def environment(self) -> Environment:
         clock = {"clock": self._clock} if self._clock else {}
-        return Environment(self.journal, self.warehouse, self.models, self._patience, **clock)
+        return Environment(self.journal, self.warehouse, self.models, self._retry_policy, **clock)
 
     def build(self, query: str, model: str = "people") -> None:
         """Build the model's table from a query, as dbt would."""

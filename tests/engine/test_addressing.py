@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.delivery.addressing import addressed, known_ids, to_look_up
-from reverse_etl_assets.delivery.feed import Work
+from reverse_etl_assets.delivery.feed import WorkItem
 from reverse_etl_assets.records import Capabilities, Operation, Outcome, Record
 from reverse_etl_assets.state.outbox import OutboxRow
 
@@ -19,7 +19,7 @@ def a_row(operation: Operation, known: str | None = None, **more: Any) -> Outbox
 
 def sent(row: OutboxRow, *found: str) -> OutboxRow | Outcome:
     """What becomes of a row whose key was looked up and found these records."""
-    rows, outcomes = addressed(Work(row.operation, [row]), {"e": found} if found else {})
+    rows, outcomes = addressed(WorkItem(row.operation, [row]), {"e": found} if found else {})
     (one,) = [*rows, *(outcome for _, outcome in outcomes)]
     return one
 
@@ -28,13 +28,13 @@ def sent(row: OutboxRow, *found: str) -> OutboxRow | Outcome:
 def test_what_is_changed_or_deleted_is_looked_up_though_its_id_is_known(operation: Operation) -> None:
     """Its record may have been deleted and made anew, or merged into another one."""
     for known in (None, "7"):
-        assert to_look_up(Work(operation, [a_row(operation, known)])) == ["e"]
+        assert to_look_up(WorkItem(operation, [a_row(operation, known)])) == ["e"]
 
 
 @pytest.mark.parametrize("operation", [Operation.UPSERT, Operation.INSERT])
 def test_what_is_written_by_its_key_is_looked_up_if_no_id_is_known(operation: Operation) -> None:
-    assert to_look_up(Work(operation, [a_row(operation)])) == ["e"]
-    assert to_look_up(Work(operation, [a_row(operation, "7")])) == []
+    assert to_look_up(WorkItem(operation, [a_row(operation)])) == ["e"]
+    assert to_look_up(WorkItem(operation, [a_row(operation, "7")])) == []
 
 
 @pytest.mark.parametrize("operation", [Operation.UPDATE, Operation.DELETE])

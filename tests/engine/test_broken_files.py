@@ -53,7 +53,7 @@ def test_a_disk_that_is_full_when_the_answers_come_home(shop: Shop, sandbox: San
             if sum(statuses.values()) == 2000:
                 limits.enter_context(files_of_at_most(300_000))
 
-        with pytest.raises(StateError, match=r"the disk of .* is full .*the next run brings it home"):
+        with pytest.raises(StateError, match=r"the disk of .* is full .*the next run folds it in"):
             shop.run(sync, account, on_progress=on_progress)
     assert len(sandbox.rest.tables["people"].live()) == 2000
     requests = len(sandbox.log.lines())

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from reverse_etl_assets.accounts.answer_bounds import Bounds
-from reverse_etl_assets.accounts.traffic import Line, Traffic
+from reverse_etl_assets.accounts.transport import Transport, Usage
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection
@@ -140,8 +140,8 @@ def test_a_read_is_asked_for_less_or_later(serve: Callable[..., Server], kind: s
 
     async def read() -> None:
         connection, options = settings(server.url), Webhook.Options.model_validate(sink_sync().options)
-        line = Line(Traffic(), concurrency=1, bounds=connection.bounds)
-        async with Webhook.open(connection, target, options, line) as hook:
+        transport = Transport(Usage(), concurrency=1, bounds=connection.bounds)
+        async with Webhook.open(connection, target, options, transport) as hook:
             await hook.read(hook.client.build_request("GET", "/people"))
 
     with pytest.raises(RetryLater if kind == "drip" else RequestRejected, match=said):
@@ -165,7 +165,7 @@ def test_what_is_within_the_bounds_is_whole(serve: Callable[..., Server], encode
     server = serve(parts, HEAD + b"Content-Encoding: " + encoding + b"\r\n")
 
     async def get() -> httpx.Response:
-        async with Line(Traffic(), concurrency=1, bounds=Bounds(largest=len(body))).client() as client:
+        async with Transport(Usage(), concurrency=1, bounds=Bounds(largest=len(body))).client() as client:
             return await client.get(server.url)
 
     assert asyncio.run(get()).content == body
@@ -175,7 +175,7 @@ def test_a_compression_that_nobody_asked_for(serve: Callable[..., Server]) -> No
     server = serve(bomb, HEAD + b"Content-Encoding: br\r\n")
 
     async def get() -> None:
-        async with Line(Traffic(), concurrency=1).client() as client:
+        async with Transport(Usage(), concurrency=1).client() as client:
             with pytest.raises(httpx.DecodingError, match="was not asked for"):
                 await client.get(server.url)
 

@@ -25,7 +25,7 @@ from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
 @pytest.fixture
 def hasty(tmp_path: Path) -> Callable[..., Shop]:
     """A shop with a patience of its own."""
-    return lambda **patience: Shop(tmp_path, patience=replace(EAGER, **patience))
+    return lambda **retry_policy: Shop(tmp_path, retry_policy=replace(EAGER, **retry_policy))
 
 
 def test_ten_refusals_for_the_rate_in_a_row_lose_no_row(shop: Shop, sandbox: Sandbox) -> None:

@@ -155,7 +155,7 @@ def days() -> Days:
 
 @pytest.fixture
 def later(tmp_path: Path, days: Days) -> Iterator[Shop]:
-    shop = Shop(tmp_path, patience=EAGER, clock=days)
+    shop = Shop(tmp_path, retry_policy=EAGER, clock=days)
     yield shop
     shop.close()
 
@@ -226,7 +226,7 @@ def test_they_are_waited_for_by_several_runs(later: Shop, sandbox: Sandbox, days
     assert run.counts["created"] == 120
     assert (run.status, run.detail) == (
         RunStatus.DONE,
-        "the results of its jobs were brought home by the next run",
+        "the results of its jobs were folded in by the next run",
     )
     assert uploads(sandbox) == 1
 
@@ -247,7 +247,7 @@ def test_a_run_that_comes_home_after_months_has_its_counts(later: Shop, sandbox:
 class Hurried(Salesforce):
     """Waits for nothing."""
 
-    job_patience = 0.0
+    job_timeout = 0.0
 
 
 def test_a_job_that_never_ends_is_given_up_too(later: Shop, sandbox: Sandbox, days: Days) -> None:

@@ -218,7 +218,7 @@ def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote:
 
 @pytest.mark.parametrize("requests", first([4, 12] if len(SEEDS) < 18 else range(1, 17)))
 def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
-    """Whatever runs next brings home what it was told; another undo puts back the rest, and nothing is an edit."""
+    """Whatever runs next folds in what it was told; another undo puts back the rest, and nothing is an edit."""
     sync, before = a_mirror(shop, remote)
     account = crm(remote.url)
     run = shop.run(sync, account)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pytest
 
-from reverse_etl_assets.accounts.traffic import Line
+from reverse_etl_assets.accounts.transport import Transport
 from reverse_etl_assets.destinations.base import (
     NOTHING_KNOWN,
     Account,
@@ -55,7 +55,7 @@ class LaggingCrm(BaseDestination[ConnectionSettings, SyncOptions]):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, connection: ConnectionSettings, target: Target, options: SyncOptions, line: Line
+        cls, connection: ConnectionSettings, target: Target, options: SyncOptions, transport: Transport
     ) -> AsyncIterator[Self]:
         yield cls(connection, target, options)
 

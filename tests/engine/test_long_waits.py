@@ -109,7 +109,7 @@ def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, 
     sandbox.settings.change({"salesforce_bulk_polls": 120})
     there = {"object": "Contact", "external_id": "External_Id__c", "mapping": {"LastName": "name"}}
     job = sink_sync(**there, options={"bulk_threshold": 1}, verify={"sample": 0})
-    patient = replace(shop.environment, patience=replace(EAGER, job_poll=poll))
+    patient = replace(shop.environment, retry_policy=replace(EAGER, job_poll=poll))
 
     def stop() -> None:
         until(lambda: any(line.method == "GET" and "jobs/ingest" in line.path for line in sandbox.log.lines()))

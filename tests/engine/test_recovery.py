@@ -1,4 +1,4 @@
-"""What becomes of a run that had no end: the next one brings home what it had been told, and says what it was."""
+"""What becomes of a run that had no end: the next one folds in what it had been told, and says what it was."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_its_answers_come_home_and_the_rest_is_told_as_what_it_is(killed: Shop, 
     run = ended(killed)
     assert (run.status, run.detail) == (
         RunStatus.STOPPED,
-        "the process ended in the middle; its answers were brought home by the next run",
+        "the process ended in the middle; its answers were folded in by the next run",
     )
     told = {name: run.counts[name] for name in ("added", "created", "failed_ambiguous", "skipped_stopped")}
     assert told == {"added": 6, "created": 2, "failed_ambiguous": 2, "skipped_stopped": 2}

@@ -6,14 +6,14 @@ import logging
 import pytest
 
 from reverse_etl_assets.accounts.pacing import Pacer
-from reverse_etl_assets.delivery.retries import Halted, Patience, Retries
+from reverse_etl_assets.delivery.retries import Halted, Retries, RetryPolicy
 from reverse_etl_assets.errors import RetryLater
 from tests.engine.shop import Shop
 
 
 def test_a_long_wait_is_logged_without_values(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     async def refused() -> None:
-        retries = Retries(Pacer(shop.journal, "crm", None), Patience())
+        retries = Retries(Pacer(shop.journal, "crm", None), RetryPolicy())
 
         async def call(last: bool) -> None:
             retries.halted.set()  # ends the wait

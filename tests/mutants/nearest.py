@@ -39,7 +39,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "state/held_rows.py": _engine("held_rows"),
     "state/shared_records.py": _engine("shared_rows", "shared_records"),
     "state/outcomes.py": ("tests/cli/test_why.py",),
-    "accounts/traffic.py": ("tests/test_budget.py", *_engine("endless_answers")),
+    "accounts/transport.py": ("tests/test_budget.py", *_engine("endless_answers")),
     "readback/differences.py": _engine("differences", "verification"),
     "readback/verification.py": _engine("verification", "drift"),
     "state/adopted_rows.py": _engine("adopted_rows", "adoption"),

@@ -10,7 +10,7 @@ from tests.orchestration.small_project import SmallProject
 
 
 class Hurried(Salesforce):
-    job_patience = 0.0
+    job_timeout = 0.0
 
 
 class HurriedResource(SalesforceResource):

@@ -37,7 +37,7 @@ from reverse_etl_assets.destinations import (
     key_value,
     retry_after,
 )
-from reverse_etl_attio.attributes import FORMS, field_of, key_texts, problems, same, told, written
+from reverse_etl_attio.attributes import FORMS, answered, field_of, key_texts, problems, same, written
 
 REQUESTS_PER_SECOND = 24.0
 """25 writes a second, whatever the endpoint, and 100 reads besides ("Rate limiting", docs.attio.com, read 2026-11-22).
@@ -188,7 +188,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
 
     def error_for(self, response: httpx.Response) -> DestinationError:
         """By `code`, where it says more than the status; each answer names one ("Errors" of each endpoint)."""
-        code, message = _said(response)
+        code, message = _words(response)
         if code in _BUSY:
             return RetryLater(f"{code}: {message}", retry_after(response))
         if response.status_code == 403 and message:
@@ -212,7 +212,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
 
     def _current(self, record: Mapping[str, Any]) -> Current:
         values = record["values"]
-        return Current(_id_of(record), {name: told(values.get(name) or []) for name in self.target.fields})
+        return Current(_id_of(record), {name: answered(values.get(name) or []) for name in self.target.fields})
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return same(self.target, field, sent, held)
@@ -268,7 +268,7 @@ def _id_of(record: Mapping[str, Any]) -> str:
     return str(ids.get("record_id") or "") if isinstance(ids, dict) else ""
 
 
-def _said(response: httpx.Response) -> tuple[str | None, str | None]:
+def _words(response: httpx.Response) -> tuple[str | None, str | None]:
     try:
         answer = msgspec.json.decode(response.content)
     except msgspec.DecodeError:

@@ -265,8 +265,8 @@ def _handler(server: AttioServer) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             token = self.headers.get("Authorization", "")
-            status, headers, said = server.answer(self.command, self.path, token, body)
-            content = json.dumps(said).encode()
+            status, headers, text = server.answer(self.command, self.path, token, body)
+            content = json.dumps(text).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Type": "application/json", "Content-Length": len(content)}.items():
                 self.send_header(name, str(value))

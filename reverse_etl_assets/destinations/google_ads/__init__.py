@@ -13,7 +13,7 @@ from reverse_etl_assets.destinations.base import HttpDestination, JobState, Part
 from reverse_etl_assets.destinations.google_ads import answers, mapping as google_ads_mapping
 from reverse_etl_assets.destinations.google_ads.answers import AudienceUnusable, RowsRefused
 from reverse_etl_assets.destinations.google_ads.options import API, GoogleAdsConnection, GoogleAdsOptions
-from reverse_etl_assets.destinations.google_ads.people import Member, People, Unfit, is_address
+from reverse_etl_assets.destinations.google_ads.people import InvalidValue, Member, People, is_address
 from reverse_etl_assets.destinations.google_ads.replacement import Replacement
 from reverse_etl_assets.destinations.status_errors import bare
 from reverse_etl_assets.errors import (
@@ -72,7 +72,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         super().__init__(connection, target, options, client)
         self.job_spans_run = options.replace and target.complete
         self.job_opens_loaded = not self.job_spans_run
-        self.job_patience = None if self.job_spans_run else options.wait
+        self.job_timeout = None if self.job_spans_run else options.wait
         self._people = People(options.phone_region)
         self._audience = f"Audience {target.object} of Google Ads account {connection.customer_id}"
         self._opened: set[str] = set()
@@ -145,7 +145,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         for record in batch.records:
             try:
                 members.append((record, self._people.member(batch.operation, record)))
-            except Unfit as error:
+            except InvalidValue as error:
                 unfit.append(answers.unfit(record, str(error), error.field))
         return members, unfit
 
@@ -169,7 +169,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
     def _consent(self) -> dict[str, str]:
         """Of all members of a request; a member's own goes before it."""
         given = {"adUserData": self.options.ad_user_data, "adPersonalization": self.options.ad_personalization}
-        return {name: f"CONSENT_{said.upper()}" for name, said in given.items() if said}
+        return {name: f"CONSENT_{message.upper()}" for name, message in given.items() if message}
 
     def _post(self, method: str, body: Mapping[str, Any]) -> httpx.Request:
         headers = {"Content-Type": "application/json"}
@@ -273,7 +273,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         if not replacement.is_complete:
             return JobState.OPEN
         if (request := replacement.to_ask) and not replacement.is_late:
-            replacement.told(request, await self._status(request))
+            replacement.answered(request, await self._status(request))
             return JobState.RUNNING
         if not replacement.removed and not replacement.keeps_the_others:
             await self._remove_others(replacement.since)
@@ -290,7 +290,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
 
 def _by_key(rows: Mapping[int, RowError], members: list[tuple[Record, Member]]) -> dict[str, RowError]:
     """What was said of rows, by their keys."""
-    return {members[at][0].key: said for at, said in rows.items() if at < len(members)}
+    return {members[at][0].key: message for at, message in rows.items() if at < len(members)}
 
 
 def _date(response: httpx.Response) -> datetime:

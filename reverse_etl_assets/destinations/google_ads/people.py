@@ -34,7 +34,7 @@ Identifier = dict[str, Any]
 Member = dict[str, Any]
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A row that is no audience member. The message says what is wrong with it, and never a value."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -56,11 +56,11 @@ class People:
         if operation is Operation.DELETE:
             identifiers = _merged(unpacked(record.destination_id), list(self._identifiers(record.fields)))
             if not identifiers:
-                raise Unfit("nothing is known that was uploaded for this row, so nobody can be removed for it.")
+                raise InvalidValue("nothing is known that was uploaded for this row, so nobody can be removed for it.")
             return {"userData": {"userIdentifiers": identifiers}}
         identifiers = list(self._identifiers(record.fields))
         if not identifiers:
-            raise Unfit("has no identifier: e-mail address, telephone number and whole address are all empty.")
+            raise InvalidValue("has no identifier: e-mail address, telephone number and whole address are all empty.")
         consent = {_camel(name): _consent(name, record.fields.get(name)) for name in CONSENT}
         member: Member = {"userData": {"userIdentifiers": identifiers}}
         if given := {name: status for name, status in consent.items() if status}:
@@ -154,14 +154,14 @@ def _plain(field: str, text: Any, normalise: Callable[[str], str]) -> str:
     try:
         return normalise(str(text))
     except ValueError as error:
-        raise Unfit(f"`{field}` {error}", field) from None
+        raise InvalidValue(f"`{field}` {error}", field) from None
 
 
 def _text(field: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool | float | list | dict):
-        raise Unfit(f"`{field}` is not a text.", field)
+        raise InvalidValue(f"`{field}` is not a text.", field)
     return str(value) if str(value).strip() else None
 
 
@@ -170,7 +170,7 @@ def _consent(field: str, value: Any) -> str | None:
         return None
     status = _CONSENT.get(value.strip().lower() if isinstance(value, str) else value)
     if status is None:
-        raise Unfit(f"`{field}` has to be true or false, `granted` or `denied`.", field)
+        raise InvalidValue(f"`{field}` has to be true or false, `granted` or `denied`.", field)
     return status
 
 

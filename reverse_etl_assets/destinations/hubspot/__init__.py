@@ -100,8 +100,10 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             raise
         if self.client.base_url.host.endswith(".hubapi.com"):  # else there are no pages to link to
             with suppress(AuthenticationFailed, RequestRejected):  # nor if the token may not see the account
-                told = await self._api.get(self._api.account_path())
-                self._portal = {_PORTAL: [str(told["portalId"]), str(told.get("uiDomain") or "app.hubspot.com")]}
+                answered = await self._api.get(self._api.account_path())
+                self._portal = {
+                    _PORTAL: [str(answered["portalId"]), str(answered.get("uiDomain") or "app.hubspot.com")]
+                }
 
     async def _lacks_version(self) -> bool:
         try:

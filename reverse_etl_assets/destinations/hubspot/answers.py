@@ -163,14 +163,14 @@ def met_another(target: Target, record: Record, error: RequestRejected) -> Outco
 
 
 def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
-    said = row_error(error)
+    text = row_error(error)
     category = error.get("category")
-    if operation is Operation.INSERT and _says_it_exists(target, category, said):
-        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(said.message)
-        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, said.message, held[0] if held else None)
+    if operation is Operation.INSERT and _says_it_exists(target, category, text):
+        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(text.message)
+        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, text.message, held[0] if held else None)
     if operation in _NOT_THERE and category == "OBJECT_NOT_FOUND":
-        return Outcome.skipped(record.key, _NOT_THERE[operation], said.message, record.destination_id)
-    return Outcome.rejected(record.key, said, retry=category in RETRY_ROW)
+        return Outcome.skipped(record.key, _NOT_THERE[operation], text.message, record.destination_id)
+    return Outcome.rejected(record.key, text, retry=category in RETRY_ROW)
 
 
 def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
@@ -180,8 +180,8 @@ def _says_it_exists(target: Target, category: str | None, error: RowError) -> bo
 
 def refusal(error: Mapping[str, Any]) -> RequestRejected:
     """The refusal of a whole batch, for an error that does not say whom it means."""
-    said = row_error(error)
-    return RequestRejected(f"{said.code}: {said.message}" if said.code else said.message, said.code, said.field)
+    text = row_error(error)
+    return RequestRejected(f"{text.code}: {text.message}" if text.code else text.message, text.code, text.field)
 
 
 def removed(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator[Outcome]:
@@ -204,8 +204,8 @@ def removed(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator
 
 def has_ended(answer: Mapping[str, Any], errors: int) -> bool:
     """Whether all that an answer does not name was carried out: it speaks of no more errors than were read."""
-    told = answer.get("numErrors")
-    count = max(len(listed(answer, "errors")), told if isinstance(told, int) else 0)
+    answered = answer.get("numErrors")
+    count = max(len(listed(answer, "errors")), answered if isinstance(answered, int) else 0)
     return answer.get("status") in (None, "COMPLETE") and count <= errors
 
 
@@ -244,8 +244,8 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
     return [each for each in properties if not each.get("isValid")]
 
 
-def no_property(said: RowError) -> TargetChanged:
-    return TargetChanged(f"{said.code}: {bare(said.message)} (`{said.field}`): {IT_WAS_THERE}")
+def no_property(text: RowError) -> TargetChanged:
+    return TargetChanged(f"{text.code}: {bare(text.message)} (`{text.field}`): {IT_WAS_THERE}")
 
 
 def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:

@@ -66,16 +66,16 @@ class Members(ObjectKind):
             raise CheckFailed(
                 [f"There is no list `{self._id}` ({error}). Its id stands under Segments > Details in HubSpot."]
             ) from error
-        told = answer.get("list") or {}
-        if told.get("deletedAt"):
+        answered = answer.get("list") or {}
+        if answered.get("deletedAt"):
             raise CheckFailed([f"List `{self._id}` was deleted: {_RESTORE}."])
-        self._holds = str(told.get(_OBJECT_TYPE) or _CONTACTS)
+        self._holds = str(answered.get(_OBJECT_TYPE) or _CONTACTS)
         properties = await self.api.get(self.api.path("properties", self._holds))
-        if problems := list(self._problems(told, properties["results"])):
+        if problems := list(self._problems(answered, properties["results"])):
             raise CheckFailed(problems)
 
-    def _problems(self, told: Mapping[str, Any], properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        if told.get("processingType") == "DYNAMIC":
+    def _problems(self, answered: Mapping[str, Any], properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        if answered.get("processingType") == "DYNAMIC":
             yield (
                 f"List `{self._id}` is an active one: HubSpot alone decides who is on it. Name a static list, or turn"
                 " it into one in HubSpot."

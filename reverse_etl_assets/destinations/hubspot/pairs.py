@@ -31,19 +31,19 @@ def pairs_of(error: Mapping[str, Any], sent: Collection[Pair], objects: Sequence
 
 def _places(error: Mapping[str, Any]) -> Iterator[list[list[tuple[str, str]]]]:
     """What is told in each place, as lists of type and id: one list for each sentence."""
-    told = [error, *(each for each in listed(error, "errors") if isinstance(each, dict))]
-    for each in told:
+    answered = [error, *(each for each in listed(error, "errors") if isinstance(each, dict))]
+    for each in answered:
         context = each.get("context")
         if isinstance(context, dict):
             yield [[(side, str(value)) for side in _SIDES for value in listed(context, side)]]
             yield [[("", str(value))] for name in _ALONE for value in listed(context, name) if str(value).isdecimal()]
             yield [_in_words(value) for name in context for value in listed(context, name)]
-    for each in told:
+    for each in answered:
         yield [_in_words(each.get("message"))]
 
 
-def _in_words(said: Any) -> list[tuple[str, str]]:
-    return [(found["type"], found["id"]) for found in _NAMED.finditer(str(said or ""))]
+def _in_words(message: Any) -> list[tuple[str, str]]:
+    return [(found["type"], found["id"]) for found in _NAMED.finditer(str(message or ""))]
 
 
 def _meant(ids: Sequence[tuple[str, str]], sent: Iterable[Pair], objects: Sequence[str]) -> list[Pair]:

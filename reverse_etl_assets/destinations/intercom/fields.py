@@ -133,13 +133,13 @@ class Fields(TakesForms):
     def held(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The target's fields of a contact or company, in a form that can be sent back."""
         custom = record.get("custom_attributes") or {}
-        told = {}
+        shown = {}
         for name, kind in self.target.fields.items():
             value = record.get(name) if name in STANDARD[self._model] else custom.get(name)
             if isinstance(value, dict):  # a plan is written by its name, and told as an object
                 value = value.get("name")
-            told[name] = None if value == "" else _told(kind, value)
-        return told
+            shown[name] = None if value == "" else _shown(kind, value)
+        return shown
 
     def cut(self, fields: Mapping[str, Any], record: Mapping[str, Any]) -> RowError | None:
         """Whether the answer shows that a long text was not kept whole."""
@@ -187,7 +187,7 @@ def _seconds(value: Any) -> Any:
     return int((moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).timestamp() // 1)
 
 
-def _told(kind: FieldType, value: Any) -> Any:
+def _shown(kind: FieldType, value: Any) -> Any:
     if kind not in (FieldType.DATE, FieldType.TIMESTAMP) or not isinstance(value, int):
         return value
     text = datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")

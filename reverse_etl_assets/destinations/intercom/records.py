@@ -180,12 +180,12 @@ class Contacts(_Records):
         reason = Reason.ALREADY_GONE if operation is Operation.DELETE else Reason.NOT_FOUND
         return Outcome.skipped(record.key, reason, str(error), _plain(record.destination_id))
 
-    def _standing_in_the_way(self, record: Record, said: str, existing: str) -> Outcome:
-        if "archived" not in said.lower():
-            return _again(record, said, existing)
+    def _standing_in_the_way(self, record: Record, text: str, existing: str) -> Outcome:
+        if "archived" not in text.lower():
+            return _again(record, text, existing)
         if self.options.unarchive:
-            return _again(record, said, _ARCHIVED + existing)
-        message = f"{bare(said)}; bring it back in Intercom, or set `unarchive: true`"
+            return _again(record, text, _ARCHIVED + existing)
+        message = f"{bare(text)}; bring it back in Intercom, or set `unarchive: true`"
         return Outcome.rejected(record.key, RowError(message, "ARCHIVED"))
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -269,13 +269,13 @@ def _plain(destination_id: str) -> str:
 def _removed(record: Record, destination_id: str, answer: Mapping[str, Any]) -> Outcome | None:
     """The outcome of a delete that was answered for this record. The reference calls neither word required: an answer
     without both of them says that it is done, one that says false says that it is not."""
-    told = [answer[name] for name in ("archived", "deleted") if name in answer]
-    if told and not any(told):
+    answered = [answer[name] for name in ("archived", "deleted") if name in answer]
+    if answered and not any(answered):
         return None
-    return Outcome(record.key, Status.DELETED, destination_id=destination_id, inferred=not told)
+    return Outcome(record.key, Status.DELETED, destination_id=destination_id, inferred=not answered)
 
 
-def _again(record: Record, said: str, destination_id: str) -> Outcome:
+def _again(record: Record, text: str, destination_id: str) -> Outcome:
     """The row goes out once more, to this id."""
-    error = RowError(said, "conflict")
+    error = RowError(text, "conflict")
     return Outcome(record.key, Status.FAILED, Reason.UNAVAILABLE, error, destination_id=destination_id, retry=True)

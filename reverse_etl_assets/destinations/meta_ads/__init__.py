@@ -33,7 +33,7 @@ from reverse_etl_assets.destinations.meta_ads.check import (
     target_problems,
 )
 from reverse_etl_assets.destinations.meta_ads.errors import FINISHED, other_kind, request_error
-from reverse_etl_assets.destinations.meta_ads.people import Cell, Unfit, cells
+from reverse_etl_assets.destinations.meta_ads.people import Cell, InvalidValue, cells
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected, RetryLater
@@ -114,7 +114,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
     job_max_rows = ROWS_PER_REQUEST
     job_max_bytes = BYTES_PER_REQUEST
     job_opens_loaded = False
-    job_patience: float | None = 60.0
+    job_timeout: float | None = 60.0
 
     def __init__(
         self, connection: MetaAdsConnection, target: Target, options: MetaAdsOptions, client: httpx.AsyncClient
@@ -166,12 +166,12 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         people, refused = self._people(batch)
-        said = received(decode_json(response))
-        if said.rows + said.invalid < len(people):
-            raise Ambiguous(f"Meta received {said.rows:,} of {len(people):,} entries, and does not say which")
+        answer = received(decode_json(response))
+        if answer.rows + answer.invalid < len(people):
+            raise Ambiguous(f"Meta received {answer.rows:,} of {len(people):,} entries, and does not say which")
         yield from refused
-        by_name = named(self._schema_of(batch), people, said.samples)
-        yield from outcomes(_STATUS[batch.operation], people, said, by_name, sent=len(people), place="request")
+        by_name = named(self._schema_of(batch), people, answer.samples)
+        yield from outcomes(_STATUS[batch.operation], people, answer, by_name, sent=len(people), place="request")
 
     async def send(self, batch: Batch) -> Sequence[Outcome]:
         people, refused = self._people(batch)
@@ -187,7 +187,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         for record in batch.records:
             try:
                 people.append((record, cells(schema, record, key, region)))
-            except Unfit as error:
+            except InvalidValue as error:
                 refused.append(unfit(record, str(error), error.field))
         self._latest = batch, (people, refused)
         return people, refused
@@ -217,14 +217,14 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         place = {"session_id": int(job_id), **session.offer(rows, part)}
         request = self._request("POST", "usersreplace", {"session": place, "payload": self._payload(batch, rows)})
         try:
-            said = received(decode_json(await self.exchange(request)))
+            answer = received(decode_json(await self.exchange(request)))
         except RequestRejected as error:
             if not part.last or error.code != FINISHED:
                 raise
             session.take()  # its first try had arrived
         else:
-            session.take(said)
-            session.refused.update(named(self._schema, people, said.samples))
+            session.take(answer)
+            session.refused.update(named(self._schema, people, answer.samples))
 
     async def poll(self, job_id: str) -> JobState:
         handed_over = self._sessions.get(job_id)
@@ -247,9 +247,9 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
         people, refused = self._people(batch)
         handed_over = self._sessions.get(job_id) or self._listed[job_id]
-        said = Received(handed_over.taken, handed_over.invalid)
-        sent = max(said.rows, len(people))
-        return refused + list(outcomes(Status.UPDATED, people, said, handed_over.refused, sent=sent, place="session"))
+        answer = Received(handed_over.taken, handed_over.invalid)
+        sent = max(answer.rows, len(people))
+        return refused + list(outcomes(Status.UPDATED, people, answer, handed_over.refused, sent=sent, place="session"))
 
     # Requests
 

@@ -64,29 +64,31 @@ def request_error(response: httpx.Response, token_kind: str = "") -> Destination
     if error is None:
         return error_by_status(response)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
-    said = _said(error, code, subcode)
+    message = _message(error, code, subcode)
     if code in THROTTLED:
-        return RetryLater(said, _regained(response), hold=True)
-    if code == 2500 and "unknown path" in said.lower():  # its other one is a missing token
-        return TargetChanged(f"{said} Is `api_version` one that there is, and `base_url` right?")
+        return RetryLater(message, _regained(response), hold=True)
+    if code == 2500 and "unknown path" in message.lower():  # its other one is a missing token
+        return TargetChanged(f"{message} Is `api_version` one that there is, and `base_url` right?")
     if code in _TOKEN or response.status_code == 401:
         why = f": {_EXPIRED[subcode]}" if subcode in _EXPIRED else ""
         return AuthenticationFailed(
-            f"{said} The access token is not valid{why}. {token_kind}Make a new one for the system user."
+            f"{message} The access token is not valid{why}. {token_kind}Make a new one for the system user."
         )
     if error.get("is_transient") is True or code in _TRY_AGAIN:
-        return RetryLater(said, retry_after(response))
+        return RetryLater(message, retry_after(response))
     if subcode in _IN_PROGRESS:
-        return RetryLater(f"{said} The audience is being replaced; that ends 90 minutes after it began, at the latest.")
+        return RetryLater(
+            f"{message} The audience is being replaced; that ends 90 minutes after it began, at the latest."
+        )
     of_permission = 200 if 200 <= code < 300 else code  # "API Permission (Multiple values depending on permission)"
     known = ((code, subcode), code, subcode, of_permission)
     if code in _VERSION:
-        return TargetChanged(f"{said} {_STOPS[code]}")
+        return TargetChanged(f"{message} {_STOPS[code]}")
     if mend := next((_STOPS[each] for each in known if each in _STOPS), None):
-        return AuthenticationFailed(f"{said} {mend}")
+        return AuthenticationFailed(f"{message} {mend}")
     if code == 1 or response.status_code >= 500:
-        return Ambiguous(said)
-    return RequestRejected(said, f"{code}/{subcode}" if subcode else str(code))
+        return Ambiguous(message)
+    return RequestRejected(message, f"{code}/{subcode}" if subcode else str(code))
 
 
 def other_kind(token: str) -> str:
@@ -116,13 +118,13 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _said(error: dict[str, Any], code: int, subcode: int) -> str:
+def _message(error: dict[str, Any], code: int, subcode: int) -> str:
     """Meta's own words, with what its support asks for."""
     title, words = error.get("error_user_title"), error.get("error_user_msg") or error.get("message") or "no message"
-    said = f"{title}: {words}" if title else str(words)
+    message = f"{title}: {words}" if title else str(words)
     place = f"code {code}, subcode {subcode}" if subcode else f"code {code}"
     trace = f", trace {error['fbtrace_id']}" if error.get("fbtrace_id") else ""
-    return f"{without_hashes(said).rstrip('.')} ({place}{trace})."
+    return f"{without_hashes(message).rstrip('.')} ({place}{trace})."
 
 
 def _regained(response: httpx.Response) -> float | None:

@@ -31,7 +31,7 @@ _NUMBERS = frozenset({FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT})
 Cell = str | int | Decimal | float | list[str]
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value that cannot be normalised, or a row without anybody. The message never holds a value."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -50,7 +50,7 @@ def cells(schema: Sequence[str], record: Record, key: str, region: str | None) -
     made = [_cell(name, values.get(name), at) for name in schema]
     if not any(cell for name, cell in zip(schema, made, strict=True) if name in IDENTIFYING):
         names = ", ".join(name for name in schema if name in IDENTIFYING)
-        raise Unfit(f"the row has no value in {names}: there is nobody to look for.")
+        raise InvalidValue(f"the row has no value in {names}: there is nobody to look for.")
     return made
 
 
@@ -67,7 +67,7 @@ def _cell(name: str, value: Any, region: str | None) -> Cell:
             return text.lower()  # it was hashed before, by a `transform` or in the model
         plain = _number(text, region) if name == "PHONE" else _NORMALISE[name](text)
     except ValueError as error:
-        raise Unfit(str(error), name) from None
+        raise InvalidValue(str(error), name) from None
     return hashlib.sha256(plain.encode()).hexdigest() if plain else ""
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from reverse_etl_assets.accounts.traffic import Line
+from reverse_etl_assets.accounts.transport import Transport
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, BaseDestination, JobState, Part
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection, PostgresOptions
 from reverse_etl_assets.destinations.postgres.values import same_in_column
@@ -42,7 +42,7 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
     job_max_rows = ROWS_PER_PART
     job_max_bytes = 20_000_000
     job_opens_loaded = False
-    job_patience: float | None = None
+    job_timeout: float | None = None
 
     def __init__(
         self, connection: PostgresConnection, target: Target, options: PostgresOptions, work: "Work | None"
@@ -54,7 +54,7 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, connection: PostgresConnection, target: Target, options: PostgresOptions, line: Line
+        cls, connection: PostgresConnection, target: Target, options: PostgresOptions, transport: Transport
     ) -> AsyncIterator[Self]:
         try:
             from reverse_etl_assets.destinations.postgres.work import Work
@@ -62,7 +62,7 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
             raise ConfigurationError(
                 f"a destination of type postgres needs psycopg ({error}): pip install 'reverse-etl-assets[postgres]'"
             ) from None
-        work = Work(connection, target, options, line)
+        work = Work(connection, target, options, transport)
         try:
             yield cls(connection, target, options, work)
         finally:

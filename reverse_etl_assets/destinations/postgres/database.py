@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from reverse_etl_assets.accounts.traffic import Line
+from reverse_etl_assets.accounts.transport import Transport
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -50,8 +50,8 @@ _LOST = ("08", "57P")
 class Database:
     """Opens a connection for each transaction that runs at once, and keeps it for the next."""
 
-    def __init__(self, connection: PostgresConnection, line: Line) -> None:
-        self._conninfo, self._line = conninfo(connection), line
+    def __init__(self, connection: PostgresConnection, transport: Transport) -> None:
+        self._conninfo, self._line = conninfo(connection), transport
         self._idle: list[Connection] = []
 
     async def close(self) -> None:
@@ -128,24 +128,24 @@ def _is_local(url: str, given: dict[str, Any]) -> bool:
 
 def _no_connection(error: psycopg.Error) -> DestinationError:
     """libpq tells no SQLSTATE of a connection that did not come about; its text names host, role and database."""
-    said = " ".join(str(error).split())
-    if "FATAL" in said and not any(words in said for words in _NOT_YET):
-        return AuthenticationFailed(said)
-    return RetryLater(said)
+    message = " ".join(str(error).split())
+    if "FATAL" in message and not any(words in message for words in _NOT_YET):
+        return AuthenticationFailed(message)
+    return RetryLater(message)
 
 
 def meaning(error: psycopg.Error, *, in_doubt: bool) -> DestinationError | ConfigurationError:
     """What an error that ended a transaction asks for. `in_doubt`: it was on its way to be committed."""
-    code, said = error.sqlstate or "08006", primary(error)
+    code, message = error.sqlstate or "08006", primary(error)
     if code.startswith(_LOST):
-        return Ambiguous(f"{said} (while committing)") if in_doubt else RetryLater(said)
+        return Ambiguous(f"{message} (while committing)") if in_doubt else RetryLater(message)
     if is_of_the_row(error):
-        return RequestRejected(said, code, error.diag.column_name)
+        return RequestRejected(message, code, error.diag.column_name)
     if code.startswith(_LATER):
-        return RetryLater(said)
+        return RetryLater(message)
     if code.startswith("28") or code == "42501":
-        return AuthenticationFailed(f"{said}: ask for the GRANT; `reverse-etl check` names it.")
-    return ConfigurationError(f"{said} ({code}): the table has changed since it was checked.")
+        return AuthenticationFailed(f"{message}: ask for the GRANT; `reverse-etl check` names it.")
+    return ConfigurationError(f"{message} ({code}): the table has changed since it was checked.")
 
 
 def is_of_the_row(error: psycopg.Error) -> bool:
@@ -157,17 +157,17 @@ def is_of_the_row(error: psycopg.Error) -> bool:
 
 def primary(error: psycopg.Error) -> str:
     """What the server said, without values: DETAIL, which holds the row, is left out."""
-    said = error.diag.message_primary or f"the connection was lost ({type(error).__name__})"
-    return without_values(said, error.sqlstate)
+    message = error.diag.message_primary or f"the connection was lost ({type(error).__name__})"
+    return without_values(message, error.sqlstate)
 
 
-def without_values(said: str, code: str | None) -> str:
+def without_values(message: str, code: str | None) -> str:
     """A data exception quotes the value that it is about; other errors quote names."""
-    return _QUOTED.sub("...", said) if (code or "").startswith("22") else said
+    return _QUOTED.sub("...", message) if (code or "").startswith("22") else message
 
 
 def row_error(error: psycopg.Error, field: str | None) -> RowError:
-    said = primary(error)
-    if (constraint := error.diag.constraint_name) and constraint not in said:
-        said = f"{said} ({constraint})"
-    return RowError(said, error.sqlstate, error.diag.column_name or field)
+    message = primary(error)
+    if (constraint := error.diag.constraint_name) and constraint not in message:
+        message = f"{message} ({constraint})"
+    return RowError(message, error.sqlstate, error.diag.column_name or field)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from reverse_etl_assets.accounts.traffic import Line
+from reverse_etl_assets.accounts.transport import Transport
 from reverse_etl_assets.destinations.base import JobState, Part
 from reverse_etl_assets.destinations.postgres import jobs as postgres_jobs
 from reverse_etl_assets.destinations.postgres.catalog import read_table, table_names
@@ -21,9 +21,11 @@ from reverse_etl_assets.records import Batch, Current, FieldType, Outcome, Targe
 class Work:
     """Each method is one transaction, but for `close`; what it finds out of the table it keeps for the run."""
 
-    def __init__(self, connection: PostgresConnection, target: Target, options: PostgresOptions, line: Line) -> None:
+    def __init__(
+        self, connection: PostgresConnection, target: Target, options: PostgresOptions, transport: Transport
+    ) -> None:
         self._target, self._options = target, options
-        self._database = Database(connection, line)
+        self._database = Database(connection, transport)
         self._keys = options.key_columns or (target.external_id,)
         self._found: tuple[Table, Layout] | None = None
 

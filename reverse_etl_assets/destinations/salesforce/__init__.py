@@ -102,7 +102,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     job_max_rows = 100_000
     job_opens_loaded = False
     job_spans_run = False
-    job_patience = None
+    job_timeout = None
     job_max_bytes = JOB_BYTES
 
     def __init__(
@@ -259,9 +259,9 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         if not isinstance(results, list) or len(results) != len(batch.records):
             raise Ambiguous("the answer does not have one result for each row")
         rows = zip(batch.records, results, strict=True)
-        told = [collection_outcome(self.target, batch.operation, *row, self._learned) for row in rows]
-        of_the_rows(told)
-        return [outcome for outcome in told if outcome]
+        outcomes = [collection_outcome(self.target, batch.operation, *row, self._learned) for row in rows]
+        of_the_rows(outcomes)
+        return [outcome for outcome in outcomes if outcome]
 
     # Looking records up
 

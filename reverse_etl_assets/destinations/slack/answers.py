@@ -128,20 +128,20 @@ def refusal(
     """The error of an answer that is not ok. `own_channel`: the row names its channel, and the next row another one."""
     code = str(answer.get("error") or "unknown_error")
     more = [*_explained(code, answer)] or [each for each in [words_in(response, answer, but=code)] if each]
-    said = ": ".join([code, *more] if "error" in answer else [status_words(response)])
+    text = ": ".join([code, *more] if "error" in answer else [status_words(response)])
     if code in _RATE:
-        return RetryLater(said, retry_after(response), hold=True)
+        return RetryLater(text, retry_after(response), hold=True)
     if code in _BUSY:
-        return RetryLater(said, retry_after(response))
+        return RetryLater(text, retry_after(response))
     if code in _IN_DOUBT:
-        return Ambiguous(said)
+        return Ambiguous(text)
     if code in _FULL:
-        return QuotaExhausted(said)
+        return QuotaExhausted(text)
     if code in _TOKEN:
-        return AuthenticationFailed(said)
+        return AuthenticationFailed(text)
     if code in _CHANNEL and not own_channel:
-        return ConfigurationError(said)
-    return RequestRejected(said, code)
+        return ConfigurationError(text)
+    return RequestRejected(text, code)
 
 
 def _explained(code: str, answer: Mapping[str, Any]) -> Iterator[str]:

@@ -73,7 +73,7 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
     job_max_bytes = 1_000_000
     job_opens_loaded = True
     job_spans_run = False
-    job_patience: float | None = 0.0  # the next run collects: a wait for each request would take the stream its speed
+    job_timeout: float | None = 0.0  # the next run collects: a wait for each request would take the stream its speed
 
     def __init__(
         self, connection: StripeConnection, target: Target, options: StripeOptions, client: httpx.AsyncClient
@@ -128,8 +128,8 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         """One request: a search, a list, or the meters. A missing permission to write shows only with the first
         write; its message names the permission."""
         if (version := self.connection.api_version) < OLDEST:
-            told = f"`api_version` is {version}, and {OLDEST} is the first that this destination can use"
-            raise CheckFailed([f"{told}: set it to `{API.version}`, or leave it out."])
+            problem = f"`api_version` is {version}, and {OLDEST} is the first that this destination can use"
+            raise CheckFailed([f"{problem}: set it to `{API.version}`, or leave it out."])
         if self.target.object == CUSTOMERS:
             problems = list(stripe_fields.customer_problems(self.target))
             if not problems:

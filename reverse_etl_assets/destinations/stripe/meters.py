@@ -96,14 +96,14 @@ def event(record: Record, meter: str) -> dict[str, Any]:
 
 
 def v1_form(record: Record, meter: str) -> list[tuple[str, str]]:
-    told = event(record, meter)
+    made = event(record, meter)
     pairs = [("event_name", meter), (IDENTIFIER, record.external_id)]
-    pairs += [(form_name(f"{PAYLOAD}{name}"), value) for name, value in told["payload"].items()]
-    return [*pairs, ("timestamp", str(int(told["timestamp"].timestamp())))] if "timestamp" in told else pairs
+    pairs += [(form_name(f"{PAYLOAD}{name}"), value) for name, value in made["payload"].items()]
+    return [*pairs, ("timestamp", str(int(made["timestamp"].timestamp())))] if "timestamp" in made else pairs
 
 
 def v2_event(record: Record, meter: str) -> dict[str, Any]:
-    told = event(record, meter)
-    if "timestamp" in told:
-        told["timestamp"] = told["timestamp"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-    return told
+    made = event(record, meter)
+    if "timestamp" in made:
+        made["timestamp"] = made["timestamp"].replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return made

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
-from reverse_etl_assets.accounts.traffic import only_reads
+from reverse_etl_assets.accounts.transport import only_reads
 from reverse_etl_assets.destinations.auth import BearerToken
 from reverse_etl_assets.destinations.base import JobState, status_words
 from reverse_etl_assets.destinations.status_errors import bare
@@ -74,10 +74,10 @@ class StripeAuth(httpx.Auth):
             raise RetryLater(f"no session of the meter event stream: {type(error).__name__}") from error
         if isinstance(token, str):
             return token
-        said = f"no session of the meter event stream: {status_words(response)}"
+        text = f"no session of the meter event stream: {status_words(response)}"
         if response.status_code in (401, 403):
-            raise AuthenticationFailed(f"{bare(said)}; the key needs write access to meter events")
-        raise RetryLater(said)
+            raise AuthenticationFailed(f"{bare(text)}; the key needs write access to meter events")
+        raise RetryLater(text)
 
 
 @dataclass(frozen=True)
@@ -136,15 +136,15 @@ class Refusals:
 
     def outcomes(self, batch: Batch, at: datetime) -> Iterator[Outcome]:
         """For every row: what we did not send, what is named as refused, and the rest, of which nothing is said."""
-        said = None
+        text = None
         if self.unnamed:
             code = ", ".join(sorted(self.why))
             message = f"Stripe refused {self.unnamed:,} events of about this time without naming them; it may be one"
-            said = RowError(message, code)
+            text = RowError(message, code)
         for record in batch.records:
             if problem := not_taken(record, at):
                 yield Outcome(record.key, Status.FAILED, Reason.INVALID, problem)
             elif refused := self.named.get(record.external_id):
                 yield Outcome.rejected(record.key, refused)
             else:
-                yield Outcome(record.key, Status.CREATED, None, said, record.external_id, inferred=True)
+                yield Outcome(record.key, Status.CREATED, None, text, record.external_id, inferred=True)

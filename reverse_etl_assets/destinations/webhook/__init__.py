@@ -100,8 +100,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         try:
             await self.read(self.client.build_request("GET", self._url(self.options.check_path)))
         except RequestRejected as error:
-            said = str(error)[:_SHORT]
-            raise CheckFailed([f"GET {self.options.check_path} was refused: {said}"]) from error
+            words = str(error)[:_SHORT]
+            raise CheckFailed([f"GET {self.options.check_path} was refused: {words}"]) from error
 
     def build_request(self, batch: Batch) -> httpx.Request:
         templates = self._templates[batch.operation]
@@ -193,8 +193,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         answer, id_at = _json(response), self.options.results.id
         one = len(batch.records) == 1
         if unread := self._named.unread(answer, (self.target.external_id, *self.target.fields), one=one):
-            said = RowError(f"the answer speaks of errors at `{unread}`; `results.refused` can say what that means")
-            yield from (Outcome(each.key, Status.FAILED, Reason.AMBIGUOUS, said) for each in records)
+            words = RowError(f"the answer speaks of errors at `{unread}`; `results.refused` can say what that means")
+            yield from (Outcome(each.key, Status.FAILED, Reason.AMBIGUOUS, words) for each in records)
             return
         found = dig(decode_json(response), id_at) if id_at and response.content else None
         yield from status_outcomes(batch, records, response.status_code, None if found is None else str(found))
@@ -235,8 +235,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             error = AuthenticationFailed(f"HTTP {status}: redirects are not followed; set base_url anew")
             error.perhaps_done = True
             return error
-        said = redacted(self.connection, response.text)[:_MOST].strip()
-        found = error_by_status(response, f"HTTP {status}: {said}" if said else None)
+        words = redacted(self.connection, response.text)[:_MOST].strip()
+        found = error_by_status(response, f"HTTP {status}: {words}" if words else None)
         if isinstance(found, RequestRejected):
             return _Refusal(str(found), found.code, whole=found.whole, response=response)
         return found

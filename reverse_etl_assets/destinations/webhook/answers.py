@@ -54,7 +54,7 @@ class ListedResults:
         self._key_type, self._results = target.key_type, results
         self._fold_case = fold_case
         self._once, self._taken_by_none = once, {str(status) for status in not_taken}
-        self._meanings = {said.lower(): status for said, status in results.statuses.items()}
+        self._meanings = {text.lower(): status for text, status in results.statuses.items()}
         self._read = {name: _reader(getattr(results, name)) for name in ("key", "status", "code", "error", "id")}
         self._meaning = lru_cache(1_000)(self._find_meaning)
 
@@ -91,24 +91,24 @@ class ListedResults:
         destination_id = as_word(read["id"](result)) or None
         status, said_so = self._meaning(operation, word, code)
         if status is Status.SKIPPED:
-            said = message or f"the destination says {word!r}"
-            return Outcome.skipped(record.key, SKIPPED[operation], said, destination_id)
+            text = message or f"the destination says {word!r}"
+            return Outcome.skipped(record.key, SKIPPED[operation], text, destination_id)
         if operation in self._once and _perhaps_taken(word) and word not in self._taken_by_none:
-            said = message or f"the destination says {word!r}"
-            return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, RowError(said, code or word))
+            text = message or f"the destination says {word!r}"
+            return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, RowError(text, code or word))
         if message or status is Status.FAILED:
             error = RowError(message or f"the destination says {word!r}", code or word or None)
             return Outcome.rejected(record.key, error, retry=word in _TRY_AGAIN)
         if status is None:
-            said = f"the destination says {word!r}" if word else "the destination does not say what became of the row"
-            error = RowError(f"{said}; `results.statuses` can say what it means")
+            text = f"the destination says {word!r}" if word else "the destination does not say what became of the row"
+            error = RowError(f"{text}; `results.statuses` can say what it means")
             return Outcome(record.key, Status.FAILED, Reason.AMBIGUOUS, error)
         return Outcome(record.key, status, destination_id=destination_id, inferred=not said_so)
 
     def _find_meaning(self, operation: Operation, word: str, code: str) -> tuple[Status | None, bool]:
         """What a row's status and code mean, and whether the destination said so itself."""
-        said = self._meanings.get(code.lower()) or self._meanings.get(word.lower())
-        status = said or _usual_meaning(word, operation, self._results)
+        text = self._meanings.get(code.lower()) or self._meanings.get(word.lower())
+        status = text or _usual_meaning(word, operation, self._results)
         return status, status is not None and word.lower() in {"201", status.value, *self._meanings}
 
 

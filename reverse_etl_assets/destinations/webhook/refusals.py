@@ -46,11 +46,11 @@ class NamedRefusals:
         keys = {self._form(record.external_id): record for record in batch.records}
         for each in self._results.refused:
             for name, entry in _entries(each, dig(answer, each.path)):
-                said = RowError(_said(each, name, entry), as_word(dig(entry, each.code)) or None)
+                text = RowError(_text(each, name, entry), as_word(dig(entry, each.code)) or None)
                 if each.index is None and each.key is None:
-                    raise RequestRejected(said.message, said.code)
+                    raise RequestRejected(text.message, text.code)
                 record = self._meant(each, batch, keys, name, entry)
-                named.setdefault(record.key, _outcome(each, batch, record, said))
+                named.setdefault(record.key, _outcome(each, batch, record, text))
         taken = as_word(dig(answer, self._results.taken))
         if taken and taken != str(len(batch.records) - len(named)):
             raise Ambiguous(f"{taken} of {len(batch.records)} rows were taken, and {len(named)} are named as refused")
@@ -66,8 +66,8 @@ class NamedRefusals:
         if word in _GOOD or (word.isdecimal() and len(word) == 3 and word.startswith("2") and word != "202"):
             return
         if word in _BAD or (word.isdecimal() and len(word) == 3 and word.startswith("4")):
-            said = dig(answer, "message") or dig(answer, "error.message") or dig(answer, "error")
-            raise RequestRejected(as_word(said) or f"`{path}` is {word}", word)
+            text = dig(answer, "message") or dig(answer, "error.message") or dig(answer, "error")
+            raise RequestRejected(as_word(text) or f"`{path}` is {word}", word)
         raise Ambiguous(f"`{path}` of the answer is {word or 'missing'}: nobody knows if it is done")
 
     def unread(self, answer: Any, fields: Collection[str], *, one: bool) -> str:
@@ -124,17 +124,17 @@ def _entries(each: Refused, listed: Any) -> Iterator[tuple[str | None, Any]]:
         yield None, listed
 
 
-def _said(each: Refused, name: str | None, entry: Any) -> str:
-    said = dig(entry, each.error)
-    if said is None and isinstance(entry, str) and (name is not None or "" not in (each.index, each.key)):
-        said = entry  # it names nobody, so it is the message
-    return as_word(said) or f"named in `{each.path}`"
+def _text(each: Refused, name: str | None, entry: Any) -> str:
+    text = dig(entry, each.error)
+    if text is None and isinstance(entry, str) and (name is not None or "" not in (each.index, each.key)):
+        text = entry  # it names nobody, so it is the message
+    return as_word(text) or f"named in `{each.path}`"
 
 
-def _outcome(each: Refused, batch: Batch, record: Record, said: RowError) -> Outcome:
+def _outcome(each: Refused, batch: Batch, record: Record, text: RowError) -> Outcome:
     if Status(each.means) is Status.SKIPPED:
-        return Outcome.skipped(record.key, SKIPPED[batch.operation], said.message)
-    return Outcome.rejected(record.key, said)
+        return Outcome.skipped(record.key, SKIPPED[batch.operation], text.message)
+    return Outcome.rejected(record.key, text)
 
 
 @lru_cache(1_000)

@@ -108,7 +108,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     job_max_bytes = 5_000_000
     job_opens_loaded = True
     job_spans_run = False
-    job_patience = 1_800.0
+    job_timeout = 1_800.0
     """Half an hour. Zendesk tells of a job for a day ("Job Statuses", Zendesk's API reference, November 2026)."""
 
     def __init__(
@@ -290,8 +290,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         sent, left_out = zendesk_jobs.divided(batch, job_id)
         number = zendesk_jobs.number(job_id)
         answered = job_outcomes(batch.operation, sent, await self._job(number)) if number else ()
-        said = RowError("the value was no option of its field in Zendesk, which would have dropped it")
-        unsent = [Outcome(record.key, Status.FAILED, Reason.INVALID, said) for record in left_out]
+        message = RowError("the value was no option of its field in Zendesk, which would have dropped it")
+        unsent = [Outcome(record.key, Status.FAILED, Reason.INVALID, message) for record in left_out]
         return [*answered, *(self._refused(record) or each for record, each in zip(left_out, unsent, strict=True))]
 
     async def _job(self, number: str) -> dict[str, Any]:

@@ -32,28 +32,28 @@ class Forbidden(AuthenticationFailed):
 
 def request_error(response: httpx.Response, on_401: str = "") -> DestinationError:
     """The error of a request that was not taken; `error` is a word or an object, `details` name fields."""
-    told = _object(response)
-    code, message, field = _words(response, told)
-    status, said = response.status_code, message or status_words(response)
+    answered = _object(response)
+    code, message, field = _words(response, answered)
+    status, text = response.status_code, message or status_words(response)
     if code and message and code not in message:
-        said = f"{code}: {message}"
+        text = f"{code}: {message}"
     if status == 429 and code == "TooManyJobs":
         after = retry_after(response)
         return RetryLater(message or code, NO_FREE_JOB if after is None else after)
     if status == 409:  # DatabaseConflict: two writes met
-        return RetryLater(said, retry_after(response))
+        return RetryLater(text, retry_after(response))
     if status == 401:
-        return AuthenticationFailed(f"{bare(said)}: {on_401}")
+        return AuthenticationFailed(f"{bare(text)}: {on_401}")
     if status == 403:
         return Forbidden(
-            f"{bare(said)}: the token's user has to be an admin, or an agent whose role may manage users and"
+            f"{bare(text)}: the token's user has to be an admin, or an agent whose role may manage users and"
             " organizations; an OAuth token needs the scopes `read` and `write`."
         )
     if status == 410 or (status == 404 and code == "InvalidEndpoint"):
-        return TargetChanged(f"{bare(said)}: this Zendesk account does not have this part of the API.")
+        return TargetChanged(f"{bare(text)}: this Zendesk account does not have this part of the API.")
     if status in (400, 404, 422) and code:
         return RequestRejected(message or code, code, field)
-    return error_by_status(response, said if message else None, code)
+    return error_by_status(response, text if message else None, code)
 
 
 def refusal(record: Record, choices: Mapping[str, Sequence[str]]) -> Outcome | None:
@@ -86,8 +86,8 @@ def written(
     A record is told with all fields of its `group`: one that was sent and is not there was dropped.
     """
     if operation is Operation.DELETE and not response.content:  # 204 of an organization, whose id is in the address
-        told = response.status_code == 204
-        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=not told)
+        answered = response.status_code == 204
+        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=not answered)
     answer = decode_json(response)
     held = answer.get(one) if isinstance(answer, dict) else None
     if not isinstance(held, dict) or not held.get("id"):
@@ -139,14 +139,14 @@ def job_outcomes(operation: Operation, sent: Sequence[Record], job: Mapping[str,
 
 
 def _job_outcome(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome | None:
-    told = str(result.get("external_id") or record.external_id)
-    if operation is Operation.UPSERT and told.lower() != record.external_id.lower():
+    answered = str(result.get("external_id") or record.external_id)
+    if operation is Operation.UPSERT and answered.lower() != record.external_id.lower():
         return None
-    said, success = str(result.get("status") or "").lower(), result.get("success")
-    status = _SAID.get(said) or (_DONE.get(operation) if success is True else None)
+    text, success = str(result.get("status") or "").lower(), result.get("success")
+    status = _SAID.get(text) or (_DONE.get(operation) if success is True else None)
     if status:
         return Outcome(record.key, status, destination_id=str(result["id"]) if result.get("id") else None)
-    if said != "failed" and success is not False:
+    if text != "failed" and success is not False:
         return None
     code = str(result.get("error") or "") or None
     message = str(result.get("details") or code or "refused without a reason")
@@ -157,23 +157,23 @@ def _job_outcome(operation: Operation, record: Record, result: Mapping[str, Any]
 
 def _object(response: httpx.Response) -> Mapping[str, Any]:
     try:
-        told = msgspec.json.decode(response.content)
+        answered = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return answered if isinstance(answered, dict) else {}
 
 
-def _words(response: httpx.Response, told: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+def _words(response: httpx.Response, answered: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Code, message and field of an error."""
-    error = told.get("error")
-    description = told.get("description") or told.get("error_description") or told.get("message")
+    error = answered.get("error")
+    description = answered.get("description") or answered.get("error_description") or answered.get("message")
     if isinstance(error, dict):
         title = str(error.get("title") or "")
-        return title or None, str(error.get("message") or "") or words_in(response, told, but=title), None
+        return title or None, str(error.get("message") or "") or words_in(response, answered, but=title), None
     code = str(error) if error else None
-    details = told.get("details")
+    details = answered.get("details")
     for field, found in details.items() if isinstance(details, dict) else ():
         first = found[0] if isinstance(found, list) and found else found
         if isinstance(first, dict):
             return str(first.get("error") or code), str(first.get("description") or description), str(field)
-    return code, str(description) if description else words_in(response, told, but=code or "") or code, None
+    return code, str(description) if description else words_in(response, answered, but=code or "") or code, None

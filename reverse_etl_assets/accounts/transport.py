@@ -36,7 +36,7 @@ logging.getLogger("httpx").addFilter(_HostsAlone())
 
 
 @dataclass
-class Traffic:
+class Usage:
     """Requests made and bytes of their bodies; token requests, lookups and replays count too."""
 
     calls: int = 0
@@ -91,7 +91,7 @@ class CountsCalls(Protocol):
     def learn(self, quota: Quota) -> None: ...
 
 
-class Line:
+class Transport:
     """The way to a destination: it counts every call, and asks the meter before it.
 
     `quota` reads the vendor's own counter from an answer.
@@ -99,21 +99,21 @@ class Line:
 
     def __init__(
         self,
-        traffic: Traffic,
+        usage: Usage,
         *,
         concurrency: int,
         meter: CountsCalls | None = None,
         quota: Callable[[httpx.Response], Quota | None] = lambda response: None,
         bounds: Bounds | None = None,
     ) -> None:
-        self._traffic, self._concurrency, self._meter, self._quota = traffic, concurrency, meter, quota
+        self._usage, self._concurrency, self._meter, self._quota = usage, concurrency, meter, quota
         self._bounds = bounds or Bounds()
 
     async def call(self, size: int) -> None:
         """Has to be awaited before each call that does not go over `client`; `size` in bytes."""
         if self._meter:
             await self._meter.take()
-        self._traffic.count(size)
+        self._usage.count(size)
         if work := _watched.get():
             work.calls += 1
             work.writes += not _only_reads.get()
@@ -136,8 +136,8 @@ class Line:
         await self.call(int(request.headers.get("Content-Length", 0)))
 
     async def _after(self, response: httpx.Response) -> None:
-        if self._meter and (told := _told(self._quota, response)):
-            self._meter.learn(told)
+        if self._meter and (answered := _answered(self._quota, response)):
+            self._meter.learn(answered)
 
 
 def bounded(bounds: Bounds, connections: int) -> BoundedTransport:
@@ -152,7 +152,7 @@ def certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _told(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:
+def _answered(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:
     try:
         return quota(response)
     except Exception as error:  # a counter that cannot be read must not put in doubt what the answer says
