@@ -25,8 +25,8 @@ class Vendor:
 
     job_spans_run = False
 
-    def __init__(self, says: Sequence[JobState | DestinationError], retry_policy: float | None) -> None:
-        self.says, self.job_timeout, self.asked = says, retry_policy, 0
+    def __init__(self, says: Sequence[JobState | DestinationError], patience: float | None) -> None:
+        self.says, self.job_timeout, self.asked = says, patience, 0
 
     async def poll(self, job: str) -> JobState:
         said = self.says[min(self.asked, len(self.says) - 1)]
@@ -66,12 +66,12 @@ def test_a_job_is_asked_for_while_it_runs_and_less_often_as_time_goes_by(tmp_pat
 
 @pytest.mark.parametrize("patience", [0.0, None])
 def test_a_job_that_never_ends_is_left_once_patience_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retry_policy: float | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None
 ) -> None:
     """That of the destination, or a week."""
     assert job_follower.LONGEST == 7 * 24 * 3_600
     monkeypatch.setattr(job_follower, "LONGEST", 0.0)
-    vendor = Vendor([RUNNING] * 50 + [DONE], retry_policy)
+    vendor = Vendor([RUNNING] * 50 + [DONE], patience)
     with pytest.raises(JobUnfinished, match="still running after 0 s"):
         follow(tmp_path, vendor)
     assert vendor.asked == 1
