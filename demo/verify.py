@@ -57,7 +57,7 @@ def _one_outcome_each(project: Project, rounds: Sequence[Round]) -> str:
     wrong = []
     for found in rounds:
         for name, run in found.runs.items():
-            operations = project.syncs[name].operations
+            operations = project.syncs[name].mode.operations
             kinds = ["added", "changed", "rejected", *(["removed"] if Operation.DELETE in operations else [])]
             planned = sum(run.counts[kind] for kind in kinds)
             outcomes = sum(run.counts[status] for status in (*_WRITES, "skipped", "failed"))

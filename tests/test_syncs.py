@@ -15,7 +15,7 @@ from reverse_etl_assets.cli.schema import sync_schema
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.spec.loading import load_syncs
-from reverse_etl_assets.spec.sync import SyncMode
+from reverse_etl_assets.spec.modes import SyncMode
 
 ROOT = Path(__file__).parents[1]
 SYNCS = ROOT / "demo" / "syncs"

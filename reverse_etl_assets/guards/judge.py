@@ -20,7 +20,7 @@ from reverse_etl_assets.plan.change_set import Plan, Prefilter
 from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import BeforeImages
-from reverse_etl_assets.spec.sync import Sync, SyncMode
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.answers import as_timestamp
 from reverse_etl_assets.warehouses import row_times
@@ -31,8 +31,8 @@ def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: 
     """The sync's columns over a built model; keys are compared as the destination compares them."""
     columns = Columns.of(sync, types, fold_case=False)
     capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
-    partial = sync.operations & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
-    partial = partial and sync.sync_mode is not SyncMode.FULL_REFRESH
+    partial = sync.mode.operations & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
+    partial = partial and not sync.mode.sends_all
     return Columns.of(
         sync,
         types,
@@ -52,7 +52,7 @@ def sends_key_as_field(sync: Sync, destination: type[BaseDestination[Any, Any]])
 
 def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
     """Whether a run looks at each record before it writes it: for a field rule, or for the values an undo puts back."""
-    if sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND) or not can_read(sync, destination):
+    if sync.mode.writes_once or not can_read(sync, destination):
         return False
     return sync.reads_current_values or sync.before_images is BeforeImages.DESTINATION
 

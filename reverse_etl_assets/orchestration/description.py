@@ -3,7 +3,6 @@
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ import dagster as dg
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.spec.sync import MappedField, Sync, SyncMode
+from reverse_etl_assets.spec.sync import MappedField, Sync
 
 _ICONS = frozenset(
     {"airtable", "braze", "facebook", "googlesheets", "linkedin", "mysql", "notion"}
     | {"postgres", "salesforce", "segment", "slack", "stripe", "zendesk"}
 )
-_MODES: Mapping[SyncMode, str] = {
-    SyncMode.FULL_REFRESH: "every row, every run",
-    SyncMode.INCREMENTAL: "added and changed rows",
-    SyncMode.MIRROR: "added, changed and removed rows",
-    SyncMode.UPDATE_ONLY: "only records that exist",
-    SyncMode.INSERT_ONLY: "only records that do not exist yet",
-    SyncMode.APPEND: "a new record for each new row",
-}
 
 
 def kinds(destination: type[BaseDestination[Any, Any]]) -> set[str]:
@@ -34,7 +25,7 @@ def kinds(destination: type[BaseDestination[Any, Any]]) -> set[str]:
 
 
 def description(sync: Sync) -> str:
-    first = f"{sync.model} → {sync.destination} {sync.object}: {_MODES[sync.sync_mode]}, matched by {sync.external_id}."
+    first = f"{sync.model} → {sync.destination} {sync.object}: {sync.mode.sends}, matched by {sync.external_id}."
     return f"{first}\n\n{sync.description}".rstrip()
 
 

@@ -15,7 +15,7 @@ from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.plan.field_changes import FieldChange, count_field_changes
 from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import FieldType, Operation
-from reverse_etl_assets.spec.sync import OPERATIONS, Sync, SyncMode
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import held_rows, shared_records
 from reverse_etl_assets.state.quarantine import keep_back
@@ -149,8 +149,7 @@ def _names(relation: str, columns: Columns, outbox: str, prefilter: Prefilter | 
     return {
         "outbox": outbox,
         "relation": relation,
-        "mode": columns.sync.sync_mode.value,
-        "operations": _operations(columns.sync.sync_mode),
+        "mode": columns.sync.mode,
         "keys": columns.keys,
         "own_keys": ", ".join(own_keys),
         "key_names": names,
@@ -233,7 +232,7 @@ def _narrow(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], columns: C
     """Where the synced rows' values would not fit into memory, find first which rows may differ at all."""
     memory = _number(con, "select parse_formatted_bytes(current_setting('memory_limit'))")
     needed = synced_rows * len(columns.fields) * _VALUE_BYTES
-    if names["prefilter"] or columns.sync.sync_mode is SyncMode.FULL_REFRESH or needed < memory * _MEMORY_SHARE:
+    if names["prefilter"] or columns.sync.mode.sends_all or needed < memory * _MEMORY_SHARE:
         return False
     con.execute(render("narrow", **names))
     return True
@@ -296,17 +295,6 @@ def _duplicate_scope(found: Mapping[str, int], keyed_rows: int, synced_rows: int
 
 def _same_key(columns: Columns, left: str, right: str) -> str:
     return " and ".join(f"{left.split('.')[-1]}.{key.name} = {right}.{key.name}" for key in columns.keys)
-
-
-def _operations(mode: SyncMode) -> dict[str, str]:
-    """What is done with each kind of row; kinds that the mode leaves alone have no operation."""
-    write = next(iter(OPERATIONS[mode] - {Operation.DELETE})).value
-    if mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND):
-        return {"added": write}
-    operations = {"added": write, "changed": write, "unchanged": write}
-    if Operation.DELETE in OPERATIONS[mode]:
-        operations["removed"] = Operation.DELETE.value
-    return operations
 
 
 def _count(con: duckdb.DuckDBPyConnection, relation: str, column: str) -> dict[str, int]:

@@ -24,7 +24,7 @@ from reverse_etl_assets.readback.differences import Difference, Kind, Tally, Ver
 from reverse_etl_assets.readback.look import CHUNK, Look, fields_decoder
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Drift, Repair
-from reverse_etl_assets.spec.sync import IfNull, Sync, SyncMode, Wins
+from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, provenance, shared_records
 from reverse_etl_assets.state.lock import exclusive
@@ -139,7 +139,7 @@ def verify(
 def _refuse(sync: Sync, account: Account, repair: bool) -> None:
     if not can_read(sync, account.type):
         raise ConfigurationError(f"sync {sync.sync} writes to `{account.name}`, which cannot be read back.")
-    if repair and sync.sync_mode is SyncMode.APPEND:
+    if repair and sync.mode.of_events:
         raise ConfigurationError(f"sync {sync.sync} appends: each row is sent once, and nothing is sent again.")
 
 
@@ -244,7 +244,7 @@ class _DriftLook:
     @cached_property
     def _may_differ(self) -> frozenset[str]:
         """Fields that people may change, by their rule or because the sync never writes a record twice."""
-        once = self._sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND)
+        once = self._sync.mode.writes_once
         mapping = self._sync.mapping.items()
         return frozenset(name for name, source in mapping if once or source.wins is not Wins.WAREHOUSE)
 

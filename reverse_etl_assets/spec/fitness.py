@@ -10,8 +10,9 @@ from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.records import FieldType
+from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.spec.policies import BeforeImages, Cutover, Repair
-from reverse_etl_assets.spec.sync import OPERATIONS, IfNull, Sync, SyncMode, Wins
+from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.spec.yaml_source import Location, YamlSource, did_you_mean
 from reverse_etl_assets.warehouses.row_times import may_be_time
 
@@ -106,8 +107,8 @@ def field_problems(source: YamlSource, sync: Sync) -> list[str]:
             message = f"`{mapped.region}` is no country of ISO 3166-1 with telephone numbers; Britain is `GB`."
             problems.append(source.say((*where, "region"), message))
     drift = sync.verify.drift
-    if drift and drift.repair is Repair.RESEND and sync.sync_mode is SyncMode.APPEND:
-        message = "`append` sends each row once, and nothing again; use `repair: report`."
+    if drift and drift.repair is Repair.RESEND and sync.mode.of_events:
+        message = f"`{sync.sync_mode}` sends each row once, and nothing again; use `repair: report`."
         problems.append(source.say(("verify", "drift", "repair"), message))
     for field in sync.guards.fields:
         if field not in sync.mapping:
@@ -131,9 +132,9 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     except SpecError as error:
         return [source.say(("options",), str(error))]
     problems = [] if destination.reads_back(target, options) else _unreadable(source, sync, destinations)
-    missing = sync.operations - capabilities.operations
+    missing = sync.mode.operations - capabilities.operations
     if missing:
-        able = [mode.value for mode in SyncMode if OPERATIONS[mode] <= capabilities.operations]
+        able = [each.value for each in SyncMode if each.mode.operations <= capabilities.operations]
         message = f"`{sync.destination}` cannot {', '.join(sorted(missing))}; it can do {', '.join(able)}."
         problems.append(source.say(("sync_mode",), message))
     if capabilities.replaces and sync.change_detection.last_modified_at:

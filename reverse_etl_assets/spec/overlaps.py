@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from reverse_etl_assets.spec.sync import Sync, SyncMode, Wins
+from reverse_etl_assets.spec.sync import Sync, Wins
 from reverse_etl_assets.spec.yaml_source import YamlSource
-
-_LEAVES = frozenset({SyncMode.INSERT_ONLY, SyncMode.APPEND})  # they create records, and never look at them again
 
 
 def rivals(syncs: Mapping[str, Sync], sources: Mapping[str, YamlSource]) -> list[str]:
@@ -29,7 +27,7 @@ def rivals(syncs: Mapping[str, Sync], sources: Mapping[str, YamlSource]) -> list
 
 def _owned(sync: Sync) -> Iterator[str]:
     """The fields whose values a sync keeps right: not the one it finds records by, nor those it only fills."""
-    if sync.sync_mode in _LEAVES:
+    if sync.mode.writes_once:
         return
     for field, source in sync.mapping.items():
         if field.lower() != sync.external_id.lower() and source.wins is not Wins.DESTINATION:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.spec.modes import Mode, SyncMode
 from reverse_etl_assets.spec.policies import (
     Approval,
     BeforeImages,
@@ -25,25 +26,6 @@ from reverse_etl_assets.spec.policies import (
     Verify,
 )
 from reverse_etl_assets.wording import COUNTRY, Written
-
-
-class SyncMode(StrEnum):
-    FULL_REFRESH = "full_refresh"  # every row, every run
-    INCREMENTAL = "incremental"  # added and changed rows
-    MIRROR = "mirror"  # added and changed rows, and removed rows are deleted
-    UPDATE_ONLY = "update_only"  # records that exist already
-    INSERT_ONLY = "insert_only"  # records that do not exist yet
-    APPEND = "append"  # one new record (an event, a message) for each new row
-
-
-OPERATIONS: Mapping[SyncMode, frozenset[Operation]] = {
-    SyncMode.FULL_REFRESH: frozenset({Operation.UPSERT}),
-    SyncMode.INCREMENTAL: frozenset({Operation.UPSERT}),
-    SyncMode.MIRROR: frozenset({Operation.UPSERT, Operation.DELETE}),
-    SyncMode.UPDATE_ONLY: frozenset({Operation.UPDATE}),
-    SyncMode.INSERT_ONLY: frozenset({Operation.INSERT}),
-    SyncMode.APPEND: frozenset({Operation.INSERT}),
-}
 
 _NAME = Written(
     "[A-Za-z][A-Za-z0-9_]*",
@@ -225,9 +207,9 @@ class Sync(Strict):
         return {setting: column for setting, column in named.items() if column}
 
     @property
-    def operations(self) -> frozenset[Operation]:
-        """What the sync's mode asks of its destination."""
-        return OPERATIONS[self.sync_mode]
+    def mode(self) -> Mode:
+        """What the sync mode means."""
+        return self.sync_mode.mode
 
     @property
     def transforms(self) -> bool:
@@ -243,12 +225,18 @@ class Sync(Strict):
         """The destination's view of the sync; `types` are those of the model's columns."""
         fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
-        operations = self.operations
-        complete = self.sync_mode is SyncMode.FULL_REFRESH
         columns = {field: source.column for field, source in self.mapping.items() if source.column}
         if len(self.primary_key) == 1:
             columns.setdefault(self.external_id, self.primary_key[0])
-        return Target(self.object, self.external_id, fields, operations, key_type, complete=complete, columns=columns)
+        return Target(
+            self.object,
+            self.external_id,
+            fields,
+            self.mode.operations,
+            key_type,
+            complete=self.mode.sends_all,
+            columns=columns,
+        )
 
 
 def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:

@@ -30,7 +30,7 @@ select
     case
         when synced._retl_key is null then 'added'
         when model.{{ keys[0].name }} is null then 'removed'
-        {%- if mode == 'full_refresh' %}
+        {%- if mode.sends_all %}
         when not ({{ differs }}) then 'unchanged'
         {%- endif %}
         else 'changed'
@@ -64,16 +64,16 @@ from model
 where
     synced._retl_key is null
     or model.{{ keys[0].name }} is null
-    {%- if mode == 'full_refresh' %}
+    {%- if mode.sends_all %}
     or true
-    {%- elif mode not in ('insert_only', 'append') %}
+    {%- elif not mode.writes_once %}
     or {{ differs }}
     {%- endif %}
 )
 select
     *,
     case kind
-        {%- for kind, operation in operations.items() %}
+        {%- for kind, operation in mode.by_kind.items() %}
         when '{{ kind }}' then '{{ operation }}'
         {%- endfor %}
     end as operation,

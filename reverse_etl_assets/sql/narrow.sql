@@ -30,6 +30,6 @@ full outer join synced
 where
     synced.{{ keys[0].name }} is null
     or model.{{ keys[0].name }} is null
-    {%- if mode not in ('insert_only', 'append') %}
+    {%- if not mode.writes_once %}
     or model.digest is distinct from synced.digest
     {%- endif %}

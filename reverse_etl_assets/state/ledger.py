@@ -14,7 +14,7 @@ import pyarrow as pa
 from reverse_etl_assets.errors import ChangeSetLost, StateError
 from reverse_etl_assets.journal.records import SentBatch
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
-from reverse_etl_assets.spec.sync import Sync, SyncMode
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import held_rows, quarantine, shared_records
 from reverse_etl_assets.state.answers import as_timestamp, load_answers
@@ -184,7 +184,7 @@ def fold(
         held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
         shared_records.send_heirs_again(con, columns, run_id, heirs or frozenset())
         shared_records.begin_anew(con)
-        if columns.sync.sync_mode is not SyncMode.APPEND:  # events are no records
+        if not columns.sync.mode.of_events:
             known = "shared_noted" in facts  # else by an earlier release, which did not look
             shared_records.note(con, columns, settled=settled("answers") if known else None)
         if facts.get("outbox_of_model"):

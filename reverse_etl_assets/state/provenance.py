@@ -18,7 +18,7 @@ from reverse_etl_assets.journal.records import Run
 from reverse_etl_assets.records import FieldType, Operation
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Cutover
-from reverse_etl_assets.spec.sync import Sync, SyncMode
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 
 DestinationType = type[BaseDestination[Any, Any]]
@@ -117,7 +117,7 @@ def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, destination: Destination
         return f"the state of sync {sync.sync} is empty, so there is nothing to keep."
     if way is Way.ADOPT and not can_read(sync, destination):
         return f"`{sync.destination}` cannot be read back, so there is nothing to adopt."
-    if way is Way.RESEND and sync.sync_mode in (SyncMode.APPEND, SyncMode.INSERT_ONLY):
+    if way is Way.RESEND and sync.mode.writes_once:
         return f"`{sync.sync_mode}` sends no row again."
     if way is Way.RESEND and not _has_rows(con) and _only_by_id(sync, destination):
         return (

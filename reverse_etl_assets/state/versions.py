@@ -15,7 +15,7 @@ from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.spec.policies import Cutover
-from reverse_etl_assets.spec.sync import MappedField, Sync, SyncMode
+from reverse_etl_assets.spec.sync import MappedField, Sync
 from reverse_etl_assets.warehouses.columns import Columns
 
 RECOVERS_BY = "recovers_by"
@@ -235,7 +235,7 @@ def _unclear(current: Version, sync: Sync, definition: Definition) -> str | None
             f"version {sync.version} {why}How does it begin? Say what becomes of the records of version"
             f" {current.number}:\n{_ways(current.number)}\n"
         )
-    never = sync.sync_mode in (SyncMode.INSERT_ONLY, SyncMode.APPEND)
+    never = sync.mode.writes_once
     if never and sync.cutover is Cutover.RESEND and current.definition.place == definition.place:
         return (
             f"`cutover: resend` sends rows of version {current.number} again, and `{sync.sync_mode}` never does that."

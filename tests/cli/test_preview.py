@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from reverse_etl_assets.previews.preview import preview
-from reverse_etl_assets.spec.sync import SyncMode
+from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.warehouses.duckdb import quote
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync

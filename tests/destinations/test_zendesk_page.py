@@ -9,7 +9,7 @@ import yaml
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.records import FieldType, Target
-from reverse_etl_assets.spec.sync import OPERATIONS, Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
@@ -23,7 +23,7 @@ def block(language: str) -> str:
 def test_the_example_is_a_sync_that_fits(sandbox: Sandbox) -> None:
     sync = Sync.model_validate({"sync": "zendesk_users", **yaml.safe_load(block("yaml"))})
     kinds = dict.fromkeys(sync.mapping, FieldType.TEXT) | {"user_fields.lifetime_value": FieldType.DECIMAL}
-    target = Target(sync.object, "external_id", kinds, frozenset(OPERATIONS[sync.sync_mode]))
+    target = Target(sync.object, "external_id", kinds, sync.mode.operations)
 
     async def check() -> None:
         async with httpx.AsyncClient() as client:

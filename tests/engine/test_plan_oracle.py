@@ -16,7 +16,8 @@ from hypothesis import given, settings, strategies as st
 from reverse_etl_assets.journal.records import Answer, SentBatch
 from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, RowError, Status
-from reverse_etl_assets.spec.sync import Sync, SyncMode
+from reverse_etl_assets.spec.modes import SyncMode
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.outbox import OutboxRow, outbox_rows, seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns

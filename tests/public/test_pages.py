@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 import reverse_etl_assets
-from reverse_etl_assets.spec.sync import SyncMode
+from reverse_etl_assets.spec.modes import SyncMode
 
 ROOT = Path(__file__).parents[2]
 
