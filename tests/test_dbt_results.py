@@ -12,6 +12,7 @@ from reverse_etl_assets.dbt.manifest import load_models
 from reverse_etl_assets.dbt.results import Dbt, ModelTests, judge_results, listen
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import ModelResult
+from tests.journal_entries import record_model_results
 
 PEOPLE, STAGED, RAW = "model.shop.people", "model.shop.staged", "source.shop.crm.raw"
 UNIQUE, NOT_NULL = "test.shop.unique_id", "test.shop.not_null_id"
@@ -195,7 +196,7 @@ def test_dbt_under_dagster_has_folders_of_its_own(warehouse: Warehouse) -> None:
 
 def test_a_test_that_was_deleted_stops_nothing(warehouse: Warehouse) -> None:
     warehouse.dbt("build", GOOD)
-    warehouse.journal.record_model_results("people", {"a_test_deleted_since": "fail"})
+    record_model_results(warehouse.journal, "people", {"a_test_deleted_since": "fail"})
     assert warehouse.judge() == ModelTests(good=3)
 
 

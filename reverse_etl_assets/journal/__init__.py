@@ -74,11 +74,6 @@ class Journal(Runs, Plans, Spending):
 
     # results of the models' dbt tests
 
-    def record_model_results(self, model: str, results: Mapping[str, str]) -> None:
-        """As of now, for the named tests; `results` is test name to status."""
-        now = self.clock()
-        self.hear_model_results({model: [ModelResult(test, status, now) for test, status in results.items()]})
-
     def hear_model_results(self, found: Mapping[str, Iterable[ModelResult]]) -> None:
         """Each takes the place of an older result of the same test; one from after now is taken for one of now."""
         now, t = self.clock(), _results.c

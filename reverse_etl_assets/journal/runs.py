@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import batches as journal_batches, schema as journal_schema
 from reverse_etl_assets.journal.base import JournalPart, to_json, to_text
-from reverse_etl_assets.journal.records import Answer, Intent, Run, RunKind, RunStatus, SentBatch, Stopped, scopes_of
+from reverse_etl_assets.journal.records import Run, RunKind, RunStatus, SentBatch
 
 _PAGE = 100  # runs read at once
 _WROTE = ("created", "updated", "deleted", "failed_ambiguous", "failed_unanswered")
@@ -124,28 +124,6 @@ class Runs(JournalPart):
         days = select(func.max(number)).where(*done, started >= since).group_by(func.floor(started / 86_400))
         query = select(started, _runs.c.model_rows).where(or_(number.in_(newest), number.in_(days)))
         return [(row.started_at, row.model_rows) for row in self._read(query.order_by(number.desc()))]
-
-    def begin_batches(self, run_id: str, intents: Sequence[Intent]) -> None:
-        """Raises Stopped, and writes nothing, if the kill switch is on; StateError if there is no such run."""
-        with self.database.writing() as connection:
-            run = connection.execute(select(_runs).where(_runs.c.run_id == run_id)).one_or_none()
-            if run is None:
-                raise StateError(f"run {run_id} is not in the journal")
-            scopes = scopes_of(run.destination, run.sync)
-            stop = journal_batches.stop_in_force(self.database, connection, self.signals, scopes)
-            if stop:
-                raise Stopped(stop)
-            journal_batches.write_intents(connection, run_id, intents, self.clock())
-
-    def set_job(self, run_id: str, number: int, job: str) -> None:
-        """Keeps the destination's id of an asynchronous job, so that a later process can collect its answer."""
-        with self.database.writing() as connection:
-            journal_batches.write_jobs(connection, run_id, {number: job})
-
-    def answer_batches(self, run_id: str, answers: Mapping[int, Sequence[Answer]]) -> None:
-        """Keeps the answers of each batch, in place of earlier ones. Raises StateError if a batch was not begun."""
-        with self.database.writing() as connection:
-            journal_batches.write_answers(connection, run_id, answers, self.clock())
 
     def batches(self, run_id: str) -> Iterator[SentBatch]:
         """In order of number, streamed."""

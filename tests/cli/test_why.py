@@ -10,6 +10,7 @@ import pytest
 from reverse_etl_assets.records import Reason
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.journal_entries import record_model_results
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
 
@@ -114,7 +115,7 @@ def test_a_guard_stopped_the_last_run(ran: Office) -> None:
 
 
 def test_failed_test_of_the_model(ran: Office) -> None:
-    ran.project.journal.record_model_results("people", {"unique_email": "fail"})
+    record_model_results(ran.project.journal, "people", {"unique_email": "fail"})
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
     said = ran.answer("eve@shop.example", "people_to_crm")
     assert "But a guard stops the next run: failed on the model's last build: unique_email" in said

@@ -19,6 +19,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.journal_entries import record_model_results
 from tests.thorough import first_rows, thorough
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
@@ -257,7 +258,7 @@ class TestAlways:
 def test_a_guard_that_trips_only_now_still_stops(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
-    shop.journal.record_model_results("people", {"unique_people_id": "fail"})
+    record_model_results(shop.journal, "people", {"unique_people_id": "fail"})
     report = held_back(shop, sync, account)
     assert report.plan_id == plan_id
     assert [finding.guard for finding in tripped(report.findings)] == ["model_tests"]

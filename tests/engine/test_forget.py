@@ -17,6 +17,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import ADA, OTHERS, WHO, Zoe, forget, forgetting, synced
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.journal_entries import begin
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_only_runs_that_had_to_do_with_the_key_lose_their_batches(told: Shop, cr
     sync = crm.sync()
     for run_id in ("of others", "of a state that is gone", "not ended"):
         told.journal.start_run(run_id, sync.sync, crm.account.name)
-        told.journal.begin_batches(run_id, [Intent(1, Operation.UPSERT, [1])])
+        begin(told.journal, run_id, [Intent(1, Operation.UPSERT, [1])])
         if run_id != "not ended":
             told.journal.end_run(run_id, RunStatus.DONE, counts={})
     with told.warehouse.open(sync.sync, write=True) as con:
@@ -182,7 +183,7 @@ def test_a_killed_run_is_brought_home_first(told: Shop, crm: Crm, zoe: Zoe) -> N
     told.journal.start_run("killed", sync.sync, crm.account.name)
     ((number,),) = told.state(sync, f"select rowid from state.outbox where lower(key) = lower('{zoe.email}')")
     read = Note(number, read=True, before=f'{{"phone": "{zoe.phone}"}}')
-    told.journal.begin_batches("killed", [Intent(1, Operation.UPSERT, [number], [read])])
+    begin(told.journal, "killed", [Intent(1, Operation.UPSERT, [number], [read])])
     with told.warehouse.open(sync.sync, write=True) as con:
         con.execute("update state.facts set value = 'killed' where name = 'outbox_run'")
     forget(told, crm, zoe)

@@ -17,6 +17,7 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import Guards, Limit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.journal_entries import record_model_results
 from tests.thorough import first_rows
 
 NONE: Mapping[str, Any] = {
@@ -295,10 +296,10 @@ class TestRuns:
         assert self.calls(sandbox) == calls
 
     def test_a_failed_test_of_the_model(self, shop: Shop, sandbox: Sandbox) -> None:
-        shop.journal.record_model_results("people", {"unique_people_id": "fail"})
+        record_model_results(shop.journal, "people", {"unique_people_id": "fail"})
         assert self.first(shop, sandbox).status is RunStatus.GUARDED
         assert self.calls(sandbox) == 0
-        shop.journal.record_model_results("people", {"unique_people_id": "pass"})
+        record_model_results(shop.journal, "people", {"unique_people_id": "pass"})
         assert shop.run(self.sync, self.account).counts["created"] == 300
 
     def test_row_count_counts_finished_runs(self, shop: Shop, sandbox: Sandbox) -> None:

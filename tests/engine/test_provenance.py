@@ -21,6 +21,7 @@ from reverse_etl_assets.state.ledger import BEGAN_TO_SEND, read_facts, write_fac
 from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.journal_entries import begin
 from tests.thorough import first, first_rows
 
 LOOSE = {"guards": {"max_removed": {}, "row_count": {}}}
@@ -309,7 +310,7 @@ def test_a_writer_far_back_is_found(shop: Shop) -> None:
     assert journal.last_writer("s", known=lambda run: run.run_id in ("r3", "wrote")) is None
     journal.start_run("open", "t", "sink", state="a")
     assert journal.last_writer("t") is None
-    journal.begin_batches("open", [Intent(1, Operation.INSERT, [1])])
+    begin(journal, "open", [Intent(1, Operation.INSERT, [1])])
     assert journal.last_writer("t") is not None
 
 

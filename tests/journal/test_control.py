@@ -11,6 +11,7 @@ from reverse_etl_assets.journal import ControlEntry, Intent, Journal, ModelResul
 from reverse_etl_assets.journal.batches import stop_in_force, write_intents
 from reverse_etl_assets.journal.records import scopes_of
 from reverse_etl_assets.records import Operation
+from tests.journal_entries import begin_next, record_model_results
 
 
 class TestKillSwitch:
@@ -76,7 +77,7 @@ class TestKillSwitch:
         stop.join(20)
         assert not stop.is_alive()
         with pytest.raises(Stopped, match=r"stopped \(destination:crm\) by ada at .*: now"):
-            journal.begin_batches("r1", [Intent(2, Operation.UPSERT, [2])])
+            begin_next(journal, "r1", [2])
         assert [b.number for b in journal.batches("r1")] == [1]
 
     def test_nothing_begins_after_stop_returned(self, open_journal: Callable[[], Journal]) -> None:
@@ -97,7 +98,7 @@ def _begin_until_stopped(journal: Journal, run_id: str) -> int:
     """The number of the last batch that began."""
     for number in itertools.count(1):
         try:
-            journal.begin_batches(run_id, [Intent(number, Operation.UPSERT, [number])])
+            begin_next(journal, run_id, [number])
         except Stopped:
             return number - 1
     raise AssertionError
@@ -106,11 +107,11 @@ def _begin_until_stopped(journal: Journal, run_id: str) -> int:
 class TestModelResults:
     def test_named_tests_are_replaced_and_stamped(self, journal: Journal, clock: Any) -> None:
         first = clock.now
-        journal.record_model_results("contacts", {"unique_id": "pass", "not_null_email": "fail"})
-        journal.record_model_results("deals", {"unique_id": "warn"})
+        record_model_results(journal, "contacts", {"unique_id": "pass", "not_null_email": "fail"})
+        record_model_results(journal, "deals", {"unique_id": "warn"})
         clock.now += 10
-        journal.record_model_results("contacts", {"not_null_email": "pass"})
-        journal.record_model_results("contacts", {})
+        record_model_results(journal, "contacts", {"not_null_email": "pass"})
+        record_model_results(journal, "contacts", {})
         assert journal.model_results("contacts") == [
             ModelResult("not_null_email", "pass", first + 10),
             ModelResult("unique_id", "pass", first),

@@ -9,6 +9,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, RunStatus
 from reverse_etl_assets.journal.records import Note
 from reverse_etl_assets.records import Operation, RowError, Status
+from tests.journal_entries import answer, begin
 
 SECRET = "b2f0a9d4c7e1365f"
 
@@ -18,9 +19,9 @@ def a_run(journal: Journal, run_id: str, *, batches: int = 1, detail: str | None
     journal.start_run(run_id, "contacts", "crm")
     notes = [Note(1, read=True, before=f'{{"name": "{SECRET}"}}')]
     intents = [Intent(number, Operation.UPDATE, [1], notes) for number in range(1, batches + 1)]
-    journal.begin_batches(run_id, intents)
-    answer = Answer(1, Status.FAILED, error=RowError(f"{SECRET} is refused"))
-    journal.answer_batches(run_id, {intent.number: [answer] for intent in intents})
+    begin(journal, run_id, intents)
+    refused = Answer(1, Status.FAILED, error=RowError(f"{SECRET} is refused"))
+    answer(journal, run_id, {intent.number: [refused] for intent in intents})
     if end:
         journal.end_run(run_id, RunStatus.DONE, counts={}, detail=detail)
 
@@ -42,7 +43,7 @@ def test_the_end_of_a_run_deletes_its_notes_and_those_of_no_other(journal: Journ
 def test_notes_are_gone_from_the_files(tmp_path: Path) -> None:
     journal = Journal.open(f"sqlite:///{tmp_path}/journal.db")
     journal.start_run("r1", "contacts", "crm")
-    journal.begin_batches("r1", [Intent(1, Operation.UPDATE, [1], [Note(1, read=True, before=SECRET * 1_000)])])
+    begin(journal, "r1", [Intent(1, Operation.UPDATE, [1], [Note(1, read=True, before=SECRET * 1_000)])])
     assert files_with_the_secret(tmp_path) == ["journal.db-wal"]
     journal.end_run("r1", RunStatus.DONE, counts={})
     assert files_with_the_secret(tmp_path) == []

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.journal import Intent, Journal, ModelResult, Stopped, schema as tables
+from reverse_etl_assets.journal import Journal, ModelResult, Stopped, schema as tables
 from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_assets.journal.usage import Allowance
-from reverse_etl_assets.records import Operation, Quota
+from reverse_etl_assets.records import Quota
 from tests.journal.test_plans import plan
+from tests.journal_entries import begin_next, record_model_results
 
 T = TypeVar("T")
 Step = Callable[[Connection], object]
@@ -99,7 +100,7 @@ def test_a_stop_that_is_being_given_holds_for_who_begins(two: tuple[Journal, Jou
         connection.execute(insert(tables.stops).values(scope="all", who="ada", why="now", at=0.0))
 
     with pytest.raises(Stopped, match="by ada"):
-        meanwhile(here, stop, lambda: there.begin_batches("r1", [Intent(1, Operation.UPSERT, [1])]))
+        meanwhile(here, stop, lambda: begin_next(there, "r1", [1]))
     assert list(here.batches("r1")) == []
 
 
@@ -128,7 +129,7 @@ def test_an_older_result_does_not_take_the_place_of_one_that_is_being_kept(
     two: tuple[Journal, Journal], clock: Any
 ) -> None:
     here, there = two
-    here.record_model_results("people", {"unique_id": "pass"})
+    record_model_results(here, "people", {"unique_id": "pass"})
     clock.now += 10
 
     def fails(connection: Connection) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal import Intent, Journal, schema as journal_schema
 from reverse_etl_assets.records import Operation
+from tests.journal_entries import begin
 
 
 class TestOpening:
@@ -40,7 +41,7 @@ class TestOpening:
         with journal.database.writing() as connection:
             journal_schema.batches.drop(connection)
         with pytest.raises(StateError, match="cannot be written") as failure:
-            journal.begin_batches("r1", [Intent(1, Operation.INSERT, [1])])
+            begin(journal, "r1", [Intent(1, Operation.INSERT, [1])])
         assert "\n" not in str(failure.value)
         with pytest.raises(StateError, match="cannot be read"):
             list(journal.batches("r1"))

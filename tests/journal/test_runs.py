@@ -8,6 +8,7 @@ from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, 
 from reverse_etl_assets.journal.batches import withdraw_intents
 from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.records import Operation, Reason, RowError, Status
+from tests.journal_entries import answer, begin, begin_next, keep_job
 
 
 class TestRuns:
@@ -58,7 +59,7 @@ class TestRuns:
     def test_a_run_that_goes_on_wrote_once_it_sent(self, journal: Journal) -> None:
         journal.start_run("r1", "contacts", "crm")
         assert journal.last_writer("contacts") is None
-        journal.begin_batches("r1", [Intent(1, Operation.UPSERT, [1])])
+        begin(journal, "r1", [Intent(1, Operation.UPSERT, [1])])
         found = journal.last_writer("contacts")
         assert found is not None
         assert found.run_id == "r1"
@@ -72,16 +73,16 @@ class TestBatches:
 
     def test_intent_then_job_then_answers(self, journal: Journal, clock: Any) -> None:
         sent_at = clock.now
-        journal.begin_batches("r1", [Intent(2, Operation.DELETE, [9]), Intent(1, Operation.UPSERT, [1, 2, 3, 8])])
+        begin(journal, "r1", [Intent(2, Operation.DELETE, [9]), Intent(1, Operation.UPSERT, [1, 2, 3, 8])])
         clock.now += 5
-        journal.set_job("r1", 2, "750xx")
+        keep_job(journal, "r1", 2, "750xx")
         answers = [
             Answer(1, Status.CREATED, destination_id="003xx"),
             Answer(2, Status.UPDATED, inferred=True),
             Answer(3, Status.FAILED, Reason.REJECTED, error=RowError("bad e-mail", "INVALID", "email")),
             Answer(8, Status.SKIPPED, Reason.NOT_FOUND),
         ]
-        journal.answer_batches("r1", {1: answers})
+        answer(journal, "r1", {1: answers})
         assert list(journal.batches("r1")) == [
             SentBatch(1, Operation.UPSERT, [1, 2, 3, 8], None, sent_at, sent_at + 5, answers, once=[], anew=[]),
             SentBatch(2, Operation.DELETE, [9], "750xx", sent_at, None, [], once=[], anew=[]),
@@ -90,8 +91,8 @@ class TestBatches:
     def test_an_intent_is_taken_back_only_without_an_answer(self, journal: Journal) -> None:
         journal.start_run("r2", "deals", "crm")
         for run_id in ("r1", "r2"):
-            journal.begin_batches(run_id, [Intent(number, Operation.UPSERT, [number]) for number in (1, 2, 3)])
-        journal.answer_batches("r1", {1: [Answer(1, Status.CREATED)]})
+            begin(journal, run_id, [Intent(number, Operation.UPSERT, [number]) for number in (1, 2, 3)])
+        answer(journal, "r1", {1: [Answer(1, Status.CREATED)]})
         for numbers in ([], [1, 2]):
             with journal.database.writing() as connection:
                 withdraw_intents(connection, "r1", numbers)
@@ -100,16 +101,16 @@ class TestBatches:
 
     def test_all_pages_come_in_order(self, journal: Journal) -> None:
         for first in (1, 2):
-            journal.begin_batches("r1", [Intent(n, Operation.INSERT, [n]) for n in range(first, 802, 2)])
+            begin(journal, "r1", [Intent(n, Operation.INSERT, [n]) for n in range(first, 802, 2)])
         assert [b.number for b in journal.batches("r1")] == list(range(1, 802))
 
     def test_a_batch_that_was_not_begun_has_no_answers(self, journal: Journal) -> None:
-        journal.begin_batches("r1", [Intent(1, Operation.INSERT, [1])])
+        begin(journal, "r1", [Intent(1, Operation.INSERT, [1])])
         for change in (
-            lambda: journal.answer_batches("r1", {1: [Answer(1, Status.CREATED)], 2: []}),
-            lambda: journal.set_job("r1", 2, "job"),
-            lambda: journal.begin_batches("r1", [Intent(2, Operation.INSERT, []), Intent(1, Operation.INSERT, [])]),
-            lambda: journal.begin_batches("r2", [Intent(1, Operation.INSERT, [1])]),
+            lambda: answer(journal, "r1", {1: [Answer(1, Status.CREATED)], 2: []}),
+            lambda: keep_job(journal, "r1", 2, "job"),
+            lambda: begin(journal, "r1", [Intent(2, Operation.INSERT, []), Intent(1, Operation.INSERT, [])]),
+            lambda: begin_next(journal, "r2", [1]),
         ):
             with pytest.raises(StateError):
                 change()
@@ -120,7 +121,7 @@ class TestBatches:
         for run_id in ("r2", "r3"):
             journal.start_run(run_id, "contacts", "crm")
         for run_id in ("r1", "r2", "r3"):
-            journal.begin_batches(run_id, [Intent(n, Operation.INSERT, [n]) for n in (1, 2)])
+            begin(journal, run_id, [Intent(n, Operation.INSERT, [n]) for n in (1, 2)])
         journal.end_run("r2", RunStatus.DONE, counts={})
         clock.now += 100
         journal.end_run("r3", RunStatus.DONE, counts={})

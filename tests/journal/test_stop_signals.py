@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.errors import ConfigurationError, StateError
-from reverse_etl_assets.journal import Intent, Journal, Stop, Stopped
+from reverse_etl_assets.journal import Journal, Stop, Stopped
 from reverse_etl_assets.journal.stop_signals import StopSignals
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation
+from tests.journal_entries import begin_next
 
 VARIABLE = "REVERSE_ETL_STOP"
 FILES = {"all": "STOP", "destination:crm": "STOP.destination.crm", "sync:contacts": "STOP.sync.contacts"}
@@ -55,7 +56,7 @@ def test_no_batch_begins_once_it_is_there(
     asyncio.run(main())
     assert [batch.number for batch in journal.batches("r1")] == [1]
     with pytest.raises(Stopped, match=r"stopped \(.*: now"):
-        journal.begin_batches("r1", [Intent(2, Operation.UPSERT, [2])])
+        begin_next(journal, "r1", [2])
     stop = journal.stopped("crm", "contacts")
     assert stop is not None
     assert (stop.scope, stop.why) == (scope, "now")

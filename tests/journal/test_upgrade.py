@@ -14,6 +14,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Intent, Journal, RunStatus, Stop
 from reverse_etl_assets.journal.records import Note, RunKind
 from reverse_etl_assets.records import Operation
+from tests.journal_entries import begin
 
 VERSION_1 = """
 CREATE TABLE reverse_etl_schema (version INTEGER NOT NULL, PRIMARY KEY (version));
@@ -101,7 +102,7 @@ def test_it_can_do_what_a_new_one_can(old_url: str, open_journal: Callable[[], J
     journal = open_journal()
     assert ask(old_url, "SELECT version FROM reverse_etl_schema") == [(3,)]
     journal.resume("sync:contacts", "ada", "mended")
-    journal.begin_batches("r2", [Intent(2, Operation.INSERT, [4], [Note(4, read=True)])])
+    begin(journal, "r2", [Intent(2, Operation.INSERT, [4], [Note(4, read=True)])])
     assert next(b for b in journal.batches("r2") if b.number == 2).notes == [Note(4, read=True)]
     assert [journal.count_look("r2") for _ in range(2)] == [1, 2], "a job of the run before can be given up"
     journal.start_run("r3", "contacts", "crm", kind=RunKind.UNDO, undoes="r1", plan_id="p", version=3)

@@ -9,6 +9,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped, schema as journal_schema
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
+from tests.journal_entries import begin
 from tests.thorough import thorough
 
 
@@ -53,7 +54,7 @@ class TestWriter:
         assert len(commits) < 100, "300 changes in far fewer commits"
 
     def test_numbers_go_on_where_an_earlier_process_ended(self, journal: Journal) -> None:
-        journal.begin_batches("r1", [Intent(7, Operation.UPSERT, [1])])
+        begin(journal, "r1", [Intent(7, Operation.UPSERT, [1])])
 
         async def main() -> list[int]:
             async with writer(journal) as journal_writer:

@@ -9,6 +9,7 @@ import pytest
 from reverse_etl_assets.guards.before import GUARDS
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
+from tests.journal_entries import record_model_results
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
 CHECKS = {
@@ -148,7 +149,7 @@ def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject
 
 
 def test_failed_tests_of_the_model_keep_a_later_run_from_sending(small: SmallProject, sandbox: Sandbox) -> None:
-    small.project.journal.record_model_results("people", {"unique_people_email": "fail", "size": "warn"})
+    record_model_results(small.project.journal, "people", {"unique_people_email": "fail", "size": "warn"})
     ran = small.run(small.asset())
     assert not ran.success
     assert "unique_people_email" in ran.failure.description
