@@ -10,7 +10,8 @@ from typing import ClassVar
 import pytest
 
 from reverse_etl_assets.destinations.base import ConnectionSettings
-from reverse_etl_assets.destinations.meta_ads import REQUESTS_PER_SECOND, MetaAds, MetaAdsOptions
+from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsOptions
+from reverse_etl_assets.destinations.meta_ads.destination import REQUESTS_PER_SECOND
 from reverse_etl_assets.records import Capabilities, FieldType, Operation, Record, Target
 from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract

@@ -256,7 +256,8 @@ def test_the_package_names_the_destination(tmp_path: Path) -> None:
     assert (point.name, point.load()) == ("attio", Attio)
     files = {str(file) for file in built.files or ()}
     assert files >= {
-        f"reverse_etl_attio/{name}" for name in ("__init__.py", "attributes.py", "resource.py", "py.typed")
+        f"reverse_etl_attio/{name}"
+        for name in ("__init__.py", "attributes.py", "destination.py", "resource.py", "py.typed")
     }
 
 
