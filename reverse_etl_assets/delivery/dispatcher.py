@@ -82,8 +82,7 @@ class Dispatcher:
         self._lookups = Lookups(destination, rules, self._retries, self._settlement)
         self._jobs: JobSender | None = None
         if isinstance(destination, RunsJobs):
-            longest, attempts = self.retry_policy.job_poll, self.retry_policy.attempts
-            follower = JobFollower(destination, pacer, longest_pause=longest, attempts=attempts)
+            follower = JobFollower(destination, pacer, self.retry_policy)
             self._jobs = JobSender(destination, writer, follower, self._settlement)
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._refused = self._garbled = 0

@@ -8,6 +8,7 @@ from typing import TypeVar
 from reverse_etl_assets.accounts.pacing import Pacer
 from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.delivery.guarding import guarded
+from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
 from reverse_etl_assets.destinations.base import JobState, Part, RunsJobs
 from reverse_etl_assets.errors import (
     Ambiguous,
@@ -19,7 +20,7 @@ from reverse_etl_assets.errors import (
     RetryLater,
     Unsendable,
 )
-from reverse_etl_assets.journal import LONGEST_HOLD, Stopped
+from reverse_etl_assets.journal import Stopped
 from reverse_etl_assets.records import Batch, Outcome
 
 T = TypeVar("T")
@@ -43,14 +44,14 @@ class JobLeft(JobUnfinished):
 
 
 class JobFollower:
-    """Talks to one destination about its jobs. `longest_pause` is in seconds."""
+    """Talks to one destination about its jobs."""
 
-    def __init__(self, destination: RunsJobs, pacer: Pacer, *, longest_pause: float, attempts: int) -> None:
+    def __init__(self, destination: RunsJobs, pacer: Pacer, retry_policy: RetryPolicy) -> None:
         self._destination = destination
         self._name = type(destination).__name__
         self._pacer = pacer
-        self._longest_pause = longest_pause
-        self._attempts = attempts
+        self._longest_pause, self._attempts = retry_policy.job_poll, retry_policy.attempts
+        self._questions = Retries(pacer, retry_policy, asks_on=True)
         self._done: set[str] = set()
 
     async def upload(self, job: str, batch: Batch, part: Part) -> None:
@@ -93,7 +94,8 @@ class JobFollower:
         return await self._insist(lambda: self._destination.collect(job, batch))
 
     async def _wait_for(self, job: str, *, handed_over: bool) -> None:
-        clock, retry_policy = asyncio.get_running_loop().time, self._destination.job_timeout
+        clock, timeout = asyncio.get_running_loop().time, self._destination.job_timeout
+        longest = LONGEST if timeout is None else timeout
         began, not_begun = clock(), 0
         for look in count():
             state = await self._insist(lambda: self._destination.poll(job))
@@ -107,42 +109,38 @@ class JobFollower:
                 not_begun += 1
                 if not_begun >= self._attempts:
                     raise JobUnreadable(f"job {job} was handed over, and is said to wait for its rows")
-            longest = LONGEST if retry_policy is None else retry_policy
             if clock() - began >= longest:
                 raise JobUnfinished(f"job {job} is still running after {longest:,.0f} s")
-            await self._rest(self._pacer.waits.wait(self._pause(look)))
+            await self._pause(look)
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer: the rows have been sent, giving up now would lose what became of them. A
         refusal of the question says nothing of the job."""
-        for attempt in count(1):
-            await self._rest(self._pacer.slot())
-            try:
-                return await guarded(call(), self._name)
-            except (Ambiguous, JobRefused):
-                raise  # what the job itself says
-            except (RetryLater, RequestRejected, GarbledAnswer) as error:
-                await self._rest_after(error, attempt)
-            except (DestinationError, ConfigurationError) as error:
-                raise JobUnreadable(f"the job's state could not be read: {error}") from error
-        raise AssertionError("unreachable")
-
-    async def _rest_after(self, error: DestinationError, attempt: int) -> None:
-        asked = error.after if isinstance(error, RetryLater) else None
-        seconds, holds = self._pause(attempt) if asked is None else asked, isinstance(error, RetryLater) and error.hold
-        if holds:
-            await self._pacer.hold(seconds)
-        if attempt >= self._attempts or seconds > LONGEST_HOLD:
-            raise JobUnreadable(f"the job's state could not be read: {error}") from error
-        if not holds:
-            await self._rest(self._pacer.waits.wait(seconds))
-
-    async def _rest(self, wait: Awaitable[None]) -> None:
-        """The rows are handed over: if the run is told to end meanwhile, the next one asks for them."""
         try:
-            await wait
+            answer = await self._questions.call(lambda last: self._ask(call))
         except (Halted, Stopped) as error:
-            raise JobLeft(f"the job was still running when the run was told to end: {error}") from error
+            raise _left(error) from error
+        except (DestinationError, ConfigurationError) as error:
+            raise JobUnreadable(f"the job's state could not be read: {error}") from error
+        if isinstance(answer, (Ambiguous, JobRefused)):
+            raise answer
+        return answer
 
-    def _pause(self, look: int) -> float:
-        return min(self._longest_pause, 0.25 * 2.0 ** min(look, 10))
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T | Ambiguous | JobRefused:
+        try:
+            return await guarded(call(), self._name)
+        except (Ambiguous, JobRefused) as said:  # by the job itself: an answer
+            return said
+        except (RequestRejected, GarbledAnswer) as error:  # of the question alone: the next one may fare better
+            raise RetryLater(str(error)) from error
+
+    async def _pause(self, look: int) -> None:
+        """If the run is told to end meanwhile, the next one asks for the job."""
+        try:
+            await self._pacer.waits.wait(min(self._longest_pause, 0.25 * 2.0 ** min(look, 10)))
+        except (Halted, Stopped) as error:
+            raise _left(error) from error
+
+
+def _left(error: Exception) -> JobLeft:
+    return JobLeft(f"the job was still running when the run was told to end: {error}")

@@ -35,12 +35,16 @@ class RetryPolicy:
 
 
 class Retries:
-    """The patience of one run. Once `halted` is set, every wait ends with Halted."""
+    """The patience of one run. Once `halted` is set, every wait ends with Halted.
 
-    def __init__(self, pacer: Pacer, retry_policy: RetryPolicy) -> None:
+    Nothing goes out then, but where it `asks_on`, for a question about rows that are out: until it would have to wait.
+    """
+
+    def __init__(self, pacer: Pacer, retry_policy: RetryPolicy, *, asks_on: bool = False) -> None:
         self.halted = pacer.waits.halted
         self._pacer = pacer
         self._retry_policy = retry_policy
+        self._asks_on = asks_on
 
     async def call(self, call: Callable[[bool], Awaitable[T]], attempt: int = 0) -> T:
         """Call until it is taken; `call` is told when it is the last time.
@@ -78,9 +82,11 @@ class Retries:
 
     async def _turn(self) -> None:
         """Wait for the account's next slot."""
-        self._check_halted()
+        if not self._asks_on:
+            self._check_halted()
         await self._pacer.slot()
-        self._check_halted()
+        if not self._asks_on:
+            self._check_halted()
 
     def _check_halted(self) -> None:
         if self.halted.is_set():

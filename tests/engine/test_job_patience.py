@@ -9,7 +9,8 @@ import pytest
 
 from reverse_etl_assets.accounts.pacing import Pacer
 from reverse_etl_assets.delivery import job_follower
-from reverse_etl_assets.delivery.job_follower import JobFollower, JobUnfinished, JobUnreadable
+from reverse_etl_assets.delivery.job_follower import JobFollower, JobLeft, JobUnfinished, JobUnreadable
+from reverse_etl_assets.delivery.retries import RetryPolicy
 from reverse_etl_assets.destinations.base import JobState, RunsJobs
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer, RequestRejected, RetryLater
 from reverse_etl_assets.journal import LONGEST_HOLD, Journal
@@ -39,7 +40,14 @@ class Vendor:
         return []
 
 
-def follow(folder: Path, vendor: Vendor, *, handed_over: bool = True) -> list[float]:
+def follow(
+    folder: Path,
+    vendor: Vendor,
+    *,
+    handed_over: bool = True,
+    rate_limited: float = LONGEST_HOLD,
+    halted: bool = False,
+) -> list[float]:
     """Waits for a job of the vendor; returns for how long each time, in seconds that nobody really waits."""
     waited: list[float] = []
 
@@ -48,9 +56,11 @@ def follow(folder: Path, vendor: Vendor, *, handed_over: bool = True) -> list[fl
         await asyncio.sleep(0)
 
     journal = Journal.open(f"sqlite:///{folder}/journal.sqlite")
-    follower = JobFollower(
-        cast(RunsJobs, vendor), Pacer(journal, "crm", None, sleep=sleep), longest_pause=0.5, attempts=ATTEMPTS
-    )
+    retry_policy = RetryPolicy(attempts=ATTEMPTS, job_poll=0.5, rate_limited=rate_limited)
+    pacer = Pacer(journal, "crm", None, sleep=sleep)
+    if halted:
+        pacer.waits.halted.set()
+    follower = JobFollower(cast(RunsJobs, vendor), pacer, retry_policy)
     try:
         asyncio.run(follower.results("j1", Batch(Operation.UPSERT, [], ""), handed_over=handed_over))
     finally:
@@ -84,6 +94,24 @@ def test_a_question_that_fails_is_asked_so_often(tmp_path: Path, trouble: Destin
     with pytest.raises(JobUnreadable, match="could not be read"):
         follow(tmp_path, vendor)
     assert vendor.asked == ATTEMPTS
+
+
+def test_a_question_that_is_refused_for_the_rate_alone_waits_as_sending_does(tmp_path: Path) -> None:
+    """It is no attempt, and ends with the time that a run waits for the rate."""
+    limited = RetryLater("slow down", 0.0, hold=True)
+    vendor = Vendor([limited] * 2 * ATTEMPTS + [DONE], None)
+    follow(tmp_path, vendor)
+    assert vendor.asked == 2 * ATTEMPTS + 1
+    vendor = Vendor([limited] * 2 * ATTEMPTS + [DONE], None)
+    with pytest.raises(JobUnreadable, match="could not be read: slow down"):
+        follow(tmp_path, vendor, rate_limited=0.0)
+    assert vendor.asked == 2
+
+
+def test_a_run_that_ends_still_hears_what_can_be_told_at_once(tmp_path: Path) -> None:
+    follow(tmp_path, Vendor([DONE], None), halted=True)
+    with pytest.raises(JobLeft, match="told to end"):
+        follow(tmp_path, Vendor([LATER, DONE], None), halted=True)
 
 
 def test_failures_count_for_each_question_alone(tmp_path: Path) -> None:
