@@ -7,7 +7,8 @@
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
 # make lint            style, types, direction of imports
 # make bench           the figures of the docs
-# make lock, schema, architecture   the lock file, the JSON schema of syncs, the picture of the rooms, made anew
+# make lock, schema, architecture, resources   the lock file, the JSON schema of syncs, the picture of the rooms and the
+#              vendors' resources, made anew
 #
 # The first target that needs it makes .venv from the lock file. Another Python: make PYTHON=python3.13 demo
 
@@ -19,7 +20,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema architecture
+.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -69,6 +70,9 @@ schema: $(INSTALLED)
 
 architecture: $(INSTALLED)
 	$(BIN)/python -m tests.architecture
+
+resources: $(INSTALLED)
+	$(BIN)/python -m tests.vendor_resources
 
 lock:
 	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --all-extras --group test \

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from reverse_etl_assets.journal.records import Run as Run
     from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
     from reverse_etl_assets.orchestration.build import build_sync_definitions as build_sync_definitions
-    from reverse_etl_assets.orchestration.resources import (
-        DestinationResource as DestinationResource,
+    from reverse_etl_assets.orchestration.resources import DestinationResource as DestinationResource
+    from reverse_etl_assets.orchestration.vendor_resources import (
         GoogleAdsResource as GoogleAdsResource,
         HubSpotResource as HubSpotResource,
         IntercomResource as IntercomResource,

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from demo.deployment import destinations
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.errors import SpecError
+from reverse_etl_assets.orchestration import resource_source
 from reverse_etl_assets.spec.loading import load_sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
@@ -238,6 +239,17 @@ def test_the_minimal_destination_runs_a_sync(shop: Shop, sandbox: Sandbox, monke
     sync = crm_sync(destination="people", object="people", primary_key="id", mapping={"id": "id", "name": "name"})
     report = shop.run(sync, resource.account("people"))
     assert report.counts["created"] == len(sandbox.rest.table("people").live()) == 1200
+
+
+def test_the_resource_is_what_the_command_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [block] = [block for block in blocks("python") if block.text.startswith("# people_resource.py\n")]
+    page = (ROOT / "docs/add-a-destination.md").read_text()
+    assert "-m reverse_etl_assets.orchestration.resource_source people_api:PeopleApi > people_resource.py\n" in page
+    monkeypatch.setattr(sys, "argv", ["resource_source", "people_api:PeopleApi"])
+    resource_source.main()
+    assert block.text == "# people_resource.py\n" + capsys.readouterr().out
 
 
 def test_no_secret_is_a_literal_in_the_example() -> None:

@@ -18,7 +18,8 @@ from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
 from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
 

@@ -1,10 +1,10 @@
-"""Destinations as Dagster resources: where an account is and which environment variables hold its secrets.
+"""A destination as a Dagster resource: where an account is and which environment variables hold its secrets.
 
-A resource for a destination of your own:
+Those of the vendors are in `vendor_resources.py`. One for a destination of your own is written by `resource_source.py`:
 
     class PeopleResource(DestinationResource):
         destination_type = PeopleApi
-        base_url: str
+
         token: str  # a SecretStr in PeopleApi.Connection, so only `dg.EnvVar` is taken
 """
 
@@ -16,16 +16,6 @@ from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.destinations.base import Account, BaseDestination
-from reverse_etl_assets.destinations.google_ads import GoogleAds
-from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.destinations.intercom import Intercom
-from reverse_etl_assets.destinations.meta_ads import MetaAds
-from reverse_etl_assets.destinations.postgres import Postgres
-from reverse_etl_assets.destinations.salesforce import Salesforce
-from reverse_etl_assets.destinations.slack import Slack
-from reverse_etl_assets.destinations.stripe import Stripe
-from reverse_etl_assets.destinations.webhook import Webhook
-from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.records import Target
 
@@ -39,7 +29,7 @@ class DestinationResource(dg.ConfigurableResource[Any]):
     allowance to other tools.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
     destination_type: ClassVar[type[BaseDestination[Any, Any]]]
 
@@ -127,124 +117,6 @@ class DestinationResource(dg.ConfigurableResource[Any]):
         """A resource that Dagster has resolved holds secrets."""
         for field, value in self._given():
             yield field, "***" if self._is_secret(field) else value
-
-
-class SalesforceResource(DestinationResource):
-    """A Salesforce org; an External Client App signs in, by the client credentials flow or with a private key."""
-
-    destination_type = Salesforce
-
-    client_id: str
-    client_secret: str | None = None
-    private_key: str | None = None
-    username: str | None = None
-    audience: str = "https://login.salesforce.com"
-    api_version: str = "67.0"
-
-
-class HubSpotResource(DestinationResource):
-    """A HubSpot portal; a service key signs in."""
-
-    destination_type = HubSpot
-
-    base_url: str = "https://api.hubapi.com"
-    access_token: str
-    api_version: str = "2026-09"
-
-
-class SlackResource(DestinationResource):
-    """A Slack workspace; an app's bot token signs in."""
-
-    destination_type = Slack
-
-    base_url: str = "https://slack.com/api"
-    token: str
-
-
-class PostgresResource(DestinationResource):
-    """A PostgreSQL database; a role's password signs in, where the server asks for one."""
-
-    destination_type = Postgres
-
-    password: str | None = None
-
-
-class IntercomResource(DestinationResource):
-    """An Intercom workspace; a private app's access token signs in."""
-
-    destination_type = Intercom
-
-    base_url: str = "https://api.intercom.io"
-    access_token: str
-
-
-class StripeResource(DestinationResource):
-    """A Stripe account; a restricted key signs in. With `mode` a key of the other mode is refused."""
-
-    destination_type = Stripe
-
-    base_url: str = "https://api.stripe.com"
-    meter_events_url: str = "https://meter-events.stripe.com"
-    secret_key: str
-    mode: str | None = None
-    stripe_account: str | None = None
-    api_version: str = "2026-05-27.dahlia"
-
-
-class WebhookResource(DestinationResource):
-    """Any HTTP API."""
-
-    destination_type = Webhook
-
-    token: str | None = None
-    username: str | None = None
-    password: str | None = None
-    token_url: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-    scope: str | None = None
-    signature: str = "standard"
-    signature_header: str = "X-Hub-Signature-256"
-    secret_headers: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-    signing_secret: str | None = None
-    allow_private: bool = False
-
-
-class GoogleAdsResource(DestinationResource):
-    """Google Ads audiences; a service account signs in, or a person who has consented once."""
-
-    destination_type = GoogleAds
-
-    base_url: str = "https://datamanager.googleapis.com"
-    customer_id: str
-    login_customer_id: str | None = None
-    service_account: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-    refresh_token: str | None = None
-
-
-class MetaAdsResource(DestinationResource):
-    """Meta custom audiences; a system user's token signs in, and the app's secret signs the calls if it is set."""
-
-    destination_type = MetaAds
-
-    base_url: str = "https://graph.facebook.com"
-    access_token: str
-    app_secret: str | None = None
-    api_version: str = "v26.0"
-
-
-class ZendeskResource(DestinationResource):
-    """A Zendesk account; an OAuth client signs in, or an API token with its admin's address until those end."""
-
-    destination_type = Zendesk
-
-    client_id: str | None = None
-    client_secret: str | None = None
-    scope: str = "read write"
-    token: str | None = None
-    email: str | None = None
 
 
 def _read(value: Any, where: str) -> Any:

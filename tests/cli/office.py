@@ -13,7 +13,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from reverse_etl_assets.cli import app
-from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource, WebhookResource
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, WebhookResource
 from reverse_etl_assets.project import Project
 from tests.warehouse import ProjectOfFewRows, writing
 

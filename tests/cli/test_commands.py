@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from reverse_etl_assets.destinations.zendesk import Zendesk
-from reverse_etl_assets.orchestration.resources import ZendeskResource
+from reverse_etl_assets.orchestration.vendor_resources import ZendeskResource
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 

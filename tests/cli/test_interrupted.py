@@ -22,7 +22,7 @@ ROWS = 3_000
 DEPLOYMENT = """
 from pathlib import Path
 import dagster as dg
-from reverse_etl_assets.orchestration.resources import HubSpotResource, WebhookResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, WebhookResource
 from reverse_etl_assets.project import Project
 
 crm = HubSpotResource(

@@ -7,7 +7,7 @@ import pytest
 
 from reverse_etl_assets.journal.records import Tripped, WaitingPlan
 from reverse_etl_assets.journal.usage import Allowance
-from reverse_etl_assets.orchestration.resources import HubSpotResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from reverse_etl_assets.records import Quota
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office

@@ -10,7 +10,7 @@ import pytest
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.registry import destination_type, destination_types
 from reverse_etl_assets.destinations.vendor_api import NOTICE, VendorApi
-from reverse_etl_assets.orchestration.resources import HubSpotResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.testing.builders import target
 from tests.cli.office import Office

@@ -12,7 +12,8 @@ import dagster as dg
 import yaml
 
 from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
 from tests.warehouse import ProjectOfFewRows, writing
 

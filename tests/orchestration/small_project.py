@@ -14,7 +14,8 @@ import yaml
 from dagster._serdes import serialize_value
 
 from reverse_etl_assets.orchestration.assets import build_sync_asset
-from reverse_etl_assets.orchestration.resources import DestinationResource, HubSpotResource
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.spec.loading import load_sync
 from reverse_etl_assets.spec.yaml_source import YamlSource

@@ -10,7 +10,8 @@ import pytest
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.resources import DestinationResource, SlackResource
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject

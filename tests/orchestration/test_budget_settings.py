@@ -7,7 +7,7 @@ import pytest
 
 from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.orchestration.resources import HubSpotResource, StripeResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, StripeResource
 
 
 @pytest.fixture(autouse=True)

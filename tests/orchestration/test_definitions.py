@@ -13,12 +13,8 @@ from dagster._core.instance.ref import InstanceRef
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.resources import (
-    DestinationResource,
-    HubSpotResource,
-    SalesforceResource,
-    WebhookResource,
-)
+from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, SalesforceResource, WebhookResource
 from reverse_etl_assets.project import Project
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import TOKEN, Ran

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from reverse_etl_assets.destinations.salesforce import Salesforce
-from reverse_etl_assets.orchestration.resources import SalesforceResource
+from reverse_etl_assets.orchestration.vendor_resources import SalesforceResource
 from reverse_etl_sandbox.server import Sandbox
 from tests.orchestration.small_project import SmallProject
 

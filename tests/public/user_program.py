@@ -81,3 +81,5 @@ class TestTickets(testing.DestinationContract):
 _ = retl.Projekt  # type: ignore[attr-defined]
 _ = destinations.HttpDestinations  # type: ignore[attr-defined]
 _ = testing.Contract  # type: ignore[attr-defined]
+_ = retl.HubSpotResource(acces_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN"))  # type: ignore[call-arg]
+_ = retl.StripeResource(secret_key=dg.EnvVar("STRIPE_KEY"), mode=3)  # type: ignore[arg-type]

@@ -60,8 +60,9 @@ _DONE = {Operation.UPDATE: Status.UPDATED, Operation.UPSERT: Status.UPDATED, Ope
 
 
 class AttioConnection(ConnectionSettings):
-    """A workspace. `base_url` is `https://api.attio.com`."""
+    """A workspace of Attio; an access token signs in."""
 
+    base_url: str = "https://api.attio.com"
     access_token: SecretStr
 
 

@@ -1,4 +1,4 @@
-"""Attio in Dagster: which environment variable holds the access token of a workspace."""
+"""Attio in Dagster: where an account is, and which environment variables hold its secrets."""
 
 from reverse_etl_assets import DestinationResource
 from reverse_etl_attio import Attio

@@ -1,6 +1,7 @@
 """What the contract cannot know of Attio: its requests to the letter, its answers, its refusals, and a run."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from attio_server import AttioServer
 from pydantic import SecretStr
-from reverse_etl_attio import Attio, AttioConnection
+from reverse_etl_attio import Attio, AttioConnection, resource as attio_resource
 from reverse_etl_attio.resource import AttioResource
 
 from reverse_etl_assets import Report, load_syncs
@@ -259,6 +260,13 @@ def test_the_package_names_the_destination(tmp_path: Path) -> None:
         f"reverse_etl_attio/{name}"
         for name in ("__init__.py", "attributes.py", "destination.py", "resource.py", "py.typed")
     }
+
+
+def test_the_resource_is_as_it_would_be_written_now() -> None:
+    command = [sys.executable, "-m", "reverse_etl_assets.orchestration.resource_source", "reverse_etl_attio:Attio"]
+    paths = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[3])))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": paths})
+    assert Path(attio_resource.__file__).read_text() == done.stdout
 
 
 def test_the_sync_of_the_readme_is_right(tmp_path: Path) -> None:

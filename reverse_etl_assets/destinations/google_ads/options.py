@@ -33,7 +33,7 @@ class ServiceAccount(msgspec.Struct):
 
 
 class GoogleAdsConnection(ConnectionSettings):
-    """A Google Ads account. Either a service account signs in, or a person who has consented once."""
+    """Google Ads audiences; a service account signs in, or a person who has consented once."""
 
     base_url: str = "https://datamanager.googleapis.com"
     customer_id: Customer

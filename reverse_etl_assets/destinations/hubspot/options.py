@@ -12,7 +12,7 @@ from reverse_etl_assets.wording import Written
 
 
 class HubSpotConnection(ConnectionSettings):
-    """A service key; or a private app that was made while there were new ones, until 2026-10-26.
+    """A HubSpot portal; a service key signs in, or a private app that was made until 2026-10-26.
 
     "CRM API Write Validation Enforcement" (what 2026-09 enforces), "Legacy APIs and Apps: What's Going Unsupported
     and When" and "Legacy Private App Creation Being Disabled", HubSpot's developer changelog, read 2026-11-30.

@@ -31,7 +31,7 @@ GONE = frozenset({"not_found", "company_not_found", "404"})
 
 
 class IntercomConnection(ConnectionSettings):
-    """A private app of the workspace. A token works only in the region that the workspace is in."""
+    """An Intercom workspace; a private app's access token signs in, in the region that the workspace is in."""
 
     base_url: str = "https://api.intercom.io"
     """`https://api.eu.intercom.io` or `https://api.au.intercom.io` for a workspace in Europe or Australia."""

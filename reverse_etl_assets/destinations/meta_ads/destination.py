@@ -53,7 +53,7 @@ _STATUS = {Operation.UPSERT: Status.UPDATED, Operation.DELETE: Status.DELETED}
 
 
 class MetaAdsConnection(ConnectionSettings):
-    """A system user of a business portfolio."""
+    """Meta custom audiences; a system user's token signs in, and the app's secret signs the calls if it is set."""
 
     base_url: str = "https://graph.facebook.com"
     access_token: SecretStr

@@ -27,7 +27,7 @@ def _without_secrets(url: str) -> str:
 
 
 class PostgresConnection(ConnectionSettings):
-    """A database and the role that writes to it."""
+    """A PostgreSQL database; a role's password signs in, where the server asks for one."""
 
     base_url: Annotated[str, AfterValidator(_without_secrets)]
     """`postgresql://user@host:5432/database?sslmode=verify-full`, with any parameter of libpq and no password."""

@@ -11,7 +11,7 @@ from reverse_etl_assets.wording import Written
 
 
 class SalesforceConnection(ConnectionSettings):
-    """An External Client App that uses the OAuth 2.0 client credentials flow, or the JWT bearer flow."""
+    """A Salesforce org; an External Client App signs in, by the client credentials flow or with a private key."""
 
     base_url: str
     """Your My Domain address, `https://acme.my.salesforce.com`. `login.salesforce.com` does not take this flow."""

@@ -39,7 +39,7 @@ _PERSON_ID = re.compile(r"[UW][A-Z0-9]{7,}")
 
 
 class SlackConnection(ConnectionSettings):
-    """A Slack app, installed in a workspace."""
+    """A Slack workspace; an app's bot token signs in."""
 
     base_url: str = "https://slack.com/api"
     token: SecretStr

@@ -22,7 +22,7 @@ _KINDS = {
 
 
 class StripeConnection(ConnectionSettings):
-    """A Stripe account, live or test; the key says which."""
+    """A Stripe account, live or test; a restricted key signs in, and says which."""
 
     base_url: str = "https://api.stripe.com"
     meter_events_url: str = "https://meter-events.stripe.com"

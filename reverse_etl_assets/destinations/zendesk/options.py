@@ -8,7 +8,7 @@ from reverse_etl_assets.destinations.base import ConnectionSettings, SyncOptions
 
 
 class ZendeskConnection(ConnectionSettings):
-    """An account: `https://{subdomain}.zendesk.com`."""
+    """A Zendesk account; an OAuth client signs in, or an API token with its admin's address until those end."""
 
     base_url: str
     """`https://acme.zendesk.com`."""
