@@ -101,9 +101,9 @@ def test_the_next_lease_is_asked_for_before_the_slots_run_out(pacer: Callable[[f
         paced, left = pacer(100.0), []
         for _ in range(100):
             await paced.slot()
-            if paced._leasing:
-                left.append(len(paced._slots))
-                await paced._leasing
+            if paced._slots._renewing:
+                left.append(len(paced._slots.shares))
+                await paced._slots._renewing
         return left
 
     left = asyncio.run(main())

@@ -5,6 +5,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.accounts.lease import Grant, Lease
 from reverse_etl_assets.errors import BudgetSpent, StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Refusal, Room, Taken
@@ -12,7 +13,7 @@ from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.records import Quota
 
 _FEW, _MANY = 20, 2_000  # calls of a lease
-_LEASE, _IDLE = 0.5, 5.0  # seconds: a lease that lasts less is followed by a greater one, after more by a small one
+_BRISK, _IDLE = 0.5, 5.0  # seconds: a lease that lasts less is followed by a greater one, after more by a small one
 
 
 class Meter:
@@ -28,21 +29,19 @@ class Meter:
         self._sync = sync
         self._budget = budget
         self._allowance = Allowance(budget.calls, budget.leave)
-        self._taken: Taken | None = None
-        self._spare = 0  # calls of the last lease that are not made yet
-        self._size = _FEW
-        self._leased_at = self._ends_at = 0.0
+        self._calls = Lease(self._ask, journal.clock, few=_FEW, many=_MANY)
+        self._taken: Taken | None = None  # the last lease
+        self._ends_at = 0.0
         self._heard: Quota | None = None  # what the vendor said since the last lease
         self._overdrawn = False
-        self._leasing: asyncio.Task[Room] | None = None
 
     async def take(self) -> None:
         """Has to be called before each request. Raises BudgetSpent, StateError if the journal fails."""
-        while not self._spare or self._overdrawn or self._journal.clock() >= self._ends_at:
-            room = await self._lease()
-            if why := refusal(self._destination, self._budget, room):
+        while not self._calls.shares or self._overdrawn or self._journal.clock() >= self._ends_at:
+            await self._calls.renew()
+            if self._taken and (why := refusal(self._destination, self._budget, self._taken.room)):
                 raise BudgetSpent(why)
-        self._spare -= 1
+        self._calls.shares.popleft()
 
     def learn(self, quota: Quota) -> None:
         """What an answer says of the vendor's own counter. The other processes learn it with the next lease."""
@@ -53,40 +52,21 @@ class Meter:
 
     async def settle(self) -> None:
         """Gives unused calls back. If the journal fails they stay counted, which spoils no run."""
-        if self._leasing:
-            await asyncio.wait([self._leasing])
-        taken, spare, heard = self._taken, self._spare, self._heard
-        self._spare, self._heard = 0, None
-        if taken and (spare or heard):
+        spare = len(await self._calls.settle())
+        heard, self._heard = self._heard, None
+        if self._taken and (spare or heard):
             with contextlib.suppress(StateError):
-                await asyncio.to_thread(self._give_back, taken, spare, heard)
+                await asyncio.to_thread(self._give_back, self._taken, spare, heard)
 
-    async def _lease(self) -> Room:
-        if self._leasing is None:
-            self._leasing = asyncio.create_task(self._renew())
-            # one that fails after its callers were cancelled fails again before somebody's eyes
-            self._leasing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return await asyncio.shield(self._leasing)
+    async def _ask(self, calls: int) -> Grant[Taken]:
+        now, spare, heard = self._journal.clock(), len(self._calls.take_all()), self._heard
+        self._heard, self._overdrawn = None, False
+        self._taken = taken = await asyncio.to_thread(self._exchange, calls, self._taken, spare, heard)
+        self._ends_at = _end_of(taken.day)
+        return Grant([taken] * taken.calls, brisk_until=now + _BRISK, idle_from=now + _IDLE)
 
-    async def _renew(self) -> Room:
-        try:
-            now = self._journal.clock()
-            self._size = self._next_size(now - self._leased_at)
-            left_over = (self._taken, self._spare, self._heard)
-            self._spare, self._heard, self._overdrawn = 0, None, False
-            taken = await asyncio.to_thread(self._ask, self._size, *left_over)
-            self._taken, self._spare = taken, taken.calls
-            self._leased_at, self._ends_at = now, _end_of(taken.day)
-            return taken.room
-        finally:
-            self._leasing = None
-
-    def _next_size(self, lasted: float) -> int:
-        if lasted < _LEASE:
-            return min(self._size * 2, _MANY)
-        return self._size if lasted < _IDLE else _FEW
-
-    def _ask(self, calls: int, old: Taken | None, spare: int, heard: Quota | None) -> Taken:
+    def _exchange(self, calls: int, old: Taken | None, spare: int, heard: Quota | None) -> Taken:
+        """Gives back what was left of the last lease, and takes the next one."""
         if old and spare:
             self._give_back(old, spare, heard)
             heard = None

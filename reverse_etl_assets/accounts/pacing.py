@@ -4,9 +4,9 @@ import asyncio
 import logging
 import random as _random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 
+from reverse_etl_assets.accounts.lease import Grant, Lease
 from reverse_etl_assets.accounts.waiting import STEP, Waits
 from reverse_etl_assets.journal import LONGEST_HOLD, SLOTS_AHEAD, Journal
 
@@ -46,10 +46,7 @@ class Pacer:
         self._full_lease = max(1, int(LEASE * (requests_per_second or 0)))
         self._clock = clock
         self._turn = asyncio.Lock()
-        self._slots: deque[float] = deque()
-        self._leased = 1  # slots of the last lease
-        self._leased_until = 0.0
-        self._leasing: asyncio.Task[None] | None = None
+        self._slots = Lease(self._reserve, clock, few=1, many=self._full_lease)
         self._last = 0.0  # when the last request went out
         self._held_until = 0.0
         self._holds = self._holding = 0  # begins and ends of this pacer's own holds; how many are being written
@@ -103,46 +100,32 @@ class Pacer:
 
     def _set_right(self, wait: float) -> None:
         _logger.warning("%s: the next request would go out in %.0f s; a clock was wrong", self._account, wait)
-        self._slots.clear()
-        self._held_until = self._last = self._leased_until = 0.0
+        self._slots.start_over()
+        self._held_until = self._last = 0.0
 
     async def _next_slot(self) -> float:
+        slots = self._slots.shares
         self._drop_passed(keep=0)
-        if not self._slots:
-            await self._lease()
+        if not slots:
+            await self._slots.renew()
             self._drop_passed(keep=1)  # the journal took longer than the slots lasted
-        at = self._slots.popleft()
-        if self._leased == self._full_lease > 1 and len(self._slots) <= self._full_lease // 2:
-            self._start_lease()  # requests keep coming: ask before the slots run out
+        at = slots.popleft()
+        if self._slots.full and self._full_lease > 1 and len(slots) <= self._full_lease // 2:
+            self._slots.start()  # requests keep coming: ask before the slots run out
         # late on arrival: it may follow the last request no closer than a slot does
         return at if at > self._clock() else max(at, self._last + self._interval)
 
     def _drop_passed(self, keep: int) -> None:
-        earliest = max(self._clock(), self._held_until)
-        while len(self._slots) > keep and self._slots[0] < earliest:
-            self._slots.popleft()
+        slots, earliest = self._slots.shares, max(self._clock(), self._held_until)
+        while len(slots) > keep and slots[0] < earliest:
+            slots.popleft()
 
-    async def _lease(self) -> None:
-        await asyncio.shield(self._start_lease())
-
-    def _start_lease(self) -> "asyncio.Task[None]":
-        if self._leasing is None:
-            self._leasing = asyncio.create_task(self._reserve())
-            # one that fails while nobody waits is asked for again, and fails before somebody's eyes
-            self._leasing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return self._leasing
-
-    async def _reserve(self) -> None:
-        try:
-            waiting = self._clock() <= self._leased_until
-            count = min(self._leased * 2, self._full_lease) if waiting else 1
-            holds = self._holds
-            first, held_until = await asyncio.to_thread(self._ask, count)
-            self._learn_hold(held_until, holds)
-            self._slots.extend(first + i * self._interval for i in range(count))
-            self._leased, self._leased_until = count, first + count * self._interval
-        finally:
-            self._leasing = None
+    async def _reserve(self, count: int) -> Grant[float]:
+        holds = self._holds
+        first, held_until = await asyncio.to_thread(self._ask, count)
+        self._learn_hold(held_until, holds)
+        end = first + count * self._interval
+        return Grant([first + i * self._interval for i in range(count)], brisk_until=end, idle_from=end)
 
     def _ask(self, count: int) -> tuple[float, float]:
         first = self._journal.reserve(self._account, self._interval, count)
@@ -152,7 +135,7 @@ class Pacer:
         """The journal knows best, unless this pacer held the account while it was asked."""
         lifted = until < self._held_until and holds == self._holds and not self._holding
         if lifted:
-            self._slots.clear()  # they lie behind the hold
+            self._slots.shares.clear()  # they lie behind the hold
         self._held_until = until if lifted else max(self._held_until, until)
         self._asked_at = self._clock()
 

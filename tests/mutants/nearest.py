@@ -26,6 +26,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "guards/judge.py": _engine("guards", "field_rules"),
     "guards/approval.py": _engine("approvals"),
     "accounts/budget.py": ("tests/test_budget.py",),
+    "accounts/lease.py": ("tests/test_lease.py", "tests/test_pacing.py", "tests/test_budget.py"),
     "delivery/dispatcher.py": _DISPATCH,
     "delivery/feed.py": _DISPATCH,
     "delivery/retries.py": (*_DISPATCH, *_engine("long_waits")),
