@@ -2,7 +2,7 @@
 
 Those of the vendors are in `vendor_resources.py`. One for a destination of your own is written by `resource_source.py`:
 
-    class PeopleResource(DestinationResource):
+    class PeopleApiResource(DestinationResource):
         destination_type = PeopleApi
 
         token: str  # a SecretStr in PeopleApi.Connection, so only `dg.EnvVar` is taken
