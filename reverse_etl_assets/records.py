@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from reverse_etl_assets.reasons import Reason as Reason, Status as Status
+
 
 class Operation(StrEnum):
     """What is asked of a destination for a row. An upsert creates the record, or updates it if it is there."""
@@ -14,40 +16,6 @@ class Operation(StrEnum):
     UPDATE = "update"
     UPSERT = "upsert"
     DELETE = "delete"
-
-
-class Status(StrEnum):
-    """What became of a row. Each row of a change set has exactly one."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    DELETED = "deleted"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-
-
-class Reason(StrEnum):
-    """Why a row failed or was skipped."""
-
-    # failed
-    INVALID = "invalid"  # we refused it: it was never sent
-    REJECTED = "rejected"  # the destination refused it
-    AMBIGUOUS = "ambiguous"  # sent, and nobody can know what became of it
-    UNANSWERED = "unanswered"  # the answer did not name the row
-    UNAVAILABLE = "unavailable"  # the destination was not able to take it, at every attempt
-    # skipped
-    ALREADY_EXISTS = "already_exists"  # insert_only: the record is there
-    ALREADY_GONE = "already_gone"  # delete: the record is not there any more
-    NOT_FOUND = "not_found"  # update_only: there is no record to update
-    STOPPED = "stopped"  # the run ended before the row's turn
-    BUDGET = "budget"  # the day's allowance was used up before the row's turn
-    HELD = "held"  # an earlier send is ambiguous; a person has to say what became of it
-    SAME = "same"  # the record holds these values already
-    KEPT = "kept"  # every field that would change belongs to the destination, by the sync's field rules
-    EDITED = "edited"  # undo: somebody changed the record since
-    SHARED = "shared"  # delete: another row stands for the same record
-    SUPERSEDED = "superseded"  # another row of the same key is newer
-    QUARANTINED = "quarantined"  # refused too often with these values
 
 
 AMBIGUOUS_KEY = "AMBIGUOUS_KEY"

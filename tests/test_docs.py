@@ -22,7 +22,9 @@ from demo.deployment import destinations
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.orchestration import resource_source
+from reverse_etl_assets.reasons import Reason
 from reverse_etl_assets.spec.loading import load_sync
+from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
 from tests import test_syncs
@@ -250,6 +252,24 @@ def test_the_resource_is_what_the_command_writes(
     monkeypatch.setattr(sys, "argv", ["resource_source", "people_api:PeopleApi"])
     resource_source.main()
     assert block.text == "# people_resource.py\n" + capsys.readouterr().out
+
+
+def test_each_reason_stands_in_the_table_of_reasons() -> None:
+    page = (ROOT / "docs/how-it-works.md").read_text()
+    table = page.split("| status | reason | meaning | the next run |\n|---|---|---|---|\n")[1].split("\n\n")[0]
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", table)
+    described = {tuple(cell.strip() for cell in line.strip("|").split("|")) for line in plain.splitlines()}
+    meanings = [reason.meaning for reason in Reason]
+    assert described == {(each.status, f"`{each.word}`", each.explains, each.next_run) for each in meanings}
+
+
+def test_each_sync_mode_stands_in_the_table_of_modes() -> None:
+    page = (ROOT / "docs/write-a-sync.md").read_text()
+    for word in SyncMode:
+        done = [word.mode.by_kind.get(kind, "–") for kind in ("added", "changed", "removed", "unchanged")]
+        if not word.mode.sends_all:
+            done[-1] = "–"
+        assert f"| `{word}` | {' | '.join(done)} |" in page
 
 
 def test_no_secret_is_a_literal_in_the_example() -> None:

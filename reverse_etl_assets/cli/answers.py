@@ -238,46 +238,15 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"It was {last.status} in {where}{name} at {at}.{doubt}"
         case (Status.DELETED, _):
             yield f"It was deleted in {where} at {at}, because the row had left the model."
-        case (_, Reason.REJECTED):
-            yield f"{where} refused it at {at}: {words}"
-        case (_, Reason.INVALID):
-            yield f"It was not sent at {at}: {words}"
         case (_, Reason.AMBIGUOUS | Reason.HELD) if facts.said_to_have_arrived:
             record = (facts.why.synced or {}).get("_retl_id")
             name = f" as {record}" if record else ""
             yield f"Its answer was lost, and somebody has looked since and said that it did arrive in {where}{name}."
         case (_, Reason.AMBIGUOUS) if last.run_id in facts.memory.at_work:
             yield f"It was handed over to {where} at {at}, in a job whose results the next run folds in."
-        case (_, Reason.AMBIGUOUS):
-            yield f"It was sent at {at}, but nobody can know if it arrived: {words}"
-        case (_, Reason.UNANSWERED):
-            yield f"It was sent at {at}, but the answer of {where} does not mention it."
-        case (_, Reason.UNAVAILABLE):
-            yield f"{where} could not take it at {at}, at any attempt: {words}"
-        case (_, Reason.STOPPED):
-            yield f"The run ended before its turn at {at}: {words}"
-        case (_, Reason.EDITED):
-            yield f"Run {facts.undoes} was put back at {at}, but for this row: {words}"
-        case (_, Reason.SAME):
-            yield f"There was nothing to write at {at}: {words}."
-        case (_, Reason.ALREADY_EXISTS):
-            yield f"It is in {where} already, and this sync only adds records: {words} ({at})."
-        case (_, Reason.ALREADY_GONE):
-            yield f"It had left {where} already when it was to be deleted ({at})."
-        case (_, Reason.NOT_FOUND):
-            yield f"There is no such record in {where}, and this sync only updates: {words} ({at})."
-        case (_, Reason.BUDGET):
-            yield f"It was not sent at {at}, for the day's calls were used up before its turn: {words}"
-        case (_, Reason.KEPT):
-            yield f"It was not written at {at}, for what would change is the destination's own: {words}."
-        case (_, Reason.HELD):
-            yield f"It was kept back at {at}, because nobody knows the end of an earlier send: {words}"
-        case (_, Reason.QUARANTINED):
-            yield f"It was in quarantine at {at}, and not sent: {last.message}."
-        case (_, Reason.SUPERSEDED):
-            yield f"It was not sent at {at}: {last.message}."
-        case (_, Reason.SHARED):
-            yield f"It has left the model, and nothing was deleted in {where} for it at {at}: {last.message}."
+        case (_, str(reason)):
+            sentence = Reason(reason).meaning.sentence
+            yield sentence.format(where=where, at=at, said=words, message=last.message, undoes=facts.undoes)
 
 
 def _place(facts: _Facts) -> Iterator[str]:

@@ -45,7 +45,7 @@ _CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "qua
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 _NOT_WRITTEN = ("kept", "same", "edited")  # once the record had been read
 
-_GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "example_key")
+_GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "next_run", "example_key")
 _CONFLICT_COLUMNS = ("key", "field", "rule", "ours", "theirs", "winner", "why")
 _ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change", "destination_id")
 
@@ -198,6 +198,7 @@ def _group(group: ErrorGroup) -> tuple[Any, ...]:
         clip(group.code, _SHORT),
         clip(group.field, _SHORT),
         clip(group.message, _LONG),
+        Reason(group.reason).meaning.next_run,
         clip(group.example, _SHORT),
     )
 

@@ -7,6 +7,7 @@ from reverse_etl_assets.delivery.forecast import Forecast, price
 from reverse_etl_assets.guards.before import Finding, beyond
 from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.readback.differences import Verified
+from reverse_etl_assets.reasons import NEVER_TRIED
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.cutover import Begun
 
@@ -52,7 +53,7 @@ class Report:
         """Rows that were never sent are a share of the model, refused ones of what was sent: bad rows that come
         back in every run must not redden it, nor unchanged rows hide that all that was sent was refused."""
         failed, rejected = self.counts.get("failed", 0), self.counts.get("failed_invalid", 0)
-        sent = self.change_set - rejected - sum(self.counts.get(f"skipped_{reason}", 0) for reason in _NEVER_SENT)
+        sent = self.change_set - rejected - sum(self.counts.get(f"skipped_{reason}", 0) for reason in NEVER_TRIED)
         percent = self.sync.max_failed.model_copy(update={"rows": None})
         return (
             beyond(self.sync.max_failed.model_copy(update={"percent": None}), failed, 0)
@@ -73,6 +74,3 @@ class Report:
     @property
     def cost(self) -> float:
         return price(self.sync.cost, calls=self.calls, rows=self.written)
-
-
-_NEVER_SENT = ("stopped", "budget", "held", "quarantined", "superseded", "shared")

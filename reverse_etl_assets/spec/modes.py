@@ -10,12 +10,14 @@ from reverse_etl_assets.records import Operation
 class Mode:
     """What a mode means to the engine.
 
-    `sends` is the mode in words, for people. `write` is what is asked for a row that goes out, and `deletes` says that
-    removed rows are asked to be deleted. `sends_all` says that every row goes out in every run, whether it differs or
-    not. `writes_once` says that a row is written once, and never changed or looked at again. `of_events` says that what
-    is written is an event or a message: no record that another row could share, or that could be compared.
+    `word` is that of the YAML, and `sends` the mode in words for people. `write` is what is asked for a row that goes
+    out; `deletes` says that a removed row's record is to be deleted. `sends_all` says that every row goes out in every
+    run, whether it differs or not. `writes_once` says that a row is written once, and never changed or looked at again.
+    `of_events` says that what is written is an event or a message: no record that another row could share, or that
+    could be compared.
     """
 
+    word: str
     sends: str
     write: Operation
     deletes: bool = False
@@ -40,19 +42,19 @@ class Mode:
 class SyncMode(StrEnum):
     """Which rows are sent, and what is done with the records."""
 
-    # A member is the word in YAML, and its `Mode`.
+    # A member is the word that YAML has, and has its `Mode`.
 
     mode: Mode
 
-    def __new__(cls, word: str, mode: Mode) -> "SyncMode":
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.mode = mode
+    def __new__(cls, mode: "Mode | str") -> "SyncMode":
+        assert isinstance(mode, Mode)  # noqa: S101 - words are looked up, and never get here
+        member = str.__new__(cls, mode.word)
+        member._value_, member.mode = mode.word, mode
         return member
 
-    FULL_REFRESH = "full_refresh", Mode("every row, every run", Operation.UPSERT, sends_all=True)
-    INCREMENTAL = "incremental", Mode("added and changed rows", Operation.UPSERT)
-    MIRROR = "mirror", Mode("added, changed and removed rows", Operation.UPSERT, deletes=True)
-    UPDATE_ONLY = "update_only", Mode("only records that exist", Operation.UPDATE)
-    INSERT_ONLY = "insert_only", Mode("only records that do not exist yet", Operation.INSERT, writes_once=True)
-    APPEND = "append", Mode("a new record for each new row", Operation.INSERT, writes_once=True, of_events=True)
+    FULL_REFRESH = Mode("full_refresh", "every row, every run", Operation.UPSERT, sends_all=True)
+    INCREMENTAL = Mode("incremental", "added and changed rows", Operation.UPSERT)
+    MIRROR = Mode("mirror", "added, changed and removed rows", Operation.UPSERT, deletes=True)
+    UPDATE_ONLY = Mode("update_only", "only records that exist", Operation.UPDATE)
+    INSERT_ONLY = Mode("insert_only", "only records that do not exist yet", Operation.INSERT, writes_once=True)
+    APPEND = Mode("append", "a new record for each new row", Operation.INSERT, writes_once=True, of_events=True)

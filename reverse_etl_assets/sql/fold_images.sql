@@ -9,7 +9,7 @@ with sent as (
             -- its record is gone, and the row went out for a new one
             when not (coalesce(answers.anew, false) and outbox.destination_id is not null) then {{ before_json }}
         end as image,
-        coalesce(answers.reason in ('ambiguous', 'unanswered'), false) as in_doubt,
+        coalesce(answers.reason in ({{ in_doubt_reasons }}), false) as in_doubt,
         coalesce(answers.anew, false) as anew
     from state.outbox as outbox
     join answers on answers.number = outbox.rowid

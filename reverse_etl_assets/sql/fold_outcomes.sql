@@ -8,7 +8,7 @@ select
     outbox.operation,
     case
         when answers.status is not null then answers.status
-        when outbox.reason = 'invalid' then 'failed'
+        when outbox.reason in ({{ failed_reasons }}) then 'failed'
         else 'skipped'
     end as status,
     coalesce(answers.reason, outbox.reason, case when answers.status is null then $unsent end) as reason,

@@ -31,7 +31,7 @@ with written as (
         on outcome.status = 'failed' and arrived._retl_key = outcome.key and arrived._retl_run = $run
     where
         outcome.run_id = $run
-        and (outcome.status in ('created', 'updated', 'deleted') or outcome.reason in ('ambiguous', 'unanswered'))
+        and (outcome.status in ('created', 'updated', 'deleted') or outcome.reason in ({{ in_doubt_reasons }}))
 ),
 unpacked as (
     select *, {{ unpacked }} from written

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from reverse_etl_assets.errors import ChangeSetLost, StateError
 from reverse_etl_assets.journal.records import SentBatch
+from reverse_etl_assets.reasons import IN_DOUBT, SETTLED
 from reverse_etl_assets.records import AMBIGUOUS_KEY, Capabilities, FieldType, Reason, Status
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.sql import render
+from reverse_etl_assets.sql import render, words
 from reverse_etl_assets.state import held_rows, quarantine, shared_records
 from reverse_etl_assets.state.answers import as_timestamp, load_answers
 from reverse_etl_assets.warehouses import migrations
@@ -30,9 +31,7 @@ _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar",
 def settled(relation: str) -> str:
     """SQL that is true for an outcome after which destination and row agree."""
     done = f"{relation}.status in ('{Status.CREATED}', '{Status.UPDATED}', '{Status.DELETED}')"
-    agreed = (Reason.ALREADY_EXISTS, Reason.ALREADY_GONE, Reason.SAME, Reason.KEPT, Reason.SHARED)
-    reasons = ", ".join(f"'{reason}'" for reason in agreed)
-    there = f"{relation}.reason in ({reasons})"
+    there = f"{relation}.reason in ({words(SETTLED)})"
     return f"coalesce({done} or {there}, false)"
 
 
@@ -263,9 +262,9 @@ def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str
 
 def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
     wrote = ", ".join(f"'{status}'" for status in (Status.CREATED, Status.UPDATED, Status.DELETED))
-    in_doubt = ", ".join(f"'{reason}'" for reason in (Reason.AMBIGUOUS, Reason.UNANSWERED))
-    query = f"select 1 from state.outcomes where run_id = $run_id and (status in ({wrote}) or reason in ({in_doubt}))"
-    return con.execute(f"{query} limit 1", {"run_id": run_id}).fetchone() is not None
+    there = f"status in ({wrote}) or reason in ({words(IN_DOUBT)})"
+    query = f"select 1 from state.outcomes where run_id = $run_id and ({there}) limit 1"
+    return con.execute(query, {"run_id": run_id}).fetchone() is not None
 
 
 def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str) -> None:

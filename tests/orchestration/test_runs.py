@@ -259,6 +259,7 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     assert first["message"]
     groups = [row.data for row in figures["why rows did not arrive"].records]
     assert sum(group["rows"] for group in groups) == figures["failed"]
+    assert {group["next_run"] for group in groups} == {"sends it again, until it was refused too often"}
     assert list(figures)[-2:] == ["why rows did not arrive", "rows (failed first)"]
 
 

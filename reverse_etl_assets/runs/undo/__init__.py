@@ -13,6 +13,7 @@ from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunKind, RunStatus
 from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.reasons import IN_DOUBT
 from reverse_etl_assets.runs.changes import ChangeSet, Plans
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.run import SyncRun, exclusive
@@ -24,7 +25,7 @@ from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
 
 _WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"}
-_IN_DOUBT = ("failed_ambiguous", "failed_unanswered")
+_IN_DOUBT = tuple(f"{reason.meaning.status}_{reason}" for reason in IN_DOUBT)
 _THERE = ("skipped_same", "skipped_already_gone")  # reasons of rows that need no write
 _MANY = 10_000  # undos of one sync
 
