@@ -197,7 +197,7 @@ def _show_forecast(out: "Console", found: "Preview") -> None:
 
 def _show_guards(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
-    from reverse_etl_assets.guards.before import tripped
+    from reverse_etl_assets.guards.finding import tripped
 
     if found.stop:
         out.print(f"[red]Stopped ({found.stop.scope}) by {escape(found.stop.who)}: {escape(found.stop.why)}[/]")
@@ -213,7 +213,7 @@ def _show_guards(out: "Console", found: "Preview") -> None:
 def _show_approval(out: "Console", found: "Preview") -> None:
     """The plan's id, and how it is let out if it is kept back."""
     from reverse_etl_assets.cli.output import escape, moment
-    from reverse_etl_assets.guards.approval import to_decide
+    from reverse_etl_assets.guards import to_decide
 
     if found.plan_id is None:
         if found.forecast:

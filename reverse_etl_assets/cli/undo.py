@@ -114,7 +114,7 @@ def _row_as_json(row: "UndoRow") -> dict[str, Any]:
 
 def _show(out: "Console", found: "UndoPreview") -> None:
     from reverse_etl_assets.cli.output import escape, moment
-    from reverse_etl_assets.guards.before import tripped
+    from reverse_etl_assets.guards.finding import tripped
 
     sync, plan = found.sync, found.plan
     out.print(f"[bold]{sync.sync}[/]  undo of run {escape(found.undone.run_id)} of {moment(found.undone.started_at)}")

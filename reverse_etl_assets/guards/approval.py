@@ -9,7 +9,8 @@ import duckdb
 import msgspec
 
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.guards.before import Finding, tripped
+from reverse_etl_assets.guards import is_approvable
+from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.journal.records import WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import FieldType
@@ -17,7 +18,6 @@ from reverse_etl_assets.spec.policies import Approval
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import field_type
 
-_NEVER_APPROVED = frozenset({"kill_switch", "budget"})
 _PACE = {"budget", "concurrency", "requests_per_second"}  # settings that change how fast, not what
 _PARTS = {
     "mapping": "the mapping of {}",
@@ -96,7 +96,7 @@ def decide(
         by = f"approved by {approval.who}: {approval.why}"
         lifted = [
             replace(f, passed=True, message=f"{f.message}; {by}")
-            if not f.passed and f.guard not in _NEVER_APPROVED and (f.guard, f.field) in shown
+            if not f.passed and is_approvable(f) and (f.guard, f.field) in shown
             else f
             for f in findings
         ]
@@ -112,11 +112,6 @@ def decide(
     if waits:
         return [*findings, Finding("approval", False, "the plan waits for a person's approval")]
     return [*findings, Finding("approval", True, "the sync does not ask for it")]
-
-
-def to_decide(findings: Sequence[Finding]) -> list[Finding]:
-    """What stops a plan and can be approved."""
-    return [finding for finding in tripped(findings) if finding.guard not in _NEVER_APPROVED]
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:

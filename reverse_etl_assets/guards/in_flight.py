@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from reverse_etl_assets.guards.before import Finding
+from reverse_etl_assets.guards.finding import Finding
 from reverse_etl_assets.spec.policies import InFlight
 
 

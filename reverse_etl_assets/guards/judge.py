@@ -11,8 +11,9 @@ from reverse_etl_assets.accounts.budget import refusal
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.dbt.results import Dbt, judge_results, listen
 from reverse_etl_assets.destinations.base import Account, BaseDestination
-from reverse_etl_assets.guards import history as row_history
-from reverse_etl_assets.guards.before import Finding, judge
+from reverse_etl_assets.guards import history as row_history, judge_plan
+from reverse_etl_assets.guards.before import Evidence
+from reverse_etl_assets.guards.finding import Finding
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room
 from reverse_etl_assets.journal.usage import Allowance
@@ -91,4 +92,4 @@ def guard_findings(sync: Sync, journal: Journal, plan: Plan, model: Model, dbt: 
     history = [row_history.EarlierRun(at, rows) for at, rows in counts]
     trouble = listen(journal, dbt) if dbt else {}
     tests = judge_results(model, journal, trouble)
-    return judge(plan, sync.guards, history=history, now=now, tests=tests)
+    return judge_plan(Evidence(plan, sync.guards, history, now, tests))

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
-from reverse_etl_assets.guards.before import tripped
+from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.orchestration import description, metadata
 from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from reverse_etl_assets.guards.before import GUARDS, UNLIMITED, Finding
+from reverse_etl_assets.guards import GUARDS
+from reverse_etl_assets.guards.finding import UNLIMITED, Finding
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.drift import difference_metadata, severity
@@ -13,20 +14,6 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import Limit
 from reverse_etl_assets.warehouses.row_times import in_words
 
-_GUARDS = {
-    "kill_switch": "Nobody has stopped this sync, its destination or everything.",
-    "model_tests": "The model's last build was good, and so were its dbt tests.",
-    "empty_model": "The model has rows.",
-    "row_count": "The model's row count is near the median of earlier runs.",
-    "max_added": "No more rows are new than `max_added` allows.",
-    "max_changed": "No more rows differ than `max_changed` allows.",
-    "max_removed": "No more records would be deleted than `max_removed` allows.",
-    "field_changes": "No field changes in more rows than its `max_changed` allows.",
-    "emptied_fields": "No field loses its value in more rows than its `max_emptied` allows.",
-    "approval": "The plan needs no approval, or a person has approved it.",
-    "budget": "The destination's budget of calls is not used up.",
-    "in_flight": "The rows went out without `in_flight` ending the run.",
-}
 _OUTCOMES = {
     "failed_rows": "No row failed. Red: more rows failed than `max_failed` allows, yellow: fewer.",
     "unanswered_rows": "The destination said of every row what became of it.",
@@ -41,14 +28,14 @@ _Result = tuple[bool, dg.AssetCheckSeverity, str, Mapping[str, Any]]
 
 
 def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    texts = {**{_check_of(guard): _GUARDS[guard] for guard in GUARDS}, **_OUTCOMES}
+    texts = {**{guard.check: guard.holds for guard in GUARDS}, **_OUTCOMES}
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in texts.items()]
 
 
 def check_results(key: dg.AssetKey, report: Report) -> list[dg.AssetCheckResult]:
     """One result for each check, also if the run ended before anything was sent."""
     results = {
-        **{_check_of(guard): _guard(guard, report) for guard in GUARDS},
+        **{guard.check: _guard(guard.name, report) for guard in GUARDS},
         "failed_rows": _failed_rows(report),
         "unanswered_rows": _unanswered_rows(report),
         "quarantined_rows": _quarantined_rows(report),
@@ -98,10 +85,6 @@ def findings_table(findings: Iterable[Finding]) -> dg.TableMetadataValue:
         for f in findings
     ]
     return dg.MetadataValue.table(rows, schema)
-
-
-def _check_of(guard: str) -> str:
-    return "row_count_anomaly" if guard == "row_count" else f"guard_{guard}"
 
 
 def _result(key: dg.AssetKey, name: str, result: _Result) -> dg.AssetCheckResult:

@@ -10,7 +10,7 @@ from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.guards.approval import Identity
-from reverse_etl_assets.guards.before import Finding
+from reverse_etl_assets.guards.finding import Finding
 from reverse_etl_assets.guards.judge import room_of
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunKind, Tripped, WaitingPlan

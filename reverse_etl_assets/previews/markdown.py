@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from reverse_etl_assets.guards.approval import to_decide
-from reverse_etl_assets.guards.before import tripped
+from reverse_etl_assets.guards import to_decide
+from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.plan.field_changes import FieldChange
 from reverse_etl_assets.previews.preview import PlannedRow, Preview, some_of_each
 from reverse_etl_assets.visible_text import visible

@@ -21,7 +21,7 @@ from reverse_etl_assets.delivery.forecast import Forecast, forecast
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guards.approval import Identity, decide, identify
-from reverse_etl_assets.guards.before import Finding, tripped
+from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.judge import budget_finding, columns_of, guard_findings, prefilter, room_of
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan

@@ -14,8 +14,10 @@ from reverse_etl_assets.delivery.addressing import known_ids
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.session import Environment, open_session
 from reverse_etl_assets.destinations.base import Account
+from reverse_etl_assets.guards import judge_plan
 from reverse_etl_assets.guards.approval import decide, identify
-from reverse_etl_assets.guards.before import Finding, judge_changes, tripped
+from reverse_etl_assets.guards.before import Evidence
+from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.judge import budget_finding
 from reverse_etl_assets.journal.records import Run, Stop
 from reverse_etl_assets.plan.change_set import Plan
@@ -93,7 +95,7 @@ def preview_undo(
         written = warehouse.state_file(sync.sync).exists()
         with warehouse.open(sync.sync, write=written) as con:
             columns, plan = planned(environment.journal, con, sync, account, undone)
-            journal, findings, identity = environment.journal, judge_changes(plan, sync.guards), None
+            journal, findings, identity = environment.journal, judge_plan(Evidence(plan, sync.guards), undo=True), None
             if account.connection is not None:
                 identity = identify(con, columns, account, plan)
                 findings = [budget_finding(journal, account), *findings]

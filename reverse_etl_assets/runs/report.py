@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reverse_etl_assets.delivery.forecast import Forecast, price
-from reverse_etl_assets.guards.before import Finding, beyond
+from reverse_etl_assets.guards.finding import Finding, beyond
 from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.readback.differences import Verified
 from reverse_etl_assets.reasons import NEVER_TRIED

@@ -26,8 +26,10 @@ from reverse_etl_assets.delivery.outcome_writer import Dispatched
 from reverse_etl_assets.delivery.session import Environment, Session, open_session
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import BudgetSpent, ChangeSetLost, ReverseEtlError, StateError
-from reverse_etl_assets.guards.approval import Identity, decide, identify, to_decide
-from reverse_etl_assets.guards.before import Finding, judge_changes, tripped
+from reverse_etl_assets.guards import judge_plan, to_decide
+from reverse_etl_assets.guards.approval import Identity, decide, identify
+from reverse_etl_assets.guards.before import Evidence
+from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.in_flight import FailureWindow
 from reverse_etl_assets.guards.judge import budget_finding, guard_findings, reads_back
 from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
@@ -181,7 +183,7 @@ class SyncRun:
             model = self.environment.models[self.sync.model]
             findings += guard_findings(self.sync, self.journal, planned.plan, model, self.environment.dbt)
         elif self.changes.kind is RunKind.UNDO:
-            findings += judge_changes(planned.plan, self.sync.guards)
+            findings += judge_plan(Evidence(planned.plan, self.sync.guards), undo=True)
         approval = self.journal.approval_of(self.sync.sync)
         return decide(findings, planned.identity, planned.plan, approval, self.sync.approval, asked=self.plan_id)
 

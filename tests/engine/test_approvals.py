@@ -10,7 +10,7 @@ import pytest
 from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.guards.before import tripped
+from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.previews.kept_plan import kept_plan
 from reverse_etl_assets.previews.preview import Preview, preview

@@ -6,7 +6,9 @@ from dataclasses import replace
 from hypothesis import given, strategies as st
 
 from reverse_etl_assets.dbt.results import ModelTests
-from reverse_etl_assets.guards.before import GUARDS, Finding, judge
+from reverse_etl_assets.guards import GUARDS, judge_plan
+from reverse_etl_assets.guards.before import Evidence
+from reverse_etl_assets.guards.finding import Finding
 from reverse_etl_assets.guards.history import DAY, EarlierRun
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.plan.field_changes import FieldChange
@@ -60,7 +62,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 def judged(plan: Plan, policy: Guards, history: list[EarlierRun], tests: ModelTests) -> list[Finding]:
-    return judge(plan, policy, history=history, now=NOW, tests=tests)
+    return judge_plan(Evidence(plan, policy, history, NOW, tests))
 
 
 def tripped(findings: list[Finding]) -> set[tuple[str, str | None]]:
@@ -73,7 +75,7 @@ def test_every_plan_is_judged_by_every_guard(
 ) -> None:
     findings = judged(plan, policy, history, tests)
     assert list(dict.fromkeys(finding.guard for finding in findings)) == [
-        name for name in GUARDS if name not in ("kill_switch", "approval", "budget", "in_flight")
+        guard.name for guard in GUARDS if guard.name not in ("kill_switch", "approval", "budget", "in_flight")
     ]
     for finding in findings:
         assert finding.message

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.dbt.results import ModelTests
-from reverse_etl_assets.guards.before import Finding, beyond, judge, tripped
+from reverse_etl_assets.guards import judge_plan
+from reverse_etl_assets.guards.before import Evidence
+from reverse_etl_assets.guards.finding import Finding, beyond, tripped
 from reverse_etl_assets.guards.history import EarlierRun
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.plan.change_set import Plan
@@ -43,7 +45,7 @@ def findings_of(
     """`earlier` are the row counts of runs of the last hours, the newest first."""
     history = [EarlierRun(NOW - 60 * (1 + number), rows) for number, rows in enumerate(earlier)]
     guards = Guards.model_validate({**NONE, **policy})
-    findings = judge(plan, guards, history=history, now=NOW, tests=tests)
+    findings = judge_plan(Evidence(plan, guards, history, NOW, tests))
     assert all(finding.message for finding in findings)
     return findings
 
@@ -96,7 +98,7 @@ def test_a_share_of_nothing_cannot_be_computed_so_it_trips_and_a_number_decides(
 
 
 def test_a_first_run_passes_the_defaults() -> None:
-    findings = judge(planned(added=1000, synced_rows=0), Guards(), history=[], now=NOW, tests=ModelTests())
+    findings = judge_plan(Evidence(planned(added=1000, synced_rows=0), Guards(), now=NOW))
     assert tripped(findings) == []
 
 
@@ -204,7 +206,7 @@ def test_fields_within_their_limits_are_told_by_the_worst() -> None:
 def test_a_fifth_of_a_field_may_be_emptied_by_default() -> None:
     def trips(emptied: int, filled: int) -> bool:
         plan = planned(FieldChange("Email", emptied, emptied, filled), changed=emptied)
-        return bool(tripped(judge(plan, Guards(), history=[], now=NOW, tests=ModelTests())))
+        return bool(tripped(judge_plan(Evidence(plan, Guards(), now=NOW))))
 
     assert not trips(20, 100)
     assert trips(21, 100)

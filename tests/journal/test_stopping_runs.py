@@ -12,7 +12,7 @@ import pytest
 from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.delivery.job_follower import JobUnreadable
 from reverse_etl_assets.errors import StateError
-from reverse_etl_assets.guards.before import tripped
+from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal import Journal, RunStatus
 from reverse_etl_assets.journal.schema import usage
 from reverse_etl_assets.plan.change_set import Plan

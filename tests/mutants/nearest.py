@@ -23,6 +23,8 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "state/versions.py": _engine("mapping_changes", "version_beginnings"),
     "state/cutover.py": _engine("versions", "version_beginnings"),
     "guards/before.py": _engine("guards", "guard_removed", "guard_properties"),
+    "guards/finding.py": _engine("guards", "guard_properties"),
+    "guards/__init__.py": (*_engine("guards", "approvals"), "tests/orchestration/test_runs.py"),
     "guards/judge.py": _engine("guards", "field_rules"),
     "guards/approval.py": _engine("approvals"),
     "accounts/budget.py": ("tests/test_budget.py",),

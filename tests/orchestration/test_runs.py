@@ -6,14 +6,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.guards.before import GUARDS
+from reverse_etl_assets.guards import GUARDS
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.journal_entries import record_model_results
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
 CHECKS = {
-    *(f"guard_{name}" for name in GUARDS if name != "row_count"),
+    *(f"guard_{guard.name}" for guard in GUARDS if guard.name != "row_count"),
     "row_count_anomaly",
     "failed_rows",
     "unanswered_rows",
