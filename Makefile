@@ -2,7 +2,7 @@
 # make story           one bad day: a broken model, a guard, a kill switch, an undo
 # make dev             the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
 # make test            the tests, in under five minutes on two cores
-# make test-thorough   further vendors, values, seeds and whole programs; CI runs it too
+# make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
 # make lint            style, types, direction of imports
@@ -20,7 +20,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-thorough sparse mutants lint bench lock manifest schema architecture resources
+.PHONY: help demo story dev test test-heavy sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -35,10 +35,10 @@ dev: $(INSTALLED) $(MANIFEST)
 	@$(BIN)/python -m demo.serve
 
 test: $(INSTALLED) $(MANIFEST)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not thorough"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy"
 
-test-thorough: $(INSTALLED) $(MANIFEST)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m thorough
+test-heavy: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy
 
 sparse: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --sparse tests/destinations

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from demo.data import TODAY, change, generate, plant_bad_rows, remove
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 MARTS = (
@@ -194,14 +194,14 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Spoiled:
     return Spoiled(warehouse, planted, removed)
 
 
-@thorough
+@heavy
 def test_parse_needs_no_database(parsed: tuple[Warehouse, list[str]]) -> None:
     warehouse, files = parsed
     assert warehouse.artifact("manifest.json")["metadata"]["adapter_type"] == "duckdb"
     assert files == []
 
 
-@thorough
+@heavy
 def test_everything_passes_on_generated_data(built: Warehouse) -> None:
     statuses = built.statuses()
     assert set(statuses) >= set(MARTS)
@@ -264,7 +264,7 @@ def test_segment_and_churn_risk(built: Warehouse, name: str) -> None:
     assert row == [(customer.churn_risk, customer.segment, customer.segment, ago(customer.since), *spent)]
 
 
-@thorough
+@heavy
 def test_generated_data_fills_every_segment_grade_and_trend(built: Warehouse) -> None:
     generated = "SELECT DISTINCT segment FROM marts.customer_traits WHERE email LIKE '%@%.example.com' ORDER BY 1"
     assert [value for (value,) in built.rows(generated)] == [
@@ -280,7 +280,7 @@ def test_generated_data_fills_every_segment_grade_and_trend(built: Warehouse) ->
     assert [value for (value,) in built.rows(trends)] == ["declining", "growing", "stable"]
 
 
-@thorough
+@heavy
 def test_exactly_the_changed_customers_change_in_the_traits(spoiled: Spoiled, tmp_path: Path) -> None:
     before = spoiled.warehouse
     after = Warehouse(Path(shutil.copy(before.file, tmp_path)))
@@ -293,7 +293,7 @@ def test_exactly_the_changed_customers_change_in_the_traits(spoiled: Spoiled, tm
         assert after.rows(f"FROM marts.{mart} ORDER BY ALL") == before.rows(f"FROM marts.{mart} ORDER BY ALL")
 
 
-@thorough
+@heavy
 def test_removed_customers_leave_the_marts(spoiled: Spoiled) -> None:
     for mart in ("customer_traits", "customer_segments"):
         left = {key for (key,) in spoiled.warehouse.rows(f"SELECT customer_id FROM marts.{mart}")}
@@ -301,7 +301,7 @@ def test_removed_customers_leave_the_marts(spoiled: Spoiled) -> None:
         assert not left & set(spoiled.removed)
 
 
-@thorough
+@heavy
 def test_planted_rows_reach_the_marts(spoiled: Spoiled) -> None:
     warehouse, planted = spoiled.warehouse, spoiled.planted
     bad = {
@@ -320,7 +320,7 @@ def test_planted_rows_reach_the_marts(spoiled: Spoiled) -> None:
     assert nameless == [tuple(planted["null_key"])]
 
 
-@thorough
+@heavy
 def test_planted_rows_warn_and_do_not_stop(spoiled: Spoiled) -> None:
     statuses = spoiled.warehouse.statuses()
     assert set(statuses.values()) == {"success", "pass", "warn"}
@@ -349,7 +349,7 @@ def test_keys_and_closed_lists_stop_the_syncs(built: Warehouse) -> None:
     assert {level for name, level in severity.items() if name.startswith("accepted_values")} == {"error"}
 
 
-@thorough
+@heavy
 def test_default_warehouse_is_beside_the_project(built: Warehouse, tmp_path: Path) -> None:
     """From whatever working directory dbt is started."""
     project, elsewhere, home = tmp_path / "project", tmp_path / "elsewhere" / "deep", tmp_path / ".reverse_etl"

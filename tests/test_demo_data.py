@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from demo.data import change, generate, plant_bad_rows, remove
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 TABLES = ("customers", "orders", "leads", "page_views", "product_events")
 
@@ -41,7 +41,7 @@ def warehouse(generated: Path, tmp_path: Path) -> Path:
     return copy
 
 
-@thorough
+@heavy
 def test_rows_do_not_depend_on_threads(tmp_path: Path) -> None:
     # more rows than one row group holds, so that two threads really share the work
     generate(tmp_path / "one.duckdb", 130_000, threads=1)

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 
-@thorough
+@heavy
 def test_the_story_ends_well(tmp_path: Path) -> None:
     told = subprocess.run(
         [sys.executable, "-m", "demo.story"],

@@ -22,8 +22,8 @@ from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.project import Project
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.postgres_tables import Server
+from tests.heavy import first
 from tests.pages import ROOT
-from tests.thorough import first
 
 PAGE = (ROOT / "docs" / "destinations" / "first-day.md").read_text()
 PARTS: dict[str, str] = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))

@@ -15,7 +15,7 @@ import pytest
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
-from tests.thorough import first
+from tests.heavy import first
 
 ROOT = Path(__file__).parents[2]
 ROWS = 3_000

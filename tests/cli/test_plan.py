@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
-from tests.thorough import first
+from tests.heavy import first
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("eve@shop.example", "E", "")
 

@@ -11,7 +11,7 @@ from reverse_etl_assets.warehouses.duckdb import quote
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.strategies import Table, tables
-from tests.thorough import thorough
+from tests.heavy import heavy
 from tests.warehouse import writing
 
 UNGUARDED = {"allow_empty_model": True, "max_removed": {}, "row_count": {}}
@@ -33,7 +33,7 @@ def test_a_run_does_what_the_preview_says(
     preview_and_run(tmp_path_factory, running_sandbox, **drawn)
 
 
-@thorough
+@heavy
 @settings(max_examples=6, deadline=None)
 @RUNS
 def test_it_does_so_again_and_again(

@@ -6,7 +6,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 OUT_OF_REACH = "postgresql://nobody:s3cret@127.0.0.1:1/none"
 

@@ -9,7 +9,7 @@ from reverse_etl_assets.records import Reason, Status
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 FIELDS = {"hubspot": "interests", "salesforce": "Interests__c"}
 ROWS = "select 'p' || i || '@shop.example' as email, 'Name' as name, '+1' as phone, {} as interests from range(3) r(i)"

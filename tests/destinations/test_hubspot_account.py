@@ -18,7 +18,7 @@ from reverse_etl_assets.testing.builders import target
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.thorough import first
+from tests.heavy import first
 
 PEOPLE = "select 'p' || i || '@x.com' as email, '{} ' || i as name from range({}) r(i)"
 CONTACTS = target("contacts", "email", *Operation, firstname=FieldType.TEXT)

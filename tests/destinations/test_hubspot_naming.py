@@ -19,7 +19,7 @@ from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Entry
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 ROWS = "select 'A-' || i as id, 'name {} ' || i as name, 'closedwon' as stage, '1' as step from range(60) r(i)"
 BY_EMAIL = target("contacts", "email", *Operation, city=FieldType.TEXT)

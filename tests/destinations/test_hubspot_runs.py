@@ -11,7 +11,7 @@ from reverse_etl_assets.runs.undo import undo_run
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.thorough import first
+from tests.heavy import first
 
 LOOSE: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}}
 PEOPLE = "select 'p' || i || '@x.com' as email, 'acme' as account from range({}) r(i)"

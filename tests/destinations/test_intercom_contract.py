@@ -23,7 +23,7 @@ from reverse_etl_assets.testing.reading import ReadBackContract
 from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 DATES = ("trial_ends_at", "born_on", "renews_at", "signed_up_at", "remote_created_at")
 
@@ -125,7 +125,7 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
     def record(self, number: int) -> Record:
         return record(f"cust-{number}", note="-", lifetime_value=Decimal("10.50"))
 
-    @thorough
+    @heavy
     def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
         super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
 

@@ -20,7 +20,7 @@ from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_sandbox import meta_ads as meta
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 
 def email(number: int) -> str:
@@ -80,7 +80,7 @@ class OneByOne(MetaAds):
         return replace(super().capabilities_for(target, options), max_rows=1)
 
 
-@thorough
+@heavy
 class TestPace(People, PaceContract):
     """In a rolling hour, at a fiftieth of the limit, and a little below for the check's own call."""
 

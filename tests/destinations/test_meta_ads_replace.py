@@ -19,7 +19,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 SYNC = replacing_sync()
 MINUTES = 60.0

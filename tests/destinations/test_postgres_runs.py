@@ -11,7 +11,7 @@ from tests.destinations.postgres_proxy import Cut, between
 from tests.destinations.postgres_tables import Server
 from tests.engine.launcher import Launcher, postgres
 from tests.engine.shop import Shop, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 TABLE = "create table app.people (id text primary key, name text constraint short check (length(name) < 20), score int)"
 PEOPLE = "select 'p' || i as id, 'n' || i as name, i::integer as score from range({}) r(i)"

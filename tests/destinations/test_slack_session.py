@@ -20,7 +20,7 @@ from tests.destinations import accounts
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import until
-from tests.thorough import first
+from tests.heavy import first
 
 ROWS = "select i::varchar as id, 'name ' || i as name, null::varchar as place from range({}) r(i)"
 

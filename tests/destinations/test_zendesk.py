@@ -19,7 +19,7 @@ from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 WRITES = (Operation.UPSERT, Operation.UPDATE, Operation.DELETE)
 
@@ -113,7 +113,7 @@ class TestUsers(
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "email", "not an address")
 
-    @thorough
+    @heavy
     def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
         super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
 
@@ -135,7 +135,7 @@ class TestOrganizations(OnZendesk, LookupContract, ReadBackContract, PaceContrac
         more = {"organization_fields.lifetime_value": Decimal("10.50")}
         return record(f"org-{number}", name=f"Shop {number}", notes="-", **more)
 
-    @thorough
+    @heavy
     def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:
         super().test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
 

@@ -12,7 +12,7 @@ from reverse_etl_assets.state.outbox import outbox_columns, rows_by_number
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 PEOPLE = (
     "select 'C' || i as id, case when i = 7 then 'no address' else 'p' || i || '@shop.example' end as email,"

@@ -14,7 +14,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm_sync
-from tests.thorough import first
+from tests.heavy import first
 
 ANN, BEN, CAT = (f"p{i}@shop.example" for i in range(3))
 

@@ -19,8 +19,8 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.heavy import first_rows, heavy
 from tests.journal_entries import record_model_results
-from tests.thorough import first_rows, thorough
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 FIVE = PEOPLE.format(5)
@@ -170,7 +170,7 @@ def test_an_approval_of_another_mapping_says_which_field(many: tuple[Shop, Sync,
     assert "the mapping of `phone` changed, " in why_not(held_back(shop, other, account))
 
 
-@thorough
+@heavy
 def test_an_approval_of_another_version_says_so(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     approved(shop, sync, account)
@@ -180,7 +180,7 @@ def test_an_approval_of_another_version_says_so(many: tuple[Shop, Sync, Account]
     assert "the mapping of `name` changed, `version` changed, the data changed" in said
 
 
-@thorough
+@heavy
 def test_an_approval_of_another_type_says_which_field(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     shop.build(f"select * replace (id::int as name) from ({CHANGED})")

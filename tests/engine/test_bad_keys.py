@@ -14,7 +14,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, SINK, Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 PEOPLE = "select 'c' || i as id, 'n' as name from range({}) r(i)"
 READ = {"path": "/{{ object }}?keys={{ keys }}&limit=50", "records": "records", "key": "id", "at_once": 50}

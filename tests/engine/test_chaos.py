@@ -17,7 +17,7 @@ from reverse_etl_assets.state.outcomes import RowOutcome
 from reverse_etl_sandbox.faults import row_is_hit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.thorough import first, seeds
+from tests.heavy import first, seeds
 
 SEEDS = seeds("CHAOS_SEEDS", 3)
 WRITTEN = (Status.CREATED, Status.UPDATED)

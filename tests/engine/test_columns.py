@@ -19,7 +19,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import field_type
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 PARTS = ["".join(each) for length in range(3) for each in itertools.product("a|\\", repeat=length)]
 

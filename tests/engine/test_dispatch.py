@@ -20,7 +20,7 @@ from reverse_etl_assets.records import Batch, Outcome, Status
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 TEN = {**SINK, "batch_size": 10}
 

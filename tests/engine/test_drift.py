@@ -18,7 +18,7 @@ from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 ANN, BOB, CY = (f"p{i}@shop.example" for i in range(3))
 

@@ -20,7 +20,7 @@ from reverse_etl_assets.errors import RequestRejected, RetryLater
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Operation, Target
 from tests.engine.shop import Shop, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 LARGEST = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

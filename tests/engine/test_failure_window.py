@@ -12,7 +12,7 @@ from reverse_etl_assets.records import Batch
 from reverse_etl_assets.spec.policies import InFlight
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 
 class Strict(Webhook):

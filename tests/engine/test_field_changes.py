@@ -10,7 +10,7 @@ from reverse_etl_assets.previews.preview import preview
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 
 def planned(shop: Shop, sandbox: Sandbox, sync: Sync) -> dict[str, FieldChange]:

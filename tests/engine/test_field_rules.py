@@ -9,7 +9,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 ANN = "p0@shop.example"
 

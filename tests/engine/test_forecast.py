@@ -9,7 +9,7 @@ from reverse_etl_assets.previews.preview import preview
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 

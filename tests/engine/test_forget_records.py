@@ -8,7 +8,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import OTHERS, WHO, Zoe, forget, synced
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from reverse_etl_assets.records import Batch, Current, Outcome
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
-from tests.thorough import first, first_rows
+from tests.heavy import first, first_rows
 
 TEN = {**SINK, "batch_size": 10}
 ONE = {"method": "PUT", "path": "/{{ object }}/{{ key }}"}

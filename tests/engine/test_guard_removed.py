@@ -5,7 +5,7 @@ import pytest
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 
 @pytest.mark.parametrize("mode", first(["append", "incremental", "mirror"], 3))

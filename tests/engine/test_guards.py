@@ -19,8 +19,8 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import Guards, Limit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.heavy import first_rows
 from tests.journal_entries import record_model_results
-from tests.thorough import first_rows
 
 NONE: Mapping[str, Any] = {
     "max_removed": {},

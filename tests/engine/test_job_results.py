@@ -23,7 +23,7 @@ from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, Shop, sink_sync
 from tests.engine.test_kill import CONTACTS
-from tests.thorough import first, first_rows, thorough
+from tests.heavy import first, first_rows, heavy
 
 DAY = 86_400.0
 PEOPLE = "select 'c' || i as id, 'n' as name from range({}) r(i)"
@@ -79,7 +79,7 @@ def test_garbled_results_are_read_again(shop: Shop, sandbox: Sandbox) -> None:
     assert (report.counts["created"], uploads(sandbox)) == (120, 1)
 
 
-@thorough
+@heavy
 def test_zendesk_is_asked_again(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.settings.change({"zendesk_requests": 1_000_000})
     shop.build(zendesk.PEOPLE.format(7))
@@ -89,7 +89,7 @@ def test_zendesk_is_asked_again(shop: Shop, sandbox: Sandbox) -> None:
     assert zendesk.posts(sandbox) == 1
 
 
-@thorough
+@heavy
 def test_google_is_asked_again(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(google.PEOPLE.format(0, 30))
     sandbox.fault("server_error", vendor="google_ads", path="requestStatus", next=1, skip=1, status=400)

@@ -12,7 +12,7 @@ from reverse_etl_assets.warehouses import value_text
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 KEYS = {
     "1e16::double": "10000000000000000.0",

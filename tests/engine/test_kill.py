@@ -16,7 +16,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.thorough import first, seeds, thorough
+from tests.heavy import first, heavy, seeds
 
 SEEDS = seeds("KILLS", 4)
 TWENTY = {**SINK, "batch_size": 20}
@@ -295,7 +295,7 @@ def test_a_job_that_the_destination_forgot_is_reported(shop: Shop, launcher: Lau
     assert report.counts["created"] == 500
 
 
-@thorough
+@heavy
 def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:

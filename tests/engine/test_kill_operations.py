@@ -11,7 +11,7 @@ from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import remote, until
-from tests.thorough import seeds
+from tests.heavy import seeds
 
 __all__ = ["remote"]
 

@@ -12,7 +12,7 @@ from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import acknowledged, remote, until
-from tests.thorough import first, seeds
+from tests.heavy import first, seeds
 
 __all__ = ["remote"]
 

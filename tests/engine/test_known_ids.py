@@ -21,7 +21,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
-from tests.thorough import first
+from tests.heavy import first
 
 PEOPLE = "select i::varchar as id, 'name ' || i || '{}' as name from range(3) r(i)"
 ALL = frozenset({Operation.UPSERT, Operation.UPDATE, Operation.DELETE})

@@ -24,7 +24,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
 from tests.engine.test_kill import until
-from tests.thorough import first, thorough
+from tests.heavy import first, heavy
 
 DAY = 86_400
 
@@ -164,7 +164,7 @@ def test_our_own_clock_that_was_ahead_stops_nobody(shop: Shop, sandbox: Sandbox,
     assert shop.run(sync, sink(sandbox.url, requests_per_second=1000)).counts["created"] == 30
 
 
-@thorough
+@heavy
 def test_a_clock_that_was_ahead_takes_no_outcomes_along(tmp_path: Path, sandbox: Sandbox) -> None:
     """Outcomes and before-images are kept for 90 days: an undo needs them."""
     ahead = 0.0

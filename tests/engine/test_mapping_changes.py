@@ -15,7 +15,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 MISSING = object()
 
@@ -180,7 +180,7 @@ def test_any_history_of_mappings(
     live_through(sandbox, tmp_path_factory, history, seed)
 
 
-@thorough
+@heavy
 @settings(max_examples=3)
 @HISTORIES
 def test_more_histories_of_mappings(

@@ -17,7 +17,7 @@ from reverse_etl_assets.state.versions import history
 from reverse_etl_assets.warehouses.migrations import FORM
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 STATES = Path(__file__).parent / "states"
 FORMS = sorted(each.stem.removeprefix("form_") for each in STATES.glob("form_*.sql"))

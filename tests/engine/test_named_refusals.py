@@ -10,7 +10,7 @@ from reverse_etl_sandbox.faults import row_is_hit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_garbled import failed, held, people
-from tests.thorough import first, first_rows
+from tests.heavy import first, first_rows
 
 KEYS = [f"c{number}" for number in range(40)]
 BAD = {key for key in KEYS if row_is_hit(key, 1, 10.0)}

@@ -13,7 +13,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 ROWS = 5_000
 NULLS_AND_MORE = f"""

@@ -22,7 +22,7 @@ from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.thorough import first, first_rows, thorough
+from tests.heavy import first, first_rows, heavy
 
 TEN = {**SINK, "batch_size": 10}
 
@@ -44,7 +44,7 @@ def once_sent(act: Callable[[], object]) -> Callable[[Plan, Mapping[str, int]], 
     return lambda plan, statuses: next(acts, lambda: None)() and None
 
 
-@thorough
+@heavy
 def test_a_second_process_is_refused_at_once(
     shop: Shop, sandbox: Sandbox, launchers: tuple[Launcher, Launcher]
 ) -> None:
@@ -102,7 +102,7 @@ print("rebuilt", flush=True)
 """
 
 
-@thorough
+@heavy
 def test_dbt_rebuilds_the_model_while_syncs_plan(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 3000)
     sync = sink_sync(options={**SINK, "batch_size": 1000})
@@ -210,7 +210,7 @@ def test_what_a_killed_process_left_of_a_new_state_file(shop: Shop, sandbox: San
 
 
 @pytest.mark.parametrize("mode", first(["incremental", "append"]))
-@thorough
+@heavy
 def test_the_journal_fails_in_the_middle_and_comes_back(shop: Shop, sandbox: Sandbox, mode: str) -> None:
     people(shop, 400)
     sync = sink_sync(sync_mode=mode, options=TEN)

@@ -10,7 +10,7 @@ from tests.destinations.test_slack_session import slack_sync
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_garbled import TEN, failed, held, people
-from tests.thorough import first
+from tests.heavy import first
 
 PERHAPS = [303, 302, 307, 408, 500, 502, 503, 504]
 NOT_TAKEN = [423, 425, 429]

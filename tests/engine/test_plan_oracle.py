@@ -24,7 +24,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 from tests.engine.oracle import Expected, Key, Oracle, same
 from tests.engine.strategies import Table, tables
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 DONE = {"upsert": Status.UPDATED, "update": Status.UPDATED, "insert": Status.CREATED, "delete": Status.DELETED}
 FATES = ("done", "done", "done", "refused", "unanswered", "ambiguous", "in flight", "unsent", "there already", "twice")
@@ -191,7 +191,7 @@ def test_plan_and_fold_agree_with_the_oracle(folder: Path, **drawn: Any) -> None
     agree(folder, **drawn)
 
 
-@thorough
+@heavy
 @RUNS
 def test_they_agree_again_and_again(folder: Path, **drawn: Any) -> None:
     agree(folder, **drawn)

@@ -10,7 +10,7 @@ from reverse_etl_assets.previews.markdown import markdown
 from reverse_etl_assets.previews.preview import Preview, preview
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first, thorough
+from tests.heavy import first, heavy
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 NASTY = (
@@ -82,7 +82,7 @@ def test_some_rows_of_each_kind(shop: Shop, sandbox: Sandbox) -> None:
     assert "### 10 of 54 rows" in markdown(found)
 
 
-@thorough
+@heavy
 def test_it_is_short_however_large_the_plan_is(shop: Shop, sandbox: Sandbox) -> None:
     names = [f"{'`|*' * 100}{n}" for n in range(300)]
     sync = sink_sync(

@@ -10,7 +10,7 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.thorough import first_rows, thorough
+from tests.heavy import first_rows, heavy
 
 START = datetime(2026, 1, 1)
 HOUR = 3600.0
@@ -144,7 +144,7 @@ EDIT = st.tuples(st.sampled_from("abcde"), st.sampled_from(["x", "y", "z"]), st.
 
 @settings(max_examples=3)
 @given(runs=st.lists(st.tuples(st.lists(EDIT, max_size=3), st.integers(0, 2)), min_size=3, max_size=6))
-@thorough
+@heavy
 def test_no_edit_within_the_lookback_is_lost(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, runs: list[tuple[list[Any], int]]
 ) -> None:

@@ -21,8 +21,8 @@ from reverse_etl_assets.state.ledger import BEGAN_TO_SEND, read_facts, write_fac
 from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
+from tests.heavy import first, first_rows
 from tests.journal_entries import begin
-from tests.thorough import first, first_rows
 
 LOOSE = {"guards": {"max_removed": {}, "row_count": {}}}
 MIRROR = sink_sync(sync_mode="mirror", **LOOSE)

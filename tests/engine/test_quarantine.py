@@ -16,7 +16,7 @@ from reverse_etl_assets.state import quarantine
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.thorough import first
+from tests.heavy import first
 
 ANN, BOB = "p0@shop.example", "p1@shop.example"
 

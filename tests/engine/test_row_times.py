@@ -13,7 +13,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_prefilter import Clock, lately
-from tests.thorough import first
+from tests.heavy import first
 
 ODD = [
     "'9999-12-31'",

@@ -17,7 +17,7 @@ from tests.destinations.test_google_ads_runs import audience, google_ads, held
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 LIMITLESS: dict[str, Any] = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 TWO = "values ('a', 'ann@shop.example', 'Ann'), ('b', 'ann@shop.example', 'Anna'), ('c', 'bob@shop.example', 'Bob')"

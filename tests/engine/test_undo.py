@@ -28,7 +28,7 @@ from tests.engine.undoing import (
     undo,
     written,
 )
-from tests.thorough import first, seeds
+from tests.heavy import first, seeds
 
 SEEDS = seeds("UNDO_SEEDS", 1)
 TYPED = {

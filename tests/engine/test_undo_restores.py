@@ -15,7 +15,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
-from tests.thorough import first
+from tests.heavy import first
 
 GONE = [f"p{at}@shop.example" for at in range(5)]
 

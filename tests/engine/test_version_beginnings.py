@@ -15,7 +15,7 @@ from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink
 from tests.engine.test_kill import footprint, until
 from tests.engine.versioning import EIGHT, TEN, names, people, whole_state
-from tests.thorough import first, thorough
+from tests.heavy import first, heavy
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_beginning_that_fails_leaves_the_old_version_whole(ran: Shop, sandbox:
     assert ran.run(people(), sink(sandbox.url)).change_set == 0
 
 
-@thorough
+@heavy
 def test_a_run_that_was_killed_elsewhere_is_brought_home_first(
     shop: Shop, sandbox: Sandbox, launcher: Launcher
 ) -> None:

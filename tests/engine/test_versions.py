@@ -12,7 +12,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink
 from tests.engine.versioning import TEN, names, people, refused, whole_state
-from tests.thorough import first, first_rows
+from tests.heavy import first, first_rows
 
 
 @pytest.fixture

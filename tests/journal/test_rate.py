@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.journal import Journal
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 
 class TestSlots:
@@ -29,7 +29,7 @@ class TestSlots:
         assert journal.reserve("crm", 1, 1) == start + 12
         assert journal.held_until("chat") == 0
 
-    @thorough
+    @heavy
     def test_processes_never_get_the_same_slot(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:
@@ -47,7 +47,7 @@ class TestSlots:
         gaps = [b - a for a, b in itertools.pairwise(slots)]
         assert min(gaps) == pytest.approx(interval, abs=1e-6)
 
-    @thorough
+    @heavy
     def test_pacers_of_several_processes_keep_the_rate_together(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:

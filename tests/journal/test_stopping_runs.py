@@ -20,7 +20,7 @@ from reverse_etl_assets.runs.run import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.thorough import first_rows
+from tests.heavy import first_rows
 
 ROWS, BATCH, IN_FLIGHT = 240, 10, 2
 FILES = {"all": "STOP", "destination:sink": "STOP.destination.sink", "sync:people_to_sink": "STOP.sync.people_to_sink"}

@@ -11,7 +11,7 @@ from reverse_etl_assets.journal import Journal, Usage
 from reverse_etl_assets.journal.records import Refusal
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.records import Quota
-from tests.thorough import thorough
+from tests.heavy import heavy
 
 HOUR, DAY = 3_600, 86_400
 ANY = Allowance()
@@ -111,7 +111,7 @@ class TestBudget:
         clock.now -= 400 * DAY
         assert take_all(journal, 30) == 30
 
-    @thorough
+    @heavy
     def test_processes_together_take_no_more_than_there_is(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:
@@ -123,7 +123,7 @@ class TestBudget:
         counted = {used.sync: used.calls for used in journal.usage() if used.calls}
         assert counted == {f"sync{i}": calls for i, calls in enumerate(spent) if calls}
 
-    @thorough
+    @heavy
     def test_the_calls_of_a_killed_process_stay_counted(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:

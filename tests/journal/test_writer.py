@@ -9,8 +9,8 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped, schema as journal_schema
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Operation, Status
+from tests.heavy import heavy
 from tests.journal_entries import begin
-from tests.thorough import thorough
 
 
 def writer(journal: Journal) -> JournalWriter:
@@ -177,7 +177,7 @@ class TestProcesses:
             assert kept[number].answers == updated(range(50))
         assert asyncio.run(_begin_one(journal)) > max(kept)
 
-    @thorough
+    @heavy
     def test_a_stop_reaches_a_writer_in_another_process(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:

@@ -13,9 +13,9 @@ from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject
-from tests.thorough import thorough
 
 ALERTS = Alerts(channel="data-alerts", ui_url="https://dagster.example/")
 PEOPLE = "select 'u' || i || '@example.com' as email, {} as name from range({}) r(i)"
@@ -173,7 +173,7 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
     assert limit.hits == 3
 
 
-@thorough
+@heavy
 def test_a_code_location_has_the_sensors(shop: Shop) -> None:
     slack = SlackResource(token=dg.EnvVar("TEST_SLACK_TOKEN"))
     shop.write_sync("contacts")

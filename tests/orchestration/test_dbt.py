@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 from tests.orchestration.shop import Shop
-from tests.thorough import thorough
 
 pytestmark = pytest.mark.filterwarnings("ignore:AssetExecutionContext")  # dagster-dbt's own use of it
 
@@ -21,7 +21,7 @@ GOOD = "select 'u' || i || '@example.com' as email, 'n' || i as name from range(
 DUPLICATE = f"{GOOD} union all select 'u1@example.com', null"
 
 
-@thorough
+@heavy
 def test_a_sync_alone_refuses_a_model_whose_tests_failed_in_an_earlier_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.write_sync("dbt_contacts")
     definitions = shop.definitions()
@@ -58,7 +58,7 @@ def in_a_shell(shop: Shop, *words: str) -> None:
     subprocess.run(command, cwd=shop.dbt_folder, env=os.environ, check=False, capture_output=True)
 
 
-@thorough
+@heavy
 def test_dbt_in_a_shell_is_heard_of(own: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVERSE_ETL_HOME", str(own.home))
     own.write_sync("shell_contacts")

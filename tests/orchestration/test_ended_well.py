@@ -9,8 +9,8 @@ import pytest
 
 from reverse_etl_assets.orchestration.quarantine import KEY as QUARANTINE, build_quarantine_asset
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import first
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
-from tests.thorough import first
 
 
 class Downstream:

@@ -17,8 +17,8 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 from dagster._utils.test.definitions import scoped_reconstruction_metadata
 
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import first, heavy
 from tests.orchestration.shop import Shop
-from tests.thorough import first, thorough
 
 DRIFT = {"verify": {"drift": {"cron": "0 3 * * *"}}}
 
@@ -127,7 +127,7 @@ def ask(client: httpx.Client, query: str, **variables: Any) -> dict[str, Any]:
     return answer["data"]
 
 
-@thorough
+@heavy
 def test_a_run_that_the_ui_starts_says_it(shop: Shop, sandbox: Sandbox) -> None:
     file = shop.write_sync("contacts", **DRIFT)
     code = shop.home / "shop_definitions.py"

@@ -10,8 +10,8 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_ret
 
 from reverse_etl_assets.orchestration.undo import build_undo_job
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import first
 from tests.orchestration.small_project import SmallProject
-from tests.thorough import first
 
 
 @pytest.fixture

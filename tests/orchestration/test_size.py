@@ -12,8 +12,8 @@ from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, RowError, Target
 from reverse_etl_assets.visible_text import visible
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject, stored
-from tests.thorough import thorough
 
 LIMIT = 200_000
 WORST = ("\U0001f4a5", "\x00", '"', "ß")
@@ -45,7 +45,7 @@ class LoudResource(DestinationResource):
     destination_type: ClassVar[type[Loud]] = Loud
 
 
-@thorough
+@heavy
 def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOUD_URL", small.url)
     small.destinations["loud"] = LoudResource(base_url=dg.EnvVar("LOUD_URL"))

@@ -13,8 +13,8 @@ import dagster as dg
 
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject
-from tests.thorough import thorough
 
 ROWS = 4_000
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def judged(instance: dg.DagsterInstance) -> Iterator[tuple[str, dg.AssetCheckEva
         yield evaluation.check_name, evaluation
 
 
-@thorough
+@heavy
 def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> None:
     small.build(f"select 'u' || i || '@example.com' as email, 'n' || i as name from range({ROWS}) r(i)")
     sandbox.settings.change({"latency_ms": 200.0})

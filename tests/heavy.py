@@ -1,4 +1,4 @@
-"""What `make test` leaves to `make test-thorough`: further vendors and values of one case, whole programs, races."""
+"""What `make test` leaves to `make test-heavy`: further vendors and values of one case, whole programs, races."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-thorough = pytest.mark.thorough
+heavy = pytest.mark.heavy
 
 
 def first(values: Iterable[Any], keep: int = 1) -> list[Any]:
     """The values of a parameter, of which only the first `keep` are tried in every run."""
-    return [value if at < keep else pytest.param(value, marks=thorough) for at, value in enumerate(values)]
+    return [value if at < keep else pytest.param(value, marks=heavy) for at, value in enumerate(values)]
 
 
 def first_rows(rows: Iterable[Sequence[Any]], keep: int = 1) -> list[Any]:
     """The same of several parameters at once, a row of values each."""
-    return [row if at < keep else pytest.param(*row, marks=thorough) for at, row in enumerate(rows)]
+    return [row if at < keep else pytest.param(*row, marks=heavy) for at, row in enumerate(rows)]
 
 
 def seeds(setting: str, count: int) -> list[Any]:
