@@ -53,7 +53,6 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/public/user_program.py
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,18 +17,16 @@ Case = Callable[[Path], dict[str, object]]
 
 BENCHMARKS: dict[str, list[Case]] = {
     "plan": [
-        lambda home, rows=rows, changed=changed: plan.run(home, rows, changed)
+        partial(plan.run, rows=rows, changed=changed)
         for rows in (1_000_000, 10_000_000)
         for changed in (400, rows // 100, rows)
     ],
-    "plan_id": [
-        lambda home, changed=changed: plan.identity(home, 1_000_000, changed) for changed in (None, 400, 1_000_000)
-    ],
-    "first_sync": [lambda home, rows=rows: sending.first_sync(home, rows) for rows in (100_000, 1_000_000)],
+    "plan_id": [partial(plan.identity, rows=1_000_000, changed=changed) for changed in (None, 400, 1_000_000)],
+    "first_sync": [partial(sending.first_sync, rows=rows) for rows in (100_000, 1_000_000)],
     "delta": [lambda home: sending.delta(home, 1_000_000)],
     "rate": [sending.rate_used],
     "journal": [sending.journal_cost],
-    "pace": [lambda home, vendor=vendor: pace.run(home, vendor) for vendor in pace.VENDORS],
+    "pace": [partial(pace.run, vendor=vendor) for vendor in pace.VENDORS],
 }
 AIMS = {
     "plan": "aim: ratio <= 5.5 for 400 and 1 % changed, peak < 1500 MB",

@@ -60,7 +60,7 @@ def mark_synced(warehouse: DuckDBWarehouse, sync: Sync, *, fold_case: bool) -> N
         ledger.prepare(con, columns)
         keys = ", ".join(f"{key.expression} as {key.name}" for key in columns.keys)
         fields = ", ".join(f"{field.expression} as {field.name}" for field in columns.fields)
-        text = columns.key_text([key.expression for key in columns.keys])
+        text = columns.key_text()
         con.execute(
             f"insert into state.synced by name select {text} as _retl_key, 'x' as _retl_id, 'r' as _retl_run,"
             f" {keys}, {fields} from {warehouse.relation(MODEL)}"

@@ -22,8 +22,8 @@ def rooms() -> dict[str, set[str]]:
     """Each room, and those that it imports, but for the imports that the contract leaves out."""
     graph = grimp.build_graph(_PACKAGE, cache_dir=None)
     for line in _left_out():
-        importer, imported = line.split(" -> ")
-        graph.remove_import(importer=importer, imported=imported)
+        importer, left_out = line.split(" -> ")
+        graph.remove_import(importer=importer, imported=left_out)
     found: dict[str, set[str]] = {}
     for module in graph.modules - {_PACKAGE}:
         room = _room(module)

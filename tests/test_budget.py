@@ -149,7 +149,7 @@ def test_the_journal_is_not_asked_for_every_call(meter: Callable[..., Meter], jo
         await take(busy, 2_001)
         assert asked[before] == 20, "who was idle takes little"
 
-    journal.take_calls = counting  # type: ignore[method-assign]
+    journal.take_calls = counting  # type: ignore[method-assign, assignment]
     asyncio.run(main())
 
 
@@ -169,7 +169,7 @@ def test_a_slow_journal_does_not_block_the_loop(meter: Callable[..., Meter], jou
         go_on.set()
         await waiting
 
-    journal.take_calls = slow  # type: ignore[method-assign]
+    journal.take_calls = slow  # type: ignore[method-assign, assignment]
     asyncio.run(main())
 
 

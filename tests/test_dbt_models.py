@@ -62,7 +62,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", folder]
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", str(folder)]
     subprocess.run([*command, "--profiles-dir", folder], check=True, capture_output=True, cwd=folder)
     return folder / "target" / "manifest.json"
 

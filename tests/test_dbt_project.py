@@ -46,9 +46,16 @@ class Warehouse:
 
     def dbt(self, *command: str) -> None:
         folder = self.file.parent
-        arguments = ["--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target-path", folder / "target"]
+        arguments = [
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(folder / "target"),
+        ]
         run = subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--log-path", folder / "logs", *command, *arguments],
+            [sys.executable, "-m", "dbt.cli.main", "--log-path", str(folder / "logs"), *command, *arguments],
             env=os.environ | {"REVERSE_ETL_WAREHOUSE": str(self.file)},
             cwd=folder,
             capture_output=True,

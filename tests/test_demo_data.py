@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -73,7 +74,7 @@ def test_rows_are_the_same_on_every_machine_and_release(generated: Path) -> None
 
 
 def test_sizes(generated: Path) -> None:
-    counts = {table: rows(generated, f"SELECT count(*) FROM raw.{table}")[0][0] for table in TABLES}
+    counts: dict[str, Any] = {table: rows(generated, f"SELECT count(*) FROM raw.{table}")[0][0] for table in TABLES}
     assert {**counts, "product_events": None} == {
         "customers": 1000,
         "orders": 1500,

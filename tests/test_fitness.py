@@ -19,7 +19,7 @@ from reverse_etl_assets.spec.sync import Sync
 class Reader(HubSpot):
     read_limit = 100
 
-    async def read_records(self, external_ids: Any) -> Mapping[str, list[Current]]:
+    async def read_records(self, external_ids: Any, known: Any = None) -> Mapping[str, list[Current]]:
         return {}
 
     def same(self, field: str, sent: Any, held: Any) -> bool:

@@ -103,8 +103,8 @@ def test_the_error_of_a_row() -> None:
 
 def test_the_error_of_a_batch() -> None:
     records = [Record(f"p{n}", f"p{n}", {"First": f"Person{n}"}) for n in range(300)]
-    assert BY_ID.said(records, "Person7, then person299; p7") == "***, then ***; p7"
-    assert Mask().said(records, "Person7") == "Person7"
+    assert BY_ID.message(records, "Person7, then person299; p7") == "***, then ***; p7"
+    assert Mask().message(records, "Person7") == "Person7"
 
 
 def test_a_key_of_two_columns() -> None:
@@ -117,7 +117,7 @@ WRITTEN: list[Callable[[str], str]] = [
     lambda text: json.dumps(text)[1:-1], lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
 ]  # fmt: skip
 # Without surrogates; without the mask's own stars; without letters that are others once they were upper case.
-LETTERS = st.characters(exclude_categories=("Cs",), exclude_characters="*").filter(
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="*").filter(
     lambda each: each.upper().casefold() == each.casefold() == each.lower().casefold()
 )
 VALUES = st.text(LETTERS, min_size=3, max_size=20).map(str.strip).filter(lambda text: len(text) >= 3)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.registry import destination_type, destination_types
 from reverse_etl_assets.errors import ConfigurationError, SpecError
-from reverse_etl_assets.orchestration import resources
+from reverse_etl_assets.orchestration import resources, vendor_resources
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.wording import Written
@@ -66,24 +66,24 @@ def test_the_examples_are_right() -> None:
     ("resource", "said"),
     [
         (
-            resources.HubSpotResource(access_token="x", api_version="2026"),
+            vendor_resources.HubSpotResource(access_token="x", api_version="2026"),
             "destination crm: api_version: write a version by year and month, such as `2026-09`, or `v3`.",
         ),
         (
-            resources.SalesforceResource(base_url="https://x.example", client_id="x", api_version="v67"),  # type: ignore[call-arg]
+            vendor_resources.SalesforceResource(base_url="https://x.example", client_id="x", api_version="v67"),
             "destination crm: api_version: write the release's number and `.0`, such as `67.0`.",
         ),
         (
-            resources.GoogleAdsResource(customer_id="123-456", service_account="{}"),
+            vendor_resources.GoogleAdsResource(customer_id="123-456", service_account="{}"),
             "destination crm: customer_id: write the ten digits of an account, such as `123-456-7890`.",
         ),
         (
-            resources.StripeResource(secret_key="sk_test_x", stripe_account="me", api_version="new"),
+            vendor_resources.StripeResource(secret_key="sk_test_x", stripe_account="me", api_version="new"),
             "destination crm: stripe_account: write the id of an account, such as `acct_1AbC`.\n"
             "destination crm: api_version: write a version by date and name, such as `2026-05-27.dahlia`.",
         ),
         (
-            resources.MetaAdsResource(access_token="x", api_version="26"),
+            vendor_resources.MetaAdsResource(access_token="x", api_version="26"),
             "destination crm: api_version: write a version of the Marketing API, such as `v26.0`.",
         ),
     ],

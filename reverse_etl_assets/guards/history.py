@@ -25,7 +25,7 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class Usual:
-    """What a row count is compared with. `said` names the runs; `later` of them had to be left out."""
+    """What a row count is compared with. `message` names the runs; `later` of them had to be left out."""
 
     counts: tuple[int, ...]
     message: str

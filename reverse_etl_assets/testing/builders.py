@@ -1,16 +1,23 @@
 """Short ways to make records, batches and targets in tests."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
 
 
 def record(
-    key: str = "k1", *, external_id: str | None = None, destination_id: str | None = None, **fields: Any
+    key: str = "k1",
+    fields: Mapping[str, Any] | None = None,
+    /,
+    *,
+    external_id: str | None = None,
+    destination_id: str | None = None,
+    **more: Any,
 ) -> Record:
-    """A record whose external id is its key unless told otherwise."""
-    return Record(key, key if external_id is None else external_id, fields, destination_id)
+    """A record whose external id is its key unless told otherwise; a field whose name is no word goes into `fields`."""
+    return Record(key, key if external_id is None else external_id, {**(fields or {}), **more}, destination_id)
 
 
 def batch(operation: Operation, *records: Record, idempotency_key: str | None = None) -> Batch:

@@ -139,7 +139,7 @@ def test_a_run_does_what_the_plan_says(office: Office, sandbox: Sandbox, change:
     """Over tables that lose, gain, change and spoil rows, and with a mapping or a mode that changes on the way."""
     for number, rows in enumerate(MODELS):
         cutover = "restart" if change == "insert_only" else "resend"
-        again = (
+        again: dict[str, Any] = (
             {} if change in ("nothing", "a new field") and number < 2 else {"version": number + 1, "cutover": cutover}
         )
         office.sync("people_to_crm", **(CHANGES[change] if number % 2 else {}), **again)

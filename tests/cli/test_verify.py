@@ -1,6 +1,7 @@
 """`reverse-etl verify`, and what `reverse-etl run` says of rows that it read back."""
 
 import json
+from typing import Any
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
@@ -14,7 +15,7 @@ def edit(sandbox: Sandbox, email: str, **values: str) -> None:
     sandbox.edit("hubspot", "contacts", entry.id, values)
 
 
-def synced(office: Office, **changes: object) -> None:
+def synced(office: Office, **changes: Any) -> None:
     office.sync("people_to_crm", **changes)
     office.build(ANN, BOB)
     office.ok("run", "people_to_crm")

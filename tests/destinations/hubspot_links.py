@@ -35,12 +35,12 @@ class NoFields(DestinationContract):
     destination = HubSpot
     text_field = decimal_field = timestamp_field = "-"
 
-    test_an_upsert_twice_leaves_one_record = None
-    test_null_clears_a_field = None
-    test_a_partial_write_leaves_the_other_fields_alone = None
-    test_text_arrives_as_it_is = None
-    test_a_decimal_keeps_every_digit_in_the_request = None
-    test_a_time_arrives_as_the_same_moment = None
+    test_an_upsert_twice_leaves_one_record: Any = None
+    test_null_clears_a_field: Any = None
+    test_a_partial_write_leaves_the_other_fields_alone: Any = None
+    test_text_arrives_as_it_is: Any = None
+    test_a_decimal_keeps_every_digit_in_the_request: Any = None
+    test_a_time_arrives_as_the_same_moment: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -130,7 +130,7 @@ class TestHubSpot(DestinationContract, LookupContract, SchemaContract, ReadBackC
     }
 
     # A property with unique values cannot be on two records.
-    test_all_records_of_a_key_are_told = None
+    test_all_records_of_a_key_are_told: Any = None
     text_field = "favourite_product"
     decimal_field = "lifetime_value"
     timestamp_field = "trial_ends_at"
@@ -181,8 +181,8 @@ class TestWebhookOneByOne(DestinationContract):
     timestamp_field = "seen_at"
 
     # A 2xx is all that such an API says, whatever is in its body.
-    test_an_answer_that_names_nobody_is_no_success = None
-    test_a_broken_answer_is_no_success = None
+    test_an_answer_that_names_nobody_is_no_success: Any = None
+    test_a_broken_answer_is_no_success: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -224,8 +224,10 @@ class TestWebhookInBatches(TestWebhookOneByOne):
             "delete": {"path": "/{{ object }}/delete"},
         },
     }
-    test_an_answer_that_names_nobody_is_no_success = DestinationContract.test_an_answer_that_names_nobody_is_no_success
-    test_a_broken_answer_is_no_success = DestinationContract.test_a_broken_answer_is_no_success
+    test_an_answer_that_names_nobody_is_no_success: Any = (
+        DestinationContract.test_an_answer_that_names_nobody_is_no_success
+    )
+    test_a_broken_answer_is_no_success: Any = DestinationContract.test_a_broken_answer_is_no_success
 
     def spoiled(self, record: Record) -> Record:
         return replace(record, external_id="")

@@ -16,8 +16,8 @@ from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.errors import AuthenticationFailed, Hopeless, TargetChanged
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import FieldType, Reason, Status
-from reverse_etl_assets.runs.report import RunStatus
 from reverse_etl_assets.testing.builders import target
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts

@@ -78,12 +78,12 @@ class Audience(Harness):
 class TestGoogleAds(Audience, DestinationContract):
     # Identifiers are added to those that are there, and nothing is cleared; names and addresses leave as hashes; there
     # are no numbers and times; our own key does not leave.
-    test_null_clears_a_field = None
-    test_text_arrives_as_it_is = None
-    test_a_decimal_keeps_every_digit_in_the_request = None
-    test_a_time_arrives_as_the_same_moment = None
-    test_keys_fold_as_the_capabilities_say = None
-    test_a_partial_write_leaves_the_other_fields_alone = None
+    test_null_clears_a_field: Any = None
+    test_text_arrives_as_it_is: Any = None
+    test_a_decimal_keeps_every_digit_in_the_request: Any = None
+    test_a_time_arrives_as_the_same_moment: Any = None
+    test_keys_fold_as_the_capabilities_say: Any = None
+    test_a_partial_write_leaves_the_other_fields_alone: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

@@ -63,6 +63,7 @@ def test_a_number_of_any_country_is_hashed_as_google_hashes_its_e164_form() -> N
     formats = phonenumbers.PhoneNumberFormat
     for region in phonenumbers.SUPPORTED_REGIONS:
         number = phonenumbers.example_number(region)
+        assert number is not None
         e164 = phonenumbers.format_number(number, formats.E164)
         expected = [{"phoneNumber": by_google("phone_number", e164)}]
         international = phonenumbers.format_number(number, formats.INTERNATIONAL)

@@ -23,7 +23,7 @@ class TestMembers(NoFields):
     target = LIST
 
     # a record that is not there is skipped, not refused
-    test_a_bad_row_fails_alone = None
+    test_a_bad_row_fails_alone: Any = None
 
     def record(self, number: int) -> Record:
         email = f"p{number}@example.com"

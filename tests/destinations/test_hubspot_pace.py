@@ -20,7 +20,8 @@ class TestPace(PaceContract):
     target = target("contacts", "external_id", favourite_product=FieldType.TEXT)
     pace_rows = 10_000
     pace_allowed = 19.0
-    spoiled = stored = None
+    spoiled: Any = None
+    stored: Any = None
 
     @contextmanager
     def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:

@@ -152,7 +152,8 @@ def test_what_hubspot_holds_of_what_was_sent(field: str, sent: Any, held: Any, s
     ],
 )
 def test_quota(daily: str, remaining: str, quota: Quota | None) -> None:
-    headers = {"X-HubSpot-RateLimit-Daily": daily.encode(), "X-HubSpot-RateLimit-Daily-Remaining": remaining.encode()}
+    names = (b"X-HubSpot-RateLimit-Daily", b"X-HubSpot-RateLimit-Daily-Remaining")
+    headers = list(zip(names, (daily.encode(), remaining.encode()), strict=True))
     assert HubSpot.quota(httpx.Response(200, headers=headers)) == quota
 
 

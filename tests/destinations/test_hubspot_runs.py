@@ -129,7 +129,7 @@ def test_associations_are_ended_in_every_version(shop: Shop, sandbox: Sandbox, v
     assert len(sandbox.hubspot.tables["associations/contacts/companies"].live()) == 1
 
 
-def stages(sandbox: Sandbox) -> dict[str, str]:
+def stages(sandbox: Sandbox) -> dict[str, str | None]:
     return {each.values["email"]: each.values["lifecyclestage"] for each in sandbox.hubspot.tables["contacts"].live()}
 
 

@@ -111,7 +111,7 @@ class TestIntercomContacts(_Kept, ReadBackContract, PaceContract):
     pace_allowed = 1_000 / 60
 
     # A key is on one user alone.
-    test_all_records_of_a_key_are_told = None
+    test_all_records_of_a_key_are_told: Any = None
 
     @contextmanager
     def paced_server(self, clock: VirtualClock) -> Iterator[Sandbox]:
@@ -184,10 +184,10 @@ class TestIntercomCompanies(_Kept, ReadBackContract):
     read_only_field = "last_request_at"
 
     # A key is on one company alone.
-    test_all_records_of_a_key_are_told = None
+    test_all_records_of_a_key_are_told: Any = None
 
     # An upsert is all there is: nothing refuses a company that is there already.
-    test_an_insert_of_what_is_there_is_skipped = None
+    test_an_insert_of_what_is_there_is_skipped: Any = None
 
     def record(self, number: int) -> Record:
         return record(f"acme-{number}", note="-", health=Decimal("10.50"))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -63,9 +63,9 @@ class People(Harness):
 
 class TestMetaAds(People, DestinationContract):
     # What Meta once knew of a person it keeps: an empty cell says nothing.
-    test_null_clears_a_field = None
+    test_null_clears_a_field: Any = None
     # The schema has no times.
-    test_a_time_arrives_as_the_same_moment = None
+    test_a_time_arrives_as_the_same_moment: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

@@ -1,7 +1,7 @@
 """The contract, kept on a real server."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -51,7 +51,7 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def database(postgres_server: str) -> Iterator[str]:
+def database(postgres_server: str) -> str:
     """The server with the application's table, and a schema for rows to wait in."""
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute("drop schema if exists app cascade; drop schema if exists reverse_etl cascade")
@@ -95,12 +95,12 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
         "price": (Decimal("1.005"), Decimal("2.10")),
     }
     # A row is found by a column that is unique.
-    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
-    test_all_records_of_a_key_are_told = None
+    test_a_record_is_read_by_its_id_where_its_key_finds_none: Any = None  # there is no id beside the key
+    test_all_records_of_a_key_are_told: Any = None
     # An empty text is a value of its own: tests of this file.
-    test_a_field_without_a_value_is_none = None
+    test_a_field_without_a_value_is_none: Any = None
     # There is no answer to spoil; what a broken connection means is tested below.
-    test_an_answer_that_says_nothing_is_no_absence = None
+    test_an_answer_that_says_nothing_is_no_absence: Any = None
 
     @pytest.fixture
     def server(self, people: str) -> str:
@@ -111,7 +111,8 @@ class TestPostgres(OutcomeContract, SchemaContract, JobContract, ReadBackContrac
         options = Postgres.Options.model_validate(self.options)
         transport = Transport(Usage(), concurrency=4)
         async with Postgres.open(self.connection(server), target or self.target, options, transport) as destination:
-            yield Session(destination, Interference())
+            speaks_sql: Any = destination  # and no HTTP, as a Session's does
+            yield Session(speaks_sql, Interference())
 
     def connection(self, server: str) -> PostgresConnection:
         return PostgresConnection(base_url=server)

@@ -241,7 +241,7 @@ def test_a_key_of_several_columns(server: Server) -> None:
     columns = "account text, day date, product integer, users integer, unique (product, day, account)"
     server.run(f"create table app.usage ({columns})")
     to = a_target("users:i", "account", key="account_day_product", table="app.usage")
-    keys = {"key_columns": ("account", "day", "product")}
+    keys: dict[str, Any] = {"key_columns": ("account", "day", "product")}
     rows = [record(r"a\|b\\|2026-01-31|7", users=1, account="ignored"), record("|2026-01-31|8", users=2, account=None)]
     for status in (Status.CREATED, Status.UPDATED):
         outcomes = asyncio.run(server.write(to, [(UPSERT, rows)], **keys))

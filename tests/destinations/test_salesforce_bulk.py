@@ -61,7 +61,7 @@ def test_csv_of_rows_that_name_different_fields() -> None:
 def test_csv_of_parents() -> None:
     """A parent without a key, and none at all, are written into the lookup field."""
     to = target("Contact", "Ext__c", **{"Plan__r.Code__c": FieldType.TEXT})
-    rows = [record(key, **{"Plan__r.Code__c": value}) for key, value in (("a", "pro"), ("b", None), ("c", {"Id": ID}))]
+    rows = [record(key, {"Plan__r.Code__c": value}) for key, value in (("a", "pro"), ("b", None), ("c", {"Id": ID}))]
     written = encode_csv(to, batch(Operation.UPSERT, *rows), {}, {"Plan__r.Code__c": ("Plan__r", "Code__c")})
     assert written == f"Ext__c,Plan__r.Code__c,Plan__c\na,pro,\nb,,#N/A\nc,,{ID}\n".encode()
 

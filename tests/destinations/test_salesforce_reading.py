@@ -149,7 +149,7 @@ def test_a_job_puts_values_back_and_leaves_others_alone(sandbox: Sandbox, operat
         Last_Active_At__c=FieldType.TIMESTAMP,
         Description=FieldType.TEXT,
     )
-    full = {
+    full: dict[str, Any] = {
         "Name": 'Acme, "Inc"',
         "NumberOfEmployees": 12,
         "Arr__c": Decimal("1200.50"),
@@ -159,7 +159,7 @@ def test_a_job_puts_values_back_and_leaves_others_alone(sandbox: Sandbox, operat
         "Last_Active_At__c": "2026-01-31T12:00:00.000000Z",
         "Description": None,
     }
-    others = [
+    others: list[dict[str, Any]] = [
         {"Name": "x", "Arr__c": None},
         {"NumberOfEmployees": 0, "Is_Customer__c": False, "Description": "two\nlines"},
         {"Renewal_Date__c": None, "Last_Active_At__c": None, "Health_Score__c": None},

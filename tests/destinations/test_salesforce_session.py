@@ -265,10 +265,10 @@ def test_a_parent_is_named_by_its_external_id(sandbox: Sandbox) -> None:
         async with opened(sandbox, to) as salesforce:
             await salesforce.check()
             for value, held in ((77, account), (None, None)):
-                rows = batch(Operation.UPSERT, record("a", LastName="Ray", **{"Account.External_Id__c": value}))
+                rows = batch(Operation.UPSERT, record("a", {"Account.External_Id__c": value}, LastName="Ray"))
                 assert [outcome.error for outcome in await salesforce.send(rows)] == [None]
                 assert [entry.values["AccountId"] for entry in tables["Contact"].live()] == [held]
-            rows = batch(Operation.UPSERT, record("a", **{"Account.External_Id__c": 77}))
+            rows = batch(Operation.UPSERT, record("a", {"Account.External_Id__c": 77}))
             job = await salesforce.open_job(rows)
             await salesforce.upload(job, rows, Part())
             while await salesforce.poll(job) is not JobState.DONE:

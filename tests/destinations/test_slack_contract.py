@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -61,7 +61,7 @@ class TestSlack(DestinationContract, PaceContract):
     pace_allowed = 50 / 60
 
     # What was posted cannot be posted again without harm: the engine holds such a row for a person.
-    test_a_lost_answer_is_ambiguous_and_sending_again_does_no_harm = None
+    test_a_lost_answer_is_ambiguous_and_sending_again_does_no_harm: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

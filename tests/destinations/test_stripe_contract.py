@@ -61,7 +61,7 @@ class TestStripe(DestinationContract, LookupContract, PaceContract):
     timestamp_field = "metadata.seen_at"
 
     # There is no insert of customers: nothing keeps a second one with the same key out.
-    test_an_insert_of_what_is_there_is_skipped = None
+    test_an_insert_of_what_is_there_is_skipped: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -119,7 +119,7 @@ class TestMeterEvents(PaceContract):
         return accounts.stripe(server.url, "sk_live_sandbox")
 
     def record(self, number: int) -> Record:
-        return record(f"use-{number}", **{"payload.stripe_customer_id": "cus_1", "payload.value": number})
+        return record(f"use-{number}", {"payload.stripe_customer_id": "cus_1", "payload.value": number})
 
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "payload.value", "many")
@@ -167,8 +167,8 @@ class TestStripeById(ReadBackContract):
     timestamp_field = "metadata.seen_at"
 
     # The id is the customer's address, so there is only one.
-    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
-    test_all_records_of_a_key_are_told = None
+    test_a_record_is_read_by_its_id_where_its_key_finds_none: Any = None  # there is no id beside the key
+    test_all_records_of_a_key_are_told: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -181,7 +181,7 @@ class TestStripeById(ReadBackContract):
     spoiled = TestStripe.spoiled
 
     def record(self, number: int) -> Record:
-        return record(f"cus_A{number}", **{"metadata.note": "-", "balance": 0})
+        return record(f"cus_A{number}", {"metadata.note": "-", "balance": 0})
 
     def stored(self, server: Any) -> Sequence[Stored]:
         live = server.stripe.tables["customers"].live()

@@ -40,7 +40,7 @@ STREAM = target("meter_event_stream", "identifier", Operation.INSERT, **USAGE)
 
 ANN = record(
     "c1",
-    **{
+    {
         "email": "ann+1@shop.example",
         "metadata.plan": None,
         "metadata.spent": 12.5,
@@ -51,7 +51,7 @@ ANN = record(
 KNOWN = Record("c1", "c1", ANN.fields, "cus_1")
 WHERE = record(
     "c2",
-    **{
+    {
         "address.line1": "1 Main St",
         "address.city": None,
         "preferred_locales": ["de", "en"],
@@ -59,7 +59,8 @@ WHERE = record(
     },
 )
 USE = record(
-    "u1", **{"payload.stripe_customer_id": "cus_1", "payload.value": 7, "timestamp": "2099-01-01T01:00:00+01:00"}
+    "u1",
+    {"payload.stripe_customer_id": "cus_1", "payload.value": 7, "timestamp": "2099-01-01T01:00:00+01:00"},
 )
 
 

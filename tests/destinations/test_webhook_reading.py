@@ -50,12 +50,12 @@ class TestReadOneByOne(DestinationContract, ReadBackContract):
     }
 
     # A 2xx is all that such an API says, whatever is in its body; and there is one record at an address.
-    test_an_answer_that_names_nobody_is_no_success = None
-    test_a_broken_answer_is_no_success = None
-    test_a_record_is_read_by_its_id_where_its_key_finds_none = None  # there is no id beside the key
-    test_all_records_of_a_key_are_told = None
+    test_an_answer_that_names_nobody_is_no_success: Any = None
+    test_a_broken_answer_is_no_success: Any = None
+    test_a_record_is_read_by_its_id_where_its_key_finds_none: Any = None  # there is no id beside the key
+    test_all_records_of_a_key_are_told: Any = None
     # The status of a PUT says nothing of an id.
-    test_what_was_written_is_read = None
+    test_what_was_written_is_read: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -98,8 +98,10 @@ class TestReadInPages(TestReadOneByOne, PaceContract):
 
     pace_allowed = 5.0
 
-    test_an_answer_that_names_nobody_is_no_success = DestinationContract.test_an_answer_that_names_nobody_is_no_success
-    test_a_broken_answer_is_no_success = DestinationContract.test_a_broken_answer_is_no_success
+    test_an_answer_that_names_nobody_is_no_success: Any = (
+        DestinationContract.test_an_answer_that_names_nobody_is_no_success
+    )
+    test_a_broken_answer_is_no_success: Any = DestinationContract.test_a_broken_answer_is_no_success
 
     def spoiled(self, record: Record) -> Record:
         return Record(record.key, "", record.fields)

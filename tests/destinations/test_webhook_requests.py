@@ -96,7 +96,11 @@ def test_operations_have_their_own_method_path_and_body() -> None:
 
 
 def test_a_batch_of_deletes_carries_keys() -> None:
-    options = {"batch_size": 10, "operations": {"delete": {"path": "/people/delete"}}, "record": "{{ key }}"}
+    options: dict[str, Any] = {
+        "batch_size": 10,
+        "operations": {"delete": {"path": "/people/delete"}},
+        "record": "{{ key }}",
+    }
     made = request(Operation.DELETE, record("7"), record("8"), body="{{ records }}", **options)
     assert made.content == b'["7","8"]'
 

@@ -24,7 +24,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 TARGET = target("people", "id")
-BY_KEY = {
+BY_KEY: dict[str, Any] = {
     "path": "/people/{{ key }}",
     "operations": {"delete": {"method": "DELETE"}, "update": {"method": "PATCH"}},
 }

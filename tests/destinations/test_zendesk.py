@@ -64,9 +64,9 @@ class OnZendesk(Harness):
     pace_allowed = 200 / 60
 
     # Zendesk's own upsert is all that a sync uses; there is no insert.
-    test_an_insert_of_what_is_there_is_skipped = None
+    test_an_insert_of_what_is_there_is_skipped: Any = None
     # An external id is unique in an account.
-    test_all_records_of_a_key_are_told = None
+    test_all_records_of_a_key_are_told: Any = None
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:
@@ -108,7 +108,7 @@ class TestUsers(
 
     def record(self, number: int) -> Record:
         more = {"user_fields.lifetime_value": Decimal("10.50"), "email": f"p{number}@shop.example"}
-        return record(f"cust-{number}", name="Ann Ray", notes="-", **more)
+        return record(f"cust-{number}", more, name="Ann Ray", notes="-")
 
     def spoiled(self, record: Record) -> Record:
         return with_field(record, "email", "not an address")
@@ -129,11 +129,11 @@ class TestOrganizations(OnZendesk, LookupContract, ReadBackContract, PaceContrac
     pace_rows = 240
 
     # Names of organizations are unique: the two values of `name` are one name for three rows here.
-    test_what_was_written_is_read = None
+    test_what_was_written_is_read: Any = None
 
     def record(self, number: int) -> Record:
         more = {"organization_fields.lifetime_value": Decimal("10.50")}
-        return record(f"org-{number}", name=f"Shop {number}", notes="-", **more)
+        return record(f"org-{number}", more, name=f"Shop {number}", notes="-")
 
     @heavy
     def test_the_allowed_rate_is_used_and_never_exceeded(self, tmp_path: Path) -> None:

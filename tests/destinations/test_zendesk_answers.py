@@ -174,7 +174,7 @@ TAGS = {"error": {"title": "Invalid attribute", "message": "You passed an invali
     ],
 )
 def test_errors(status: int, body: Any, error: type[Exception], said: str) -> None:
-    content = {"content": body} if isinstance(body, bytes) else {"json": body}
+    content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
     found = request_error(httpx.Response(status, **content))
     assert isinstance(found, error)
     assert said in str(found)

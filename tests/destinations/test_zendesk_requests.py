@@ -19,7 +19,7 @@ from tests.destinations import accounts
 USERS = target("users", "external_id", *Operation, name=FieldType.TEXT, **{"user_fields.tier": FieldType.TEXT})
 ORGANIZATIONS = target("organizations", "external_id", name=FieldType.TEXT)
 TICKETS = target("tickets", "id", Operation.UPDATE, **{"custom_fields.36001": FieldType.TEXT})
-ROW = {"name": "Ann", "user_fields.tier": "gold", "user_fields.value": Decimal("0.10")}
+ROW: dict[str, Any] = {"name": "Ann", "user_fields.tier": "gold", "user_fields.value": Decimal("0.10")}
 SENT = '"name":"Ann","user_fields":{"tier":"gold","value":0.10}'
 
 

@@ -89,7 +89,7 @@ class ByHand:
     def fold(
         self, run_id: str, told: Mapping[str, Told], *, rest: Told | None = DONE, heirs: Set[str] = frozenset()
     ) -> None:
-        batches = []
+        batches: list[SentBatch] = []
         for row in [row for chunk in outbox_rows(self.con, self.columns) for row in chunk]:
             said = told.get(row.record.key, rest)
             if said:

@@ -14,7 +14,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
 
-WHO = {"who": "ann", "why": "asked for it"}
+WHO: dict[str, Any] = {"who": "ann", "why": "asked for it"}
 OTHERS = PEOPLE.format(3)
 ADA = "p0@shop.example"
 

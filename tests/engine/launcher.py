@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -92,7 +92,7 @@ def intercom(url: str) -> Account:
     return Account("intercom", Intercom, connection)
 
 
-ACCOUNTS = {
+ACCOUNTS: dict[str, Callable[..., Account]] = {
     "sink": sink,
     "crm": crm,
     "salesforce": salesforce,

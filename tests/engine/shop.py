@@ -26,7 +26,7 @@ FAST = 100_000.0  # requests per second: no pacing that a test could notice
 EAGER = RetryPolicy(backoff_base=0.001, backoff_cap=0.01, last_answers=5.0, job_poll=0.01)
 
 BY_KEY = {"match": "key", "path": "results", "key": "id", "status": "status", "error": "error.message"}
-SINK = {
+SINK: dict[str, Any] = {
     "path": "/{{ object }}",
     "record": "{{ fields }}",
     "batch_size": 100,
@@ -104,7 +104,7 @@ class Shop:
 
     @property
     def environment(self) -> Environment:
-        clock = {"clock": self._clock} if self._clock else {}
+        clock: dict[str, Any] = {"clock": self._clock} if self._clock else {}
         return Environment(self.journal, self.warehouse, self.models, self._retry_policy, **clock)
 
     def build(self, query: str, model: str = "people") -> None:

@@ -20,7 +20,8 @@ def a_row(operation: Operation, known: str | None = None, **more: Any) -> Outbox
 def sent(row: OutboxRow, *found: str) -> OutboxRow | Outcome:
     """What becomes of a row whose key was looked up and found these records."""
     rows, outcomes = addressed(WorkItem(row.operation, [row]), {"e": found} if found else {})
-    (one,) = [*rows, *(outcome for _, outcome in outcomes)]
+    became: list[OutboxRow | Outcome] = [*rows, *(outcome for _, outcome in outcomes)]
+    (one,) = became
     return one
 
 

@@ -52,13 +52,13 @@ def test_rows_are_read_by_pages(home: ByHand) -> None:
 def test_records_become_synced_rows_with_what_they_hold(home: ByHand) -> None:
     """What differs is sent, for the row differs from it then; what the record lacks has to be told."""
     rows = noted(home, dict(PEOPLE))
-    held = {
+    held: dict[str, dict[str, Any]] = {
         "agrees": {"name": "AGREES", "city": "Bern"},  # which the destination takes for the same
         "differs": {"name": "Somebody", "city": "Bern"},
         "empty": {"name": None, "city": "Bern"},
         "twin": {"name": "Twin", "city": "Bern"},  # written alike, and still another value there
     }
-    differing = {key: ["name"] for key in ("differs", "empty", "twin")}
+    differing: dict[str, Any] = {key: ["name"] for key in ("differs", "empty", "twin")}
     assert take(home, rows, held, **differing) == 4
     assert home.synced("_retl_id", "_retl_run", "_retl_untold", "_retl_k0", "name", "city") == {
         "agrees": ("r agrees", None, None, "agrees", "Agrees", "Bern"),

@@ -222,7 +222,9 @@ def test_the_kill_switch_holds_before_and_between_reads(shop: Shop, crm: Crm, mo
     assert reads(crm) == 0
     shop.journal.resume("all", "Kim", "over")
 
-    class Stopping(crm.account.type):
+    kind: Any = crm.account.type
+
+    class Stopping(kind):  # type: ignore[misc]
         """Somebody stops everything while the first page is read."""
 
         read_limit = 1

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets import sql as reverse_etl_sql
 from reverse_etl_assets.plan import change_set as plan
 from reverse_etl_assets.previews.preview import preview
 from reverse_etl_assets.runs.report import Report
@@ -128,7 +129,7 @@ def test_a_narrowed_plan_finds_the_same(shop: Shop, sandbox: Sandbox, monkeypatc
     whole = found()
     monkeypatch.setattr(plan, "_MEMORY_SHARE", 0.0)  # nothing fits
     narrowed: list[str] = []
-    render = plan.render
+    render = reverse_etl_sql.render
     monkeypatch.setattr(plan, "render", lambda name, **given: narrowed.append(name) or render(name, **given))
     assert found() == whole
     assert "narrow" in narrowed

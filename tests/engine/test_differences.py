@@ -58,16 +58,22 @@ def test_rows_are_counted_once_by_what_is_wrong_with_them() -> None:
     for key in "def":
         tally.add([Difference(key, Kind.STILL_THERE)])
     tally.add([Difference("g", Kind.SEVERAL)])
-    found = tally.verified()
-    assert (found.looked_at, found.differing, found.missing, found.duplicates, found.allowed) == (8, 5, 1, 1, 0)
-    assert (found.wrong, found.counts) == (6, {"verified": 8, "verified_differing": 6})
-    assert [(each.key, each.field) for each in found.examples[:4]] == [
+    verified = tally.verified()
+    assert (verified.looked_at, verified.differing, verified.missing, verified.duplicates, verified.allowed) == (
+        8,
+        5,
+        1,
+        1,
+        0,
+    )
+    assert (verified.wrong, verified.counts) == (6, {"verified": 8, "verified_differing": 6})
+    assert [(each.key, each.field) for each in verified.examples[:4]] == [
         ("a", "name"),
         ("a", "city"),
         ("b", "name"),
         ("c", None),
     ]
-    assert found.not_judged == ""
+    assert verified.not_judged == ""
     assert tally.verified("it was late").not_judged == "it was late"
 
 

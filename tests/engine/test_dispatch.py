@@ -3,7 +3,7 @@
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -199,7 +199,7 @@ class SaysItTwice(Webhook):
 
 
 class Falls(Webhook):
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         raise KeyError("results")
 
 

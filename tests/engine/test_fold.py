@@ -108,7 +108,9 @@ def test_a_row_that_did_not_arrive_stays_as_it_was(home: ByHand) -> None:
 
 
 def test_a_row_that_agrees_is_synced_with_its_values(home: ByHand) -> None:
-    told = {reason: Told(Status.SKIPPED, reason) for reason in (Reason.ALREADY_EXISTS, Reason.SAME, Reason.KEPT)}
+    told: dict[str, Told] = {
+        reason: Told(Status.SKIPPED, reason) for reason in (Reason.ALREADY_EXISTS, Reason.SAME, Reason.KEPT)
+    }
     home.run("1", dict.fromkeys(told, ("Old", "Bern")))
     home.run("2", dict.fromkeys(told, ("New", None)), told)
     assert home.synced("name", "city", "_retl_run") == dict.fromkeys(told, ("New", None, "2"))

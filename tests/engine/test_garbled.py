@@ -1,6 +1,6 @@
 """One answer of no use, or one row of which no request can be made, takes nothing else of the run with it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -113,14 +113,14 @@ def test_a_value_that_is_too_deep_to_be_read(
 class Stumbles(Webhook):
     """Falls over the answer about one row."""
 
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if any(record.key == "c7" for record in batch.records):
             raise KeyError("results")
         return super().read_response(batch, response)
 
 
 class NamesAStranger(Webhook):
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         for outcome in super().read_response(batch, response):
             yield Outcome("nobody", outcome.status) if outcome.key == "c7" else outcome
 
@@ -128,7 +128,7 @@ class NamesAStranger(Webhook):
 class GivesUp(Webhook):
     """Says itself that its contract is broken, once the answer is there."""
 
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if any(record.key == "c7" for record in batch.records):
             raise ContractViolation("c7 has no id")
         return super().read_response(batch, response)

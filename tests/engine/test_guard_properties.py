@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, strategies as st
 
@@ -51,7 +52,7 @@ def plans(draw: st.DrawFn) -> Plan:
         changes.append(FieldChange(name, emptied + draw(ROWS), emptied, filled))
     removed = draw(ROWS)
     return Plan(
-        **{name: draw(ROWS) for name in ("model_rows", "synced_rows", "added", "changed", "unchanged")},
+        **dict[str, Any]({name: draw(ROWS) for name in ("model_rows", "synced_rows", "added", "changed", "unchanged")}),
         removed=removed,
         rejected=0,
         held=0,

@@ -35,7 +35,7 @@ GOOD = ModelTests(good=2)
 
 def planned(*fields: FieldChange, **counts: int) -> Plan:
     names = ("added", "changed", "removed", "unchanged", "rejected", "held")
-    rows = {"model_rows": 1000, "synced_rows": 1000, **dict.fromkeys(names, 0), **counts}
+    rows: dict[str, Any] = {"model_rows": 1000, "synced_rows": 1000, **dict.fromkeys(names, 0), **counts}
     return Plan(**rows, to_send={Operation.DELETE: rows["removed"]}, removed_known=True, field_changes=fields)
 
 

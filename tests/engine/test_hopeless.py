@@ -1,6 +1,6 @@
 """A destination that refuses whatever it is sent is not asked about every single row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import ClassVar
 
@@ -61,7 +61,7 @@ class Falls(Webhook):
     over: ClassVar[range]
     answers: ClassVar[Iterator[int]]
 
-    def read_response(self, batch: Batch, response: httpx.Response) -> Iterable[Outcome]:
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if next(self.answers) in self.over:
             raise KeyError("results")
         return super().read_response(batch, response)

@@ -115,7 +115,8 @@ def test_a_run_that_ends_still_hears_what_can_be_told_at_once(tmp_path: Path) ->
 
 
 def test_failures_count_for_each_question_alone(tmp_path: Path) -> None:
-    follow(tmp_path, Vendor([LATER, LATER, RUNNING] * 3 + [DONE], None))
+    says: list[JobState | DestinationError] = [LATER, LATER, RUNNING]
+    follow(tmp_path, Vendor([*says * 3, DONE], None))
 
 
 @pytest.mark.parametrize(("after", "asked"), [(LONGEST_HOLD, 2), (LONGEST_HOLD + 1, 1)])

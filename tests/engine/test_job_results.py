@@ -247,7 +247,7 @@ def test_a_run_that_comes_home_after_months_has_its_counts(later: Shop, sandbox:
 class Hurried(Salesforce):
     """Waits for nothing."""
 
-    job_timeout = 0.0
+    job_timeout: Any = 0.0
 
 
 def test_a_job_that_never_ends_is_given_up_too(later: Shop, sandbox: Sandbox, days: Days) -> None:

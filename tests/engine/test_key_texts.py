@@ -69,7 +69,7 @@ def test_a_key_is_written_as_its_field(shop: Shop, sandbox: Sandbox, value: str)
 )
 def test_the_text_of_what_is_json(value: str, sql_type: str, text: str) -> None:
     query = f"select {value_text.text(f'({value}::{sql_type})', sql_type)}"
-    assert duckdb.sql(query).fetchall() == [(text,)]
+    assert duckdb.execute(query).fetchall() == [(text,)]
 
 
 def test_a_composite_key_has_the_texts_of_its_parts(shop: Shop, sandbox: Sandbox) -> None:

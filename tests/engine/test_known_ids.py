@@ -49,8 +49,14 @@ class LaggingCrm(BaseDestination[ConnectionSettings, SyncOptions]):
 
     @classmethod
     def capabilities_for(cls, target: Target, options: SyncOptions) -> Capabilities:
-        able = {"idempotent": frozenset({Operation.UPDATE, Operation.DELETE}), "needs_id": ALL}
-        return Capabilities(operations=ALL, max_rows=1, max_bytes=1_000_000, concurrency=1, **able)
+        return Capabilities(
+            operations=ALL,
+            max_rows=1,
+            max_bytes=1_000_000,
+            concurrency=1,
+            idempotent=frozenset({Operation.UPDATE, Operation.DELETE}),
+            needs_id=ALL,
+        )
 
     @classmethod
     @asynccontextmanager

@@ -19,10 +19,10 @@ NAME = "Zoe-Maria"
 class Quotes(Webhook):
     """Its refusals show a row's value just where they are cut."""
 
-    kind: ClassVar[type[DestinationError]] = RequestRejected
+    raises: ClassVar[type[DestinationError]] = RequestRejected
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return self.kind("." * (LONGEST - 5) + NAME + "!" * LONGEST)
+        return self.raises("." * (LONGEST - 5) + NAME + "!" * LONGEST)
 
 
 @pytest.mark.parametrize("kind", [RequestRejected, Ambiguous, RetryLater, AuthenticationFailed])

@@ -9,7 +9,8 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.faults import row_is_hit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.engine.test_garbled import failed, held, people
+from tests.engine.test_bad_keys import people
+from tests.engine.test_garbled import failed, held
 from tests.heavy import first, first_rows
 
 KEYS = [f"c{number}" for number in range(40)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reverse_etl_assets import sql as reverse_etl_sql
 from reverse_etl_assets.plan import change_set as plan
 from reverse_etl_assets.plan.change_set import make_plan
 from reverse_etl_assets.state import ledger
@@ -56,7 +57,7 @@ def test_narrowed_and_whole_comparison_agree(
 
     monkeypatch.setattr(plan, "_MEMORY_SHARE", 0.0)  # nothing fits
     narrowed: list[str] = []
-    render = plan.render
+    render = reverse_etl_sql.render
     monkeypatch.setattr(plan, "render", lambda name, **given: narrowed.append(name) or render(name, **given))
 
     assert planned(shop, sync) == whole

@@ -41,7 +41,11 @@ def people(shop: Shop, rows: int) -> None:
 def once_sent(act: Callable[[], object]) -> Callable[[Plan, Mapping[str, int]], None]:
     """Acts when the first rows have their outcomes."""
     acts = iter([act])
-    return lambda plan, statuses: next(acts, lambda: None)() and None
+
+    def progress(plan: Plan, statuses: Mapping[str, int]) -> None:
+        next(acts, lambda: None)()
+
+    return progress
 
 
 @heavy

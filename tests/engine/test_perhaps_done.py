@@ -9,7 +9,8 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.test_slack_session import slack_sync
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.engine.test_garbled import TEN, failed, held, people
+from tests.engine.test_bad_keys import people
+from tests.engine.test_garbled import TEN, failed, held
 from tests.heavy import first
 
 PERHAPS = [303, 302, 307, 408, 500, 502, 503, 504]

@@ -161,14 +161,15 @@ def answered(
     for row in sent:
         fate = fate_of[keys[row.number]] = next(fates)
         if fate in ("unanswered", "ambiguous", "refused"):
-            answer = Answer(row.number, Status.FAILED, Reason(outcome_of("", fate)[1]), None, RowError("no"))
+            answer = Answer(row.number, Status.FAILED, Reason(str(outcome_of("", fate)[1])), None, RowError("no"))
         elif fate == "there already":
-            answer = Answer(row.number, Status.SKIPPED, Reason(outcome_of(row.operation, fate)[1]))
+            answer = Answer(row.number, Status.SKIPPED, Reason(str(outcome_of(row.operation, fate)[1])))
         else:
             answer = Answer(row.number, DONE[row.operation], None, f"id of {row.record.key}")
         if fate == "unsent":
             continue
-        for answers in {"in flight": [None], "twice": [None, [], [answer]]}.get(fate, [[answer]]):
+        heard: dict[str, list[list[Answer] | None]] = {"in flight": [None], "twice": [None, [], [answer]]}
+        for answers in heard.get(fate, [[answer]]):
             at = None if answers is None else time.time()
             number = len(batches) + 1
             batches.append(SentBatch(number, row.operation, [row.number], None, time.time(), at, answers or []))

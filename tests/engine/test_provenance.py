@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -24,7 +25,7 @@ from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
 from tests.heavy import first, first_rows
 from tests.journal_entries import begin
 
-LOOSE = {"guards": {"max_removed": {}, "row_count": {}}}
+LOOSE: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {}}}
 MIRROR = sink_sync(sync_mode="mirror", **LOOSE)
 EVENTS = sink_sync(sync_mode="append", **LOOSE)
 FIVE = "select i::varchar as id, 'n' || i as name from range(5) r(i)"

@@ -120,7 +120,7 @@ def test_a_column_of_another_type_is_refused_at_the_first_run(
     shop: Shop, sandbox: Sandbox, kind: str, setting: str
 ) -> None:
     shop.build(f"select 'k' as id, 'n' as name, null::{kind} as at")
-    how = {"updated_at": "at"} if setting == "updated_at" else {"change_detection": {setting: "at"}}
+    how: dict[str, Any] = {"updated_at": "at"} if setting == "updated_at" else {"change_detection": {setting: "at"}}
     with pytest.raises(StateError, match=rf"column at: `.*{setting}` needs a TIMESTAMP or DATE") as caught:
         shop.run(sink_sync(**how), sink(sandbox.url))
     assert "cast it in the dbt model" in str(caught.value)

@@ -98,7 +98,8 @@ def test_a_lock_file_that_was_replaced_keeps_two_apart(shop: Shop, monkeypatch: 
     """Whoever locked a file that is not there any more has locked nothing."""
     import filelock
 
-    path, acquire, times = shop.warehouse.lock_file("s"), filelock.FileLock.acquire, []
+    path, acquire = shop.warehouse.lock_file("s"), filelock.FileLock.acquire
+    times: list[Any] = []
 
     def replaced(lock: Any, *args: Any, **named: Any) -> Any:
         held = acquire(lock, *args, **named)
@@ -117,7 +118,8 @@ def test_a_lock_file_that_was_replaced_keeps_two_apart(shop: Shop, monkeypatch: 
 def test_a_lock_file_that_is_removed_again_and_again_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     import filelock
 
-    path, acquire, times = shop.warehouse.lock_file("s"), filelock.FileLock.acquire, []
+    path, acquire = shop.warehouse.lock_file("s"), filelock.FileLock.acquire
+    times: list[Any] = []
 
     def removed(lock: Any, *args: Any, **named: Any) -> Any:
         held = acquire(lock, *args, **named)

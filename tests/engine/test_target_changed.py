@@ -7,8 +7,8 @@ import pytest
 
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import CheckFailed
+from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.runs.report import RunStatus
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.salesforce.schema import OBJECTS
 from reverse_etl_sandbox.server import Sandbox

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from reverse_etl_assets.accounts.pacing import Pacer
-from reverse_etl_assets.delivery.retries import Halted, Retries, RetryPolicy
+from reverse_etl_assets.accounts.waiting import Halted
+from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
 from reverse_etl_assets.errors import RetryLater
 from tests.engine.shop import Shop
 

@@ -64,10 +64,10 @@ def all_of(kind: type[DestinationError]) -> Iterator[type[DestinationError]]:
 class Says(Webhook):
     """Answers everything with one error."""
 
-    kind: ClassVar[type[DestinationError]]
+    raises: ClassVar[type[DestinationError]]
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        return self.kind("words of the vendor")
+        return self.raises("words of the vendor")
 
 
 @pytest.mark.parametrize("kind", list(all_of(DestinationError)))
@@ -75,7 +75,7 @@ def test_which_errors_end_a_run(
     shop: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, kind: type[DestinationError]
 ) -> None:
     """The others are those of a batch, and all batches have their turn."""
-    monkeypatch.setattr(Says, "kind", kind, raising=False)
+    monkeypatch.setattr(Says, "raises", kind, raising=False)
     sandbox.fault("server_error", vendor="rest", status=400)
     shop.build("select i::varchar as id, 'n' as name from range(12) r(i)")
     account = Account("sink", Says, sink(sandbox.url, concurrency=1).connection)

@@ -98,7 +98,11 @@ class TestRefusals:
             journal.approve("p0", "ada", "fine")
         journal.keep_plan(plan("p1", made_at=1))
         journal.keep_plan(plan("q1", "deals", made_at=2))
-        for attempt in (lambda: journal.approve("p0", "ada", "fine"), lambda: journal.plan("p0")):
+        attempts: list[Callable[[], object]] = [
+            lambda: journal.approve("p0", "ada", "fine"),
+            lambda: journal.plan("p0"),
+        ]
+        for attempt in attempts:
             with pytest.raises(StateError, match=r"there is no plan p0; waiting now: q1 \(deals\), p1 \(contacts\)"):
                 attempt()
         assert journal.control_log() == []

@@ -16,7 +16,7 @@ from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal import Journal, RunStatus
 from reverse_etl_assets.journal.schema import usage
 from reverse_etl_assets.plan.change_set import Plan
-from reverse_etl_assets.runs.run import Report
+from reverse_etl_assets.runs.report import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Answer, Intent, Journal, Stopped, schema as journal_schema
@@ -42,7 +43,7 @@ class TestWriter:
             async with writer(journal) as journal_writer:
                 await asyncio.gather(*(send(journal_writer, first) for first in range(0, 1000, 10)))
 
-        journal_schema.event.listen(journal.database._engine, "commit", count)
+        event.listen(journal.database._engine, "commit", count)
         asyncio.run(main())
         batches = list(journal.batches("r1"))
         assert [b.number for b in batches] == list(range(1, 101))

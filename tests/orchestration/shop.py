@@ -40,7 +40,7 @@ def write_dbt_project(folder: Path) -> None:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", folder]
+    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", str(folder)]
     environment = os.environ | {"REVERSE_ETL_HOME": str(folder)}
     subprocess.run([*command, "--profiles-dir", folder], env=environment, check=True, capture_output=True, cwd=folder)
 

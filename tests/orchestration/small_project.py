@@ -40,6 +40,13 @@ shop:
 """
 
 
+def failure_of(events: Sequence[dg.DagsterEvent]) -> Any:
+    """What the only step that failed says of it."""
+    (event,) = [event for event in events if event.is_step_failure]
+    said: Any = event.event_specific_data
+    return said.user_failure_data
+
+
 @dataclass(frozen=True)
 class Ran:
     """What one run left in Dagster."""
@@ -66,15 +73,13 @@ class Ran:
 
     @property
     def checks(self) -> dict[str, Any]:
-        found = [
-            e.event_specific_data for e in self.events if e.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-        ]
+        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        found: list[Any] = [e.event_specific_data for e in self.events if e.event_type == kind]
         return {check.check_name: check for check in found}
 
     @property
-    def failure(self) -> dg.Failure:
-        (event,) = [event for event in self.events if event.is_step_failure]
-        return event.event_specific_data.user_failure_data
+    def failure(self) -> Any:
+        return failure_of(self.events)
 
 
 class SmallProject:

@@ -16,7 +16,9 @@ def main(home: Path, url: str, sync: str) -> None:
         small = SmallProject(home, url, instance, os.environ.__setitem__)
         ran = small.run_job(small.asset(name=sync), op_retry_policy=dg.RetryPolicy(max_retries=2))
         events = [event.event_type_value for event in ran.events]
-        print(json.dumps({"status": instance.get_run_by_id(ran.run_id).status.value, "events": events}))
+        run = instance.get_run_by_id(ran.run_id)
+        assert run is not None
+        print(json.dumps({"status": run.status.value, "events": events}))
 
 
 if __name__ == "__main__":

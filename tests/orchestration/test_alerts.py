@@ -39,7 +39,7 @@ class Watch:
             context = dg.build_sensor_context(self.small.instance, cursor=self.cursors.get(sensor.name))
             found = sensor.evaluate_tick(context)
             self.cursors[sensor.name] = found.cursor
-            for reaction in found.dagster_run_reactions:
+            for reaction in found.dagster_run_reactions or ():
                 if reaction.error:
                     raise AssertionError(reaction.error.message)
         return self.posts[before:]

@@ -56,7 +56,7 @@ def test_a_run_that_is_held_back_says_all_that_a_decision_needs(
     in_events, in_failure = observed(ran), ran.failure.metadata
     assert list(in_events)[:2] == list(in_failure)[:2] == ["plan id", "plan"], "where a person sees them first"
     plan_id = in_events["plan id"]
-    assert f"plan {plan_id} waits for a decision" in ran.failure.description
+    assert f"plan {plan_id} waits for a decision" in str(ran.failure.description)
     assert f"plan {plan_id} waits for a decision" in ran.checks["guard_max_removed"].description
     said = in_failure["plan"].value
     assert said == in_events["plan"]
@@ -99,7 +99,7 @@ def test_once_the_data_have_changed_nothing_is_sent(
     plan_id = waiting(small, asset)
     small.build(SIXTY.replace("range(60)", "range(99)"))
     ran = launch(small, asset, config(asset, approve=plan_id, why="x", who="Kim"))
-    assert f"the approval of plan {plan_id} does not hold: the data changed" in ran.failure.description
+    assert f"the approval of plan {plan_id} does not hold: the data changed" in str(ran.failure.description)
     assert not ran.checks["guard_approval"].passed
     assert contacts(sandbox) == 100
     assert observed(ran)["plan id"] != plan_id
@@ -119,7 +119,7 @@ def test_mistakes(
 ) -> None:
     plan_id = waiting(small, asset)
     ran = launch(small, asset, config(asset, **{name: value.format(plan_id) for name, value in values.items()}))
-    assert says.format(plan_id) in ran.failure.description
+    assert says.format(plan_id) in str(ran.failure.description)
     assert {check.description for check in ran.checks.values()} == {"not judged: the run broke off"}
     assert small.project.journal.plan(plan_id).status is PlanStatus.WAITING
     assert contacts(sandbox) == 100
@@ -129,7 +129,7 @@ def test_a_plan_of_another_sync(small: SmallProject, asset: dg.AssetsDefinition)
     plan_id = waiting(small, asset)
     other = small.asset(object="companies", external_id="domain", mapping={"domain": "email"})
     ran = launch(small, other, config(other, approve=plan_id, why="x"))
-    assert f"plan {plan_id} is of " in ran.failure.description
+    assert f"plan {plan_id} is of " in str(ran.failure.description)
     assert small.project.journal.plan(plan_id).status is PlanStatus.WAITING
 
 

@@ -21,5 +21,5 @@ def test_a_change_that_needs_a_version_fails_the_run(small: SmallProject) -> Non
     small.run(small.asset(sync="changed"))
     ran = small.run(small.asset(sync="changed", sync_mode="incremental"))
     assert not ran.success
-    assert "- sync_mode: mirror before, incremental now" in ran.failure.description
-    assert "raise `version` to 2" in ran.failure.description
+    assert "- sync_mode: mirror before, incremental now" in str(ran.failure.description)
+    assert "raise `version` to 2" in str(ran.failure.description)

@@ -66,12 +66,14 @@ def test_dbt_in_a_shell_is_heard_of(own: Shop, sandbox: Sandbox, monkeypatch: py
     own.fill(DUPLICATE)
     in_a_shell(own, "build")
     refused = own.run(definitions, "crm/shell_contacts")
-    assert "model_tests: failed on the model's last build: unique_people_email; plan" in refused.failure.description
+    assert "model_tests: failed on the model's last build: unique_people_email; plan" in str(
+        refused.failure.description
+    )
 
     own.fill(GOOD)
     in_a_shell(own, "run")
     refused = own.run(definitions, "crm/shell_contacts")
-    assert "unique_people_email, which has not run since the model was built anew" in refused.failure.description
+    assert "unique_people_email, which has not run since the model was built anew" in str(refused.failure.description)
     assert sandbox.log.lines() == []
 
     in_a_shell(own, "test")

@@ -32,7 +32,7 @@ def test_one_click_stops_everything_and_another_lets_it_run(small: SmallProject,
     assert told["stops in force"] == 1
 
     stopped = small.run(asset)
-    assert "kill_switch: stopped (all) by Dagster run" in stopped.failure.description
+    assert "kill_switch: stopped (all) by Dagster run" in str(stopped.failure.description)
     assert not stopped.checks["guard_kill_switch"].passed
     assert stopped.checks["guard_max_removed"].description == "not judged: the run ended before"
     assert sandbox.log.lines() == []
@@ -63,7 +63,7 @@ def test_a_stop_that_the_journal_cannot_keep_is_given_by_a_file(
     (stop,) = [row.data for row in told["stops"].records]
     assert (stop["scope"], stop["who"]) == ("all", "ada")
     monkeypatch.delenv("REVERSE_ETL_JOURNAL")
-    assert "kill_switch: stopped (all) by ada: wrong names" in small.run(small.asset()).failure.description
+    assert "kill_switch: stopped (all) by ada: wrong names" in str(small.run(small.asset()).failure.description)
     told = figures(launch(small, "resume_syncs", who="bob"))
     assert (told["stops in force"], "problem" in told) == (0, False)
     assert [(row.data["action"], row.data["who"]) for row in told["log"].records] == [

@@ -1,5 +1,7 @@
 """A run whose rows the destination has and has not settled yet: neither a success nor a failure in Dagster."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -10,7 +12,7 @@ from tests.orchestration.small_project import SmallProject
 
 
 class Hurried(Salesforce):
-    job_timeout = 0.0
+    job_timeout: Any = 0.0
 
 
 class HurriedResource(SalesforceResource):

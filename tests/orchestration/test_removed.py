@@ -19,6 +19,7 @@ from dagster._utils.test.definitions import scoped_reconstruction_metadata
 from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import first, heavy
 from tests.orchestration.shop import Shop
+from tests.orchestration.small_project import failure_of
 
 DRIFT = {"verify": {"drift": {"cron": "0 3 * * *"}}}
 
@@ -51,8 +52,7 @@ def test_a_run_says_what_became_of_the_file(shop: Shop, what: str) -> None:
         "loaded it. Nothing was sent. Reload the code location (Deployment, Reload), and start the run again."
     )
     drift = again.resolve_job_def("contacts_drift").execute_in_process(instance=shop.instance, raise_on_error=False)
-    (event,) = [event for event in drift.all_events if event.is_step_failure]
-    assert event.event_specific_data.user_failure_data.description == said
+    assert failure_of(drift.all_events).description == said
 
 
 def test_nothing_stands_in_where_the_files_are_what_dagster_knows(shop: Shop) -> None:
@@ -96,7 +96,7 @@ query($run: ID!) { runOrError(runId: $run) { ... on Run { status eventConnection
 def webserver(home: Path) -> Iterator[httpx.Client]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    command = [sys.executable, "-m", "dagster_webserver", "-w", home / "workspace.yaml", "-p", str(port)]
+    command = [sys.executable, "-m", "dagster_webserver", "-w", str(home / "workspace.yaml"), "-p", str(port)]
     environment = os.environ | {"DAGSTER_HOME": str(home / "dagster")}
     (home / "dagster").mkdir()
     coordinator = {"module": "dagster.core.run_coordinator", "class": "DefaultRunCoordinator"}  # no daemon runs here

@@ -41,7 +41,7 @@ def judged(instance: dg.DagsterInstance) -> Iterator[tuple[str, dg.AssetCheckEva
 def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> None:
     small.build(f"select 'u' || i || '@example.com' as email, 'n' || i as name from range({ROWS}) r(i)")
     sandbox.settings.change({"latency_ms": 200.0})
-    command = [sys.executable, "-m", "tests.orchestration.terminated_run", small.home, sandbox.url, "contacts"]
+    command = [sys.executable, "-m", "tests.orchestration.terminated_run", str(small.home), sandbox.url, "contacts"]
     with (
         (small.home / "log").open("w") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
@@ -67,6 +67,7 @@ def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> Non
     assert run.detail == ended
     with dg.DagsterInstance.local_temp(str(small.home / "dagster")) as instance:
         (seen,) = instance.fetch_observations(dg.AssetKey(["crm", "contacts"]), limit=5).records
+        assert seen.asset_observation is not None
         assert seen.asset_observation.metadata["ended early"].value == ended
         assert seen.asset_observation.metadata["created"].value == run.counts["created"]
         checks = dict(judged(instance))

@@ -44,7 +44,8 @@ def test_settings_are_those_of_the_connection(each: type[BaseDestination[Any, An
 def test_every_setting_takes_a_variable_and_no_secret_is_shown(each: type[BaseDestination[Any, Any]]) -> None:
     resource = resource_of(each)
     texts = [name for name, field in resource.model_fields.items() if field.annotation in (str, str | None)]
-    made = resource(**{name: dg.EnvVar(f"MY_{name.upper()}") for name in texts})
+    variables: dict[str, Any] = {name: dg.EnvVar(f"MY_{name.upper()}") for name in texts}
+    made = resource(**variables)
     made.refuse_literal_secrets("mine")
     secrets = {name for name, field in each.Connection.model_fields.items() if "SecretStr" in str(field.annotation)}
     for name in texts:
@@ -52,7 +53,8 @@ def test_every_setting_takes_a_variable_and_no_secret_is_shown(each: type[BaseDe
 
 
 def test_dagster_shows_defaults_and_what_they_mean() -> None:
-    shown = vendor_resources.HubSpotResource.to_config_schema().as_field().config_type.fields
+    of: Any = vendor_resources.HubSpotResource.to_config_schema().as_field().config_type
+    shown = of.fields
     assert shown["api_version"].default_value == "2026-09"
     assert "2026-09" in (shown["api_version"].description or "")
     assert shown["access_token"].is_required

@@ -15,7 +15,7 @@ from .conftest import Upsert
 CONTACTS = "/crm/v3/objects/contacts"
 
 
-def post(http: httpx.Client, key: object = 1, **more: float) -> httpx.Response:
+def post(http: httpx.Client, key: object = 1, **more: Any) -> httpx.Response:
     return http.post("/orders", json=[{"id": key}], **more)
 
 

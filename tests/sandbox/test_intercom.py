@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -125,7 +126,7 @@ def test_leads_have_ids_of_their_own(client: Intercom) -> None:
 
 
 def test_companies_are_upserted_by_their_key(client: Intercom, clock: Clock) -> None:
-    def put(**fields: object) -> object:
+    def put(**fields: Any) -> Any:
         return client.companies.create_or_update(request=CreateOrUpdateCompanyRequest(company_id="acme", **fields))
 
     first = put(name="Acme", plan="growth", monthly_spend=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,6 +127,7 @@ def test_a_key_is_good_for_one_request_a_day(sdk: Client, sandbox: Sandbox, cloc
     first = sdk.v1.customers.create({"name": "Ann"}, {"idempotency_key": "k1"})
     again = sdk.v1.customers.create({"name": "Ann"}, {"idempotency_key": "k1"})
     assert again.id == first.id
+    assert again.last_response is not None
     assert again.last_response.headers["Idempotent-Replayed"] == "true"
     with pytest.raises(stripe.IdempotencyError, match="same parameters they were first used with"):
         sdk.v1.customers.create({"name": "Bob"}, {"idempotency_key": "k1"})
@@ -172,13 +174,17 @@ def test_endpoints_and_accounts_have_limits(sandbox: Sandbox, clock: Clock, key:
     made = limited.v1.customers.create({}).id
     clock.now += 1
     done, reasons = 0, set()
-    for call in (lambda: limited.v1.customers.create({}), lambda: limited.v1.customers.update(made, {"name": "x"})):
+    calls: list[Callable[[], object]] = [
+        lambda: limited.v1.customers.create({}),
+        lambda: limited.v1.customers.update(made, {"name": "x"}),
+    ]
+    for call in calls:
         for _ in range(26):
             try:
                 call()
                 done += 1
             except stripe.RateLimitError as error:
-                reasons.add(error.headers["Stripe-Rate-Limited-Reason"])
+                reasons.add((error.headers or {})["Stripe-Rate-Limited-Reason"])
     assert done == admitted
     assert reasons == ({"endpoint-rate", "global-rate"} if admitted == 25 else {"endpoint-rate"})
     clock.now += 1
@@ -199,6 +205,7 @@ def test_an_identifier_is_unique_for_a_day(sdk: Client, sandbox: Sandbox, clock:
     assert sdk.v1.billing.meter_events.create(params).identifier == "e1"
     with pytest.raises(stripe.InvalidRequestError, match="An event already exists with identifier e1") as caught:
         sdk.v1.billing.meter_events.create(params)
+    assert caught.value.headers is not None
     assert caught.value.headers["Stripe-Should-Retry"] == "false"
     clock.now += 86_400
     sdk.v1.billing.meter_events.create(params)
