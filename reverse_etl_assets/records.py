@@ -140,6 +140,9 @@ class Capabilities:
     An upsert among those writes to the record that was found, and makes one if there is none.
     `max_bytes` counts the encoded request body. `requests_per_second` is for the whole account, None is unlimited; for
     a part of it if `rate_scope` names one: a channel, an endpoint.
+    `reads_per_second` is that of look-ups and reads alone, where the vendor counts them apart; without it they take
+    their turns among the others. `requests_per_read` is how many requests one of them makes, where it is more than one
+    (a search, then a read), for the forecast of a run.
     `fold_case` says that the destination takes external ids that differ only in case for one record.
     `fold_blanks` says that it takes those for one that differ only in blanks around them.
     `key_as_field` says that an upsert matches records by what the mapped key field holds, not by the key's own text.
@@ -165,6 +168,8 @@ class Capabilities:
     max_bytes: int
     requests_per_second: float | None = None
     rate_scope: str = ""
+    reads_per_second: float | None = None
+    requests_per_read: int = 1
     concurrency: int = 4
     fold_case: bool = False
     fold_blanks: bool = False

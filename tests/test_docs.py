@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import types
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -28,8 +27,9 @@ from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
 from tests import test_syncs
+from tests.destinations import leads_server
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.pages import PAGES, ROOT, Block, blocks
+from tests.pages import PAGES, ROOT, Block, blocks, module_from
 
 OTHER_PROGRAMS = {"export", "dagster", "dbt"}
 CLI: Any = typer.main.get_command(app)
@@ -210,17 +210,11 @@ def test_python_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
 
 
-def module_from(name: str) -> types.ModuleType:
-    """The file of that name in docs/add-a-destination.md, as a module that the others can import."""
-    [block] = [block for block in blocks("python") if block.text.startswith(f"# {name}.py\n")]
-    module = types.ModuleType(name)
-    sys.modules[name] = module
-    exec(compile("\n" * block.line + block.text, str(block.page), "exec"), module.__dict__)
-    return module
-
-
 PEOPLE_API, PEOPLE_RESOURCE, PEOPLE_TESTS = map(module_from, ("people_api", "people_resource", "test_people_api"))
 READABLE_API, READABLE_TESTS = map(module_from, ("readable_people_api", "test_readable_people_api"))
+sys.modules["leads_server"] = leads_server
+LEADS_API, LEADS_TESTS = map(module_from, ("leads_api", "test_leads_api"))
+TestLeads = LEADS_TESTS.TestLeads
 TestReadablePeopleApi = READABLE_TESTS.TestReadablePeopleApi  # which has all the tests of TestPeopleApi, too
 test_the_request_of_an_upsert = PEOPLE_TESTS.test_the_request_of_an_upsert
 

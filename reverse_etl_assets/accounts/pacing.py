@@ -37,9 +37,11 @@ class Pacer:
         look: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] | None = None,
+        waits: Waits | None = None,
     ) -> None:
+        """`waits`: those of another pacer, whose run is the same."""
         self.waited = 0.0
-        self.waits = Waits(look, sleep=sleep)
+        self.waits = waits or Waits(look, sleep=sleep)
         self._journal = journal
         self._account = account
         self._interval = 1 / requests_per_second if requests_per_second else 0.0

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.records import Capabilities
     from reverse_etl_assets.spec.sync import Sync
 
 COLUMNS = (
@@ -67,6 +68,12 @@ def _limits(ability: "Mapping[str, str]") -> str:
     return f"{done}; {rows} a request, {pace}, {ability['at once']} at once"
 
 
+def rates(able: "Capabilities") -> str:
+    """Of all requests, and of reads where they are counted apart."""
+    of_all = rate(able.requests_per_second) if able.requests_per_second else "no limit"
+    return f"{of_all}, {rate(able.reads_per_second)} to read" if able.reads_per_second else of_all
+
+
 def rate(a_second: float) -> str:
     """`1.38`, `18.7`, `1,000`, `0.012`: as many digits as anybody reads."""
     return f"{a_second:,.2f}".rstrip("0").rstrip(".") if a_second >= 0.1 else f"{a_second:.2g}"
@@ -112,7 +119,7 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
         "object": sync.object,
         "operations": "all" if len(able.operations) == len(Operation) else ", ".join(sorted(able.operations)),
         "rows a request": f"{able.max_rows:,}",
-        "requests a second": rate(able.requests_per_second) if able.requests_per_second else "no limit",
+        "requests a second": rates(able),
         "at once": able.concurrency,
         "safe to send twice": "all" if repeatable == able.operations else ", ".join(sorted(repeatable)) or "none",
         "tells created": _yes(able.confirms),

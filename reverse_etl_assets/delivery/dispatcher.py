@@ -55,6 +55,7 @@ class Dispatcher:
         pacer: Pacer,
         *,
         sync: str,
+        reading: Pacer | None = None,
         job_operations: frozenset[Operation] = frozenset(),
         rules: FieldRules | None = None,
         in_flight: InFlight | None = None,
@@ -79,7 +80,8 @@ class Dispatcher:
             on_progress=on_progress,
         )
         self.report = self._settlement.report
-        self._lookups = Lookups(destination, rules, self._retries, self._settlement)
+        reads = Retries(reading or pacer, self.retry_policy)
+        self._lookups = Lookups(destination, rules, self._settlement, reading=reads, writing=self._retries)
         self._jobs: JobSender | None = None
         if isinstance(destination, RunsJobs):
             follower = JobFollower(destination, pacer, self.retry_policy)

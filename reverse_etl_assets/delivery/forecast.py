@@ -72,13 +72,14 @@ class _Reckoner:
             reads = batches * _divide_up(min(rows, batch_rows), destination.read_limit)
         elif operation in destination.capabilities.needs_id and isinstance(destination, FindsRecords):
             reads = _divide_up(self._to_find(operation), destination.find_limit)
-        return batches * (_CALLS_PER_JOB if as_job else 1), reads
+        return batches * (_CALLS_PER_JOB if as_job else 1), reads * destination.capabilities.requests_per_read
 
     def verifies(self, rows: int) -> int:
         sample = self._columns.sync.verify.sample
         if not isinstance(self._destination, ReadsRecords) or not can_read(self._columns.sync, type(self._destination)):
             return 0
-        return _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
+        reads = _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
+        return reads * self._destination.capabilities.requests_per_read
 
     def full_sync(self, rows: int) -> int:
         calls = _divide_up(rows, self._destination.capabilities.max_rows)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import httpx
 
 from reverse_etl_assets.accounts.transport import watched
+from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.errors import ContractViolation, GarbledAnswer, ReverseEtlError, Unsendable
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ async def guarded(call: Awaitable[T], name: str) -> T:
             if sent.writes == 0:
                 raise
             raise GarbledAnswer(str(error)) from error
-        except ReverseEtlError:
+        except (ReverseEtlError, Halted):
             raise
         except Exception as error:
             message = str(error) if isinstance(error, httpx.InvalidURL) else type(error).__name__

@@ -29,11 +29,18 @@ class Lookups:
     """One run's. Rows that need no write, or whose record nobody can tell, get their outcome here."""
 
     def __init__(
-        self, destination: Destination, rules: FieldRules | None, retries: Retries, settlement: Settlement
+        self,
+        destination: Destination,
+        rules: FieldRules | None,
+        settlement: Settlement,
+        *,
+        reading: Retries,
+        writing: Retries,
     ) -> None:
         self._destination, self._rules = destination, rules
         self._settlement = settlement
-        self._asking = Asking(retries, type(destination).__name__)
+        self._asking = Asking(reading, type(destination).__name__)
+        self._restoring = Asking(writing, type(destination).__name__)
 
     def at_once(self, operation: Operation) -> int:
         """Rows that are looked up in one request; 1 if those of the operation are not."""
@@ -122,7 +129,7 @@ class Lookups:
             return {key: done.get(gone[key], False) for key in keys}
 
         number = await self._settlement.begin(asked)
-        asked, done = await self._ask(asked, list(gone), self._destination.restore_limit, by_key)
+        asked, done = await self._ask(asked, list(gone), self._destination.restore_limit, by_key, self._restoring)
         await self._settlement.not_sent(number)
         stay = [row if done[row.record.external_id] else _without_id(row) for row in asked.rows]
         back = {row.number for row in stay if row.record.destination_id}
@@ -141,12 +148,12 @@ class Lookups:
             await self._settlement.answer(number, outcomes)
 
     async def _ask(
-        self, work: WorkItem, keys: Sequence[str], limit: int, call: Call[T]
+        self, work: WorkItem, keys: Sequence[str], limit: int, call: Call[T], asking: Asking | None = None
     ) -> tuple[WorkItem, dict[str, T]]:
         """The rows of which something is known now, and what. Those of which nothing is get their outcome here."""
         nothing = replace(work, rows=[])
         try:
-            answers = await self._asking.ask(keys, limit, call)
+            answers = await (asking or self._asking).ask(keys, limit, call)
         except (RetryLater, Ambiguous) as error:
             await self._settlement.settle_all(work, Reason.UNAVAILABLE, error)
             return nothing, {}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from reverse_etl_assets.accounts.pacing import Pacer, backoff
+from reverse_etl_assets.accounts.turns import turns
 from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater, Unavailable
 from reverse_etl_assets.journal import LONGEST_HOLD
@@ -61,7 +62,8 @@ class Retries:
             await self._turn()
             last = attempt + 1 >= self._retry_policy.attempts
             try:
-                return await call(last)
+                with turns(self._turn):
+                    return await call(last)
             except (RetryLater, Ambiguous) as error:
                 hold = isinstance(error, RetryLater) and error.hold
                 doubt = error if error.perhaps_done else doubt

@@ -24,7 +24,7 @@ from reverse_etl_assets.errors import GarbledAnswer, RetryLater
 from reverse_etl_assets.journal import Journal, Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.privacy.masking import Mask
-from reverse_etl_assets.records import Current, Operation, Target
+from reverse_etl_assets.records import Capabilities, Current, Operation, Target
 from reverse_etl_assets.spec.policies import InFlight
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
@@ -51,13 +51,14 @@ class Session:
         account: Account,
         destination: BaseDestination[Any, Any],
         pacer: Pacer,
+        reading: Pacer,
         sync: str,
     ) -> None:
         self.destination = destination
-        self.pacer = pacer
+        self.pacer, self._reading = pacer, reading
         self._environment, self._account, self._sync = environment, account, sync
         self._retries = Retries(pacer, environment.retry_policy)
-        self._asking = Asking(self._retries, type(destination).__name__)
+        self._asking = Asking(Retries(reading, environment.retry_policy), type(destination).__name__)
 
     async def check(self) -> None:
         """The destination's own check. Raises CheckFailed or a DestinationError."""
@@ -123,6 +124,7 @@ class Session:
             writer,
             self.pacer,
             sync=self._sync,
+            reading=self._reading,
             job_operations=jobs,
             rules=rules,
             in_flight=in_flight,
@@ -160,8 +162,16 @@ async def open_session(
         able = destination.capabilities
         paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
         pacer = Pacer(environment.journal, paced, able.requests_per_second, look=look)
+        reading = reads_pacer(pacer, environment.journal, paced, able)
         try:
-            yield Session(environment, account, destination, pacer, sync)
+            yield Session(environment, account, destination, pacer, reading, sync)
         finally:
-            usage.waited += pacer.waited
+            usage.waited += pacer.waited + (reading.waited if reading is not pacer else 0)
             await meter.settle()
+
+
+def reads_pacer(pacer: Pacer, journal: Journal, paced: str, able: Capabilities) -> Pacer:
+    """The pace of look-ups and reads: that of all requests, unless the vendor counts them apart."""
+    if able.reads_per_second is None:
+        return pacer
+    return Pacer(journal, f"{paced}/reads", able.reads_per_second, waits=pacer.waits)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BearerToken as BearerToken,
         ClientCredentials as ClientCredentials,
         FetchedToken as FetchedToken,
+        HeaderToken as HeaderToken,
         JwtBearer as JwtBearer,
         RefreshToken as RefreshToken,
     )

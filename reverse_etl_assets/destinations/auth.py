@@ -22,21 +22,35 @@ _LATER = frozenset({408, 423, 425, 429})
 """Of a token endpoint: nothing that was asked with the token went out, so each may be tried again."""
 
 
-class BearerToken(httpx.Auth):
+def header_text(secret: SecretStr, name: str) -> str:
+    """The secret, if a header can hold it (RFC 9110, 5.5). Raises ConfigurationError, without it."""
+    text = secret.get_secret_value()
+    if not text.isascii() or not text.isprintable() or text != text.strip() or not text:
+        raise ConfigurationError(
+            f"{name} is empty, or has a line break, a blank at an end or a letter beyond ASCII in it, as one that"
+            " was pasted or read from a file may have: give it alone."
+        )
+    return text
+
+
+class HeaderToken(httpx.Auth):
+    """A token that does not change, in a header of its own: `HeaderToken("X-Api-Key", key)`."""
+
+    def __init__(self, header: str, token: SecretStr, *, scheme: str = "") -> None:
+        """`scheme` is a word before the token, as `Token` in `Authorization: Token 4f1c...`."""
+        self._header, self._token, self._scheme = header, token, scheme
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        token = header_text(self._token, "the token")
+        request.headers[self._header] = f"{self._scheme} {token}" if self._scheme else token
+        yield request
+
+
+class BearerToken(HeaderToken):
     """A token that does not change (RFC 6750)."""
 
     def __init__(self, token: SecretStr) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        token = self._token.get_secret_value()
-        if not token.isascii() or not token.isprintable() or token != token.strip() or not token:
-            raise ConfigurationError(
-                "the token is empty, or has a line break, a blank at an end or a letter beyond ASCII in it, as one that"
-                " was pasted or read from a file may have: give it alone."
-            )
-        request.headers["Authorization"] = f"Bearer {token}"
-        yield request
+        super().__init__("Authorization", token, scheme="Bearer")
 
 
 class FetchedToken(httpx.Auth, ABC):

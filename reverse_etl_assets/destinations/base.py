@@ -16,6 +16,7 @@ import httpx
 
 from reverse_etl_assets.accounts.answer_bounds import TooLarge, TooLong
 from reverse_etl_assets.accounts.transport import Transport, only_reads
+from reverse_etl_assets.accounts.turns import next_turn
 from reverse_etl_assets.destinations.abilities import (
     NOTHING_KNOWN,
     Destination,
@@ -197,6 +198,7 @@ class HttpDestination(BaseDestination[C, O]):
     async def exchange(self, request: httpx.Request) -> httpx.Response:
         """Send one request; returns a 2xx answer or raises the DestinationError that says what to do."""
         reachable(request.url)
+        await next_turn()
         try:
             response = await self.client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from reverse_etl_assets.testing.reading import ReadBackContract as ReadBackContract
     from reverse_etl_assets.testing.scratch import ScratchProject as ScratchProject
 else:
+    from contextlib import suppress
+
     from reverse_etl_assets.lazy_names import lazy_names
+
+    with suppress(ImportError):  # a suite that fails shows the values it compared, as pytest does of one's own tests
+        import pytest
+
+        suites = ("abilities", "contract", "harness", "pace", "reading")
+        pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in suites))
 
     __getattr__, __dir__, __all__ = lazy_names(__name__, __file__)

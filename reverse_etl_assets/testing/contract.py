@@ -9,7 +9,6 @@
 `harness.Harness` lists what to fill in; `abilities`, `reading` and `pace` have further tests for destinations that can
 do more. One that is not reached over HTTP inherits `OutcomeContract`.
 A test that a destination cannot pass by the nature of its vendor is set to None, with the reason.
-Call `pytest.register_assert_rewrite("reverse_etl_assets.testing.contract")` in your conftest.py to see values.
 """
 
 import re
@@ -126,12 +125,13 @@ class OutcomeContract(Harness):
     @live
     async def test_a_partial_write_leaves_the_other_fields_alone(self, server: Any, session: Session) -> None:
         await session.deliver(UPSERT, self.record(1))
-        before = self.held(server, self.record(1), self.decimal_field)
+        others = self.record(1).fields.keys() - {self.text_field}
+        before = {name: self.held(server, self.record(1), name) for name in others}
         for operation in sorted(session.destination.capabilities.partial):
             row = replace(self.record(1), fields={self.text_field: operation.value})
             await session.deliver(operation, *await session.with_ids(row))
             assert self.held(server, row, self.text_field) == operation.value
-            assert self.held(server, row, self.decimal_field) == before
+            assert {name: self.held(server, row, name) for name in others} == before
 
     @live
     async def test_text_arrives_as_it_is(self, server: Any, session: Session) -> None:
@@ -142,6 +142,8 @@ class OutcomeContract(Harness):
 
     @live
     async def test_a_time_arrives_as_the_same_moment(self, server: Any, session: Session) -> None:
+        if self.timestamp_field is None:
+            return
         row = with_field(self.record(1), self.timestamp_field, "2026-03-29T01:30:00.250+05:30")
         await session.deliver(UPSERT, row)
         held = datetime.fromisoformat(self.held(server, row, self.timestamp_field))
@@ -184,6 +186,8 @@ class DestinationContract(OutcomeContract):
 
     @live
     async def test_a_decimal_keeps_every_digit_in_the_request(self, server: Any, session: Session) -> None:
+        if self.decimal_field is None:
+            return
         for digits in ("12345678901234567.89", "0.10", "-0.000000001"):
             row = with_field(self.record(1), self.decimal_field, Decimal(digits))
             request = session.destination.build_request(batch(UPSERT, row))
@@ -280,8 +284,9 @@ class DestinationContract(OutcomeContract):
             assert secret not in "\n".join(shown)
 
     async def _meeting(self, session: Session, *troubles: Trouble) -> DestinationError | None:
-        """The error of sending one record into troubles."""
-        sent = batch(UPSERT, self.record(1))
+        """The error of sending one record into troubles; a look-up before it meets none."""
+        session.wire.method = session.wire.path = ""
+        sent = batch(UPSERT, *await session.addressed(UPSERT, self.record(1)))
         session.wire.aim(session.destination.build_request(sent))
         session.wire.troubles = list(troubles)
         error = await error_of(session.destination.send(sent))

@@ -20,7 +20,7 @@ from reverse_etl_assets.destinations.base import (
     ReadsRecords,
 )
 from reverse_etl_assets.errors import RequestRejected
-from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Record, RowError, Status, Target
+from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Reason, Record, RowError, Status, Target
 from reverse_etl_assets.testing.builders import batch
 from reverse_etl_assets.testing.interference import Interference
 
@@ -36,11 +36,14 @@ class Session:
     wire: Interference
 
     async def deliver(self, operation: Operation, *records: Record) -> dict[str, Outcome]:
-        """Outcomes by key. As the engine does, cuts batches and bisects one that is refused as a whole."""
+        """Outcomes by key. As the engine does, looks records up where the operation needs their ids, cuts batches,
+        bisects one that is refused as a whole, and sends a row again to the record that an answer named."""
         most = self.destination.capabilities.max_rows
+        rows = await self.addressed(operation, *records)
         outcomes: list[Outcome] = []
-        for start in range(0, len(records), most):
-            outcomes += await self._settle(batch(operation, *records[start : start + most]))
+        for start in range(0, len(rows), most):
+            sent = batch(operation, *rows[start : start + most])
+            outcomes += [await self._sent_again(sent, each) for each in await self._settle(sent)]
         by_key = {outcome.key: outcome for outcome in outcomes}
         assert len(by_key) == len(outcomes), "two outcomes for one row"
         return by_key
@@ -55,6 +58,33 @@ class Session:
             half = len(rows) // 2
             first = await self._settle(batch(sent.operation, *rows[:half]))
             return [*first, *await self._settle(batch(sent.operation, *rows[half:]))]
+
+    async def addressed(self, operation: Operation, *records: Record) -> list[Record]:
+        """The records with the ids of those that are there, if the operation needs ids. What is not there has none."""
+        able = self.destination.capabilities
+        if operation not in able.needs_id or not isinstance(self.destination, FindsRecords):
+            return list(records)
+        keys = [record.external_id for record in records if record.destination_id is None]
+        found: dict[str, Sequence[str]] = {}
+        for start in range(0, len(keys), self.destination.find_limit):
+            found |= await self.destination.find(keys[start : start + self.destination.find_limit])
+        several = {key: ids for key, ids in found.items() if len(ids) > 1}
+        assert not several, f"several records carry a key, and the engine sends nothing to them: {several}"
+        known = {key: ids[0] for key, ids in found.items() if ids}
+        return [replace(r, destination_id=r.destination_id or known.get(r.external_id)) for r in records]
+
+    async def _sent_again(self, sent: Batch, outcome: Outcome) -> Outcome:
+        """Once: to the record that stands in the way of a new one, or anew where an upsert's record is gone."""
+        rows = {record.key: record for record in sent.records}
+        assert outcome.key in rows, "an outcome for a row that was not sent"
+        row = rows[outcome.key]
+        in_the_way = outcome.retry and outcome.destination_id not in (None, row.destination_id)
+        gone = outcome.reason is Reason.NOT_FOUND and sent.operation is Operation.UPSERT and row.destination_id
+        if not in_the_way and not gone:
+            return outcome
+        again = replace(row, destination_id=outcome.destination_id if in_the_way else None)
+        [final] = await self._settle(batch(sent.operation, again))
+        return final
 
     async def with_ids(self, *records: Record) -> list[Record]:
         """The records with the destination's ids, as the engine looks them up for operations that need them."""
@@ -85,8 +115,10 @@ class Harness(ABC):
     options: ClassVar[Mapping[str, Any]] = {}
     text_field: ClassVar[str]
     """A field of the target that takes any text."""
-    decimal_field: ClassVar[str]
-    timestamp_field: ClassVar[str]
+    decimal_field: ClassVar[str | None] = None
+    """A field of numbers, if the vendor has any: tests of numbers ask for nothing without it."""
+    timestamp_field: ClassVar[str | None] = None
+    """A field of times, if the vendor has any; likewise."""
     finest_time: ClassVar[timedelta] = timedelta(milliseconds=1)
     """What the vendor tells apart in a time."""
 

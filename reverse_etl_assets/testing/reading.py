@@ -132,6 +132,8 @@ class ReadBackContract(Harness):
 
     @live
     async def test_same_forgives_what_cannot_be_held(self, server: Any, session: Session) -> None:
+        if self.timestamp_field is None:
+            return
         row = self._with_values(self.record(1), 0)
         moment = "2026-03-29T01:30:00.123456+05:30"
         row = replace(row, fields={**row.fields, self.timestamp_field: moment})

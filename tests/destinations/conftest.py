@@ -2,9 +2,6 @@ from collections.abc import Iterator
 
 import pytest
 
-for module in ("contract", "abilities", "reading", "harness"):
-    pytest.register_assert_rewrite(f"reverse_etl_assets.testing.{module}")
-
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:

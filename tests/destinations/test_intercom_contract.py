@@ -1,7 +1,7 @@
 """The shipped contract, kept by Intercom's contacts and companies against the sandbox."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,11 +13,11 @@ import pytest
 from reverse_etl_assets.destinations.base import ConnectionSettings
 from reverse_etl_assets.destinations.intercom import Intercom
 from reverse_etl_assets.destinations.intercom.api import REQUESTS_PER_SECOND
-from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Record, Target
+from reverse_etl_assets.records import FieldType, Operation, Record
 from reverse_etl_assets.testing.abilities import LookupContract, SchemaContract
-from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, Stored, with_field
+from reverse_etl_assets.testing.harness import Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from reverse_etl_sandbox.server import Sandbox
@@ -26,17 +26,6 @@ from tests.destinations import accounts
 from tests.heavy import heavy
 
 DATES = ("trial_ends_at", "born_on", "renews_at", "signed_up_at", "remote_created_at")
-
-
-class Persistent(Session):
-    """Sends a row again to the record that stands in its way, as the engine does."""
-
-    async def _settle(self, sent: Batch) -> Sequence[Outcome]:
-        [outcome] = await super()._settle(sent)
-        if not outcome.retry:
-            return [outcome]
-        [row] = sent.records
-        return await self._settle(batch(sent.operation, replace(row, destination_id=outcome.destination_id)))
 
 
 def values_by(table: Table, key: str) -> list[Stored]:
@@ -56,11 +45,6 @@ class _Kept(DestinationContract, LookupContract, SchemaContract):
     destination = Intercom
     finest_time = timedelta(seconds=1)
     text_field = "note"
-
-    @asynccontextmanager
-    async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
-        async with super().open(server, target) as session:
-            yield Persistent(session.destination, session.wire)
 
     @pytest.fixture
     def server(self, sandbox: Sandbox) -> Sandbox:

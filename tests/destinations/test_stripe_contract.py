@@ -1,8 +1,7 @@
 """The shipped contract, kept by Stripe's customers against the sandbox; the pace also of live meter events."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -10,34 +9,17 @@ import pytest
 
 from reverse_etl_assets.destinations.stripe import Stripe, fields as stripe_fields
 from reverse_etl_assets.destinations.stripe.options import StripeConnection
-from reverse_etl_assets.records import Batch, FieldType, Operation, Outcome, Reason, Record, Target
+from reverse_etl_assets.records import FieldType, Operation, Record
 from reverse_etl_assets.testing.abilities import LookupContract
-from reverse_etl_assets.testing.builders import batch, record, target
+from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.contract import DestinationContract
-from reverse_etl_assets.testing.harness import Session, Stored, with_field
+from reverse_etl_assets.testing.harness import Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_assets.testing.reading import ReadBackContract
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 
 NO_LIMITS = {"stripe_endpoint_requests": 10**6, "stripe_test_requests": 10**6, "stripe_searches": 10**6}
-
-
-class _LooksFirst(Session):
-    """As the engine does: what is not known is searched for first, and a record that is named is written to."""
-
-    async def _settle(self, sent: Batch) -> list[Outcome]:
-        [row] = sent.records
-        able = self.destination.capabilities
-        if sent.operation in able.needs_id and row.destination_id is None:
-            found = (await self.destination.find([row.external_id]))[row.external_id]  # type: ignore[attr-defined]
-            row = replace(row, destination_id=found[0] if found else None)
-        [outcome] = await super()._settle(batch(sent.operation, row))
-        if outcome.retry and outcome.destination_id:
-            return await self._settle(batch(sent.operation, replace(row, destination_id=outcome.destination_id)))
-        if outcome.reason is Reason.NOT_FOUND and sent.operation is Operation.UPSERT:
-            [outcome] = await super()._settle(batch(sent.operation, replace(row, destination_id=None)))
-        return [outcome]
 
 
 class TestStripe(DestinationContract, LookupContract, PaceContract):
@@ -70,11 +52,6 @@ class TestStripe(DestinationContract, LookupContract, PaceContract):
 
     def connection(self, server: Any) -> StripeConnection:
         return accounts.stripe(server.url)
-
-    @asynccontextmanager
-    async def open(self, server: Any, target: Target | None = None) -> AsyncIterator[Session]:
-        async with super().open(server, target) as session:
-            yield _LooksFirst(session.destination, session.wire)
 
     def record(self, number: int) -> Record:
         fields = {"metadata.note": "-", "metadata.spent": Decimal("10.50")}

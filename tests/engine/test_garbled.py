@@ -1,17 +1,21 @@
 """One answer of no use, or one row of which no request can be made, takes nothing else of the run with it."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import pytest
 
+from reverse_etl_assets.accounts.waiting import Halted
+from reverse_etl_assets.delivery.guarding import guarded
 from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, decode_json
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError, ContractViolation
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.readback.verification import verify
 from reverse_etl_assets.records import Batch, Current, Outcome
+from reverse_etl_assets.testing import error_of
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
@@ -231,3 +235,10 @@ def test_an_address_at_which_nobody_can_be(shop: Shop, sandbox: Sandbox, address
     with pytest.raises(ConfigurationError, match="base_url"):
         shop.run(sync, Account("sink", Webhook, connection))
     assert shop.run(sync, sink(sandbox.url)).counts["created"] == 10
+
+
+def test_a_run_that_is_told_to_end_between_two_requests_of_a_call_is_no_fault_of_its_code() -> None:
+    async def call() -> None:
+        raise Halted
+
+    assert isinstance(asyncio.run(error_of(guarded(call(), "Crm"))), Halted)

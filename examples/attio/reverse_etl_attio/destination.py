@@ -42,6 +42,7 @@ from reverse_etl_attio.attributes import FORMS, answered, field_of, key_texts, p
 REQUESTS_PER_SECOND = 24.0
 """25 writes a second, whatever the endpoint, and 100 reads besides ("Rate limiting", docs.attio.com, read 2026-11-22).
 One less, for requests that are spaced evenly may be 25 in a second at 24, and 26 at 25."""
+READS_PER_SECOND = 99.0
 MOST_BYTES = 10_000_000
 """A text value takes 10 MB; of a request nothing is said ("Text", docs.attio.com, read 2026-11-22)."""
 KEYS_AT_ONCE = 50
@@ -87,6 +88,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             max_rows=1,
             max_bytes=MOST_BYTES,
             requests_per_second=REQUESTS_PER_SECOND,
+            reads_per_second=READS_PER_SECOND,
             concurrency=8,
             fold_case=target.external_id in _FOLDED,
             confirms=False,

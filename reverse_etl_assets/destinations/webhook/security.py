@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import httpx
 
-from reverse_etl_assets.destinations.auth import ClientCredentials
+from reverse_etl_assets.destinations.auth import ClientCredentials, header_text
 from reverse_etl_assets.destinations.webhook.options import WebhookConnection, signing_key
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
 
@@ -36,12 +36,12 @@ class WebhookAuth(httpx.Auth):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         settings = self._settings
         if settings.token:
-            request.headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
+            request.headers["Authorization"] = f"Bearer {header_text(settings.token, 'the token')}"
         if settings.username and settings.password:
             pair = f"{settings.username}:{settings.password.get_secret_value()}"
             request.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         for name, value in settings.secret_headers.items():
-            request.headers[name] = value.get_secret_value()
+            request.headers[name] = header_text(value, f"the secret header `{name}`")
         self._sign(request)
         if self._tokens is None:
             yield request
