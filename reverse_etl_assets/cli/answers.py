@@ -17,7 +17,7 @@ from reverse_etl_assets.runs.recovery import job_is_open
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import outcomes
 from reverse_etl_assets.state.conflicts import ConflictEntry, conflict_log
-from reverse_etl_assets.state.ledger import Learned, learned_of
+from reverse_etl_assets.state.facts import Learned, read_facts
 from reverse_etl_assets.state.outcomes import RowOutcome, Why
 from reverse_etl_assets.state.versions import history, once_personal
 
@@ -169,7 +169,7 @@ def _gather(deployed: Deployed, sync: Sync, memory: Memory, key: str, hidden: Ma
     with memory.environment.warehouse.open(sync.sync) as con:
         mask = hidden.also(once_personal(history(con))) if hidden else Mask()
         raw = outcomes.why(con, key)
-        found, link = _masked(raw, mask, key, shown), _link(deployed, sync, raw, learned_of(con))
+        found, link = _masked(raw, mask, key, shown), _link(deployed, sync, raw, read_facts(con).learned)
         conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
     look, obstacle = None, memory.gap
     try:

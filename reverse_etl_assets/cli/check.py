@@ -48,7 +48,7 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
 
     from reverse_etl_assets.errors import CheckFailed, ReverseEtlError, StateError
     from reverse_etl_assets.guards.judge import columns_of
-    from reverse_etl_assets.state.ledger import read_facts
+    from reverse_etl_assets.state.facts import read_facts
     from reverse_etl_assets.state.versions import decide, history
 
     try:

@@ -99,15 +99,15 @@ def _of_state(deployed: "Deployed", sync: "Sync") -> dict[str, Any]:
 
 def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | None:
     """When every row is compared again, if a run does not always do so."""
-    from reverse_etl_assets.state import ledger
+    from reverse_etl_assets.state.facts import read_facts
 
     how = sync.change_detection
     if how.last_modified_at is None:
         return None
-    compared = ledger.read_facts(con).get("full_compared_at")
+    compared = read_facts(con).full_compared_at
     if compared is None:
         return None
-    return (datetime.fromtimestamp(float(compared), UTC) + how.full_compare_every).isoformat()
+    return (datetime.fromtimestamp(compared, UTC) + how.full_compare_every).isoformat()
 
 
 def _versions(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ A run and its preview both ask here, so that a preview shows what the run will d
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from reverse_etl_assets.accounts.budget import refusal
@@ -24,6 +23,7 @@ from reverse_etl_assets.spec.policies import BeforeImages
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.answers import as_timestamp
+from reverse_etl_assets.state.facts import Facts
 from reverse_etl_assets.warehouses import row_times
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -58,14 +58,14 @@ def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool
     return sync.reads_current_values or sync.before_images is BeforeImages.DESTINATION
 
 
-def prefilter(sync: Sync, facts: Mapping[str, str], now: float) -> Prefilter | None:
+def prefilter(sync: Sync, facts: Facts, now: float) -> Prefilter | None:
     """Compare only what was modified lately, unless a full compare is due."""
     how = sync.change_detection
-    if how.last_modified_at is None or "newest" not in facts or "full_compared_at" not in facts:
+    if how.last_modified_at is None or facts.newest is None or facts.full_compared_at is None:
         return None
-    if facts.get("full_compared_as") != ledger.written(sync):  # another mapping: any row may differ
+    if facts.full_compared_as != ledger.written(sync):  # another mapping: any row may differ
         return None
-    newest, since_full = datetime.fromisoformat(facts["newest"]), now - float(facts["full_compared_at"])
+    newest, since_full = facts.newest, now - facts.full_compared_at
     if newest > as_timestamp(now) or not 0 <= since_full < how.full_compare_every.total_seconds():
         return None  # times of the future are those of a wrong clock, ours or the data's
     return Prefilter(how.last_modified_at, row_times.before(newest, how.lookback))

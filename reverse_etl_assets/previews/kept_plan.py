@@ -19,7 +19,7 @@ from reverse_etl_assets.plan.field_changes import count_field_changes
 from reverse_etl_assets.previews.preview import Preview, rows_of
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -38,14 +38,14 @@ def kept_plan(
     journal = environment.journal
     waiting = find_plan(journal, sync, plan_id)
     with environment.warehouse.open(sync.sync) as con:
-        facts = ledger.read_facts(con)
-        planned_by = journal.run(facts.get("outbox_run") or "")
+        facts = read_facts(con)
+        planned_by = journal.run(facts.outbox_run or "")
         if planned_by is None or planned_by.plan_id != waiting.plan_id:
             raise StateError(
                 f"the rows of plan {waiting.plan_id} are no longer kept, for a later run of {sync.sync} planned anew."
             )
         columns = outbox_columns(con)
-        plan = _plan(con, columns, waiting, removed_known="outbox_full" in facts)
+        plan = _plan(con, columns, waiting, removed_known=facts.outbox_full is not None)
         connected = account.connection is not None
         return Preview(
             sync,

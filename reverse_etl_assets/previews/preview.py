@@ -34,6 +34,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import cutover, ledger, provenance, spelling, versions
 from reverse_etl_assets.state.cutover import Begun
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.state.versions import Entry
 from reverse_etl_assets.warehouses.columns import Columns
@@ -127,7 +128,7 @@ def preview(
                 relation = _only(con, relation, columns, key)
             begun = _show_state(con, columns, model, relation, key)
             now = environment.clock()
-            recent = prefilter(sync, ledger.read_facts(con), now)
+            recent = prefilter(sync, read_facts(con), now)
             plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent, now=now)
             found = Preview(
                 sync,
@@ -184,7 +185,7 @@ def recovered(
             if file.exists():
                 shutil.copy2(file, copy.state_folder)
         with copy.open(sync.sync, write=True) as con:
-            run_id = ledger.read_facts(con).get("outbox_run")
+            run_id = read_facts(con).outbox_run
             if run_id in runs:
                 refuse_elsewhere(unfinished[runs.index(run_id)], account)
                 columns = outbox_columns(con)
@@ -210,9 +211,10 @@ def _show_state(
     for part in tables.intersection(("facts", "pending", "refusals", "versions")):
         con.execute(f"insert into state.{part} by name select * from stored.{part}")
     ledger.claim(con, columns.sync)
-    entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
+    entry = versions.decide(columns, model, versions.history(con), read_facts(con))
     if entry.begins or entry.takes_back:
-        ledger.write_facts(con, {"full_compared_at": None})
+        with changing_facts(con) as facts:
+            facts.full_compared_at = None
     if entry.same_place and (held := entry.kept_as("held")) in tables:
         con.execute(f"insert into state.held by name select * from stored.{held}")
     rows = f"stored.{named}" if (named := entry.kept_as("synced")) in tables else None
@@ -236,7 +238,8 @@ def _show_rows(
         return
     present = ledger.columns_of_table(con, rows)
     if not ledger.fits(columns, present):
-        ledger.write_facts(con, {"full_compared_at": None})
+        with changing_facts(con) as facts:
+            facts.full_compared_at = None
     query = cutover.rows_to_follow(columns, entry, rows, present, relation)
     if key is None:
         con.execute(f"create view state.synced as {query}")

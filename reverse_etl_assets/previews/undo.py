@@ -27,7 +27,7 @@ from reverse_etl_assets.records import Operation, Outcome, RowError
 from reverse_etl_assets.runs.undo import planned, undoable
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.state.outbox import outbox_rows
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -157,7 +157,7 @@ async def _judge(
     async with open_session(
         environment, account, columns.target, sync.options, sync.sync, Usage(), obeys_sync_stop=False
     ) as session:
-        learned = ledger.last_check(con, columns, sync.options, environment.clock())
+        learned = last_check(con, columns, sync.options, environment.clock())
         if learned is None:
             await session.check()
         else:

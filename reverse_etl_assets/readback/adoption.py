@@ -15,7 +15,9 @@ from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import adopted_rows, ledger, versions
+from reverse_etl_assets.state import adopted_rows, versions
+from reverse_etl_assets.state.facts import Learned, read_facts
+from reverse_etl_assets.state.last_check import last_check, remember_check
 from reverse_etl_assets.warehouses.columns import Columns
 
 _ROWS = 20_000  # in memory at once
@@ -30,14 +32,14 @@ def adopt(sync: Sync, environment: Environment, account: Account, usage: Usage) 
     warehouse, model = environment.warehouse, environment.models[sync.model]
     if sync.cutover is not Cutover.ADOPT:
         with warehouse.open(sync.sync) as con:
-            if versions.RECOVERS_BY not in ledger.read_facts(con):
+            if read_facts(con).recovers_by is None:
                 return
     with warehouse.open(sync.sync, write=True, models=True) as con:
         columns = columns_of(sync, account.type, warehouse.column_types(con, model))
-        if not versions.decide(columns, model, versions.history(con), ledger.read_facts(con)).reads:
+        if not versions.decide(columns, model, versions.history(con), read_facts(con)).reads:
             return
         rows = adopted_rows.note_model(con, columns, warehouse.relation(model))
-        learned = ledger.last_check(con, columns, sync.options, environment.clock())
+        learned = last_check(con, columns, sync.options, environment.clock())
     run_interruptible(_Adoption(sync, environment, account, columns).read(usage, rows, learned))
 
 
@@ -47,7 +49,7 @@ class _Adoption:
         self._answered = False
         self._refusals: list[DestinationError] = []
 
-    async def read(self, usage: Usage, rows: int, learned: ledger.Learned | None) -> None:
+    async def read(self, usage: Usage, rows: int, learned: Learned | None) -> None:
         sync, environment = self._sync, self._environment
         async with open_session(
             environment, self._account, self._columns.target, sync.options, sync.sync, usage
@@ -56,7 +58,7 @@ class _Adoption:
                 await session.check()
                 with environment.warehouse.open(sync.sync, write=True) as con:
                     found, now = session.destination.learned(), environment.clock()
-                    ledger.remember_check(con, self._columns, sync.options, found, now)
+                    remember_check(con, self._columns, sync.options, found, now)
             else:
                 session.destination.recall(learned)
             for start in range(0, rows, _ROWS):

@@ -16,7 +16,8 @@ from reverse_etl_assets.errors import DestinationError, GarbledAnswer
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.readback.differences import Difference, Wanted, compare
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.facts import Learned
+from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.warehouses.columns import Columns
 
 CHUNK = 1_000
@@ -49,14 +50,14 @@ class Look:
         """What was said of the first of them."""
         self._obeys_sync_stop = obeys_sync_stop
 
-    def last_check(self, con: duckdb.DuckDBPyConnection) -> ledger.Learned | None:
+    def last_check(self, con: duckdb.DuckDBPyConnection) -> Learned | None:
         """What the destination's last check learned, however old."""
-        return ledger.last_check(con, self.columns, self.sync.options, None)
+        return last_check(con, self.columns, self.sync.options, None)
 
     async def compare(
         self,
         chunks: Iterable[Sequence[Wanted]],
-        learned: ledger.Learned | None,
+        learned: Learned | None,
         add: Callable[[Wanted, Sequence[Difference]], None],
     ) -> None:
         """Tell `add` what differs of each row. Raises Stopped, CheckFailed (if one was due) or a DestinationError."""
@@ -94,7 +95,7 @@ class Look:
             raise Stopped(stop)
 
     @asynccontextmanager
-    async def _readable(self, learned: ledger.Learned | None) -> AsyncIterator[Session]:
+    async def _readable(self, learned: Learned | None) -> AsyncIterator[Session]:
         sync, target, obeys = self.sync, self.columns.target, self._obeys_sync_stop
         async with open_session(
             self.environment, self.account, target, sync.options, sync.sync, self._usage, obeys_sync_stop=obeys

@@ -27,6 +27,7 @@ from reverse_etl_assets.spec.policies import Drift, Repair
 from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, provenance, shared_records
+from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses.columns import Columns
@@ -251,7 +252,7 @@ class _DriftLook:
 
 def _columns_of_state(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The keys and fields of the synced rows as they are."""
-    if "outbox_sync" not in ledger.read_facts(con):
+    if read_facts(con).outbox_sync is None:
         raise StateError(f"sync {sync.sync} has not run yet, so there is nothing to look at.")
     columns = outbox_columns(con)
     present = ledger.columns_of_table(con, "state.synced")

@@ -12,7 +12,8 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import cutover, ledger, spelling, versions
+from reverse_etl_assets.state import cutover, spelling, versions
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -59,13 +60,14 @@ class ModelChanges:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         warehouse = run.environment.warehouse
         columns = columns_of(run.sync, run.account.type, warehouse.column_types(con, model))
-        entry = versions.decide(columns, model, versions.history(con), ledger.read_facts(con))
+        entry = versions.decide(columns, model, versions.history(con), read_facts(con))
         relation = warehouse.relation(model)
         if entry.same_place and not entry.takes_back:
             spelling.respell(con, columns, relation, as_field=sends_key_as_field(run.sync, run.account.type))
         begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
-        recent = prefilter(run.sync, ledger.read_facts(con), now)
-        ledger.write_facts(con, {"outbox_run": None})
+        recent = prefilter(run.sync, read_facts(con), now)
+        with changing_facts(con) as facts:
+            facts.outbox_run = None
         plan = make_plan(con, relation, columns, prefilter=recent, now=now)
         full_at, means = None if recent else now, entry.definition.as_text
         seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means)

@@ -4,7 +4,7 @@ A process that is killed on the way leaves the key in a state until all else is 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.runs.forget_records import Deletion, ForgetChanges, delete_records, left_elsewhere, why_not
 from reverse_etl_assets.runs.run import SyncRun
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.cutover import LeftRow
 from reverse_etl_assets.state.erase import Trace, hidden, known_runs, rewrite
+from reverse_etl_assets.state.facts import Facts, read_facts
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -100,7 +100,7 @@ class Forgetting:
             looked_at = [(subject, self._known(subject)) for subject in self._subjects]
             self._refuse(looked_at, at_destinations, even_if_in_model)
             found = [(subject, known) for subject, known in looked_at if known.rows]
-            facts = {known.sync: self._facts(known, at_destinations) for _, known in found}
+            resets = {known.sync: self._reset(known, at_destinations) for _, known in found}
             forgotten = [Forgotten(known, self._delete(subject, at_destinations)) for subject, known in found]
             purged = [each.known.sync for each in forgotten if each.purged]
             for name in purged:
@@ -108,7 +108,7 @@ class Forgetting:
             if purged:
                 self._journal.database.compact()
             for name in purged:
-                rewrite(self._warehouse, name, self._key, facts[name])
+                rewrite(self._warehouse, name, self._key, resets[name])
             return forgotten
 
     @contextmanager
@@ -172,13 +172,18 @@ class Forgetting:
             raise Refused(f"a job of {subject.name} has to be asked about first: set its destination's credentials.")
         SyncRun(subject.sync, self._environment, subject.account, ForgetChanges(self._key)).recover()
 
-    def _facts(self, known: Known, at_destinations: bool) -> dict[str, str | None]:
-        """Those to hold afterwards: a deletion is no run to go on from, and a plan that lost a row is not the one that
-        waits for a decision."""
+    def _reset(self, known: Known, at_destinations: bool) -> Callable[[Facts], None]:
+        """What is to hold afterwards: a deletion is no run to go on from, and a plan that lost a row is not the one
+        that waits for a decision."""
         if not at_destinations and "outbox" not in known.rows:
-            return {}
+            return lambda facts: None
         with self._warehouse.open(known.sync) as con:
-            return {"folded_run": ledger.read_facts(con).get("folded_run"), "outbox_run": None}
+            folded_run = read_facts(con).folded_run
+
+        def reset(facts: Facts) -> None:
+            facts.folded_run, facts.outbox_run = folded_run, None
+
+        return reset
 
     def _delete(self, subject: Subject, at_destinations: bool) -> Deletion:
         if not at_destinations or subject.sync is None or subject.account is None:

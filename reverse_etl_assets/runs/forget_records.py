@@ -18,6 +18,7 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.cutover import LeftRow, left_rows
 from reverse_etl_assets.state.erase import Trace, hidden
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import outbox_columns, seal_outbox
 from reverse_etl_assets.state.outcomes import RowOutcome, settled_rows, unsettled_rows
 from reverse_etl_assets.state.versions import history
@@ -54,7 +55,8 @@ class ForgetChanges:
     def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
         columns = _columns(con, run.sync)
         ledger.prepare(con, columns)
-        ledger.write_facts(con, {"outbox_run": None})
+        with changing_facts(con) as facts:
+            facts.outbox_run = None
         trace = Trace(con, self._key)
         elsewhere = {row.destination_id for row in left_elsewhere(con, self._key)}
         self.known_ids = [each for each in trace.record_ids if each not in elsewhere]
@@ -67,7 +69,8 @@ class ForgetChanges:
         con.execute(render("forget", **names), {"keys": keys, "known": known})
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # The last run's rows that did not arrive are no longer pending, so a timestamp would hide them.
-        ledger.write_facts(con, {"full_compared_at": None})
+        with changing_facts(con) as facts:
+            facts.full_compared_at = None
         return ChangeSet(columns, _plan(len(keys)))
 
     def before_sending(self, run: Plans) -> None:
@@ -76,7 +79,7 @@ class ForgetChanges:
 
 def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, *, for_good: bool = False) -> str | None:
     """Why the sync's records cannot be deleted from here, or not for good."""
-    if "outbox_sync" not in ledger.read_facts(con):
+    if read_facts(con).outbox_sync is None:
         return None  # nothing was ever sent
     try:
         columns = replace(_columns(con, sync), operations=_DELETE, for_good=for_good)
@@ -96,7 +99,7 @@ def delete_records(
 ) -> Deletion:
     """Of a sync that is locked for it. Never raises an error that a person can mend: the others go on."""
     with environment.warehouse.open(sync.sync) as con:
-        if "outbox_sync" not in ledger.read_facts(con):
+        if read_facts(con).outbox_sync is None:
             return Deletion()
     changes = ForgetChanges(key, for_good=for_good)
     run = SyncRun(sync, environment, account, changes)

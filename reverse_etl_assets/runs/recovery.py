@@ -15,7 +15,8 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunStatus, SentBatch
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger, provenance
+from reverse_etl_assets.state import provenance
+from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.outbox import outbox_columns, rows_by_number
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
@@ -54,7 +55,7 @@ def recover(now: Recovers) -> dict[str, str]:
 def _end(now: Recovers, run: Run) -> str:
     columns = None
     with now.warehouse.open(now.sync.sync, write=True) as con:
-        if ledger.read_facts(con).get("outbox_run") == run.run_id:
+        if read_facts(con).outbox_run == run.run_id:
             columns = outbox_columns(con)
     if columns is None:
         sent = sum(1 for _ in now.journal.batches(run.run_id))
@@ -89,7 +90,7 @@ async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
 
     async with now.session(columns) as session, session.writer(run_id) as writer:
         with now.warehouse.open(now.sync.sync) as con:
-            session.destination.recall(ledger.learned_of(con))
+            session.destination.recall(read_facts(con).learned)
         lost = await collect(now, session.dispatcher(writer, mask=now.mask), run_id, columns, gives_up=gives_up)
     rows, jobs = sum(lost.values()), ", ".join(lost)
     return f"the results of {jobs} could not be read in {looks} runs: {rows:,} rows are in doubt" if lost else ""

@@ -45,6 +45,8 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import cutover, ledger, quarantine, shared_records
+from reverse_etl_assets.state.facts import Learned, read_facts
+from reverse_etl_assets.state.last_check import forget_check, last_check, remember_check
 from reverse_etl_assets.state.lock import exclusive as exclusive
 from reverse_etl_assets.state.outbox import outbox_rows
 from reverse_etl_assets.warehouses.columns import Columns
@@ -92,7 +94,7 @@ class _Planned:
     plan: Plan
     identity: Identity
     forecast: Forecast
-    learned: ledger.Learned | None
+    learned: Learned | None
     """What the destination's last check learned; None if a check is due."""
     counts: Mapping[str, int]
 
@@ -171,7 +173,7 @@ class SyncRun:
             columns, plan, self.begun = made.columns, made.plan, made.begun
             identity = identify(con, columns, self.account, plan)
             foreseen = forecast(con, columns, plan, self.account)
-            learned = ledger.last_check(con, columns, self.sync.options, self.environment.clock())
+            learned = last_check(con, columns, self.sync.options, self.environment.clock())
             counts = {**plan.counts, **(self.begun.counts if self.begun else {})}
             return _Planned(columns, plan, identity, foreseen, learned, counts)
 
@@ -250,7 +252,7 @@ class SyncRun:
             else:
                 session.destination.recall(planned.learned)
             with self.warehouse.open(self.sync.sync) as con, self._deletions(con, columns) as deletions:
-                ledger.refuse_taken_over(ledger.read_facts(con), self.run_id)
+                ledger.refuse_taken_over(read_facts(con), self.run_id)
                 rules = self._rules(con, columns, session)
                 dispatcher = session.dispatcher(
                     writer,
@@ -307,12 +309,12 @@ class SyncRun:
 
     def _remember_check(self, columns: Columns, learned: Mapping[str, list[str]]) -> None:
         with self.warehouse.open(self.sync.sync, write=True) as con:
-            ledger.remember_check(con, columns, self.sync.options, learned, self.environment.clock())
+            remember_check(con, columns, self.sync.options, learned, self.environment.clock())
 
     def _forget_check(self) -> None:
         """What the run failed for may be that the target changed since the last check: the next run looks."""
         with self.warehouse.open(self.sync.sync, write=True) as con:
-            ledger.forget_check(con)
+            forget_check(con)
 
     # fold, verify and report
 

@@ -5,8 +5,10 @@ import duckdb
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.runs.run import exclusive
+from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger, provenance, versions
+from reverse_etl_assets.state import ledger, provenance
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.provenance import DestinationType, Way
 from reverse_etl_assets.warehouses.duckdb import literal, transaction
 
@@ -21,7 +23,7 @@ def recover_state(
     journal, warehouse = environment.journal, environment.warehouse
     with exclusive(sync, warehouse), warehouse.open(sync.sync, write=True) as con:
         ledger.claim(con, sync)
-        facts = ledger.read_facts(con)
+        facts = read_facts(con)
         problem = provenance.mismatch(facts, journal, sync)
         if problem is None:
             raise StateError(f"state and journal of sync {sync.sync} belong together; there is nothing to recover.")
@@ -29,7 +31,7 @@ def recover_state(
             raise StateError(f"{no} Use {provenance.ways(con, sync, destination)}.")
         with transaction(con):
             _apply(con, way)
-            state_id = provenance.accept(con, facts, journal, sync)
+            state_id = provenance.accept(con, journal, sync)
         journal.hand_over(sync.sync, state_id, who=who, why=f"{why} (--{way}: {problem})")
     return problem
 
@@ -46,6 +48,6 @@ def _apply(con: duckdb.DuckDBPyConnection, way: Way) -> None:
     if way is not Way.RESEND:
         for table in ("pending", "kept", "refusals"):
             con.execute(f"delete from state.{table}")
-    gone = ("outbox_run", "newest", "full_compared_at")
-    adopts = way.value if way is Way.ADOPT else None
-    ledger.write_facts(con, {**dict.fromkeys(gone), versions.RECOVERS_BY: adopts})
+    with changing_facts(con) as facts:
+        facts.outbox_run = facts.newest = facts.full_compared_at = None
+        facts.recovers_by = Cutover.ADOPT if way is Way.ADOPT else None

@@ -10,7 +10,8 @@ from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import adopted_rows, ledger
 from reverse_etl_assets.state.answers import as_timestamp
-from reverse_etl_assets.state.versions import RECOVERS_BY, Entry, history, is_unsent
+from reverse_etl_assets.state.facts import changing_facts, read_facts
+from reverse_etl_assets.state.versions import Entry, history, is_unsent
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import transaction
 
@@ -44,8 +45,8 @@ class Begun:
 
 def begun(con: duckdb.DuckDBPyConnection) -> Begun | None:
     """The beginning of the version, as long as nothing of it was sent; None if nothing came before it."""
-    known, facts = history(con), ledger.read_facts(con)
-    if not known or facts.get("begun_told") or not is_unsent(known[-1], facts):
+    known, facts = history(con), read_facts(con)
+    if not known or facts.begun_told or not is_unsent(known[-1], facts):
         return None
     version, left = known[-1], known[-2].number if len(known) > 1 else None
     if version.cutover is None or (left is None and version.cutover is not Cutover.ADOPT):
@@ -64,7 +65,8 @@ def enter(
             _begin(con, columns, entry, relation, run_id, now)
         ledger.fit(con, columns)
         if entry.takes_back or entry.begins:  # it has other rows now
-            ledger.write_facts(con, {"shared_noted": None})
+            with changing_facts(con) as facts:
+                facts.shared_noted = False
     return begun(con)
 
 
@@ -77,7 +79,8 @@ def _take_back(con: duckdb.DuckDBPyConnection, entry: Entry) -> None:
             con.execute(f"alter table state.{aside} rename to {table}")
     con.execute(render("state"))
     con.execute("delete from state.versions where version = $version", {"version": entry.takes_back.number})
-    ledger.write_facts(con, {"full_compared_at": None})
+    with changing_facts(con) as facts:
+        facts.full_compared_at = None
 
 
 def _begin(
@@ -87,7 +90,8 @@ def _begin(
         _set_aside(con, columns, entry, relation)
     ledger.fit(con, columns)
     adopted = adopted_rows.take(con, columns, run_id, now) if entry.reads else 0
-    ledger.write_facts(con, {"full_compared_at": None, "begun_told": None, RECOVERS_BY: None})
+    with changing_facts(con) as facts:
+        facts.full_compared_at, facts.begun_told, facts.recovers_by = None, False, None
     if entry.leaves is None and any(version.number == columns.sync.version for version in history(con)):
         return  # it was begun before, and a person has said how it goes on
     old = f"state.synced_v{entry.leaves.number}" if entry.leaves else None
@@ -99,7 +103,7 @@ def _begin(
             "now": as_timestamp(now),
             "run_id": run_id,
             "cutover": how.value if (how := columns.sync.cutover or entry.cutover) else None,
-            "sent": ledger.read_facts(con).get("sent_run"),
+            "sent": read_facts(con).sent_run,
             "definition": entry.definition.as_text,
             "set_aside": _count_set_aside(con, columns, entry, old, "state.synced"),
             "adopted": adopted,

@@ -1,7 +1,7 @@
 """A person's rows in a sync's state: where they are, and the state's file without them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ import duckdb
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.privacy.masking import written_forms
+from reverse_etl_assets.state.facts import Facts, changing_facts
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse, quote
 
 _KEYS, _RUNS = ("key", "_retl_key"), ("run_id", "_retl_run")
@@ -92,10 +93,10 @@ def known_runs(con: duckdb.DuckDBPyConnection) -> set[str]:
     return {run for (run,) in con.execute("select distinct run_id from state.outcomes").fetchall()}
 
 
-def rewrite(warehouse: DuckDBWarehouse, sync: str, key: str, facts: Mapping[str, str | None]) -> None:
+def rewrite(warehouse: DuckDBWarehouse, sync: str, key: str, reset: Callable[[Facts], None]) -> None:
     """Write the state's file anew, without the key's rows and without the key in what was said of other rows.
 
-    `facts` are set on the way. For the holder of the sync's lock; all of it happens, or nothing.
+    `reset` sets facts on the way. For the holder of the sync's lock; all of it happens, or nothing.
     """
     pattern = _pattern(key)
     with warehouse.rewriting(sync) as con:
@@ -113,10 +114,8 @@ def rewrite(warehouse: DuckDBWarehouse, sync: str, key: str, facts: Mapping[str,
                 kept = f"lower({quote(column)}) is distinct from lower($key)"
             name = quote(table)
             con.execute(f"insert into fresh.{name} select {shown} from state.{name} where {kept}", values)
-        for fact, value in facts.items():
-            con.execute("delete from fresh.facts where name = $name", {"name": fact})
-            if value is not None:
-                con.execute("insert into fresh.facts values ($name, $value)", {"name": fact, "value": value})
+        with changing_facts(con, "fresh") as facts:
+            reset(facts)
 
 
 def hidden(text: str, key: str) -> str:

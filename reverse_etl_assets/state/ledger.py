@@ -19,12 +19,11 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render, words
 from reverse_etl_assets.state import held_rows, quarantine, shared_records
 from reverse_etl_assets.state.answers import as_timestamp, load_answers
+from reverse_etl_assets.state.facts import Facts, changing_facts, read_facts
 from reverse_etl_assets.warehouses import migrations
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, transaction
 
-BEGAN_TO_SEND = "began_to_send"
-"""The fact that names the last run that did, which the journal has to know."""
 _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
 
 
@@ -50,7 +49,8 @@ def fit(con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
     if not fits(columns, present):
         shown = ", ".join(fitted(columns, present))
         con.execute(f"create or replace table state.synced as select {shown} from state.synced")
-        write_facts(con, {"full_compared_at": None})  # rows that were not modified differ, too
+        with changing_facts(con) as facts:
+            facts.full_compared_at = None  # rows that were not modified differ, too
 
 
 def fits(columns: Columns, present: Mapping[str, str]) -> bool:
@@ -103,10 +103,10 @@ def unquoted(name: str) -> str:
     return name[1:-1].replace('""', '"')
 
 
-def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, str]:
+def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> Facts:
     """Create the state's tables, or make sure that they are this sync's. Raises StateError if they are not.
 
-    Returns what the state knows about itself.
+    Returns what the state knows of itself.
     """
     con.execute(render("state"))
     if lacks := migrations.missing(con):
@@ -114,37 +114,14 @@ def claim(con: duckdb.DuckDBPyConnection, sync: Sync) -> dict[str, str]:
             f"the state of sync {sync.sync} is damaged: it lacks {', '.join(lacks)}. Put a copy of it back, or move it"
             " away: the next run then says how the sync can go on without it."
         )
-    ours, theirs = {"format": str(migrations.FORM), "sync": sync.sync}, read_facts(con)
-    if theirs.get("sync", sync.sync) != sync.sync:
-        raise StateError(
-            f"the state of sync {sync.sync} belongs to another one, {theirs['sync']}: a file was renamed or copied. Put"
-            " its own back; to start afresh, move the file away: the next run says how it can go on."
-        )
-    write_facts(con, {name: value for name, value in ours.items() if name not in theirs})
-    return {**theirs, **ours}
-
-
-def read_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """What the state knows about itself; nothing if the sync never ran."""
-    try:
-        return dict(con.execute("select name, value from state.facts").fetchall())
-    except duckdb.CatalogException:
-        return {}
-
-
-_WRITE_FACTS = """
-merge into state.facts using (select unnest($names::varchar[]) as name, unnest($values::varchar[]) as value) as new
-on facts.name = new.name
-when matched and new.value is null then delete
-when matched then update set value = new.value
-when not matched and new.value is not null then insert by name
-"""
-
-
-def write_facts(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str | None]) -> None:
-    """None forgets a fact. In one statement: a process that is killed in the middle has lost none."""
-    both = {"names": list(facts), "values": list(facts.values())}
-    con.execute(_WRITE_FACTS, both)
+    with changing_facts(con) as facts:
+        if facts.sync not in (None, sync.sync):
+            raise StateError(
+                f"the state of sync {sync.sync} belongs to another one, {facts.sync}: a file was renamed or copied. Put"
+                " its own back; to start afresh, move the file away: the next run says how it can go on."
+            )
+        facts.format, facts.sync = facts.format or str(migrations.FORM), sync.sync
+    return facts
 
 
 def fold(
@@ -167,7 +144,7 @@ def fold(
     Raises ChangeSetLost, and changes nothing, if the outbox is another run's.
     """
     facts = read_facts(con)
-    if facts.get("folded_run") == run_id and facts.get("outbox_run") in (run_id, None):
+    if facts.folded_run == run_id and facts.outbox_run in (run_id, None):
         return
     refuse_taken_over(facts, run_id)
     disagreed = load_answers(con, batches)
@@ -184,23 +161,24 @@ def fold(
         shared_records.send_heirs_again(con, columns, run_id, heirs or frozenset())
         shared_records.begin_anew(con)
         if not columns.sync.mode.of_events:
-            known = "shared_noted" in facts  # else by an earlier release, which did not look
-            shared_records.note(con, columns, settled=settled("answers") if known else None)
-        if facts.get("outbox_of_model"):
+            shared_records.note(con, columns, settled=settled("answers") if facts.shared_noted else None)
+        if facts.outbox_of_model:
             quarantine.remember(con, columns, run_id, settled=settled("answers"))
         _forget_old(con, names, retention_days)
-        write_facts(con, _folded(con, run_id, facts))
+        with changing_facts(con) as facts:
+            _note_fold(con, run_id, facts)
 
 
 def begin_to_send(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
     """Has to be said before a run's first request, and after the journal knows the run. Raises ChangeSetLost."""
     refuse_taken_over(read_facts(con), run_id)
-    write_facts(con, {BEGAN_TO_SEND: run_id})
+    with changing_facts(con) as facts:
+        facts.began_to_send = run_id
 
 
-def refuse_taken_over(facts: Mapping[str, str], run_id: str) -> None:
+def refuse_taken_over(facts: Facts, run_id: str) -> None:
     """Raises ChangeSetLost if the outbox does not belong to the run."""
-    if (other := facts.get("outbox_run")) != run_id:
+    if (other := facts.outbox_run) != run_id:
         by = f"run {other}" if other else "another run"
         raise ChangeSetLost(
             f"the change set of run {run_id} was taken over by {by}, which ran at the same time: its lock file was"
@@ -241,23 +219,21 @@ def _forget_old(con: duckdb.DuckDBPyConnection, names: Mapping[str, Any], days: 
     con.execute("delete from state.images where run_id not in (select run_id from state.outcomes)")
 
 
-def _folded(con: duckdb.DuckDBPyConnection, run_id: str, facts: Mapping[str, str]) -> dict[str, str | None]:
-    """The facts that hold once the run is folded. Its sync's definition counts as sent once a write was acknowledged
-    or is in doubt: before that the file may change as if nothing had been."""
-    new_facts: dict[str, str | None] = {"folded_run": run_id, "shared_noted": "yes"}
-    if facts.get("outbox_newest"):
-        new_facts["newest"] = facts["outbox_newest"]
-    if facts.get("outbox_full"):
-        new_facts["full_compared_at"] = facts["outbox_full"]
-        new_facts["full_compared_as"] = facts["outbox_sync"]
-    if facts.get("outbox_definition"):
-        new_facts["begun_told"] = "yes"  # how the version began is said until its first run is folded
-    if facts.get("outbox_definition") and _may_have_written(con, run_id):  # later files are compared with what was sent
+def _note_fold(con: duckdb.DuckDBPyConnection, run_id: str, facts: Facts) -> None:
+    """What holds once the run is folded. Its sync's definition counts as sent once a write was acknowledged or is in
+    doubt: before that the file may change as if nothing had been."""
+    facts.folded_run, facts.shared_noted = run_id, True
+    facts.newest = facts.outbox_newest or facts.newest
+    if facts.outbox_full is not None:
+        facts.full_compared_at, facts.full_compared_as = facts.outbox_full, facts.outbox_sync
+    if facts.outbox_definition is None:
+        return
+    facts.begun_told = True
+    if _may_have_written(con, run_id):  # later files are compared with what was sent
         latest = "version = (select max(version) from state.versions)"
-        definition = {"definition": facts["outbox_definition"]}
+        definition = {"definition": facts.outbox_definition}
         con.execute(f"update state.versions set definition = $definition where {latest}", definition)
-        new_facts["sent_run"] = run_id
-    return new_facts
+        facts.sent_run = run_id
 
 
 def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
@@ -324,51 +300,3 @@ def counts(
 def written(sync: Sync) -> str:
     """A sync as text that can be read back."""
     return sync.model_dump_json(exclude_unset=True)
-
-
-Learned = dict[str, list[str]]
-_CHECK_HOLDS = 86_400.0  # seconds
-
-
-def last_check(
-    con: duckdb.DuckDBPyConnection, columns: Columns, options: Mapping[str, Any], now: float | None
-) -> Learned | None:
-    """What the destination's last check learned; None if one is due: the target changed, or it was a day ago or, by a
-    clock that was wrong, is still to come. Without `now` its age does not matter."""
-    facts = read_facts(con)
-    if facts.get("checked") != _fingerprint(columns, options):
-        return None
-    if now is not None and not 0 <= now - float(facts["checked_at"]) <= _CHECK_HOLDS:
-        return None
-    return msgspec.json.decode(facts.get("learned", "{}"), type=Learned)
-
-
-def learned_of(con: duckdb.DuckDBPyConnection) -> Learned:
-    """What the last check learned, however old it is."""
-    return msgspec.json.decode(read_facts(con).get("learned", "{}"), type=Learned)
-
-
-def remember_check(
-    con: duckdb.DuckDBPyConnection,
-    columns: Columns,
-    options: Mapping[str, Any],
-    learned: Mapping[str, list[str]],
-    now: float,
-) -> None:
-    facts = {
-        "checked": _fingerprint(columns, options),
-        "checked_at": repr(now),
-        "learned": msgspec.json.encode(dict(learned)).decode(),
-    }
-    write_facts(con, facts)
-
-
-def forget_check(con: duckdb.DuckDBPyConnection) -> None:
-    """Let the next run check before it sends; what was learned stays, for those who do not send."""
-    write_facts(con, {"checked": ""})
-
-
-def _fingerprint(columns: Columns, options: Mapping[str, Any]) -> str:
-    target = columns.target
-    place = (columns.sync.destination, target.object, target.external_id)
-    return repr((*place, sorted(target.fields.items()), sorted(target.operations), options))

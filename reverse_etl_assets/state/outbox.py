@@ -17,7 +17,8 @@ from reverse_etl_assets.journal.records import Note
 from reverse_etl_assets.privacy.transforms import transformed
 from reverse_etl_assets.records import Operation, Record
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state.ledger import read_facts, write_facts, written
+from reverse_etl_assets.state.facts import changing_facts, read_facts
+from reverse_etl_assets.state.ledger import written
 from reverse_etl_assets.warehouses.columns import Columns
 
 _OPERATIONS = {operation.value: operation for operation in Operation}
@@ -108,30 +109,22 @@ def seal_outbox(
     `of_model` says that it was made by comparing the model, so that its refusals count. `definition` is what the sync's
     version means once this was sent.
     """
-    write_facts(
-        con,
-        {
-            "outbox_sync": written(columns.sync),
-            "outbox_types": msgspec.json.encode(dict(columns.types)).decode(),
-            "outbox_fold_case": str(columns.fold_case),
-            "outbox_fold_blanks": str(columns.fold_blanks),
-            "outbox_id_separator": columns.id_separator or None,
-            "outbox_of_model": "yes" if of_model else None,
-            "outbox_definition": definition,
-            "outbox_newest": newest.isoformat() if newest else None,
-            "outbox_full": repr(full_at) if full_at is not None else None,
-            "outbox_run": run_id,
-        },
-    )
+    with changing_facts(con) as facts:
+        facts.outbox_run, facts.outbox_sync = run_id, written(columns.sync)
+        facts.outbox_types, facts.outbox_id_separator = dict(columns.types), columns.id_separator or None
+        facts.outbox_fold_case, facts.outbox_fold_blanks = columns.fold_case, columns.fold_blanks
+        facts.outbox_of_model, facts.outbox_definition = of_model, definition
+        facts.outbox_newest, facts.outbox_full = newest, full_at
 
 
 def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:
     """The keys and fields of the outbox as they were when it was written."""
     facts = read_facts(con)
+    assert facts.outbox_sync is not None  # noqa: S101 - the caller has seen that there is one
     return Columns(
-        Sync.model_validate_json(facts["outbox_sync"]),
-        msgspec.json.decode(facts["outbox_types"], type=dict[str, str]),
-        facts["outbox_fold_case"] == "True",
-        fold_blanks=facts.get("outbox_fold_blanks") == "True",
-        id_separator=facts.get("outbox_id_separator", ""),
+        Sync.model_validate_json(facts.outbox_sync),
+        facts.outbox_types,
+        facts.outbox_fold_case,
+        fold_blanks=facts.outbox_fold_blanks,
+        id_separator=facts.outbox_id_separator or "",
     )

@@ -3,13 +3,11 @@ it ran with. A state that is not the one that wrote would send again what was se
 """
 
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import duckdb
-import msgspec
 
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import StateMismatch
@@ -20,6 +18,7 @@ from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.facts import Facts, changing_facts, read_facts
 
 DestinationType = type[BaseDestination[Any, Any]]
 
@@ -47,23 +46,22 @@ def settle(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destina
     know."""
     facts = ledger.claim(con, sync)
     if _is_new(con, facts, journal, sync, destination):
-        state_id = accept(con, facts, journal, sync)
+        state_id = accept(con, journal, sync)
         journal.hand_over(sync.sync, state_id)
         return state_id
-    if "state_id" not in facts:
-        facts["state_id"] = _new_id()
-        ledger.write_facts(con, {"state_id": facts["state_id"]})
-    return facts["state_id"]
+    with changing_facts(con) as facts:
+        facts.state_id = facts.state_id or _new_id()
+        return facts.state_id
 
 
 def refuse_mismatch(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync, destination: DestinationType) -> None:
     """Raises StateMismatch as `settle` does, and writes nothing."""
-    _is_new(con, ledger.read_facts(con), journal, sync, destination)
+    _is_new(con, read_facts(con), journal, sync, destination)
 
 
 def _is_new(
     con: duckdb.DuckDBPyConnection,
-    facts: Mapping[str, str],
+    facts: Facts,
     journal: Journal,
     sync: Sync,
     destination: DestinationType,
@@ -76,13 +74,13 @@ def _is_new(
     return problem is not None
 
 
-def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | None:
+def mismatch(facts: Facts, journal: Journal, sync: Sync) -> str | None:
     """In a sentence, why this state is not the one that the journal knows; None if it is.
 
     What earlier releases left has no ids, and is taken as it is.
     """
-    mine, name = facts.get("state_id"), sync.sync
-    runs, accepted = _runs(facts), _accepted(facts)
+    mine, name = facts.state_id, sync.sync
+    runs, accepted = _runs(facts), facts.accepted_runs
     unknown = [run for run in runs if run not in accepted and journal.run(run) is None]
     if mine and unknown:
         return (
@@ -103,17 +101,18 @@ def mismatch(facts: Mapping[str, str], journal: Journal, sync: Sync) -> str | No
     return f"the state of sync {name} is not the one that wrote last ({_when(writer)}), but another home's."
 
 
-def accept(con: duckdb.DuckDBPyConnection, facts: Mapping[str, str], journal: Journal, sync: Sync) -> str:
+def accept(con: duckdb.DuckDBPyConnection, journal: Journal, sync: Sync) -> str:
     """What has happened until now is no mismatch any more, by a person's word. Returns the id of the state."""
-    state_id, writer = facts.get("state_id") or _new_id(), journal.last_writer(sync.sync)
-    runs = [*_runs(facts), *([writer.run_id] if writer else [])]
-    ledger.write_facts(con, {"state_id": state_id, "accepted_runs": msgspec.json.encode(runs).decode()})
-    return state_id
+    writer = journal.last_writer(sync.sync)
+    with changing_facts(con) as facts:
+        facts.state_id = facts.state_id or _new_id()
+        facts.accepted_runs = [*_runs(facts), *([writer.run_id] if writer else [])]
+        return facts.state_id
 
 
 def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, destination: DestinationType, way: Way) -> str | None:
     """Why a sync cannot go on in this way; None if it can."""
-    if way is Way.KEEP and not _runs(ledger.read_facts(con)):
+    if way is Way.KEEP and not _runs(read_facts(con)):
         return f"the state of sync {sync.sync} is empty, so there is nothing to keep."
     if way is Way.ADOPT and not can_read(sync, destination):
         return f"`{sync.destination}` cannot be read back, so there is nothing to adopt."
@@ -154,13 +153,9 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _runs(facts: Mapping[str, str]) -> list[str]:
+def _runs(facts: Facts) -> list[str]:
     """The last run that a state has folded in, that sent anything, and that began to."""
-    return [run for name in ("folded_run", "sent_run", ledger.BEGAN_TO_SEND) if (run := facts.get(name))]
-
-
-def _accepted(facts: Mapping[str, str]) -> list[str]:
-    return msgspec.json.decode(facts.get("accepted_runs", "[]"), type=list[str])
+    return [run for run in (facts.folded_run, facts.sent_run, facts.began_to_send) if run]
 
 
 def _when(run: Run) -> str:

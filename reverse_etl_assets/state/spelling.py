@@ -5,17 +5,17 @@ A synced row keeps the key that its record was made by, unless the destination h
 
 import duckdb
 
-from reverse_etl_assets.state.ledger import read_facts, write_facts
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import quote
 
-_FACT, _NOW = "key_texts", "of fields"
+_NOW = "of fields"
 _REMEMBER = ("pending", "held", "shared", "refusals", "outcomes", "images", "conflicts", "kept")
 
 
 def respell(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str, *, as_field: bool) -> None:
     """Once for a state: rename the keys of rows that are not synced and, if records hold the field, of synced ones."""
-    if read_facts(con).get(_FACT) == _NOW:
+    if read_facts(con).key_texts == _NOW:
         return
     keys = [f"{key.name} = {spelt}" for key, spelt in columns.respelled_keys if spelt != key.name]
     if keys and _is_made(con, "synced", "table"):
@@ -27,7 +27,8 @@ def respell(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str, *, 
         if as_field:
             _rename(con, "synced", "_retl_key")
         con.execute("drop table respelled")
-    write_facts(con, {_FACT: _NOW})
+    with changing_facts(con) as facts:
+        facts.key_texts = _NOW
 
 
 def _note(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str, *, as_field: bool) -> None:

@@ -16,10 +16,9 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import MappedField, Sync
+from reverse_etl_assets.state.facts import Facts
 from reverse_etl_assets.warehouses.columns import Columns
 
-RECOVERS_BY = "recovers_by"
-"""The fact that says how the next run goes on, by the word of a person."""
 _PLACE = ("destination", "object", "primary_key", "external_id")
 _ANY_CASE = ("primary_key", "external_id")
 _WAYS: Mapping[Cutover, str] = {
@@ -175,7 +174,7 @@ class Entry:
         return f"{table}_v{self.rows_of.number}" if self.rows_of else None
 
 
-def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[str, str]) -> Entry:
+def decide(columns: Columns, model: Model, known: list[Version], facts: Facts) -> Entry:
     """What a run of this file means to a state. Raises StateError if that takes a new version, or a word on how."""
     sync, definition = columns.sync, Definition.of(columns, model)
     current = known[-1] if known else None
@@ -185,18 +184,18 @@ def decide(columns: Columns, model: Model, known: list[Version], facts: Mapping[
     if current and sync.version <= current.number:
         if problem := _why_not(current, sync, definition):
             raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
-        if facts.get(RECOVERS_BY):
-            return Entry(definition, Cutover(facts[RECOVERS_BY]), True)
+        if facts.recovers_by:
+            return Entry(definition, facts.recovers_by, True)
         return Entry(definition, current.cutover, False, None, takes_back, current)
     if current and (problem := _unclear(current, sync, definition)):
         raise StateError(f"sync {sync.sync}: {problem}Nothing was sent.")
-    how = Cutover(facts[RECOVERS_BY]) if current is None and RECOVERS_BY in facts else sync.cutover
+    how = (facts.recovers_by if current is None else None) or sync.cutover
     return Entry(definition, how, True, current, takes_back, current)
 
 
-def is_unsent(version: Version, facts: Mapping[str, str]) -> bool:
+def is_unsent(version: Version, facts: Facts) -> bool:
     """Whether nothing that is in the state was sent by this version."""
-    return facts.get("sent_run") == version.sent_before
+    return facts.sent_run == version.sent_before
 
 
 def _goes_on(current: Version, sync: Sync, definition: Definition) -> bool:

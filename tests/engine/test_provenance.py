@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from reverse_etl_assets.records import Operation
 from reverse_etl_assets.runs.state_recovery import recover_state
 from reverse_etl_assets.runs.undo import undo_run
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state.ledger import BEGAN_TO_SEND, read_facts, write_facts
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
@@ -111,7 +112,7 @@ def without_ids(shop: Shop) -> None:
     with shop.journal.database.writing() as connection:
         connection.exec_driver_sql("update reverse_etl_runs set state = null")
     with shop.warehouse.open(MIRROR.sync, write=True) as con:
-        con.execute("delete from state.facts where name in ('state_id', 'sent_run', $began)", {"began": BEGAN_TO_SEND})
+        con.execute("delete from state.facts where name in ('state_id', 'sent_run', 'began_to_send')")
 
 
 def test_what_an_earlier_release_left_is_taken_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
@@ -321,8 +322,9 @@ def test_what_a_state_knows_is_kept_whatever_becomes_of_a_write_of_it(shop: Shop
     shop.run(MIRROR, sink(sandbox.url))
     with shop.warehouse.open(MIRROR.sync, write=True) as con:
         known = read_facts(con)
-        with pytest.raises(duckdb.Error):
-            write_facts(con, {"state_id": "\ud800"})  # no text that DuckDB takes
+        with pytest.raises(duckdb.Error), changing_facts(con) as facts:
+            facts.folded_run, facts.state_id = "other", "\ud800"  # no text that DuckDB takes
         assert read_facts(con) == known
-        write_facts(con, {"state_id": None, "new": "fact"})
-        assert read_facts(con) == {**{name: known[name] for name in known if name != "state_id"}, "new": "fact"}
+        with changing_facts(con) as facts:
+            facts.state_id, facts.sent_run = None, "other"
+        assert read_facts(con) == replace(known, state_id=None, sent_run="other")

@@ -37,6 +37,8 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "delivery/addressing.py": _engine("addressing", "known_ids"),
     "delivery/field_rules.py": _engine("field_rules"),
     "state/outbox.py": _engine("dispatch", "held_rows"),
+    "state/facts.py": _engine("facts", "provenance"),
+    "state/last_check.py": _engine("check"),
     "state/ledger.py": _engine("fold", "plan_oracle", "mapping_changes", "provenance"),
     "state/quarantine.py": _engine("quarantine_rows", "quarantine"),
     "state/held_rows.py": _engine("held_rows"),

@@ -20,7 +20,7 @@ from reverse_etl_assets.runs.run import SyncRun, exclusive
 from reverse_etl_assets.runs.undo.plan import plan_undo
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import ledger
+from reverse_etl_assets.state.facts import changing_facts
 from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
 
@@ -63,7 +63,8 @@ class UndoChanges:
         columns, plan = planned(run.journal, con, run.sync, run.account, undone)
         seal_outbox(con, columns, run.run_id, newest=None, full_at=None)
         # Rows that were put back differ from the model, however long ago they were modified.
-        ledger.write_facts(con, {"full_compared_at": None})
+        with changing_facts(con) as facts:
+            facts.full_compared_at = None
         return ChangeSet(columns, plan)
 
     def before_sending(self, run: Plans) -> None:

@@ -13,6 +13,7 @@ from reverse_etl_assets.records import Operation, Status
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, shared_records
+from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.images import image_fields, unpacked
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses import value_text
@@ -45,7 +46,8 @@ def plan_undo(
     sync goes to another place now, or if the destination cannot do what it takes.
     """
     columns = _columns(con, sync)
-    ledger.write_facts(con, {"outbox_run": None})
+    with changing_facts(con) as facts:
+        facts.outbox_run = None
     operations = _operations(columns, account)
     names = _names(columns, operations) | {"restores": str(_restores(account, operations)).lower()}
     con.execute(render("undo", **names), {"run": run_id, "undos": list(undos)})
@@ -79,7 +81,7 @@ def _sources(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     """The columns of the synced rows as they are: what the last run sent is what can be put back."""
-    if "outbox_sync" not in ledger.read_facts(con):
+    if read_facts(con).outbox_sync is None:
         raise StateError(f"the state of sync {sync.sync} knows of no run; its file was moved away or is another one.")
     columns = outbox_columns(con)
     for name in ("version", "destination", "object", "primary_key", "external_id"):
