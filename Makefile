@@ -5,7 +5,8 @@
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
-# make lint            style, types, direction of imports
+# make coverage        which lines and branches the tests of `make test` run, by room
+# make lint            style, spelling, types, direction of imports
 # make bench           the figures of the docs
 # make lock, schema, architecture, resources   the lock file, the JSON schema of syncs, the picture of the rooms and the
 #              vendors' resources, made anew
@@ -20,7 +21,7 @@ MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-heavy sparse mutants lint bench lock manifest schema architecture resources
+.PHONY: help demo story dev test test-heavy coverage sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -40,6 +41,10 @@ test: $(INSTALLED) $(MANIFEST)
 test-heavy: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy
 
+coverage: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --cov --cov-report=json:.coverage.json
+	$(BIN)/python -m tests.coverage_by_room .coverage.json
+
 sparse: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --sparse tests/destinations
 
@@ -52,6 +57,7 @@ mutants: $(INSTALLED) $(MANIFEST)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

