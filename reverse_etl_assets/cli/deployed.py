@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import sysconfig
 import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # it imports Dagster, which the deployment does anyway
     from reverse_etl_assets.orchestration.resources import DestinationResource
 
 MODULE = "REVERSE_ETL_DEPLOYMENT"
+_NOT_OWN = {*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), str(Path(__file__).parents[1])}
 _LINE = 'deployment = "your_package.deployment"'
 
 
@@ -121,17 +123,23 @@ def _imported(name: str, said_by: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ReverseEtlError:
         raise
-    except Exception as error:  # whatever the module's own lines raise
-        where = _line_of(error, name)
+    except (Exception, SystemExit) as error:  # whatever the module's own lines raise
+        where = _lines_of(error)
         raise ConfigurationError(
             f"{said_by}: {name} cannot be imported: {where}{type(error).__name__}: {error}"
         ) from error
 
 
-def _line_of(error: BaseException, name: str) -> str:
-    """The file and line of the user's module where it went wrong."""
+def _lines_of(error: BaseException) -> str:
+    """The file and line of the user's own code where it went wrong, and the line of the module that imported it."""
+    lines = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__) if _is_own(each)]
     if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}: "
-    file = getattr(sys.modules.get(name), "__file__", None) or name.rpartition(".")[2] + ".py"
-    lines = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.endswith(Path(file).name)]
-    return f"{lines[-1].filename}:{lines[-1].lineno}: " if lines else ""
+        lines.append(f"{error.filename}:{error.lineno}")
+    if len(lines) < 2:
+        return "".join(f"{line}: " for line in lines)
+    return f"{lines[-1]} (from {lines[0]}): "
+
+
+def _is_own(line: traceback.FrameSummary) -> bool:
+    """Neither Python's nor an installed package's nor ours."""
+    return Path(line.filename).is_file() and not any(map(Path(line.filename).is_relative_to, _NOT_OWN))

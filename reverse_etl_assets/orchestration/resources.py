@@ -44,6 +44,8 @@ class DestinationResource(dg.ConfigurableResource[Any]):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
+        if not hasattr(cls, "destination_type"):
+            raise ConfigurationError(f"{cls.__name__} has no `destination_type`: name the class of your destination.")
         if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields) - set(_BUDGET):
             known = ", ".join(cls.destination_type.Connection.model_fields)
             raise ConfigurationError(

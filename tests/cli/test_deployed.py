@@ -110,6 +110,28 @@ def test_a_module_that_cannot_be_used(folder: Path, text: str | None, words: str
     assert words in told
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import not_installed_here", "shop_people.py:1 (from {}:2): ModuleNotFoundError: No module named"),
+        ("import json\n\njson.loads('{')", "shop_people.py:3 (from {}:2): JSONDecodeError: "),
+        ("from reverse_etl_assets import Projekt", "shop_people.py:1 (from {}:2): ImportError: cannot import name"),
+        ("x = 1\ndef project(", "shop_people.py:2 (from {}:2): SyntaxError: "),
+        ("import sys\nsys.exit(3)", "shop_people.py:2 (from {}:2): SystemExit: 3"),
+        (
+            "from reverse_etl_assets import DestinationResource\n\nclass People(DestinationResource):\n    token: str",
+            "People has no `destination_type`: name the class of your destination.",
+        ),
+    ],
+)
+def test_an_error_in_what_the_module_imports_is_told_where_it_is(folder: Path, text: str, words: str) -> None:
+    write(folder / "below", "shop_people", text)
+    write(folder / "below", "shop_broken", "x = 1\nimport shop_people")
+    told = said(asked("--project", "shop_broken"))
+    place = str(folder / "below" / "shop_broken.py")
+    assert words.format(place).replace(" ", "") in told.replace(" ", "")
+
+
 def test_the_option_holds_for_its_command_alone(folder: Path) -> None:
     write(folder / "below", "shop_option")
     assert found(asked("--project", "shop_option"), folder / "below")
