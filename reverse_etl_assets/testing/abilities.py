@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from reverse_etl_assets.destinations.base import FindsRecords, JobState, Part, ReadsRecords, RunsJobs
+from reverse_etl_assets.destinations.base import FindsRecords, JobState, ReadsRecords, RunsJobs
 from reverse_etl_assets.destinations.values import plain_text
 from reverse_etl_assets.errors import CheckFailed
 from reverse_etl_assets.records import FieldType, Operation, Reason, Status
@@ -189,13 +189,12 @@ class JobContract(Harness):
 
     @live
     async def test_a_job_answers_for_every_row(self, server: Any, session: Session) -> None:
-        runner = _runner(session)
         await session.deliver(UPSERT, self.record(0))
         rows = self.records(6)
         rows[4] = self.spoiled(rows[4])
         sent = batch(UPSERT, *await session.addressed(UPSERT, *rows))
-        job = await self._handed_over(runner, sent)
-        outcomes = {outcome.key: outcome for outcome in await self._finished(runner, job, sent)}
+        job = await session.handed_over(sent)
+        outcomes = {outcome.key: outcome for outcome in await session.collected(job, sent)}
         assert outcomes[rows[4].key].reason is Reason.REJECTED
         assert outcomes[rows[0].key].status is Status.UPDATED
         assert {outcomes[rows[at].key].status for at in (1, 2, 3, 5)} == {Status.CREATED}
@@ -204,31 +203,17 @@ class JobContract(Harness):
 
     @live
     async def test_a_job_clears_and_keeps_text(self, server: Any, session: Session) -> None:
-        runner = _runner(session)
         texts = ['a "quoted", one', "two\nlines", None, "", "Zoë 日本語"]
         rows = [self.with_text(self.record(number), text) for number, text in enumerate(texts)]
         await session.deliver(UPSERT, *self.records(5))
         sent = batch(UPSERT, *await session.addressed(UPSERT, *rows))
-        job = await self._handed_over(runner, sent)
-        assert {outcome.status for outcome in await self._finished(runner, job, sent)} == {Status.UPDATED}
+        job = await session.handed_over(sent)
+        assert {outcome.status for outcome in await session.collected(job, sent)} == {Status.UPDATED}
         assert [self.held(server, row, self.text_field) or None for row in rows] == [text or None for text in texts]
 
     @live
     async def test_an_unknown_job_is_gone(self, server: Any, session: Session) -> None:
         assert await _runner(session).poll("750000000000000AAA") is JobState.GONE
-
-    async def _handed_over(self, runner: RunsJobs, sent: Any) -> str:
-        job = await runner.open_job(sent)
-        if not runner.job_opens_loaded:
-            assert await runner.poll(job) is JobState.OPEN
-            await runner.upload(job, sent, Part())
-        return job
-
-    async def _finished(self, runner: RunsJobs, job: str, sent: Any) -> Any:
-        for _ in range(100):
-            if await runner.poll(job) is JobState.DONE:
-                return await runner.collect(job, sent)
-        raise AssertionError("the job was not done after 100 polls")
 
 
 def _finder(session: Session) -> FindsRecords:

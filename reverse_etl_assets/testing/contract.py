@@ -161,7 +161,7 @@ class OutcomeContract(Harness):
     @live
     async def test_a_full_batch_is_taken(self, server: Any, session: Session) -> None:
         rows = self.records(session.destination.capabilities.max_rows)
-        outcomes = await session.destination.send(batch(UPSERT, *rows))
+        outcomes = await session.send(batch(UPSERT, *rows))
         assert {outcome.status for outcome in outcomes} <= {Status.CREATED, Status.UPDATED}
         assert len(self.stored(server)) == len(outcomes) == len(rows)
 

@@ -17,7 +17,10 @@ from reverse_etl_assets.destinations.base import (
     ConnectionSettings,
     FindsRecords,
     HttpDestination,
+    JobState,
+    Part,
     ReadsRecords,
+    RunsJobs,
 )
 from reverse_etl_assets.errors import RequestRejected
 from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Reason, Record, RowError, Status, Target
@@ -25,6 +28,7 @@ from reverse_etl_assets.testing.builders import batch
 from reverse_etl_assets.testing.interference import Interference
 
 Stored = tuple[str, Mapping[str, Any]]
+_POLLS = 100
 GOOD = frozenset({Status.CREATED, Status.UPDATED, Status.DELETED})
 
 
@@ -37,20 +41,19 @@ class Session:
 
     async def deliver(self, operation: Operation, *records: Record) -> dict[str, Outcome]:
         """Outcomes by key. As the engine does, looks records up where the operation needs their ids, cuts batches,
-        bisects one that is refused as a whole, and sends a row again to the record that an answer named."""
+        sends many rows as a job, bisects a batch that is refused as a whole, and sends rows again that are to be."""
         most = self.destination.capabilities.max_rows
         rows = await self.addressed(operation, *records)
         outcomes: list[Outcome] = []
         for start in range(0, len(rows), most):
-            sent = batch(operation, *rows[start : start + most])
-            outcomes += [await self._sent_again(sent, each) for each in await self._settle(sent)]
+            outcomes += await self._settle_all(batch(operation, *rows[start : start + most]))
         by_key = {outcome.key: outcome for outcome in outcomes}
         assert len(by_key) == len(outcomes), "two outcomes for one row"
         return by_key
 
     async def _settle(self, sent: Batch) -> Sequence[Outcome]:
         try:
-            return await self.destination.send(sent)
+            return await self.send(sent)
         except RequestRejected as error:
             rows = sent.records
             if len(rows) == 1:
@@ -58,6 +61,32 @@ class Session:
             half = len(rows) // 2
             first = await self._settle(batch(sent.operation, *rows[:half]))
             return [*first, *await self._settle(batch(sent.operation, *rows[half:]))]
+
+    async def send(self, sent: Batch) -> Sequence[Outcome]:
+        """One batch as it is: by a request, or by a job if the destination takes so many rows as one."""
+        runner = self.destination
+        if isinstance(runner, RunsJobs) and not runner.job_spans_run and len(sent.records) >= runner.job_threshold:
+            return await self.collected(await self.handed_over(sent), sent)
+        return await self.destination.send(sent)
+
+    async def handed_over(self, sent: Batch) -> str:
+        """The id of a job that has the batch."""
+        runner = self.destination
+        assert isinstance(runner, RunsJobs)
+        job = await runner.open_job(sent)
+        if not runner.job_opens_loaded:
+            assert await runner.poll(job) is JobState.OPEN
+            await runner.upload(job, sent, Part())
+        return job
+
+    async def collected(self, job: str, sent: Batch) -> Sequence[Outcome]:
+        """What the job's results say, once it is done."""
+        runner = self.destination
+        assert isinstance(runner, RunsJobs)
+        for _ in range(_POLLS):
+            if await runner.poll(job) is JobState.DONE:
+                return await runner.collect(job, sent)
+        raise AssertionError(f"the job was not done after {_POLLS} polls")
 
     async def addressed(self, operation: Operation, *records: Record) -> list[Record]:
         """The records with the ids of those that are there, if the operation needs ids. What is not there has none."""
@@ -73,18 +102,14 @@ class Session:
         known = {key: ids[0] for key, ids in found.items() if ids}
         return [replace(r, destination_id=r.destination_id or known.get(r.external_id)) for r in records]
 
-    async def _sent_again(self, sent: Batch, outcome: Outcome) -> Outcome:
-        """Once: to the record that stands in the way of a new one, or anew where an upsert's record is gone."""
+    async def _settle_all(self, sent: Batch, tries: int = 3) -> Sequence[Outcome]:
         rows = {record.key: record for record in sent.records}
-        assert outcome.key in rows, "an outcome for a row that was not sent"
-        row = rows[outcome.key]
-        in_the_way = outcome.retry and outcome.destination_id not in (None, row.destination_id)
-        gone = outcome.reason is Reason.NOT_FOUND and sent.operation is Operation.UPSERT and row.destination_id
-        if not in_the_way and not gone:
-            return outcome
-        again = replace(row, destination_id=outcome.destination_id if in_the_way else None)
-        [final] = await self._settle(batch(sent.operation, again))
-        return final
+        final, again = [], []
+        for outcome in await self._settle(sent):
+            assert outcome.key in rows, "an outcome for a row that was not sent"
+            row = _sent_again(sent.operation, rows[outcome.key], outcome) if tries > 1 else None
+            final, again = ([*final, outcome], again) if row is None else (final, [*again, row])
+        return [*final, *await self._settle_all(batch(sent.operation, *again), tries - 1)] if again else final
 
     async def with_ids(self, *records: Record) -> list[Record]:
         """The records with the destination's ids, as the engine looks them up for operations that need them."""
@@ -104,6 +129,14 @@ class Session:
             assert list(answer) == list(asked)
             found |= {key: list(held) for key, held in answer.items()}
         return found
+
+
+def _sent_again(operation: Operation, row: Record, outcome: Outcome) -> Record | None:
+    """The row as it goes out once more: to the record that an answer named, or anew where its record is gone."""
+    if outcome.retry:
+        return replace(row, destination_id=outcome.destination_id or row.destination_id)
+    gone = outcome.reason is Reason.NOT_FOUND and operation is Operation.UPSERT and row.destination_id
+    return replace(row, destination_id=None) if gone else None
 
 
 class Harness(ABC):

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from reverse_etl_assets.destinations import Capabilities, SyncOptions, Target
+from reverse_etl_assets.destinations import Batch, Capabilities, Outcome, SyncOptions, Target
+from reverse_etl_assets.destinations.google_ads import GoogleAds
+from reverse_etl_sandbox.server import Sandbox
+from tests.destinations import test_google_ads_contract as google
 from tests.destinations.test_leads import API, TESTS
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +57,19 @@ def test_a_pace_of_a_small_window_leaves_one_request_free_and_no_more(wrong: Any
     suite = type("Suite", (TESTS.TestLeads,), {"destination": wrong})()
     with pytest.raises(AssertionError):
         suite.test_the_allowed_rate_is_used_and_never_exceeded(tmp_path)
+
+
+class OpensJobsAlone(GoogleAds):
+    """The answer to an opened job says nothing of a row."""
+
+    def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
+        yield from ()
+
+
+def test_rows_of_a_vendor_that_takes_nothing_but_jobs_are_handed_over_as_jobs(sandbox: Sandbox) -> None:
+    suite = type("Suite", (google.TestGoogleAds,), {"destination": OpensJobsAlone})()
+    suite.test_every_record_gets_one_outcome(sandbox)
+    sandbox.reset()
+    suite.test_a_full_batch_is_taken(sandbox)
+    sandbox.reset()
+    suite.test_a_bad_row_fails_alone(sandbox)
