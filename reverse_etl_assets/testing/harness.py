@@ -104,11 +104,14 @@ class Session:
 
     async def _settle_all(self, sent: Batch, tries: int = 3) -> Sequence[Outcome]:
         rows = {record.key: record for record in sent.records}
-        final, again = [], []
+        final: list[Outcome] = []
+        again: list[Record] = []
         for outcome in await self._settle(sent):
             assert outcome.key in rows, "an outcome for a row that was not sent"
-            row = _sent_again(sent.operation, rows[outcome.key], outcome) if tries > 1 else None
-            final, again = ([*final, outcome], again) if row is None else (final, [*again, row])
+            if tries > 1 and (row := _sent_again(sent.operation, rows[outcome.key], outcome)):
+                again.append(row)
+            else:
+                final.append(outcome)
         return [*final, *await self._settle_all(batch(sent.operation, *again), tries - 1)] if again else final
 
     async def with_ids(self, *records: Record) -> list[Record]:
