@@ -42,6 +42,7 @@ def destinations(
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, escape, print_json
     from reverse_etl_assets.destinations.registry import destination_type, destination_types
+    from reverse_etl_assets.errors import ConfigurationError
 
     deployed = Deployed()
     found = list(abilities(deployed))
@@ -56,7 +57,13 @@ def destinations(
             out.print(Padding(f"{_limits(each)}; {', '.join(_remarks(each)) or 'nothing more'}", (0, 0, 0, 2)))
 
         used = {resource.destination_type for resource in deployed.destinations.values()}
-        if idle := sorted(name for name in destination_types() if destination_type(name) not in used):
+        idle = []
+        for name in sorted(destination_types()):
+            try:
+                idle += [name] if destination_type(name) not in used else []
+            except ConfigurationError as error:
+                out.print(f"[yellow]{escape(str(error))}[/]")
+        if idle:
             out.print(f"[dim]Installed, and in no account of this deployment: {', '.join(idle)}[/]")
 
 

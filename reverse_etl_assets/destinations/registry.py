@@ -1,4 +1,8 @@
-"""Which destinations exist: ours and those that other packages add through the entry point group."""
+"""Which destinations are installed, ours and those that other packages name in the entry point group.
+
+Nothing that runs asks for it: a deployment imports its resources. It is for commands that take a destination by its
+name, or show what there is.
+"""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -18,10 +22,14 @@ def destination_types() -> dict[str, Any]:
 
 @cache
 def destination_type(name: str) -> type[BaseDestination[Any, Any]]:
-    """The class registered under `name`. Raises ConfigurationError naming the known ones."""
+    """The class registered under `name`. Raises ConfigurationError naming the known ones, or why it is not loaded."""
     point = destination_types().get(name)
     if point is None:
         known = ", ".join(sorted(destination_types())) or "none"
         raise ConfigurationError(f"No destination type {name!r} is installed; installed are: {known}.")
-    loaded: type[BaseDestination[Any, Any]] = point.load()
+    try:
+        loaded: type[BaseDestination[Any, Any]] = point.load()
+    except Exception as error:  # whatever the lines of somebody's package raise
+        problem = f"The destination type {name!r} cannot be loaded from {point.value}: {type(error).__name__}: {error}"
+        raise ConfigurationError(problem) from error
     return loaded

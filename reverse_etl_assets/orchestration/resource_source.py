@@ -2,6 +2,8 @@
 
     python -m reverse_etl_assets.orchestration.resource_source people_api:PeopleApi > people_resource.py
 
+An installed destination goes by the name of its entry point as well (`resource_source hubspot`).
+
 A class that is made while the program runs would have the same fields, but no type checker would know them.
 """
 
@@ -18,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.destinations.connection import ConnectionSettings
+from reverse_etl_assets.destinations.registry import destination_type
 
 _WIDTH = 116
 
@@ -87,7 +90,7 @@ def _package(destination_type: type[Any]) -> str:
 
 
 def main() -> None:
-    found = [resolve_name(name) for name in sys.argv[1:]]
+    found = [resolve_name(name) if ":" in name else destination_type(name) for name in sys.argv[1:]]
     names = " and ".join(each.__name__ for each in found)
     title = f"{names} in Dagster: where an account is, and which environment variables hold its secrets."
     sys.stdout.write(module_source(found, title, "reverse_etl_assets"))
