@@ -7,6 +7,7 @@ import pytest
 from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("eve@shop.example", "E", "")
 GUARDS = {**CONTACTS["guards"], "max_removed": {"rows": 0}}
@@ -97,6 +98,7 @@ def test_status_names_plans_that_wait(waiting: Office) -> None:
     assert "reverse-etl plan people_to_crm --show waiting" in waiting.ok("status")
 
 
+@heavy
 def test_forecast(waiting: Office) -> None:
     waiting.sync("people_to_crm", guards=GUARDS, cost={"per_call": 2, "per_row": 0.5})
     found = waiting.json("plan", "people_to_crm")
@@ -112,6 +114,7 @@ def test_forecast(waiting: Office) -> None:
     assert f"made to crm today, {found['calls_left']:,} are left; crm itself counts" in said
 
 
+@heavy
 def test_a_run_takes_what_the_forecast_says(waiting: Office) -> None:
     """But for the check of the object's fields, of which the first run of the day makes one."""
     forecast = waiting.json("plan", "people_to_crm")["forecast"]
@@ -120,22 +123,26 @@ def test_a_run_takes_what_the_forecast_says(waiting: Office) -> None:
 
 
 class TestMistakes:
+    @heavy
     def test_no_reason(self, waiting: Office) -> None:
         result = waiting.run("approve", plan_id(waiting))
         assert result.exit_code == 2
         assert "say why" in result.output
 
+    @heavy
     def test_an_unknown_id(self, waiting: Office) -> None:
         result = waiting.run("approve", "0123456789abcdef", "--why", "x")
         assert result.exit_code == 2
         assert f"there is no plan 0123456789abcdef; waiting now: {plan_id(waiting)} (people_to_crm)" in result.stderr
 
+    @heavy
     def test_approved_already(self, waiting: Office) -> None:
         waiting.ok("approve", plan_id(waiting), "--why", "x", "--who", "Kim")
         result = waiting.run("approve", plan_id(waiting), "--why", "x")
         assert result.exit_code == 2
         assert "is approved already, by Kim" in result.stderr
 
+    @heavy
     def test_sent_already(self, waiting: Office) -> None:
         plan = plan_id(waiting)
         waiting.ok("approve", plan, "--why", "x", "--run")
@@ -143,6 +150,7 @@ class TestMistakes:
         assert result.exit_code == 2
         assert "was sent already, by run" in result.stderr
 
+    @heavy
     def test_out_of_date(self, waiting: Office) -> None:
         plan = plan_id(waiting)
         waiting.build((ADA[0], "Ada", "Oslo"))
@@ -151,6 +159,7 @@ class TestMistakes:
         assert result.exit_code == 2
         assert f"is out of date, a later run planned something else; waiting now: {plan_id(waiting)}" in result.stderr
 
+    @heavy
     def test_what_cannot_run_is_not_approved(self, waiting: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("OFFICE_CRM_TOKEN")
         result = waiting.run("approve", plan_id(waiting), "--why", "x", "--run")
@@ -158,12 +167,14 @@ class TestMistakes:
         assert "OFFICE_CRM_TOKEN" in result.stderr
         assert waiting.project.journal.plan(plan_id(waiting)).status is PlanStatus.WAITING
 
+    @heavy
     def test_a_plan_of_another_sync(self, waiting: Office) -> None:
         waiting.sync("people_too", mapping={"email": "email"}, object="companies", external_id="domain")
         result = waiting.run("plan", "people_too", "--show", plan_id(waiting))
         assert result.exit_code == 2
         assert f"plan {plan_id(waiting)} is of people_to_crm, not of people_too" in result.stderr
 
+    @heavy
     def test_nothing_waits(self, waiting: Office) -> None:
         waiting.ok("approve", plan_id(waiting), "--why", "x", "--run")
         result = waiting.run("plan", "people_to_crm", "--show", "waiting")
@@ -172,6 +183,7 @@ class TestMistakes:
 
 
 class TestMarkdown:
+    @heavy
     def test_what_a_reviewer_needs(self, waiting: Office) -> None:
         said = waiting.ok("plan", "people_to_crm", "--markdown")
         assert said.startswith("## people\\_to\\_crm: 1 delete, 2 upsert in 2 requests\n")
@@ -184,17 +196,20 @@ class TestMarkdown:
         assert f'reverse-etl approve {plan_id(waiting)} --why "..." --run' in said
         assert f'approve: "{plan_id(waiting)}"\n' in said
 
+    @heavy
     def test_before_a_run_has_kept_the_plan(self, waiting: Office) -> None:
         waiting.build((ADA[0], "Ada", "Oslo"))
         said = waiting.ok("plan", "people_to_crm", "--markdown")
         assert "A run now would send nothing and keep this plan for a decision." in said
 
+    @heavy
     def test_a_plan_that_needs_nobody(self, waiting: Office) -> None:
         waiting.build(ADA, BOB, EVE)
         said = waiting.ok("plan", "people_to_crm", "--markdown")
         assert "It goes out." in said
         assert "reverse-etl approve" not in said
 
+    @heavy
     def test_personal_data(self, waiting: Office) -> None:
         manifest = waiting.dbt_folder / "target" / "manifest.json"
         found = json.loads(manifest.read_text())
@@ -205,5 +220,6 @@ class TestMarkdown:
         assert "shop.example" not in waiting.ok("plan", "people_to_crm", "--markdown")
         assert "`ada@shop.example`" in waiting.ok("plan", "people_to_crm", "--markdown", "--reveal")
 
+    @heavy
     def test_not_with_json(self, waiting: Office) -> None:
         assert waiting.run("plan", "people_to_crm", "--markdown", "--json").exit_code == 2

@@ -10,6 +10,7 @@ from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.orchestration.vendor_resources import ZendeskResource
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
 
@@ -50,6 +51,7 @@ def test_run_one_prints_a_table(two: Office) -> None:
     assert "events" not in said
 
 
+@heavy
 def test_run_prints_reasons(two: Office) -> None:
     two.build(ADA, (None, "Eve", "Oslo"), ("no address", "Joe", "Rome"))
     said = two.ok("run", "people_to_crm")
@@ -57,6 +59,7 @@ def test_run_prints_reasons(two: Office) -> None:
     assert "INVALID_EMAIL" in said
 
 
+@heavy
 def test_run_with_too_many_failures(two: Office) -> None:
     two.sync("people_to_crm", max_failed={"rows": 0})
     two.build(ADA, ("no address", "Joe", "Rome"))
@@ -73,6 +76,7 @@ def test_run_stopped_by_a_guard(two: Office, sandbox: Sandbox) -> None:
     assert sandbox.log.lines("hubspot", 0) == []
 
 
+@heavy
 def test_run_goes_on_after_an_error(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_HOOK_URL")
     result = two.run("run", "--all")
@@ -92,11 +96,13 @@ def test_run_wants_names_or_all(two: Office, words: tuple[str, ...]) -> None:
     assert two.run("run", *words).exit_code == 2
 
 
+@heavy
 def test_run_brings_home_a_killed_run(two: Office) -> None:
     two.project.journal.start_run("killed", "people_to_crm", "crm")
     assert "folded in the answers of run killed, which had no end" in two.ok("run", "people_to_crm")
 
 
+@heavy
 def test_run_shows_in_dagster(two: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     home = two.home / "dagster"
     home.mkdir()

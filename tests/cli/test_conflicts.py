@@ -4,6 +4,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 ANN = "ann@shop.example"
 MAPPING = {"email": "email", "firstname": "name", "city": {"column": "city", "wins": "unless_edited"}}
@@ -33,5 +34,6 @@ def test_the_conflict_log(edited: Office) -> None:
     assert "no record that disagreed" in edited.ok("conflicts", "contacts", "--key", "bob@shop.example")
 
 
+@heavy
 def test_why_names_the_persons_value(edited: Office) -> None:
     assert "'Chur' stays, the warehouse has 'Biel'" in edited.answer(ANN, "contacts")

@@ -9,6 +9,7 @@ from reverse_etl_assets.cli import app
 from reverse_etl_assets.journal import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 
 COMPANIES = {
     **CONTACTS,
@@ -64,6 +65,7 @@ def test_it_lists_what_there_is_and_asks(told: Office, sandbox: Sandbox) -> None
     assert ZOE[0] not in (declined.output + agreed.output).lower()
 
 
+@heavy
 def test_at_the_destinations_first(told: Office, sandbox: Sandbox) -> None:
     record = ids(sandbox)[ZOE[0]]
     said = told.ok("forget", ZOE[0], "--at-destinations", "--yes", "--why", "letter of May", "--who", "ann")
@@ -117,6 +119,7 @@ def test_for_good_where_somebody_has_deleted_it_before(told: Office, sandbox: Sa
     assert not knows(told), "what is here is purged all the same"
 
 
+@heavy
 def test_for_good_of_a_record_that_stands_beside_one_that_was_deleted(told: Office, sandbox: Sandbox) -> None:
     old = ids(sandbox)[ZOE[0]]
     told.ok("run", "--all")
@@ -148,6 +151,7 @@ def test_for_good_is_refused_where_it_cannot_be(told: Office, sandbox: Sandbox) 
     assert "was deleted for good" in told.ok("forget", ZOE[0], "--permanently", "--yes", "--sync", "people_to_crm")
 
 
+@heavy
 def test_json(told: Office, sandbox: Sandbox) -> None:
     looked = told.run("forget", ZOE[0], "--json")
     assert looked.exit_code == 1
@@ -160,12 +164,14 @@ def test_json(told: Office, sandbox: Sandbox) -> None:
     assert json.loads(told.run("forget", ZOE[0], "--json", "--yes").stdout) == {"syncs": [], "refused": []}
 
 
+@heavy
 def test_a_key_that_nobody_knows(told: Office) -> None:
     result = told.run("forget", "nobody@shop.example", "--yes")
     assert result.exit_code == 1
     assert result.output == "No sync knows the key: it is in no state, and in no model.\n"
 
 
+@heavy
 def test_a_key_that_the_model_holds(told: Office, sandbox: Sandbox) -> None:
     told.build(ZOE, ADA)
     refused = told.run("forget", ZOE[0], "--yes", "--at-destinations")
@@ -177,6 +183,7 @@ def test_a_key_that_the_model_holds(told: Office, sandbox: Sandbox) -> None:
     assert "people_to_crm: its model still holds the key, and the next run sends the person again." in purged
 
 
+@heavy
 def test_only_the_named_syncs(told: Office) -> None:
     told.sync("events", EVENTS)
     told.build(ZOE, ADA)
@@ -191,6 +198,7 @@ def test_only_the_named_syncs(told: Office) -> None:
     assert knows(told)
 
 
+@heavy
 def test_a_sync_that_was_removed(told: Office) -> None:
     (told.syncs_folder / "people_to_crm.yml").unlink()
     told.sync("events", EVENTS)
@@ -198,6 +206,7 @@ def test_a_sync_that_was_removed(told: Office) -> None:
     assert "No sync knows the key" in told.run("forget", ZOE[0], "--yes").output
 
 
+@heavy
 def test_a_reason_that_names_the_key(told: Office) -> None:
     result = told.run("forget", ZOE[0], "--yes", "--why", f"{ZOE[0]} has written")
     assert result.exit_code == 2
@@ -205,6 +214,7 @@ def test_a_reason_that_names_the_key(told: Office) -> None:
     assert knows(told)
 
 
+@heavy
 def test_missing_credentials_matter_for_a_deletion_alone(told: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_CRM_TOKEN")
     refused = told.run("forget", ZOE[0], "--yes", "--at-destinations")
@@ -214,6 +224,7 @@ def test_missing_credentials_matter_for_a_deletion_alone(told: Office, monkeypat
     told.ok("forget", ZOE[0], "--yes")
 
 
+@heavy
 def test_what_dagster_keeps_of_a_key_that_is_not_masked(told: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = told.project.journal
     journal.start_run("5a1c-dagster/people_to_crm/1", "people_to_crm", "crm")

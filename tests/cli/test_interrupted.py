@@ -15,7 +15,7 @@ import pytest
 from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ROOT = Path(__file__).parents[2]
 ROWS = 3_000
@@ -62,6 +62,7 @@ def running(office: Office, sandbox: Sandbox) -> Iterator[subprocess.Popen[str]]
         yield process
 
 
+@heavy
 @pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox, number: signal.Signals) -> None:
     said = "ended by Ctrl-C" if number is signal.SIGINT else "terminated from outside"
@@ -110,6 +111,7 @@ def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office:
     assert office.answer(sent, "people_to_crm") == answer
 
 
+@heavy
 def test_an_undo_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandbox) -> None:
     office.sync("people_to_crm")
     office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
@@ -128,6 +130,7 @@ def test_an_undo_that_is_ended_says_how_far_it_came(office: Office, sandbox: San
     assert f"people_to_crm: {ended}" in " ".join(told.split())
 
 
+@heavy
 def test_earlier_runs_are_listed(office: Office) -> None:
     office.sync("people_to_crm")
     assert office.run("runs").exit_code == 1

@@ -7,6 +7,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 
 ZOE, BAD = ("zoe17@shop.example", "Zoe-Maria", "Bern"), ("zoltan at shop", "Zoltan-Peter", "Graz")
 SECRETS = ("zoe17", "zoe-maria", "zoltan", "shop.example", "at shop")
@@ -56,6 +57,7 @@ def test_plan_of_rows_that_cannot_be_sent(marked: Office) -> None:
     assert {row["key"] for row in found["refused"]} == {"z***@***"}
 
 
+@heavy
 def test_why(marked: Office) -> None:
     marked.run("run", "--all")
     said = marked.ok("why", ZOE[0])
@@ -68,6 +70,7 @@ def test_why(marked: Office) -> None:
     assert "firstname: Zoe-Maria" in marked.ok("why", ZOE[0], "--reveal")
 
 
+@heavy
 def test_why_it_was_refused(marked: Office) -> None:
     """The vendor says what it did not like; a missing value is seen."""
     marked.build((BAD[0], None, "Graz"))
@@ -83,6 +86,7 @@ def test_why_it_was_refused(marked: Office) -> None:
     assert "Email address *** is invalid" in revealed, "what was never kept cannot be revealed"
 
 
+@heavy
 def test_run(marked: Office) -> None:
     result = marked.run("run", "--all")
     assert leaks(result.output) == []
@@ -100,6 +104,7 @@ def test_a_held_row(marked: Office, sandbox: Sandbox) -> None:
     assert leaks(marked.ok("why", key, "--sync", "events")) == []
 
 
+@heavy
 def test_release(marked: Office, sandbox: Sandbox) -> None:
     marked.sync("events", EVENTS, allow_pii={"email": ALLOW["email"]})
     sandbox.fault("drop_after", vendor="rest")

@@ -8,7 +8,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("eve@shop.example", "E", "")
 
@@ -72,6 +72,7 @@ def test_no_line_is_wider_than_the_terminal(ran: Office, monkeypatch: pytest.Mon
         assert max(map(len, ran.run(*words).output.splitlines())) <= int(width)
 
 
+@heavy
 def test_sends_and_writes_nothing(ran: Office, sandbox: Sandbox) -> None:
     ran.build((ADA[0], "Ada", "Rome"))
     calls, before = len(sandbox.log.lines("", 0)), fingerprints(ran.home)
@@ -82,6 +83,7 @@ def test_sends_and_writes_nothing(ran: Office, sandbox: Sandbox) -> None:
     assert before
 
 
+@heavy
 def test_before_the_first_run(office: Office) -> None:
     office.sync("people_to_crm")
     office.build(ADA, BOB)
@@ -89,6 +91,7 @@ def test_before_the_first_run(office: Office) -> None:
     assert not office.project.warehouse.state_file("people_to_crm").exists()
 
 
+@heavy
 def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_CRM_TOKEN")
     ran.build(ADA, BOB, EVE)
@@ -97,6 +100,7 @@ def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Without credentials neither the plan's id nor its requests are known." in ran.ok("plan", "people_to_crm")
 
 
+@heavy
 def test_guard_and_kill_switch(ran: Office) -> None:
     ran.sync("people_to_crm", guards={"max_removed": {"rows": 0}})
     ran.build(ADA)
@@ -108,6 +112,7 @@ def test_guard_and_kill_switch(ran: Office) -> None:
     assert ran.json("plan", "people_to_crm")["goes_out"] is False
 
 
+@heavy
 def test_a_file_that_means_something_else(ran: Office) -> None:
     ran.sync("people_to_crm", {**CONTACTS, "object": "companies", "external_id": "domain"})
     result = ran.run("plan", "people_to_crm")
@@ -134,6 +139,7 @@ MODELS = [
 ]
 
 
+@heavy
 @pytest.mark.parametrize("change", first(CHANGES))
 def test_a_run_does_what_the_plan_says(office: Office, sandbox: Sandbox, change: str) -> None:
     """Over tables that lose, gain, change and spoil rows, and with a mapping or a mode that changes on the way."""
@@ -160,6 +166,7 @@ def test_a_run_does_what_the_plan_says(office: Office, sandbox: Sandbox, change:
         assert sandbox.counts()["hubspot"]["rows"] != written or not planned["rows"]
 
 
+@heavy
 def test_some_of_each_kind_are_listed(ran: Office) -> None:
     """Of many added rows and a few removed ones, the removed are those to look at."""
     ran.build(*((f"p{n}@shop.example", "P", "Rome") for n in range(30)), (ADA[0], "Ada", "Rome"))
@@ -167,6 +174,7 @@ def test_some_of_each_kind_are_listed(ran: Office) -> None:
     assert kinds == ["added", "added", "added", "added", "changed", "removed"]
 
 
+@heavy
 def test_fields_that_change_and_that_are_emptied(ran: Office) -> None:
     ran.build((ADA[0], "Ada", "Rome"), (BOB[0], None, "Linz"))
     found = ran.json("plan", "people_to_crm")
@@ -178,6 +186,7 @@ def test_fields_that_change_and_that_are_emptied(ran: Office) -> None:
     assert "city 2 - firstname 1 1" in said
 
 
+@heavy
 def test_held_rows(office: Office, sandbox: Sandbox) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
@@ -188,6 +197,7 @@ def test_held_rows(office: Office, sandbox: Sandbox) -> None:
     assert found["refused"][0]["reason"] == "held"
 
 
+@heavy
 def test_a_field_that_was_never_told(ran: Office) -> None:
     """HubSpot may hold anything there, so an empty value goes out too."""
     ran.sync("people_to_crm", mapping={**CONTACTS["mapping"], "jobtitle": {"constant": None}})
@@ -196,6 +206,7 @@ def test_a_field_that_was_never_told(ran: Office) -> None:
     assert "crm does not have the model's jobtitle yet" in ran.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_a_sync_that_sends_every_row(ran: Office) -> None:
     ran.sync("people_to_crm", sync_mode="full_refresh", version=2, cutover="resend")
     ran.ok("run", "people_to_crm")

@@ -25,6 +25,7 @@ RUNS = given(
 )
 
 
+@heavy
 @settings(max_examples=2, deadline=None)
 @RUNS
 def test_a_run_does_what_the_preview_says(

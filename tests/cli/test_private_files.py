@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.office import Office
+from tests.heavy import heavy
 
 ADA = ("ada@shop.example", "Ada", "Bern")
 
@@ -22,6 +23,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {str(each.relative_to(folder)): oct(each.stat().st_mode & 0o777) for each in folder.rglob("*")}
 
 
+@heavy
 @pytest.mark.usefixtures("umask")
 def test_they_are_made_for_their_user_alone(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     home = office.home / "runs" / "here"

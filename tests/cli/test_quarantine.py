@@ -7,6 +7,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("no address", "Eve", "Oslo")
 POLICY = {"after": 1, "apart": "0 seconds", "hint": "Ask sales ops."}
@@ -54,6 +55,7 @@ def test_nothing_in_quarantine(office: Office) -> None:
     assert office.run("retry", "--all", "--sync", "people_to_crm").exit_code == 1
 
 
+@heavy
 def test_a_long_list_is_cut_and_says_so(strict: Office) -> None:
     strict.build(EVE, ("nor this", "Kim", "Rome"))
     strict.ok("run", "--all")
@@ -62,6 +64,7 @@ def test_a_long_list_is_cut_and_says_so(strict: Office) -> None:
     assert len(strict.json("quarantine", "--limit", "0")["rows"]) == 2
 
 
+@heavy
 def test_retry(strict: Office) -> None:
     assert "sends 'NO ADDRESS' once more" in strict.ok("retry", "NO ADDRESS", "--sync", "people_to_crm")
     assert strict.run("retry", EVE[0], "--sync", "people_to_crm").exit_code == 1, "it is free already"
@@ -78,6 +81,7 @@ def test_retry_takes_a_key_or_all(office: Office, words: tuple[str, ...]) -> Non
     assert "give a key, or --all" in result.output
 
 
+@heavy
 def test_plan_and_run_show_it(strict: Office) -> None:
     said = flat(strict.ok("plan", "people_to_crm"))
     assert "rejected 0 held 0 quarantined 1" in said
@@ -85,6 +89,7 @@ def test_plan_and_run_show_it(strict: Office) -> None:
     assert "1 skipped quarantined: INVALID_EMAIL refused 1 time" in flat(strict.ok("run", "--all"))
 
 
+@heavy
 def test_why(strict: Office) -> None:
     said = strict.answer(EVE[0], "people_to_crm")
     assert "crm refused it at" in said
@@ -100,6 +105,7 @@ def test_why(strict: Office) -> None:
     assert "the next run tries it again (upsert)" in strict.answer(EVE[0], "people_to_crm")
 
 
+@heavy
 def test_why_of_a_key_that_stands_in_several_rows(office: Office) -> None:
     office.sync("people_to_crm", on_duplicate_key="latest by city")
     office.build(ADA, (ADA[0], "Ada the elder", "Aarau"), BOB)
@@ -114,6 +120,7 @@ def test_why_of_a_key_that_stands_in_several_rows(office: Office) -> None:
     assert "2 rows of the model share this primary key, and none of them alone has the greatest `city`" in said
 
 
+@heavy
 def test_personal_data_is_masked(office: Office, sandbox: Sandbox) -> None:
     manifest = Path(office.dbt_folder / "target" / "manifest.json")
     found = json.loads(manifest.read_text())

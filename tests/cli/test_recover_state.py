@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.office import Office
+from tests.heavy import heavy
 
 ADA, EVE = ("ada@shop.example", "Ada", "Bern"), ("eve@shop.example", "Eve", "Biel")
 
@@ -30,12 +31,14 @@ def test_a_run_says_what_to_do_and_the_word_lets_it_go_on(lost: Office) -> None:
     assert entry["why"].startswith("the disk was lost (--adopt: ")
 
 
+@heavy
 @pytest.mark.parametrize("words", [(), ("--adopt", "--keep"), ("--adopt",)])
 def test_one_way_and_a_reason(lost: Office, words: tuple[str, ...]) -> None:
     refused = lost.run("recover-state", "people_to_crm", *words)
     assert refused.exit_code == 2
 
 
+@heavy
 def test_nothing_to_recover(office: Office) -> None:
     office.sync("people_to_crm")
     office.build(ADA)

@@ -11,6 +11,7 @@ from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from reverse_etl_assets.records import Quota
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 
 
 @pytest.fixture
@@ -98,6 +99,7 @@ def test_plans_that_wait_and_who_approved_them(two: Office) -> None:
     assert "plan p1 approved by Kim" in two.ok("status")
 
 
+@heavy
 def test_what_was_used_and_what_it_costs(two: Office) -> None:
     two.ok("run", "people_to_crm")
     found = two.json("status")
@@ -148,6 +150,7 @@ def test_an_account_that_asked_to_be_left_alone(two: Office) -> None:
     ]
 
 
+@heavy
 def test_a_state_that_cannot_be_read_is_said(office: Office) -> None:
     office.sync("people_to_crm")
     office.build(("ada@shop.example", "Ada", "Bern"))
@@ -157,6 +160,7 @@ def test_a_state_that_cannot_be_read_is_said(office: Office) -> None:
     assert "is damaged" in office.ok("status").replace("\n", " ")
 
 
+@heavy
 def test_names_and_ids_are_whole_on_a_narrow_terminal(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "people_to_the_crm_of_the_whole_company_and_of_all_its_daughters"
     office.sync(name)

@@ -10,6 +10,7 @@ import pytest
 
 from reverse_etl_assets import cli
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202eevil\u2066\u200e\u200b\u2028\x00"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -48,6 +49,7 @@ def nasty(office: Office) -> Office:
     return office
 
 
+@heavy
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_would_do_something_is_made_visible(nasty: Office, name: str) -> None:
     said = nasty.run(*COMMANDS[name]).output
@@ -56,6 +58,7 @@ def test_what_would_do_something_is_made_visible(nasty: Office, name: str) -> No
     assert r"\u202e" in said
 
 
+@heavy
 @pytest.mark.parametrize("name", ["plan", "why", "status", "quarantine"])
 def test_json_has_the_value_itself_and_no_such_character(nasty: Office, name: str) -> None:
     said = nasty.run(*COMMANDS[name], "--json").output

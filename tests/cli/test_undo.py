@@ -8,6 +8,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 ANN, BOB, CEM = "ann@x.example", "bob@x.example", "cem@x.example"
 
@@ -100,6 +101,7 @@ def test_what_is_left_alone_is_said_and_is_no_success(office: Office, sandbox: S
     assert f"What run {ran} did to it in crm was put back" in office.answer(BOB, "people_to_crm")
 
 
+@heavy
 def test_personal_data_is_masked_in_the_look(office: Office, sandbox: Sandbox) -> None:
     manifest = office.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())
@@ -123,6 +125,7 @@ def test_personal_data_is_masked_in_the_look(office: Office, sandbox: Sandbox) -
         assert not any(word in said for word in (ANN, "Johanna"))
 
 
+@heavy
 def test_a_plan_that_waits(office: Office, sandbox: Sandbox, ran: str) -> None:
     office.sync("people_to_crm", CONTACTS, approval="always")
     shown = office.ok("undo", ran, "--dry-run")
@@ -142,6 +145,7 @@ def test_a_plan_that_waits(office: Office, sandbox: Sandbox, ran: str) -> None:
     assert names(sandbox) == {ANN: "Ann", BOB: "Bob"}
 
 
+@heavy
 def test_the_command_itself(office: Office, ran: str) -> None:
     for words, said in (
         (("undo", ran), "say why"),

@@ -9,7 +9,7 @@ from reverse_etl_assets.records import Reason, Status
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 FIELDS = {"hubspot": "interests", "salesforce": "Interests__c"}
 ROWS = "select 'p' || i || '@shop.example' as email, 'Name' as name, '+1' as phone, {} as interests from range(3) r(i)"
@@ -46,6 +46,7 @@ def test_lists_of_choices(shop: Shop, sandbox: Sandbox, vendor: str, options: di
     ]
 
 
+@heavy
 def test_an_empty_choice_adds_nothing_to_those_that_are_there(shop: Shop, sandbox: Sandbox) -> None:
     """HubSpot takes `;tea` for tea beside what is chosen already."""
     crm = a_crm("hubspot", sandbox)

@@ -11,6 +11,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync
+from tests.heavy import heavy
 
 PEOPLE = "select i::varchar as id, 'p' || i || '@shop.example' as name from range({}, {}) r(i)"
 
@@ -81,6 +82,7 @@ def test_a_field_that_google_leaves_out_is_told_beside_the_row_that_it_took(shop
     assert all("took the row and ignored a field: The field was ignored" in str(each.message) for each in told)
 
 
+@heavy
 def test_google_naming_one_row_at_a_time_loses_no_good_row(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.settings.change({"google_ads_named_members": 1})
     sandbox.fault("refuse_rows", vendor="google_ads", percent=10)
@@ -90,6 +92,7 @@ def test_google_naming_one_row_at_a_time_loses_no_good_row(shop: Shop, sandbox: 
     assert found[Status.CREATED, None] == held(sandbox) == 24 - found[Status.FAILED, Reason.REJECTED] < 24
 
 
+@heavy
 def test_a_run_leaves_what_google_still_processes_to_the_next_one(shop: Shop, sandbox: Sandbox) -> None:
     account, sync = google_ads(sandbox), audience(options={"wait": 0})
     shop.build(PEOPLE.format(0, 20))
@@ -101,6 +104,7 @@ def test_a_run_leaves_what_google_still_processes_to_the_next_one(shop: Shop, sa
     assert (table.counters.created, table.counters.updated) == (20, 0)
 
 
+@heavy
 def test_a_run_that_cannot_ask_leaves_the_results_to_the_next_one(shop: Shop, sandbox: Sandbox) -> None:
     account, sync = google_ads(sandbox), audience()
     sandbox.fault("drop_before", vendor="google_ads", method="GET")
@@ -114,6 +118,7 @@ def test_a_run_that_cannot_ask_leaves_the_results_to_the_next_one(shop: Shop, sa
     assert sandbox.google_ads.tables["1001"].counters.created == 20
 
 
+@heavy
 def test_a_replacement_removes_everybody_else(shop: Shop, sandbox: Sandbox) -> None:
     table = sandbox.google_ads.tables["1001"]
     sandbox.add("google_ads", "1001", {"emailAddress": "f" * 64})
@@ -125,6 +130,7 @@ def test_a_replacement_removes_everybody_else(shop: Shop, sandbox: Sandbox) -> N
     assert held(sandbox) == 20
 
 
+@heavy
 def test_a_list_that_was_deleted_stops_the_run(shop: Shop, sandbox: Sandbox) -> None:
     sync = audience()
     account = google_ads(sandbox)
@@ -141,6 +147,7 @@ def test_a_list_that_was_deleted_stops_the_run(shop: Shop, sandbox: Sandbox) -> 
     assert {each.reason for each in shop.outcomes(sync, report.run_id)} == {Reason.STOPPED}
 
 
+@heavy
 def test_an_undo_brings_people_back_and_takes_new_ones_out(shop: Shop, sandbox: Sandbox) -> None:
     account, sync = google_ads(sandbox), audience(before_images="synced")
     shop.build(PEOPLE.format(0, 10))

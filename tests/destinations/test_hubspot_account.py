@@ -18,7 +18,7 @@ from reverse_etl_assets.testing.builders import target
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 PEOPLE = "select 'p' || i || '@x.com' as email, '{} ' || i as name from range({}) r(i)"
 CONTACTS = target("contacts", "email", *Operation, firstname=FieldType.TEXT)
@@ -110,6 +110,7 @@ def test_an_object_that_is_not_there_is_still_named_as_that(sandbox: Sandbox) ->
     assert "There is no object `contacs`" in str(refused(sandbox, target("contacs", "email")))
 
 
+@heavy
 @pytest.mark.parametrize("status", first([404, 410]))
 def test_a_version_that_is_switched_off_stops_the_run_at_once(shop: Shop, sandbox: Sandbox, status: int) -> None:
     shop.build(PEOPLE.format("a", 60))
@@ -122,6 +123,7 @@ def test_a_version_that_is_switched_off_stops_the_run_at_once(shop: Shop, sandbo
     assert sum(line.fault != "" for line in sandbox.log.lines("hubspot")) == 1  # not halved
 
 
+@heavy
 def test_a_property_that_was_renamed_since_the_check_stops_the_run(shop: Shop, sandbox: Sandbox) -> None:
     sync = crm_sync(mapping={"email": "email", "favourite_product": "name"})
     shop.build(PEOPLE.format("a", 60))
@@ -136,6 +138,7 @@ def test_a_property_that_was_renamed_since_the_check_stops_the_run(shop: Shop, s
         shop.run(sync, crm(sandbox.url))
 
 
+@heavy
 @pytest.mark.parametrize(("version", "enforced"), [("2026-09", True), ("2026-03", False), ("v3", False)])
 def test_rules_of_the_account_hold_for_writes_from_2026_09_on(
     shop: Shop, sandbox: Sandbox, version: str, enforced: bool

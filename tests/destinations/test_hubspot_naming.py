@@ -19,7 +19,7 @@ from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Entry
 from tests.destinations import accounts
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 ROWS = "select 'A-' || i as id, 'name {} ' || i as name, 'closedwon' as stage, '1' as step from range(60) r(i)"
 BY_EMAIL = target("contacts", "email", *Operation, city=FieldType.TEXT)
@@ -60,6 +60,7 @@ def test_changes_by_a_unique_property_are_answered(
             assert (report.status, counted(report)) == (RunStatus.DONE, {status: 60})
 
 
+@heavy
 def test_changes_of_contacts_by_any_address_are_answered(shop: Shop, sandbox: Sandbox) -> None:
     """HubSpot tells the primary address of each; the others are asked for once, when they are new."""
     for number in range(4):
@@ -218,6 +219,7 @@ def merge(sandbox: Sandbox, primary: Entry, other: Entry) -> Entry:
     return sandbox.hubspot.records.merge(sandbox.hubspot.records.objects["companies"], primary, other)
 
 
+@heavy
 def test_a_change_of_a_record_that_was_merged_into_another_is_answered(shop: Shop, sandbox: Sandbox) -> None:
     """The key of the one is on no record any more; its id points to the other, whose id is kept from then on."""
     one, two = company(sandbox, "c-1"), company(sandbox, "c-2")

@@ -11,7 +11,7 @@ from reverse_etl_assets.runs.undo import undo_run
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 LOOSE: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}}
 PEOPLE = "select 'p' || i || '@x.com' as email, 'acme' as account from range({}) r(i)"
@@ -75,6 +75,7 @@ def test_a_list_that_is_deleted_between_two_runs_sends_nothing(shop: Shop, sandb
     assert "List `1` is not there any more: restore it in HubSpot" in (report.detail or "")
 
 
+@heavy
 def test_a_missing_scope_stops_the_run_and_is_named(shop: Shop, sandbox: Sandbox) -> None:
     contacts(sandbox, 1)
     sandbox.settings.change({"hubspot_missing_scope": "crm.lists.write"})
@@ -84,6 +85,7 @@ def test_a_missing_scope_stops_the_run_and_is_named(shop: Shop, sandbox: Sandbox
     assert "Scopes that are needed: crm.lists.write" in (report.detail or "")
 
 
+@heavy
 def test_contacts_are_associated_with_their_companies(shop: Shop, sandbox: Sandbox) -> None:
     one, two = contacts(sandbox, 2)
     acme = sandbox.add("hubspot", "companies", {"name": "Acme", "external_id": "acme"})
@@ -109,6 +111,7 @@ def test_contacts_are_associated_with_their_companies(shop: Shop, sandbox: Sandb
     assert {entry.id for entry in pairs.live()} == {f"{one}:{acme}", f"{two}:{acme}"}
 
 
+@heavy
 @pytest.mark.parametrize("version", first(["2026-09", "2026-03", "v3"]))
 def test_associations_are_ended_in_every_version(shop: Shop, sandbox: Sandbox, version: str) -> None:
     contacts(sandbox, 5)
@@ -133,6 +136,7 @@ def stages(sandbox: Sandbox) -> dict[str, str | None]:
     return {each.values["email"]: each.values["lifecyclestage"] for each in sandbox.hubspot.tables["contacts"].live()}
 
 
+@heavy
 @pytest.mark.parametrize(("lifecycle", "moves"), [("keep", False), ("move_back", True)])
 def test_a_stage_moves_back_if_it_is_told_to(shop: Shop, sandbox: Sandbox, lifecycle: str, moves: bool) -> None:
     sync = crm_sync(
@@ -155,6 +159,7 @@ def test_a_stage_moves_back_if_it_is_told_to(shop: Shop, sandbox: Sandbox, lifec
         assert (error.reason, error.code) == (Reason.REJECTED, "LIFECYCLE_STAGE_KEPT")
 
 
+@heavy
 def test_an_undo_moves_a_stage_back(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.add("hubspot", "contacts", {"email": "p0@x.com", "lifecyclestage": "lead"})
     sync = crm_sync(
@@ -170,6 +175,7 @@ def test_an_undo_moves_a_stage_back(shop: Shop, sandbox: Sandbox) -> None:
     assert stages(sandbox) == {"p0@x.com": "lead"}
 
 
+@heavy
 def test_a_stage_that_is_cleared_when_the_run_breaks_off_is_set_by_the_next_one(shop: Shop, sandbox: Sandbox) -> None:
     """The request that would set it is refused for good; the next run needs to know nothing of it."""
     sandbox.add("hubspot", "contacts", {"email": "p0@x.com", "lifecyclestage": "customer"})
@@ -195,6 +201,7 @@ RECORDS = (
 )
 
 
+@heavy
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("version", ["v3", "2026-09"])
 @pytest.mark.parametrize("name", first(list(OBJECTS)))

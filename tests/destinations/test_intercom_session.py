@@ -20,6 +20,7 @@ from reverse_etl_sandbox.server import Sandbox
 from reverse_etl_sandbox.store import Table
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync
+from tests.heavy import heavy
 
 PEOPLE = "select 'c-' || i as id, 'name ' || i as name, 'p' || i || '@x.example' as email from range({}) r(i)"
 MEMBERS = "select 'c-' || i as customer, 'acme-' || (i % 2) as company, true as kept from range({}) r(i)"
@@ -231,6 +232,7 @@ def test_a_lost_answer_makes_no_second_contact(shop: Shop, intercom: Sandbox) ->
     assert len(office.table.live()) == 5
 
 
+@heavy
 def test_a_person_s_correction_stays_and_an_undo_puts_back(shop: Shop, intercom: Sandbox) -> None:
     """Both rest on reading contacts back."""
     mapping = {"external_id": "id", "name": {"column": "name", "wins": "unless_edited"}, "email": "email"}
@@ -245,6 +247,7 @@ def test_a_person_s_correction_stays_and_an_undo_puts_back(shop: Shop, intercom:
     assert office.held("name") == {"c-0": "Zoë", "c-1": "name 1"}
 
 
+@heavy
 def test_contacts_by_address_are_not_read_back(shop: Shop, intercom: Sandbox) -> None:
     office = Office(shop, intercom, primary_key="email", mapping={"email": "email", "name": "name"})
     intercom.settings.change({"intercom_search_lag_seconds": 120.0})
@@ -255,6 +258,7 @@ def test_contacts_by_address_are_not_read_back(shop: Shop, intercom: Sandbox) ->
     assert office.run(PEOPLE.format(3).replace("name ", "new ")).counts["updated"] == 3
 
 
+@heavy
 def test_an_update_waits_for_what_search_does_not_know_yet(shop: Shop, intercom: Sandbox) -> None:
     office = Office(shop, intercom, sync_mode="update_only", before_images="synced", verify={"sample": 0})
     intercom.add("intercom", "contacts", {"role": "user", "external_id": "c-0"})
@@ -264,6 +268,7 @@ def test_an_update_waits_for_what_search_does_not_know_yet(shop: Shop, intercom:
     assert office.statuses(office.run(PEOPLE.format(1))) == {"c-0": "updated"}
 
 
+@heavy
 def test_a_tag_follows_a_segment(shop: Shop, intercom: Sandbox) -> None:
     for number in range(3):
         intercom.add("intercom", "contacts", {"role": "user", "external_id": f"c-{number}"})
@@ -281,6 +286,7 @@ def test_a_tag_follows_a_segment(shop: Shop, intercom: Sandbox) -> None:
     assert "Tag `At risk` is gone" in str(stopped.detail)
 
 
+@heavy
 def test_memberships_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
     for number in range(3):
         intercom.add("intercom", "contacts", {"role": "user", "external_id": f"c-{number}"})
@@ -304,6 +310,7 @@ def test_memberships_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
     assert len(office.table.live()) == 2
 
 
+@heavy
 def test_companies_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
     mapping = {"company_id": "id", "name": "name"}
     office = Office(
@@ -319,6 +326,7 @@ def test_companies_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
     assert sorted(entry.values["name"] for entry in office.table.live()) == ["new 0", "new 1"]
 
 
+@heavy
 def test_a_contact_that_was_archived_before_is_deleted_for_good(shop: Shop, intercom: Sandbox) -> None:
     """By the id that the state knows; the key finds nothing any more."""
     office = Office(shop, intercom, before_images="synced", verify={"sample": 0})

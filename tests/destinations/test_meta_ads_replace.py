@@ -19,7 +19,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.audiences import meta, replacing_sync
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 SYNC = replacing_sync()
 MINUTES = 60.0
@@ -110,6 +110,7 @@ def test_a_run_without_anybody_leaves_the_audience_as_it_is(shop: Shop, sandbox:
     assert members(sandbox) == people(0, 5)
 
 
+@heavy
 def test_entries_that_meta_names_are_rejected(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, 0, 10)
     sandbox.fault("refuse_rows", vendor="meta_ads", percent=30)
@@ -118,6 +119,7 @@ def test_entries_that_meta_names_are_rejected(shop: Shop, sandbox: Sandbox) -> N
     assert report.counts["updated"] == len(members(sandbox))
 
 
+@heavy
 @pytest.mark.parametrize(
     ("kind", "part"),
     first_rows(
@@ -141,6 +143,7 @@ def test_a_batch_without_an_answer(shop: Shop, sandbox: Sandbox, kind: str, part
     assert members(sandbox) == people(0, 10)
 
 
+@heavy
 def test_another_replacement_is_under_way(shop: Shop, sandbox: Sandbox, watch: Watch) -> None:
     """Nothing is taken for delivered, and the next run does it all."""
     build(shop, 0, 10)
@@ -160,6 +163,7 @@ def start(shop: Shop, launcher: Launcher, sandbox: Sandbox, **moment: Any) -> No
     assert launcher.result() is None  # it died
 
 
+@heavy
 @pytest.mark.parametrize(("part", "too_late"), [(1, True), (3, False)])
 def test_killed_in_the_middle(
     shop: Shop, launcher: Launcher, sandbox: Sandbox, watch: Watch, part: int, too_late: bool
@@ -184,6 +188,7 @@ def test_killed_in_the_middle(
     assert recovered.counts["updated"] == 0
 
 
+@heavy
 def test_killed_before_meta_heard_of_the_session(shop: Shop, launcher: Launcher, sandbox: Sandbox) -> None:
     build(shop, 0, 10)
     start(shop, launcher, sandbox, dies_with=1)
@@ -191,6 +196,7 @@ def test_killed_before_meta_heard_of_the_session(shop: Shop, launcher: Launcher,
     assert run(shop, sandbox).counts["updated"] == 10
 
 
+@heavy
 def test_killed_after_the_last_batch(shop: Shop, launcher: Launcher, sandbox: Sandbox) -> None:
     """What the killed run handed over in full is collected."""
     build(shop, 0, 10)
@@ -203,6 +209,7 @@ def test_killed_after_the_last_batch(shop: Shop, launcher: Launcher, sandbox: Sa
     assert recovered.counts["updated"] == 10
 
 
+@heavy
 def test_an_undo_replaces_nobody(shop: Shop, sandbox: Sandbox) -> None:
     """It sends a few rows, which must not take the place of all others."""
     build(shop, 0, 10)

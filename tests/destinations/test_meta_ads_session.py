@@ -24,6 +24,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.shop import Shop
+from tests.heavy import heavy
 
 SYNC = audience_sync()
 TARGET = target(meta_api.CUSTOMERS, "EMAIL", FN=FieldType.TEXT, COUNTRY=FieldType.TEXT)
@@ -161,6 +162,7 @@ def test_a_mirror_adds_changes_and_removes(shop: Shop, sandbox: Sandbox) -> None
     assert shop.run(SYNC, meta(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_entries_that_are_all_refused(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(5, 10))
     sandbox.fault("refuse_rows", vendor="meta_ads", percent=100)
@@ -169,6 +171,7 @@ def test_entries_that_are_all_refused(shop: Shop, sandbox: Sandbox) -> None:
     assert {each.code for each in shop.outcomes(SYNC, report.run_id)} == {"INVALID_ENTRY"}
 
 
+@heavy
 @pytest.mark.parametrize("kind", ["drop_after", "malformed", "rate_limit"])
 def test_a_lost_answer_is_asked_for_again(shop: Shop, sandbox: Sandbox, kind: str) -> None:
     shop.build(PEOPLE.format(5, 10))
@@ -177,6 +180,7 @@ def test_a_lost_answer_is_asked_for_again(shop: Shop, sandbox: Sandbox, kind: st
     assert len(members(sandbox)) == 5
 
 
+@heavy
 def test_a_run_stops_when_the_audience_is_gone(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(5, 10))
     shop.run(SYNC, meta(sandbox.url))

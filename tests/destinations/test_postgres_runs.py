@@ -11,7 +11,7 @@ from tests.destinations.postgres_proxy import Cut, between
 from tests.destinations.postgres_tables import Server
 from tests.engine.launcher import Launcher, postgres
 from tests.engine.shop import Shop, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 TABLE = "create table app.people (id text primary key, name text constraint short check (length(name) < 20), score int)"
 PEOPLE = "select 'p' || i as id, 'n' || i as name, i::integer as score from range({}) r(i)"
@@ -69,6 +69,7 @@ def test_a_mirror(shop: Shop, server: Server, atomic: bool) -> None:
     assert len(server.staged()) == (1 if atomic else 0)
 
 
+@heavy
 def test_a_run_of_many_parts_is_seen_at_once(shop: Shop, server: Server) -> None:
     """A trigger would tell of a second transaction."""
     server.run(
@@ -101,6 +102,7 @@ def test_other_modes(shop: Shop, server: Server, mode: str) -> None:
     ]
 
 
+@heavy
 @pytest.mark.parametrize("atomic", [True, False], ids=["one transaction", "batches"])
 def test_a_row_that_somebody_deleted_is_made_anew_with_all_its_values(shop: Shop, server: Server, atomic: bool) -> None:
     sync, account = a_sync(options={"atomic": atomic}, before_images="synced"), postgres(server.url)
@@ -112,6 +114,7 @@ def test_a_row_that_somebody_deleted_is_made_anew_with_all_its_values(shop: Shop
     assert server.run("select name, score from app.people where id = 'p2'") == [("new", 2)]
 
 
+@heavy
 @pytest.mark.parametrize("atomic", first([True, False]), ids=["one transaction", "batches"])
 def test_a_persons_edit_stays_and_an_undo_puts_back(shop: Shop, server: Server, atomic: bool) -> None:
     fields = {"id": "id", "name": {"column": "name", "wins": "unless_edited"}, "score": "score"}
@@ -130,6 +133,7 @@ def test_a_persons_edit_stays_and_an_undo_puts_back(shop: Shop, server: Server, 
 # kill -9
 
 
+@heavy
 def test_killed_before_the_commit_nothing_is_seen_and_all_is_sent_again(
     shop: Shop, server: Server, launcher: Launcher
 ) -> None:
@@ -145,6 +149,7 @@ def test_killed_before_the_commit_nothing_is_seen_and_all_is_sent_again(
     assert len(server.staged()) == 1
 
 
+@heavy
 def test_killed_after_the_commit_its_outcomes_are_collected_and_nothing_is_sent_twice(
     shop: Shop, server: Server, launcher: Launcher
 ) -> None:

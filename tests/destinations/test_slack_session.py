@@ -20,7 +20,7 @@ from tests.destinations import accounts
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import until
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ROWS = "select i::varchar as id, 'name ' || i as name, null::varchar as place from range({}) r(i)"
 
@@ -179,6 +179,7 @@ def test_a_message_that_somebody_deleted_is_posted_anew(office: Office) -> None:
     assert gone.id not in {each.id for each in office.messages}
 
 
+@heavy
 @pytest.mark.parametrize(
     "fault", first([{"kind": "drop_after"}, {"kind": "malformed"}, {"kind": "server_error", "status": 200}])
 )
@@ -221,6 +222,7 @@ def test_a_message_posted_anew_before_a_kill_is_held(office: Office, launcher: l
     assert office.texts == ["0: name 0!", "1: name 1!"]
 
 
+@heavy
 def test_an_undo_leaves_a_message_alone_that_was_posted_anew_in_doubt(office: Office) -> None:
     """Nobody knows where it is, and the id that the row had is of one that is gone."""
     office.run(ROWS.format(1))
@@ -232,6 +234,7 @@ def test_an_undo_leaves_a_message_alone_that_was_posted_anew_in_doubt(office: Of
     assert office.texts == ["0: name 0!"]
 
 
+@heavy
 def test_a_change_in_doubt_is_sent_again(office: Office) -> None:
     office.run(ROWS.format(2))
     office.sandbox.fault("drop_after", vendor="slack", path="chat.update", next=1)
@@ -242,6 +245,7 @@ def test_a_change_in_doubt_is_sent_again(office: Office) -> None:
     assert office.texts == ["0: name 0!", "1: name 1!"]
 
 
+@heavy
 def test_a_change_that_stays_in_doubt_is_not_held(office: Office) -> None:
     office.run(ROWS.format(2))
     office.sandbox.fault("drop_after", vendor="slack", path="chat.update")
@@ -258,6 +262,7 @@ def test_an_archived_channel_ends_the_run(shop: Shop, slack: Sandbox) -> None:
     assert slack.counts()["slack"]["objects"]["old-alerts"]["refused"] == 0
 
 
+@heavy
 def test_a_scope_that_is_taken_away_ends_the_run(office: Office) -> None:
     office.run(ROWS.format(1))
     office.sandbox.settings.change({"slack_scopes": "channels:read"})
@@ -269,6 +274,7 @@ def test_a_scope_that_is_taken_away_ends_the_run(office: Office) -> None:
     assert office.requests("chat.postMessage") == 2
 
 
+@heavy
 def test_rows_go_to_their_own_places(shop: Shop, slack: Sandbox) -> None:
     office = Office(shop, slack, options={"text": "{{ fields.name }}", "channel": "{{ fields.place }}"})
     report = office.run(
@@ -287,6 +293,7 @@ def test_rows_go_to_their_own_places(shop: Shop, slack: Sandbox) -> None:
     assert office.requests("users.lookupByEmail") == 2
 
 
+@heavy
 def test_a_digest_takes_as_few_messages_as_slack_lets_it(shop: Shop, slack: Sandbox) -> None:
     options = {"text": "- {{ fields.name }}", "digest": True, "header": "{{ rows }} new"}
     office = Office(shop, slack, sync_mode="append", options=options)
@@ -298,6 +305,7 @@ def test_a_digest_takes_as_few_messages_as_slack_lets_it(shop: Shop, slack: Sand
     }
 
 
+@heavy
 def test_an_undo_takes_messages_back(office: Office) -> None:
     office.run(ROWS.format(2))
     report = office.run(f"select id, name || '!' as name, place from ({ROWS.format(3)})")
@@ -306,6 +314,7 @@ def test_an_undo_takes_messages_back(office: Office) -> None:
     assert office.texts == ["0: name 0", "1: name 1"]
 
 
+@heavy
 def test_a_digest_in_doubt_holds_all_its_rows(shop: Shop, slack: Sandbox) -> None:
     office = Office(shop, slack, sync_mode="append", options={"text": "{{ key }}", "digest": True})
     slack.fault("timeout_after", vendor="slack", path="chat.postMessage", next=1, hold_seconds=0.0)
@@ -314,6 +323,7 @@ def test_a_digest_in_doubt_holds_all_its_rows(shop: Shop, slack: Sandbox) -> Non
     assert office.texts == ["0\n1\n2", "3"]
 
 
+@heavy
 def test_an_undo_refuses_a_digest(shop: Shop, slack: Sandbox) -> None:
     """Its message is that of other rows, too."""
     office = Office(shop, slack, sync_mode="append", options={"text": "{{ key }}", "digest": True})
@@ -323,6 +333,7 @@ def test_an_undo_refuses_a_digest(shop: Shop, slack: Sandbox) -> None:
     assert office.texts == ["0\n1"]
 
 
+@heavy
 def test_the_channel_alone_is_held_when_it_had_enough(office: Office) -> None:
     office.sync = slack_sync(sync_mode="append")
     office.sandbox.fault("rate_limit", vendor="slack", path="chat.postMessage", next=1, retry_after=0)

@@ -14,6 +14,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, Shop, sink_sync
+from tests.heavy import heavy
 
 PEOPLE = "select 'c' || i as id, 'c' || i || '@shop.example' as email, '{}' as plan from range({}) r(i)"
 BROAD = {"max_removed": {}, "max_changed": {}, "row_count": {"percent": None, "deviations": None}}
@@ -128,6 +129,7 @@ def test_customers_that_were_there_before_are_found(shop: Shop, stripe: Sandbox)
     assert held(stripe)["c4"] == {"customer_id": "c4", "note": "kept", "plan": "pro"}
 
 
+@heavy
 def test_a_lost_answer_makes_no_second_customer(shop: Shop, stripe: Sandbox) -> None:
     stripe.fault("drop_after", vendor="stripe", method="POST", next=3)
     shop.build(PEOPLE.format("pro", 10))

@@ -14,7 +14,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN, BEN, CAT = (f"p{i}@shop.example" for i in range(3))
 
@@ -140,6 +140,7 @@ def test_values_of_every_type_agree(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.run(contact(), lead.account).change_set == 0
 
 
+@heavy
 def test_values_that_do_not_fit_the_columns_type_are_sent(shop: Shop, sandbox: Sandbox) -> None:
     """`Title` is a text there and a number here; a number too fine for the column is another number."""
     lead = replace(a_crm("salesforce", sandbox), object="Contact")
@@ -154,6 +155,7 @@ def test_values_that_do_not_fit_the_columns_type_are_sent(shop: Shop, sandbox: S
     assert [record.values[name] for name in outcome.changed_fields] == ["12", 0.5, 7]
 
 
+@heavy
 def test_hashes_agree(shop: Shop, sandbox: Sandbox) -> None:
     lead = a_crm("salesforce", sandbox)
     hashed = lead.sync(mapping={lead.company: {"column": "email", "transform": "sha256_email"}})
@@ -165,6 +167,7 @@ def test_hashes_agree(shop: Shop, sandbox: Sandbox) -> None:
     assert (report.counts["unchanged"], report.counts["updated"]) == (1, 1)
 
 
+@heavy
 def test_what_people_wrote_before_us_is_theirs(shop: Shop, crm: Crm) -> None:
     there(crm, 2)
     crm.edit(BEN, **{crm.phone: "+41 44 1"})
@@ -177,6 +180,7 @@ def test_what_people_wrote_before_us_is_theirs(shop: Shop, crm: Crm) -> None:
     assert crm.values(crm.phone) == {ANN: "+1 555 9", BEN: "+41 44 1"}  # Ann's was what we would have sent
 
 
+@heavy
 def test_null_that_keeps_and_rows_that_cannot_be_told_apart(shop: Shop, crm: Crm) -> None:
     there(crm, 3)
     shop.build(PEOPLE.format(3))
@@ -191,6 +195,7 @@ def test_null_that_keeps_and_rows_that_cannot_be_told_apart(shop: Shop, crm: Crm
     assert crm.values(crm.phone)[ANN] == "+1 555 1000"
 
 
+@heavy
 def test_two_records_of_one_key_are_not_adopted(shop: Shop, sandbox: Sandbox) -> None:
     """In HubSpot a key is unique."""
     lead = a_crm("salesforce", sandbox)
@@ -201,6 +206,7 @@ def test_two_records_of_one_key_are_not_adopted(shop: Shop, sandbox: Sandbox) ->
     assert (report.counts["adopted"], report.counts["failed"], report.counts["unchanged"]) == (1, 1, 1)
 
 
+@heavy
 def test_read_by_pages(shop: Shop, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reverse_etl_assets.readback.adoption._ROWS", 300)
     there(crm, 650)
@@ -213,6 +219,7 @@ def test_read_by_pages(shop: Shop, crm: Crm, monkeypatch: pytest.MonkeyPatch) ->
 # What holds before a request
 
 
+@heavy
 def test_the_kill_switch_holds_before_and_between_reads(shop: Shop, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     there(crm, 3)
     shop.build(PEOPLE.format(3))
@@ -244,6 +251,7 @@ def test_the_kill_switch_holds_before_and_between_reads(shop: Shop, crm: Crm, mo
     assert shop.run(sync, crm.account).counts["adopted"] == 3
 
 
+@heavy
 def test_a_budget_that_ends_while_records_are_read(shop: Shop, crm: Crm) -> None:
     there(crm, 450)
     shop.build(PEOPLE.format(450))
@@ -257,6 +265,7 @@ def test_a_budget_that_ends_while_records_are_read(shop: Shop, crm: Crm) -> None
     assert shop.run(sync, crm.account).counts["adopted"] == 450
 
 
+@heavy
 def test_a_guard_that_trips_afterwards_leaves_the_version_whole(shop: Shop, crm: Crm) -> None:
     """What was read stays; the next run does not ask again."""
     there(crm, 2)
@@ -272,6 +281,7 @@ def test_a_guard_that_trips_afterwards_leaves_the_version_whole(shop: Shop, crm:
     assert reads(crm) == before
 
 
+@heavy
 def test_a_field_that_is_not_there_ends_it_before_it_reads(shop: Shop, crm: Crm) -> None:
     shop.build(PEOPLE.format(3))
     sync = crm.sync(cutover="adopt", mapping={"no_such_field": "name"})
@@ -281,6 +291,7 @@ def test_a_field_that_is_not_there_ends_it_before_it_reads(shop: Shop, crm: Crm)
     assert shop.run(crm.sync(cutover="adopt"), crm.account).counts["created"] == 3
 
 
+@heavy
 def test_a_read_that_fails_leaves_nothing_behind(shop: Shop, crm: Crm) -> None:
     there(crm, 3)
     shop.build(PEOPLE.format(3))
@@ -294,6 +305,7 @@ def test_a_read_that_fails_leaves_nothing_behind(shop: Shop, crm: Crm) -> None:
     assert shop.run(crm.sync(), crm.account).counts["skipped_same"] == 3  # not asked to adopt, after all
 
 
+@heavy
 def test_a_preview_says_that_nothing_was_read(shop: Shop, crm: Crm) -> None:
     shop.build(PEOPLE.format(4))
     shop.run(crm.sync(), crm.account)

@@ -128,6 +128,7 @@ def test_exactly_the_approved_plan_goes_out_once(many: tuple[Shop, Sync, Account
     assert [finding.guard for finding in tripped(again.findings)] == ["max_removed"]
 
 
+@heavy
 def test_rows_of_a_waiting_plan_are_kept_as_they_were(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     report = held_back(shop, sync, account)
@@ -208,6 +209,7 @@ def test_an_approval_of_another_destination_says_which_setting(
     assert why_not(held_back(shop, sync, account)).endswith(f"does not hold: {says}")
 
 
+@heavy
 def test_how_fast_it_goes_is_no_part_of_a_plan(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
@@ -225,6 +227,7 @@ def test_a_secret_is_no_part_of_a_plan(shop: Shop, sandbox: Sandbox) -> None:
 
 
 class TestAlways:
+    @heavy
     def test_every_plan_waits_and_goes_out_once_approved(self, shop: Shop, sandbox: Sandbox) -> None:
         sync, account = people(approval="always"), sink(sandbox.url)
         for model, sent in ((FIVE, 5), (CHANGED, 5)):
@@ -235,6 +238,7 @@ class TestAlways:
             shop.journal.approve(plan_id or "", "Kim", "Seen")
             assert shop.run(sync, account).written == sent
 
+    @heavy
     def test_a_plan_with_nothing_to_send_waits_for_nobody(self, shop: Shop, sandbox: Sandbox) -> None:
         sync, account = people(approval="always"), sink(sandbox.url)
         shop.build(FIVE)
@@ -244,6 +248,7 @@ class TestAlways:
         assert shop.run(sync, account).status is RunStatus.DONE
         assert shop.journal.waiting_plans() == []
 
+    @heavy
     def test_what_nobody_can_approve_does_not_wait(self, shop: Shop, sandbox: Sandbox) -> None:
         """An incremental sync of an empty model: it is stopped, but there is nothing to send."""
         sync, account = people(sync_mode="incremental"), sink(sandbox.url)
@@ -255,6 +260,7 @@ class TestAlways:
         assert (report.waits, shop.journal.waiting_plans()) == (False, [])
 
 
+@heavy
 def test_a_guard_that_trips_only_now_still_stops(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
@@ -269,6 +275,7 @@ def test_a_guard_that_trips_only_now_still_stops(many: tuple[Shop, Sync, Account
     assert shop.run(sync, account).counts["deleted"] == 1
 
 
+@heavy
 def test_another_field_that_trips_the_same_guard_still_stops(shop: Shop, sandbox: Sandbox) -> None:
     """The plan is the same; a limit of its file was lowered meanwhile."""
     mapping = {"id": "id", "name": "name", "phone": "phone"}
@@ -294,6 +301,7 @@ def test_the_kill_switch_cannot_be_approved_away(many: tuple[Shop, Sync, Account
     assert shop.run(sync, account).counts["deleted"] == 1
 
 
+@heavy
 def test_a_spent_budget_cannot_be_approved_away(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
@@ -308,11 +316,13 @@ def test_a_spent_budget_cannot_be_approved_away(many: tuple[Shop, Sync, Account]
 class TestAskedFor:
     """A run that was asked for one plan sends that or nothing, also where no guard would hold another back."""
 
+    @heavy
     def test_the_plan(self, many: tuple[Shop, Sync, Account]) -> None:
         shop, sync, account = many
         plan_id = approved(shop, sync, account)
         assert shop.run(sync, account, plan_id=plan_id).counts["deleted"] == 1
 
+    @heavy
     def test_another_plan(self, many: tuple[Shop, Sync, Account]) -> None:
         shop, sync, account = many
         plan_id = approved(shop, sync, account)
@@ -322,6 +332,7 @@ class TestAskedFor:
         assert "(1 delete, 4 upsert, now 5 upsert)" in why_not(report)
         assert shop.run(sync, account).counts["updated"] == 5
 
+    @heavy
     def test_a_plan_that_is_not_approved(self, many: tuple[Shop, Sync, Account]) -> None:
         shop, sync, account = many
         shop.build(f"select * replace (name || '!' as name) from ({FIVE})")
@@ -329,6 +340,7 @@ class TestAskedFor:
         assert why_not(report) == "plan 0123456789abcdef is not approved any more"
 
 
+@heavy
 def test_rows_in_another_order_are_the_same_plan(shop: Shop, sandbox: Sandbox) -> None:
     sync, account = people(), sink(sandbox.url)
     found = []
@@ -338,6 +350,7 @@ def test_rows_in_another_order_are_the_same_plan(shop: Shop, sandbox: Sandbox) -
     assert len(set(found)) == 1
 
 
+@heavy
 @pytest.mark.parametrize(
     ("kind", "one", "other"),
     first_rows(

@@ -14,7 +14,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
 from tests.engine.shop import FAST, SINK, Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 PEOPLE = "select 'c' || i as id, 'n' as name from range({}) r(i)"
 READ = {"path": "/{{ object }}?keys={{ keys }}&limit=50", "records": "records", "key": "id", "at_once": 50}
@@ -31,6 +31,7 @@ def people(shop: Shop, rows: int, *keys: str, name: str = "n") -> None:
     shop.build(PEOPLE.format(rows) + "".join(f" union all select '{key}', '{name}'" for key in keys))
 
 
+@heavy
 def test_a_search_that_one_key_spoils(shop: Shop, sandbox: Sandbox) -> None:
     """Refused in every run, it goes into quarantine, and the others are never held up."""
     endless = "x" * 20_000
@@ -66,6 +67,7 @@ def test_a_read_that_one_key_spoils(shop: Shop, sandbox: Sandbox, key: str, mode
     assert len(found) == 71
 
 
+@heavy
 @pytest.mark.parametrize("key", first(UNREADABLE.values()), ids=UNREADABLE)
 def test_a_row_that_leaves_and_cannot_be_read(shop: Shop, sandbox: Sandbox, key: str) -> None:
     people(shop, 20, key)
@@ -99,6 +101,7 @@ def test_looks_pass_over_what_cannot_be_read(shop: Shop, sandbox: Sandbox, key: 
     assert {each.key: each.reason for each in preview.left} == {"c3": "edited", key: "rejected"}
 
 
+@heavy
 @pytest.mark.parametrize("key", first(UNREADABLE.values()), ids=UNREADABLE)
 def test_records_are_adopted_but_for_one_that_cannot_be_read(shop: Shop, sandbox: Sandbox, key: str) -> None:
     people(shop, 60)
@@ -110,6 +113,7 @@ def test_records_are_adopted_but_for_one_that_cannot_be_read(shop: Shop, sandbox
     assert {key: outcome.reason for key, outcome in found.items()} == {key: "rejected"}
 
 
+@heavy
 def test_an_adoption_of_which_every_read_is_refused_takes_nothing_over(shop: Shop, sandbox: Sandbox) -> None:
     """Then no key is at fault: what is there is not sent as if it were new."""
     people(shop, 20)
@@ -121,6 +125,7 @@ def test_an_adoption_of_which_every_read_is_refused_takes_nothing_over(shop: Sho
     assert sandbox.rest.tables["people"].counters.updated == 0
 
 
+@heavy
 def test_a_destination_that_refuses_every_read_is_not_asked_about_every_key(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 2_000)
     read = {**READ, "path": "/no/such/path?keys={{ keys }}"}

@@ -18,6 +18,7 @@ from reverse_etl_assets.previews.undo import preview_undo
 from reverse_etl_assets.warehouses.duckdb import transaction
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
+from tests.heavy import heavy
 
 WIDE = "select i::varchar as id, repeat(md5(i::varchar), 30) as name from range(2000) r(i)"
 
@@ -82,6 +83,7 @@ def test_too_little_memory(shop: Shop, sandbox: Sandbox) -> None:
     assert not sandbox.log.lines()
 
 
+@heavy
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.95])
 def test_a_state_that_was_cut_off(shop: Shop, sandbox: Sandbox, share: float) -> None:
     shop.build(WIDE)
@@ -96,6 +98,7 @@ def test_a_state_that_was_cut_off(shop: Shop, sandbox: Sandbox, share: float) ->
         shop.run(sync, account)
 
 
+@heavy
 def test_a_state_whose_bytes_changed_is_not_waited_for(tmp_path: Path, sandbox: Sandbox) -> None:
     """DuckDB speaks of a block, which is no lock."""
     shop = Shop(tmp_path, lock_wait=3_600.0)
@@ -113,6 +116,7 @@ def test_a_state_whose_bytes_changed_is_not_waited_for(tmp_path: Path, sandbox: 
     shop.close()
 
 
+@heavy
 def test_a_state_whose_rows_changed_is_named(shop: Shop, sandbox: Sandbox) -> None:
     """DuckDB opens it, and names no file once it reads them: neither of two, nor one that is a copy."""
     shop.build(WIDE)

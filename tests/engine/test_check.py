@@ -8,6 +8,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.salesforce import Salesforce, SalesforceConnection
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink_sync
+from tests.heavy import heavy
 
 
 def salesforce(url: str) -> Account:
@@ -42,6 +43,7 @@ def test_what_a_check_learned_holds_for_runs_that_do_not_repeat_it(shop: Shop, s
     assert record.values["Title"] == "37"
 
 
+@heavy
 def test_a_changed_mapping_is_checked_again(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'k1' as id, 'Ada' as name, 36 as age")
     account = salesforce(sandbox.url)
@@ -53,6 +55,7 @@ def test_a_changed_mapping_is_checked_again(shop: Shop, sandbox: Sandbox) -> Non
     assert describes(sandbox) == asked + 1
 
 
+@heavy
 def test_a_check_of_a_clock_that_was_ahead_is_made_again(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'k1' as id, 'Ada' as name, 36 as age")
     account = salesforce(sandbox.url)

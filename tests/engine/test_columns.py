@@ -19,7 +19,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import field_type
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 PARTS = ["".join(each) for length in range(3) for each in itertools.product("a|\\", repeat=length)]
 
@@ -109,6 +109,7 @@ VALUES = {
 }
 
 
+@heavy
 def test_values_arrive_exactly(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'k' as id, " + ", ".join(f"{value} as c{n}" for n, value in enumerate(VALUES)))
     mapping = {"id": "id"} | {f"f{n}": f"c{n}" for n in range(len(VALUES))}
@@ -145,6 +146,7 @@ NOT_FINITE = {
 }
 
 
+@heavy
 @pytest.mark.parametrize("case", first(NOT_FINITE, 2))
 def test_values_that_json_cannot_carry_are_rejected_by_name(shop: Shop, sandbox: Sandbox, case: str) -> None:
     shop.build(f"select * from (values ('{case}', {NOT_FINITE[case]}), ('good', null)) as t(id, name)")

@@ -12,7 +12,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN, BOB = "p0@shop.example", "p1@shop.example"
 LATEST = "latest by changed_at"
@@ -113,6 +113,7 @@ ROWS = """
 """
 
 
+@heavy
 def test_a_narrowed_plan_finds_the_same(shop: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.build(ROWS)
     sync = sink_sync(on_duplicate_key=LATEST, max_failed={"percent": 100})
@@ -139,6 +140,7 @@ def test_a_narrowed_plan_finds_the_same(shop: Shop, sandbox: Sandbox, monkeypatc
     assert sum(counts[name] for name in ("added", "changed", "unchanged", "rejected", "superseded")) == 602
 
 
+@heavy
 def test_only_what_was_modified_lately(shop: Shop, sandbox: Sandbox) -> None:
     """A row that is late itself may lose to one that is not looked at."""
     shop.build("select 'a' as id, 'first' as name, timestamp '2026-01-01' as at, 5 as rank")
@@ -159,6 +161,7 @@ def test_without_the_setting_nobody_guesses(shop: Shop, sandbox: Sandbox) -> Non
     assert (figures(report), report.counts["failed_invalid"]) == ((0, 0, 2), 2)
 
 
+@heavy
 @pytest.mark.parametrize(
     ("before_images", "code"), [("destination", "AMBIGUOUS_KEY"), ("synced", "DUPLICATE_EXTERNAL_ID")]
 )

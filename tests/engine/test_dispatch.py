@@ -20,7 +20,7 @@ from reverse_etl_assets.records import Batch, Outcome, Status
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 TEN = {**SINK, "batch_size": 10}
 
@@ -111,6 +111,7 @@ def test_after_a_stop_only_batches_in_flight_go_out(shop: Shop, sandbox: Sandbox
     assert shop.run(sink_sync(options=TEN), sink(sandbox.url)).counts["created"] == 1000 - len(held)
 
 
+@heavy
 def test_refused_credentials_stop_the_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i::varchar id, 'n' as name from range(500) r(i)")
     act = after(100, lambda: sandbox.settings.change({"rest_token": "another"}))
@@ -123,6 +124,7 @@ def test_refused_credentials_stop_the_run(shop: Shop, sandbox: Sandbox) -> None:
     assert sum(line.status == 401 for line in sandbox.log.lines()) <= 4
 
 
+@heavy
 def test_a_used_up_quota_stops_the_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i || '@shop.example' as id, id as email, 'n' as name from range(1500) r(i)")
     sandbox.fault("rate_limit", vendor="hubspot", path="batch/upsert", skip=3, daily=True)
@@ -150,6 +152,7 @@ def test_an_unfit_target_sends_nothing(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.journal.history(sync.sync)[0].counts["skipped_stopped"] == 5
 
 
+@heavy
 def test_the_check_waits_for_a_busy_destination(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i || '@shop.example' as id, id as email, 'n' as name from range(5) r(i)")
     sandbox.fault("rate_limit", vendor="hubspot", path="properties", next=2, retry_after=0)
@@ -158,6 +161,7 @@ def test_the_check_waits_for_a_busy_destination(shop: Shop, sandbox: Sandbox) ->
     assert shop.run(crm_sync(), crm(sandbox.url)).counts["created"] == 5
 
 
+@heavy
 def test_what_may_have_been_written_is_not_called_unavailable(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i::varchar id, 'n' as name from range(10) r(i)")
     sandbox.fault("drop_after", vendor="rest", next=1)
@@ -172,6 +176,7 @@ class Unchecked(Webhook):
         """A destination that looks at nothing beforehand."""
 
 
+@heavy
 @pytest.mark.parametrize("destination", [Webhook, Unchecked])
 def test_a_wrong_setting_is_named_and_sends_nothing(shop: Shop, sandbox: Sandbox, destination: type[Webhook]) -> None:
     shop.build("select i::varchar id, 'n' as name from range(10) r(i)")
@@ -203,6 +208,7 @@ class Falls(Webhook):
         raise KeyError("results")
 
 
+@heavy
 @pytest.mark.parametrize("destination", [NamesAStranger, SaysItTwice, Falls])
 @pytest.mark.parametrize("mode", first(["incremental", "append"]))
 def test_a_destination_that_breaks_its_contract_fails_the_run(
@@ -220,6 +226,7 @@ def test_a_destination_that_breaks_its_contract_fails_the_run(
     assert {outcome.status for outcome in found.values()} == {"failed", "skipped"}
 
 
+@heavy
 def test_rows_that_were_locked_are_sent_again_alone(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'c' || i as id, 'n' as name from range(400) r(i)")
     connection = SalesforceConnection(
@@ -235,6 +242,7 @@ def test_rows_that_were_locked_are_sent_again_alone(shop: Shop, sandbox: Sandbox
     assert rows == 400 + locks.hits
 
 
+@heavy
 def test_the_rate_of_an_account_is_waited_for(shop: Shop, sandbox: Sandbox) -> None:
     """The whole account holds for as long as the destination asks, and not a request goes out meanwhile."""
     shop.build("select i::varchar id, 'n' as name from range(200) r(i)")
@@ -277,6 +285,7 @@ class Echo(Webhook):
         return super().build_request(batch)
 
 
+@heavy
 def test_the_same_rows_carry_the_same_idempotency_key(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i::varchar id, 'n' as name from range(5) r(i)")
     sync = sink_sync(sync_mode="full_refresh")

@@ -18,7 +18,7 @@ from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN, BOB, CY = (f"p{i}@shop.example" for i in range(3))
 
@@ -128,6 +128,7 @@ def test_a_record_that_is_written_once_may_be_edited(shop: Shop, hub: Crm) -> No
     assert shop.run(sync, hub.account).counts["created"] == 1
 
 
+@heavy
 def test_a_row_is_compared_with_what_was_sent_last_and_not_with_the_model(shop: Shop, hub: Crm) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)
@@ -135,6 +136,7 @@ def test_a_row_is_compared_with_what_was_sent_last_and_not_with_the_model(shop: 
     assert numbers(look(shop, hub, sync)) == (3, 0, 0, 0)
 
 
+@heavy
 def test_hashes_and_kept_values_are_no_drift(shop: Shop, hub: Crm) -> None:
     mapping = {
         hub.name: {"column": "email", "transform": "sha256_email"},
@@ -150,6 +152,7 @@ def test_hashes_and_kept_values_are_no_drift(shop: Shop, hub: Crm) -> None:
     assert numbers(look(shop, hub, sync)) == (3, 1, 0, 0)
 
 
+@heavy
 def test_rows_that_the_last_run_did_not_settle_are_not_looked_at(shop: Shop, hub: Crm) -> None:
     sync = hub.sync(before_images="synced", max_failed={}, guards={"max_removed": {}, "in_flight": {"max_failed": 100}})
     synced(shop, hub, sync)
@@ -160,6 +163,7 @@ def test_rows_that_the_last_run_did_not_settle_are_not_looked_at(shop: Shop, hub
     assert numbers(look(shop, hub, sync)) == (2, 0, 0, 0)
 
 
+@heavy
 def test_what_an_undo_put_back_is_no_drift(shop: Shop, force: Crm) -> None:
     sync = force.sync()
     synced(shop, force, sync)
@@ -174,6 +178,7 @@ def test_what_an_undo_put_back_is_no_drift(shop: Shop, force: Crm) -> None:
     assert numbers(look(shop, force, sync)) == (3, 1, 0, 0)
 
 
+@heavy
 def test_a_field_that_is_no_longer_ours_is_not_compared(shop: Shop, hub: Crm) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)
@@ -182,6 +187,7 @@ def test_a_field_that_is_no_longer_ours_is_not_compared(shop: Shop, hub: Crm) ->
     assert numbers(look(shop, hub, without)) == (3, 0, 0, 0)
 
 
+@heavy
 def test_a_sample_is_as_large_as_asked_for(shop: Shop, hub: Crm) -> None:
     sync = hub.sync(verify={"sample": 0, "drift": {"cron": "0 4 * * *", "sample": 7}})
     synced(shop, hub, sync, 30)
@@ -189,6 +195,7 @@ def test_a_sample_is_as_large_as_asked_for(shop: Shop, hub: Crm) -> None:
     assert look(shop, hub, sync, sample=12).looked_at == 12
 
 
+@heavy
 def test_two_records_of_one_key_are_reported_and_not_repaired(shop: Shop, force: Crm) -> None:
     sync = force.sync()
     synced(shop, force, sync)
@@ -222,6 +229,7 @@ class Meanwhile(HubSpot):
         return await super().read_records(external_ids, known)
 
 
+@heavy
 def test_what_a_run_writes_meanwhile_is_no_drift(shop: Shop, hub: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)
@@ -234,6 +242,7 @@ def test_what_a_run_writes_meanwhile_is_no_drift(shop: Shop, hub: Crm, monkeypat
     assert {each.key for each in found.examples} == {BOB}
 
 
+@heavy
 def test_a_run_that_was_killed_has_to_be_brought_home_first(shop: Shop, hub: Crm) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)
@@ -244,6 +253,7 @@ def test_a_run_that_was_killed_has_to_be_brought_home_first(shop: Shop, hub: Crm
     assert look(shop, hub, sync).looked_at == 3
 
 
+@heavy
 def test_what_is_stopped_is_not_asked(shop: Shop, hub: Crm) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)
@@ -254,6 +264,7 @@ def test_what_is_stopped_is_not_asked(shop: Shop, hub: Crm) -> None:
     assert hub.requests() == calls
 
 
+@heavy
 def test_what_was_found_before_the_destination_gave_up_is_told(shop: Shop, hub: Crm) -> None:
     sync = hub.sync(before_images="synced")
     synced(shop, hub, sync, 1_500)
@@ -272,6 +283,7 @@ def test_what_was_found_before_the_destination_gave_up_is_told(shop: Shop, hub: 
 # What cannot be
 
 
+@heavy
 def test_what_cannot_be_looked_at_is_said(shop: Shop, hub: Crm) -> None:
     with pytest.raises(StateError, match="has not run yet"):
         look(shop, hub, hub.sync())
@@ -285,6 +297,7 @@ def test_what_cannot_be_looked_at_is_said(shop: Shop, hub: Crm) -> None:
         look(shop, hub, elsewhere)
 
 
+@heavy
 def test_what_a_look_costs_is_counted(shop: Shop, hub: Crm) -> None:
     sync = hub.sync()
     synced(shop, hub, sync)

@@ -20,6 +20,7 @@ from reverse_etl_assets.records import Batch
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
+from tests.heavy import heavy
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_refusals_for_the_rate_that_never_end_end_the_batch(hasty: Callable[...,
     shop.close()
 
 
+@heavy
 @pytest.mark.parametrize(("status", "reason"), [(425, "unavailable"), (500, "ambiguous"), (503, "ambiguous")])
 def test_a_batch_has_so_many_tries_and_the_last_one_counts(
     hasty: Callable[..., Shop], sandbox: Sandbox, status: int, reason: str
@@ -71,6 +73,7 @@ def a_crm(sandbox: Sandbox) -> tuple[Sync, Account]:
     return sync, Account("crm", Salesforce, connection)
 
 
+@heavy
 @pytest.mark.parametrize("percent", [100.0, 10.0])
 def test_rows_that_stay_locked_fail_in_the_end_and_hold_nobody_up(
     hasty: Callable[..., Shop], sandbox: Sandbox, percent: float
@@ -91,6 +94,7 @@ def test_rows_that_stay_locked_fail_in_the_end_and_hold_nobody_up(
     shop.close()
 
 
+@heavy
 def test_rows_whose_lock_ends_before_the_last_try_are_written(hasty: Callable[..., Shop], sandbox: Sandbox) -> None:
     shop = hasty(attempts=4)
     shop.build("select 'c' || i as id, 'n' as name from range(60) r(i)")
@@ -99,12 +103,14 @@ def test_rows_whose_lock_ends_before_the_last_try_are_written(hasty: Callable[..
     shop.close()
 
 
+@heavy
 def test_a_token_that_ends_once_is_fetched_anew(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'c' || i as id, 'n' as name from range(20) r(i)")
     sandbox.fault("expire_token", vendor="salesforce", path="composite", next=1)
     assert shop.run(*a_crm(sandbox)).counts["created"] == 20
 
 
+@heavy
 def test_a_token_that_never_holds_ends_the_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'c' || i as id, 'n' as name from range(20) r(i)")
     ends = sandbox.fault("expire_token", vendor="salesforce", path="composite", next=100)
@@ -125,6 +131,7 @@ class Interrupted(Webhook):
         return super().build_request(batch)
 
 
+@heavy
 def test_a_run_that_is_told_to_end_waits_so_long_for_answers_and_no_longer(
     hasty: Callable[..., Shop], sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from reverse_etl_assets.records import Batch
 from reverse_etl_assets.spec.policies import InFlight
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 
 class Strict(Webhook):
@@ -87,6 +87,7 @@ class TestRuns:
         assert finding.value is not None
         assert 50 < finding.value <= 100
 
+    @heavy
     @pytest.mark.parametrize(
         ("percent", "policy", "status"),
         first_rows(
@@ -108,6 +109,7 @@ class TestRuns:
         report = shop.run(sink_sync(guards={"in_flight": policy}), sink(sandbox.url))
         assert report.status is status
 
+    @heavy
     def test_skipped_rows_say_nothing(self, shop: Shop, sandbox: Sandbox) -> None:
         """99 rows fail and 301 are gone already: the window of 100 is not full."""
         sync = sink_sync(sync_mode="mirror", guards={"in_flight": {"window": 100}, "max_removed": {}})
@@ -121,6 +123,7 @@ class TestRuns:
         assert (report.counts["failed"], report.counts["skipped_already_gone"]) == (99, 301)
         assert report.status is RunStatus.DONE
 
+    @heavy
     def test_halving_of_refused_batches_ends_too(self, shop: Shop, sandbox: Sandbox) -> None:
         shop.build("select case when i < 100 then 'a' else 'bad' end || i as id, 'n' as name from range(700) r(i)")
         sync = sink_sync(guards={"in_flight": {"window": 40}})

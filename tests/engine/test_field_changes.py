@@ -10,7 +10,7 @@ from reverse_etl_assets.previews.preview import preview
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 
 def planned(shop: Shop, sandbox: Sandbox, sync: Sync) -> dict[str, FieldChange]:
@@ -52,6 +52,7 @@ def test_every_type_of_value_can_be_lost(shop: Shop, sandbox: Sandbox, sql_type:
     assert planned(shop, sandbox, sink_sync()) == {"name": FieldChange("name", changed=4, emptied=2, filled=5)}
 
 
+@heavy
 def test_only_rows_that_change_a_record_count(shop: Shop, sandbox: Sandbox) -> None:
     """Not those that are added, removed or refused; and synced rows are counted where a value is lost, only there."""
     mapping = {"id": "id", 'its "name"': "name", "it's": "other"}
@@ -71,6 +72,7 @@ def test_only_rows_that_change_a_record_count(shop: Shop, sandbox: Sandbox) -> N
     assert planned(shop, sandbox, adds) == {}
 
 
+@heavy
 def test_a_field_that_keeps_its_value_is_emptied_by_an_empty_text_only(shop: Shop, sandbox: Sandbox) -> None:
     sync = sink_sync(mapping={"id": "id", "name": {"column": "name", "null": "keep"}, "other": "other"})
     shop.build("select i::varchar as id, 'n' as name, 'o' as other from range(20) r(i)")
@@ -84,6 +86,7 @@ def test_a_field_that_keeps_its_value_is_emptied_by_an_empty_text_only(shop: Sho
     assert changes["other"].emptied == 20
 
 
+@heavy
 def test_a_broken_join_that_empties_a_field_sends_nothing(shop: Shop, sandbox: Sandbox) -> None:
     account = sink(sandbox.url)
     shop.build("select i::varchar as id, 'n' || i as name from range(1000) r(i)")
@@ -98,6 +101,7 @@ def test_a_broken_join_that_empties_a_field_sends_nothing(shop: Shop, sandbox: S
     assert shop.run(sink_sync(), account).counts["updated"] == 201
 
 
+@heavy
 def test_one_field_may_be_guarded_closer_than_the_others(shop: Shop, sandbox: Sandbox) -> None:
     fields: dict[str, Any] = {"iban": {"max_changed": {"rows": 2}}}
     sync = sink_sync(mapping={"id": "id", "name": "name", "iban": "iban"}, guards={"fields": fields})

@@ -9,7 +9,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN = "p0@shop.example"
 
@@ -76,6 +76,7 @@ def test_a_value_that_people_put_back_is_ours_again(shop: Shop, crm: Crm) -> Non
     assert shop.state(sync, "select count(*) from state.kept") == [(0,)]
 
 
+@heavy
 def test_the_other_fields_of_a_row_still_go_out(shop: Shop, crm: Crm) -> None:
     sync = owned(crm, "unless_edited")
     synced(shop, crm, sync)
@@ -97,6 +98,7 @@ def test_destination_wins_fills_only_what_is_empty(shop: Shop, crm: Crm) -> None
     assert list(crm.values(crm.name).values()) == ["Name 0", "Name 1", "Name 2"]
 
 
+@heavy
 @pytest.mark.parametrize(("edited", "winner"), [("2026-05-01", "destination"), ("2026-03-01", "warehouse")])
 def test_the_latest_change_wins(shop: Shop, crm: Crm, edited: str, winner: str) -> None:
     sync = owned(crm, "latest")
@@ -109,6 +111,7 @@ def test_the_latest_change_wins(shop: Shop, crm: Crm, edited: str, winner: str) 
     assert shop.state(sync, "select winner, rule from state.conflicts") == [(winner, "latest")]
 
 
+@heavy
 def test_our_own_last_write_is_no_conflict(shop: Shop, crm: Crm) -> None:
     """The record's time is that of our write, which is later than a change that took long to arrive."""
     sync = owned(crm, "latest")
@@ -118,6 +121,7 @@ def test_our_own_last_write_is_no_conflict(shop: Shop, crm: Crm) -> None:
     assert shop.state(sync, "select count(*) from state.conflicts") == [(0,)]
 
 
+@heavy
 def test_null_keeps_what_is_there(shop: Shop, crm: Crm) -> None:
     sync = crm.sync(mapping={crm.phone: {"column": "phone", "null": "keep"}})
     synced(shop, crm, sync)
@@ -152,6 +156,7 @@ def test_only_changed_fields_are_written(shop: Shop, crm: Crm) -> None:
     assert (crm.values(crm.phone)[ANN], crm.values(crm.company)[ANN]) == ("+1 555 2000", "Edited")
 
 
+@heavy
 def test_a_full_refresh_writes_every_field(shop: Shop, crm: Crm) -> None:
     """That is what it is for: what somebody else has written since is written over."""
     sync = crm.sync(before_images="synced", sync_mode="full_refresh")
@@ -164,6 +169,7 @@ def test_a_full_refresh_writes_every_field(shop: Shop, crm: Crm) -> None:
     assert (crm.values(crm.phone)[ANN], crm.values(crm.company)[ANN]) == ("+1 555 2000", before)
 
 
+@heavy
 def test_a_record_that_somebody_deleted_is_made_again_of_all_fields(shop: Shop, crm: Crm) -> None:
     for images in ("destination", "synced"):
         sync = crm.sync(before_images=images, sync=f"people_{images}")
@@ -177,6 +183,7 @@ def test_a_record_that_somebody_deleted_is_made_again_of_all_fields(shop: Shop, 
         assert crm.values(crm.phone)[ANN] == f"+1 555 {images}"
 
 
+@heavy
 def test_a_record_that_is_made_again_of_some_fields_gets_the_others_too(shop: Shop, crm: Crm) -> None:
     """What changed is all that the vendor asks for, so it takes the row without the phone."""
     sync = crm.sync(before_images="synced")
@@ -188,6 +195,7 @@ def test_a_record_that_is_made_again_of_some_fields_gets_the_others_too(shop: Sh
     assert (crm.values(crm.name)[ANN], crm.values(crm.phone)[ANN]) == ("New", "+1 555 1000")
 
 
+@heavy
 def test_rows_that_the_record_agrees_with_already_are_not_written(shop: Shop, crm: Crm) -> None:
     for i in range(3):
         values = {crm.name: f"Name {i}", crm.phone: f"+1 555 {1000 + i}", crm.company: f"C{i}"}
@@ -199,6 +207,7 @@ def test_rows_that_the_record_agrees_with_already_are_not_written(shop: Shop, cr
     assert shop.run(sync, crm.account).change_set == 0
 
 
+@heavy
 def test_two_records_of_one_key_are_reported_and_not_guessed(shop: Shop, sandbox: Sandbox) -> None:
     """In HubSpot a key is unique."""
     crm = a_crm("salesforce", sandbox)
@@ -212,6 +221,7 @@ def test_two_records_of_one_key_are_reported_and_not_guessed(shop: Shop, sandbox
     assert "2 records" in str(outcome.message)
 
 
+@heavy
 def test_records_are_read_in_batches_and_only_if_need_be(shop: Shop, crm: Crm) -> None:
     reads = "POST", "batch/read"
     if crm.vendor == "salesforce":
@@ -226,6 +236,7 @@ def test_records_are_read_in_batches_and_only_if_need_be(shop: Shop, crm: Crm) -
     assert crm.requests(*reads) == {"salesforce": 2, "hubspot": 3}[crm.vendor]
 
 
+@heavy
 def test_before_images_are_what_the_record_held(shop: Shop, crm: Crm) -> None:
     sync = crm.sync()
     synced(shop, crm, sync)
@@ -237,6 +248,7 @@ def test_before_images_are_what_the_record_held(shop: Shop, crm: Crm) -> None:
     assert json.loads(image[1]) == {crm.phone: "+41 44 1"}
 
 
+@heavy
 def test_before_images_of_a_destination_that_cannot_be_read(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select i::varchar id, 'n' as name from range(2) r(i)")
     sync, account = sink_sync(sync_mode="mirror", guards={"max_removed": {}}), sink(sandbox.url)

@@ -21,6 +21,7 @@ from tests.engine.by_hand import (
     by_hand,
     disagreed,
 )
+from tests.heavy import heavy
 
 ANN: People = {"a": ("Ann", "Bern")}
 
@@ -180,6 +181,7 @@ def test_a_record_that_is_deleted_has_nothing_that_was_won(won: ByHand) -> None:
     assert kept(won) == [("b", "city", "2"), ("b", "name", "2")]
 
 
+@heavy
 def test_what_was_won_stays_won_if_the_row_does_not_arrive(won: ByHand) -> None:
     before, people = kept(won), {"a": ("A", "A"), "c": ("C", "C")}
     won.run("3", people, rest=REFUSED)

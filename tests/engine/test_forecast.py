@@ -9,7 +9,7 @@ from reverse_etl_assets.previews.preview import preview
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 FREE = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 
@@ -53,12 +53,14 @@ def test_without_a_look_before_or_after(shop: Shop, crm: Crm) -> None:
     assert (found.reads, found.verifies) == (1, 0), "whose record a key is that leaves"
 
 
+@heavy
 def test_nothing_to_send(shop: Shop, crm: Crm) -> None:
     found = foreseen(shop, crm)
     assert (found.calls, found.saved) == (0, found.full_sync)
     assert found.full_sync == (2 if crm.vendor == "salesforce" else 3)
 
 
+@heavy
 def test_records_that_have_to_be_found_first(shop: Shop, sandbox: Sandbox) -> None:
     crm = a_crm("salesforce", sandbox)
     for number in range(3):
@@ -71,6 +73,7 @@ def test_records_that_have_to_be_found_first(shop: Shop, sandbox: Sandbox) -> No
     assert (found.writes, found.reads) == (1, 1)
 
 
+@heavy
 def test_requests_that_are_full_by_size(shop: Shop, sandbox: Sandbox) -> None:
     sync = sink_sync(guards=FREE, options={**SINK, "max_bytes": 20_000})
     account = sink(sandbox.url)
@@ -82,6 +85,7 @@ def test_requests_that_are_full_by_size(shop: Shop, sandbox: Sandbox) -> None:
     assert len(sandbox.log.lines("rest")) == pytest.approx(found.writes, abs=1)
 
 
+@heavy
 def test_large_change_sets_go_as_jobs(shop: Shop, sandbox: Sandbox) -> None:
     """Open, upload, close, poll and collect; each job reads its records before."""
     crm = a_crm("salesforce", sandbox)
@@ -97,6 +101,7 @@ def test_large_change_sets_go_as_jobs(shop: Shop, sandbox: Sandbox) -> None:
     assert alone.full_sync == 11, "requests of 200 rows, for there is no job"
 
 
+@heavy
 def test_money(shop: Shop, crm: Crm) -> None:
     shop.build(f"select * replace (name || '!' as name) from ({PEOPLE.format(250)}) where id < '2'")
     found = foreseen(shop, crm, cost={"per_call": 2, "per_row": 0.5})

@@ -17,6 +17,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import ADA, OTHERS, WHO, Zoe, forget, forgetting, synced
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.heavy import heavy
 from tests.journal_entries import begin
 
 
@@ -132,6 +133,7 @@ def test_a_number_stays_in_texts(told: Shop, crm: Crm) -> None:
 
 
 class TestRefused:
+    @heavy
     def test_a_key_that_the_model_holds(self, told: Shop, crm: Crm, zoe: Zoe) -> None:
         sync = crm.sync()
         told.build(zoe.with_others())
@@ -162,6 +164,7 @@ class TestRefused:
                     act()
         assert "synced" in zoe.tables(told, sync)
 
+    @heavy
     def test_a_destination_that_cannot_delete(self, shop: Shop, sandbox: Sandbox, zoe: Zoe) -> None:
         options = {name: value for name, value in SINK.items() if name != "operations"}
         sync, account = sink_sync(options=options), sink(sandbox.url)
@@ -257,6 +260,7 @@ def test_a_sync_that_never_ran(shop: Shop, crm: Crm, zoe: Zoe) -> None:
     assert not shop.warehouse.state_file(crm.sync().sync).exists()
 
 
+@heavy
 def test_what_an_earlier_version_left_elsewhere_is_named(shop: Shop, sandbox: Sandbox, zoe: Zoe) -> None:
     sync, account = sink_sync(), sink(sandbox.url)
     shop.build(zoe.with_others())

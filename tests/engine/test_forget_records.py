@@ -8,7 +8,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import Crm, a_crm
 from tests.engine.forgetting import OTHERS, WHO, Zoe, forget, synced
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def test_the_record_goes_first_whatever_the_guards_say(shop: Shop, sandbox: Sand
     assert shop.run(crm.sync(), crm.account).change_set == 0
 
 
+@heavy
 def test_a_record_that_is_gone_is_no_failure(told: Shop, crm: Crm, zoe: Zoe) -> None:
     with told.warehouse.open(crm.sync().sync, write=True) as con:
         con.execute("delete from state.synced")  # as after a run that she was refused by
@@ -52,6 +53,7 @@ def test_the_kill_switch_holds(told: Shop, crm: Crm, zoe: Zoe) -> None:
     assert [entry.action for entry in told.journal.control_log()] == ["stop"]
 
 
+@heavy
 def test_what_could_not_be_deleted_is_kept_to_try_again(shop: Shop, crm: Crm, zoe: Zoe, sandbox: Sandbox) -> None:
     sync = synced(shop, crm, zoe, verify={"sample": 10})
     shop.build(OTHERS)
@@ -64,6 +66,7 @@ def test_what_could_not_be_deleted_is_kept_to_try_again(shop: Shop, crm: Crm, zo
     assert zoe.files(shop.home) == set()
 
 
+@heavy
 def test_all_spellings_of_a_key_are_deleted(shop: Shop, sandbox: Sandbox) -> None:
     """Where case tells records apart."""
     sync, account = sink_sync(sync_mode="mirror"), sink(sandbox.url)

@@ -19,7 +19,7 @@ from reverse_etl_assets.testing import error_of
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_bad_keys import READ, people
-from tests.heavy import first, first_rows
+from tests.heavy import first, first_rows, heavy
 
 TEN = {**SINK, "batch_size": 10}
 ONE = {"method": "PUT", "path": "/{{ object }}/{{ key }}"}
@@ -55,6 +55,7 @@ def test_an_upsert_whose_answer_cannot_be_unpacked_is_sent_again(shop: Shop, san
     assert report.counts["failed"] == 0
 
 
+@heavy
 def test_a_read_whose_answer_cannot_be_unpacked_is_repeated(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 100)
     sandbox.fault("garbled", vendor="rest", method="GET", next=1)
@@ -138,6 +139,7 @@ class GivesUp(Webhook):
         return super().read_response(batch, response)
 
 
+@heavy
 @pytest.mark.parametrize("destination", [Stumbles, NamesAStranger, GivesUp])
 def test_an_answer_that_the_code_falls_over(shop: Shop, sandbox: Sandbox, destination: type[Webhook]) -> None:
     people(shop, 100)
@@ -169,6 +171,7 @@ class StumblesAtReads(Webhook):
         return found
 
 
+@heavy
 def test_a_read_that_the_code_falls_over(shop: Shop, sandbox: Sandbox) -> None:
     """The row is not refused by anybody: it is unavailable, and stays out of quarantine."""
     people(shop, 100)
@@ -188,6 +191,7 @@ class CannotCompare(Webhook):
         return super().same(field, sent, held)
 
 
+@heavy
 def test_a_value_that_the_code_cannot_compare(shop: Shop, sandbox: Sandbox) -> None:
     """A person's odd value stays, is named, and takes no other row with it: in a run, in a look, and when adopted."""
     people(shop, 30)

@@ -19,7 +19,7 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import Guards, Limit
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 from tests.journal_entries import record_model_results
 
 NONE: Mapping[str, Any] = {
@@ -297,6 +297,7 @@ class TestRuns:
         assert "empty_model" in str(report.detail)
         assert self.calls(sandbox) == calls
 
+    @heavy
     def test_a_failed_test_of_the_model(self, shop: Shop, sandbox: Sandbox) -> None:
         record_model_results(shop.journal, "people", {"unique_people_id": "fail"})
         assert self.first(shop, sandbox).status is RunStatus.GUARDED
@@ -304,6 +305,7 @@ class TestRuns:
         record_model_results(shop.journal, "people", {"unique_people_id": "pass"})
         assert shop.run(self.sync, self.account).counts["created"] == 300
 
+    @heavy
     def test_row_count_counts_finished_runs(self, shop: Shop, sandbox: Sandbox) -> None:
         self.first(shop, sandbox, guards={"row_count": {"percent": 4}, "max_removed": {}})
         for _ in range(2):
@@ -333,6 +335,7 @@ class TestRuns:
         assert runs or "audit" in str(report.detail)
 
 
+@heavy
 def test_rejected_rows_are_named_and_the_others_delivered(shop: Shop, sandbox: Sandbox) -> None:
     """30 rows without a key and 20 that share one, among 300."""
     shop.build(

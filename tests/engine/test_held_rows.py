@@ -16,6 +16,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine import launcher
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
+from tests.heavy import heavy
 
 EVENTS = {**SINK, "operations": {}}
 
@@ -76,6 +77,7 @@ def test_a_held_row_that_left_the_model_stays_in_the_counts(channel: Channel) ->
     assert set(channel.messages) == {"Ann", "Bob"}
 
 
+@heavy
 def test_messages_are_not_sent_over_those_whose_ids_are_lost(channel: Channel) -> None:
     channel.shop.warehouse.state_file(channel.sync.sync).unlink()
     arguments = (channel.sync, channel.shop.environment, channel.account.type)
@@ -92,6 +94,7 @@ def test_a_row_that_did_arrive_is_deleted_once_it_leaves(channel: Channel) -> No
     assert set(channel.messages) == {"Bob"}
 
 
+@heavy
 def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
     assert channel.arrived("ann", channel.messages["Ann"])
     channel.shop.build("select *, date '2026-01-31' as since from (values ('ann', 'Anna'), ('bob', 'Bob')) r(id, name)")
@@ -103,6 +106,7 @@ def test_a_row_that_did_arrive_is_changed_where_it_is(channel: Channel) -> None:
 LONG = "0.1234567890123456::decimal(20,16)"  # has more digits than a number in JSON is sure to keep
 
 
+@heavy
 def test_what_cannot_be_told_for_sure_of_a_row_that_did_arrive_is_sent_again(shop: Shop, sandbox: Sandbox) -> None:
     channel = Channel(shop, sandbox, mapping={"name": "name", "worth": "worth"})
     shop.build(f"select 'ann' as id, 'Ann' as name, {LONG} as worth")
@@ -113,6 +117,7 @@ def test_what_cannot_be_told_for_sure_of_a_row_that_did_arrive_is_sent_again(sho
     assert shop.run(channel.sync, channel.account).change_set == 0
 
 
+@heavy
 def test_a_row_that_did_arrive_is_not_hidden_by_its_time(shop: Shop, sandbox: Sandbox) -> None:
     """It changed before the last run, which did not send it, for it was held."""
     channel = Channel(shop, sandbox, change_detection={"last_modified_at": "changed_at", "lookback": "0 seconds"})
@@ -143,11 +148,13 @@ def test_an_undo_takes_a_row_that_did_arrive_for_what_it_is(channel: Channel) ->
     assert "1 of them had no answer, and somebody has said since that they did arrive." in said
 
 
+@heavy
 def test_nobody_says_that_a_row_arrived_which_is_not_held(channel: Channel) -> None:
     assert not channel.arrived("bob", channel.messages["Bob"])
     assert channel.run("Ann", "Bob").counts["held"] == 1
 
 
+@heavy
 def test_an_event_that_did_arrive_is_not_sent_again(shop: Shop, sandbox: Sandbox) -> None:
     """Of a key of two columns, one of them with what parts keys."""
     sync = sink_sync(sync_mode="append", options=EVENTS, primary_key=["id", "day"], external_id="id")
@@ -185,6 +192,7 @@ def test_what_is_said_of_a_held_row_is_not_done_to_one_in_another_case(shop: Sho
     assert shop.state(sync, "select _retl_key from state.synced order by 1") == [("AB",), ("aB",), ("ab",)]
 
 
+@heavy
 def test_a_state_of_an_earlier_release_keeps_its_held_rows(channel: Channel) -> None:
     """It did not keep what was sent: that is sent again, to the record."""
     with channel.shop.warehouse.open(channel.sync.sync, write=True) as con:

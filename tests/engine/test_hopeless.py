@@ -14,6 +14,7 @@ from reverse_etl_assets.records import Batch, Outcome
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.test_dispatch import Strict
+from tests.heavy import heavy
 
 
 class Elsewhere(Webhook):
@@ -38,6 +39,7 @@ def test_the_run_stops_and_every_row_has_its_outcome(shop: Shop, sandbox: Sandbo
     assert report.calls < 150  # halving all of it would be 4,000 requests
 
 
+@heavy
 @pytest.mark.parametrize(("rows", "status"), [(24, RunStatus.DONE), (26, RunStatus.FAILED)])
 def test_25_rows_refused_alone_are_enough_and_24_are_not(
     shop: Shop, sandbox: Sandbox, rows: int, status: RunStatus
@@ -49,6 +51,7 @@ def test_25_rows_refused_alone_are_enough_and_24_are_not(
     assert report.counts["skipped"] == rows - refused
 
 
+@heavy
 def test_a_destination_that_takes_some_is_asked_about_every_row(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select if(i % 10 = 0, 'bad', 'good') || i as id, 'n' as name from range(300) r(i)")
     report = shop.run(sink_sync(), Account("sink", Strict, sink(sandbox.url).connection))
@@ -67,6 +70,7 @@ class Falls(Webhook):
         return super().read_response(batch, response)
 
 
+@heavy
 @pytest.mark.parametrize(
     ("over", "status"),
     [

@@ -72,6 +72,7 @@ def test_a_result_that_cannot_be_read_once_is_read_again(
     assert records(sandbox) == 0
 
 
+@heavy
 def test_garbled_results_are_read_again(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(120))
     sandbox.fault("garbled", vendor="salesforce", path="successfulResults", next=1)
@@ -127,6 +128,7 @@ def test_what_was_handed_over_is_not_handed_over_again(shop: Shop, sandbox: Sand
     assert (report.counts["created"], uploads(sandbox), records(sandbox)) == (120, 1, 120)
 
 
+@heavy
 def test_an_upload_that_was_refused_is_halved(shop: Shop, sandbox: Sandbox) -> None:
     """The job did not begin, so a refusal of its rows is what it says."""
     shop.build(PEOPLE.format(200))
@@ -168,6 +170,7 @@ UNREADABLE: dict[str, dict[str, Any]] = {
 }
 
 
+@heavy
 @pytest.mark.parametrize("fault", first(UNREADABLE.values()), ids=UNREADABLE)
 def test_they_are_waited_for_and_then_in_doubt(
     later: Shop, sandbox: Sandbox, days: Days, fault: dict[str, Any]
@@ -197,6 +200,7 @@ def test_they_are_waited_for_and_then_in_doubt(
     assert later.run(sync, there).change_set == 0
 
 
+@heavy
 def test_a_clock_that_was_ahead_leaves_no_job_open_for_ever(later: Shop, sandbox: Sandbox, days: Days) -> None:
     later.build(PEOPLE.format(120))
     trouble = sandbox.fault("server_error", vendor="salesforce", path="successfulResults", status=400)
@@ -209,6 +213,7 @@ def test_a_clock_that_was_ahead_leaves_no_job_open_for_ever(later: Shop, sandbox
     assert "120 rows are in doubt" in later.run(sync, there).given_up
 
 
+@heavy
 def test_they_are_waited_for_by_several_runs(later: Shop, sandbox: Sandbox, days: Days) -> None:
     """A sync that did not run for weeks does not give up at its first look."""
     later.build(PEOPLE.format(120))
@@ -231,6 +236,7 @@ def test_they_are_waited_for_by_several_runs(later: Shop, sandbox: Sandbox, days
     assert uploads(sandbox) == 1
 
 
+@heavy
 def test_a_run_that_comes_home_after_months_has_its_counts(later: Shop, sandbox: Sandbox, days: Days) -> None:
     later.build(PEOPLE.format(120))
     sandbox.fault("server_error", vendor="salesforce", path="successfulResults", status=400)
@@ -267,6 +273,7 @@ def test_a_job_that_never_ends_is_given_up_too(later: Shop, sandbox: Sandbox, da
     assert run.counts["failed_ambiguous"] == 120
 
 
+@heavy
 def test_a_job_that_spans_the_run_is_given_up_too(later: Shop, sandbox: Sandbox, days: Days) -> None:
     later.build("select 'p' || i || '@shop.example' as email, 'n' as name, 'CH' as country from range(10) r(i)")
     sandbox.fault("server_error", vendor="meta_ads", method="GET", path="sessions", status=400)
@@ -291,6 +298,7 @@ class Once(Salesforce):
         return replace(super().capabilities_for(target, options), idempotent=frozenset())
 
 
+@heavy
 def test_what_must_not_go_twice_is_held(later: Shop, sandbox: Sandbox, days: Days) -> None:
     later.build(PEOPLE.format(120))
     sandbox.fault("server_error", vendor="salesforce", path="successfulResults", status=400)

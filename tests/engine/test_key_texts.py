@@ -12,7 +12,7 @@ from reverse_etl_assets.warehouses import value_text
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 KEYS = {
     "1e16::double": "10000000000000000.0",
@@ -40,6 +40,7 @@ KEYS = {
 MIRROR = {"sync_mode": "mirror", "guards": {"max_removed": {}, "row_count": {}}}
 
 
+@heavy
 @pytest.mark.parametrize("value", first(KEYS, 3))
 def test_a_key_is_written_as_its_field(shop: Shop, sandbox: Sandbox, value: str) -> None:
     """Made, changed and deleted at a sink that tells rows apart by the field."""
@@ -100,6 +101,7 @@ def codes(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
+@heavy
 @pytest.mark.parametrize(
     "value", first(["1e16::double", "timestamp '2026-01-01 12:00:00'", "100::decimal(5,0)", "0.1::float"])
 )
@@ -123,6 +125,7 @@ def test_a_key_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, bla
     assert_rejected(shop, sandbox)
 
 
+@heavy
 @pytest.mark.parametrize("blank", first(["null", '" "', '""']))
 def test_a_key_of_json_that_nobody_can_see_is_rejected(shop: Shop, sandbox: Sandbox, blank: str) -> None:
     shop.build(f"""select '{blank}'::json as id, 'n' as name union all select '"a"', 'n'""")
@@ -136,6 +139,7 @@ def assert_rejected(shop: Shop, sandbox: Sandbox) -> None:
     assert "the primary key (id) is empty" in str(bad.message)
 
 
+@heavy
 @pytest.mark.parametrize("key", first(["'nan'::double", "'inf'::float", "timestamp 'infinity'", "date '12345-01-01'"]))
 def test_a_key_that_json_has_no_word_for_is_rejected(shop: Shop, sandbox: Sandbox, key: str) -> None:
     shop.build(f"select {key} as id, 'n' as name")
@@ -143,6 +147,7 @@ def test_a_key_that_json_has_no_word_for_is_rejected(shop: Shop, sandbox: Sandbo
     assert (report.counts["failed_invalid"], report.counts["created"]) == (1, 0)
 
 
+@heavy
 @pytest.mark.parametrize(
     ("a", "b", "legal"), [("''", "''", False), ("chr(9)", "chr(8203)", False), ("''", "'b'", True)]
 )
@@ -155,6 +160,7 @@ def test_a_key_of_several_texts_needs_one_that_is_not_empty(
     assert (report.counts["created"], report.counts.get("failed_invalid", 0)) == ((1, 0) if legal else (0, 1))
 
 
+@heavy
 def test_a_record_whose_key_is_rejected_now_is_left_alone(shop: Shop, sandbox: Sandbox) -> None:
     """An earlier release sent a tab as a key."""
     shop.build("select 'tab' as id, 'n' as name union all select 'a', 'n'")
@@ -203,6 +209,7 @@ def made_old(shop: Shop, sync: Sync, old: str, *, folded: bool = False) -> None:
 OLD = {"1e16::double": "1e+16", "timestamp '2026-01-01 12:00:00'": "2026-01-01 12:00:00"}
 
 
+@heavy
 @pytest.mark.parametrize("value", first(OLD))
 def test_synced_rows_of_an_old_state_meet_theirs(shop: Shop, sandbox: Sandbox, value: str) -> None:
     shop.build(f"select {value} as id, 'first' as name")
@@ -235,6 +242,7 @@ def test_a_record_is_addressed_by_the_key_it_was_made_by(shop: Shop, sandbox: Sa
     assert {entry.id: entry.values["name"] for entry in table.live()} == {"2026-01-01 12:00:00": "second"}
 
 
+@heavy
 def test_a_held_row_of_an_old_state_stays_held(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select timestamp '2026-01-01 12:00:00' as id, 'first' as name")
     sync, to = sink_sync(sync_mode="append"), sink(sandbox.url)
@@ -248,6 +256,7 @@ def test_a_held_row_of_an_old_state_stays_held(shop: Shop, sandbox: Sandbox) -> 
     assert report.counts["created"] == 0
 
 
+@heavy
 @pytest.mark.parametrize("value", first(OLD))
 def test_hubspot_records_of_an_old_state_are_found(shop: Shop, codes: Sandbox, value: str) -> None:
     """Their property holds the field's spelling: an update by the key's old one was refused."""

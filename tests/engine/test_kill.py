@@ -205,6 +205,7 @@ def killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, sync: Sync, re
     return shop.journal.history(sync.sync, 1)[0]
 
 
+@heavy
 def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
     """With the rows that were in flight: nobody was told what became of them."""
     sync, before = a_mirror(shop, remote)
@@ -216,6 +217,7 @@ def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote:
     assert remote.snapshot("hubspot", "contacts", ids=False) == before
 
 
+@heavy
 @pytest.mark.parametrize("requests", first([4, 12] if len(SEEDS) < 18 else range(1, 17)))
 def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
     """Whatever runs next folds in what it was told; another undo puts back the rest, and nothing is an edit."""
@@ -266,6 +268,7 @@ def kill_after_the_hand_over(shop: Shop, launcher: Launcher, remote: RemoteSandb
     launcher.kill()
 
 
+@heavy
 def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:
@@ -283,6 +286,7 @@ def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
     assert len(uploads) == 1
 
 
+@heavy
 def test_a_job_that_the_destination_forgot_is_reported(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
     sync = sink_sync(**CONTACTS)
     kill_after_the_hand_over(shop, launcher, remote, sync)
@@ -310,6 +314,7 @@ def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
 
 
+@heavy
 @pytest.mark.parametrize("path", first(["successfulResults", "jobs/ingest/[^/]+$"]))
 def test_a_job_of_which_one_question_is_refused_is_not_handed_over_again(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox, path: str
@@ -326,6 +331,7 @@ def test_a_job_of_which_one_question_is_refused_is_not_handed_over_again(
     assert len([line for line in remote.log("salesforce") if line["method"] == "PUT"]) == 1
 
 
+@heavy
 def test_jobs_that_were_opened_with_their_rows_are_collected(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:

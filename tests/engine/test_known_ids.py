@@ -21,7 +21,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
 from tests.engine.test_shared_records import LIMITLESS
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 PEOPLE = "select i::varchar as id, 'name ' || i || '{}' as name from range(3) r(i)"
 ALL = frozenset({Operation.UPSERT, Operation.UPDATE, Operation.DELETE})
@@ -148,6 +148,7 @@ def test_a_search_that_lags_makes_no_second_record(
     assert [each["name"] for each in vendor.records.values()] == ["name 1!"]
 
 
+@heavy
 @pytest.mark.parametrize("kind", [LaggingCrm, BlindCrm])
 def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
@@ -158,6 +159,7 @@ def test_a_record_that_is_not_found_yet_is_deleted_by_its_id(
     assert [each["name"] for each in vendor.records.values()] == ["name 1"]
 
 
+@heavy
 def test_a_record_that_is_not_found_yet_is_read_by_its_id(shop: Shop, vendor: Vendor) -> None:
     """An undo puts back what a person had typed there before the run."""
     sync, account = three(shop, LaggingCrm, "destination")
@@ -168,6 +170,7 @@ def test_a_record_that_is_not_found_yet_is_read_by_its_id(shop: Shop, vendor: Ve
     assert sorted(each["name"] for each in vendor.records.values()) == ["name 0", "name 2", "typed"]
 
 
+@heavy
 @pytest.mark.parametrize("kind", [LaggingCrm, BlindCrm])
 def test_what_carries_the_key_now_is_deleted_whatever_can_be_read(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm]
@@ -203,6 +206,7 @@ def test_a_record_that_was_made_anew_is_deleted(shop: Shop, sandbox: Sandbox, be
     assert [each.values["email"] for each in sandbox.hubspot.tables["contacts"].live()] == ["bob@x.org"]
 
 
+@heavy
 @pytest.mark.parametrize("before_images", first(["synced", "destination"]))
 def test_a_record_that_got_another_key_is_deleted_by_its_id(shop: Shop, sandbox: Sandbox, before_images: str) -> None:
     sync, account, ann = ann_and_bob(shop, sandbox, before_images)

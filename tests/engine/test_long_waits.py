@@ -104,6 +104,7 @@ def test_a_stop_ends_a_wait(shop: Shop, sandbox: Sandbox, sync: Sync, stop: Call
     assert [line for line in sandbox.log.lines() if line.method == "POST"] == []
 
 
+@heavy
 @pytest.mark.parametrize("poll", first([0.01, 10.0]))
 def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, sync: Sync, poll: float) -> None:
     sandbox.settings.change({"salesforce_bulk_polls": 120})
@@ -126,6 +127,7 @@ def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, 
     assert len(sandbox.salesforce.tables["Contact"].live()) == 30
 
 
+@heavy
 def test_a_hold_that_somebody_lifts_ends_at_once(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
     shop.journal.hold("sink", shop.journal.clock() + 600)
 
@@ -155,6 +157,7 @@ def test_a_clock_that_was_ahead_stops_nobody(
     assert any("a clock was wrong" in message for message in caplog.messages)
 
 
+@heavy
 def test_our_own_clock_that_was_ahead_stops_nobody(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
     """It reserved slots, and held the account, while it was."""
     ahead = Journal.open(shop.journal_url, clock=lambda: time.time() + DAY)

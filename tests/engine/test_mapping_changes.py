@@ -60,6 +60,7 @@ def test_a_field_that_was_away_is_told_anew(shop: Shop, sandbox: Sandbox) -> Non
     assert shown(sandbox, "f", "g") == {"1": ("z", None)}
 
 
+@heavy
 def test_a_removed_field_stays_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'y')")
     shop.run(mapped(f="a", g="b"), sink(sandbox.url))
@@ -69,6 +70,7 @@ def test_a_removed_field_stays_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     assert shown(sandbox, "f", "g") == {"1": ("x", "y")}
 
 
+@heavy
 def test_a_field_from_another_column_is_told_to_every_row(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'x')", "('2', 'x', 'y')")
     shop.run(mapped(f="a"), sink(sandbox.url))
@@ -78,6 +80,7 @@ def test_a_field_from_another_column_is_told_to_every_row(shop: Shop, sandbox: S
     assert shown(sandbox, "f") == {"1": ("x",), "2": ("y",)}
 
 
+@heavy
 def test_another_constant_is_told_to_every_row(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', 'y')", "('2', 'x', 'y')")
     shop.run(mapped(f={"constant": "warm"}), sink(sandbox.url))
@@ -115,6 +118,7 @@ def columns(values: Iterable[str], key: str = "1") -> str:
     return f"select '{key}' as id, {', '.join(f'{value} as a{at}' for at, value in enumerate(values))}"
 
 
+@heavy
 def test_columns_of_another_type_are_told_anew_if_their_value_is_another(shop: Shop, sandbox: Sandbox) -> None:
     sync = mapped(**{f"f{at}": f"a{at}" for at in range(len(OTHER_VALUES))})
     shop.build(columns(before for before, _ in OTHER_VALUES))
@@ -128,6 +132,7 @@ def test_columns_of_another_type_are_told_anew_if_their_value_is_another(shop: S
         assert again == new, pair
 
 
+@heavy
 def test_wider_columns_send_nothing(shop: Shop, sandbox: Sandbox) -> None:
     sync = mapped(**{f"f{at}": f"a{at}" for at in range(len(SAME_VALUES))})
     shop.build(columns(before for before, _ in SAME_VALUES))
@@ -136,6 +141,7 @@ def test_wider_columns_send_nothing(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.run(sync, sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_a_failed_row_is_told_of_the_new_field_too(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, "('1', 'x', null)")
     shop.run(mapped(f="a"), sink(sandbox.url))

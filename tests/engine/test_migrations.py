@@ -17,7 +17,7 @@ from reverse_etl_assets.state.versions import history
 from reverse_etl_assets.warehouses.migrations import FORM
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 STATES = Path(__file__).parent / "states"
 FORMS = sorted(each.stem.removeprefix("form_") for each in STATES.glob("form_*.sql"))
@@ -62,6 +62,7 @@ def test_a_run_goes_on_with_it(tmp_path: Path, sandbox: Sandbox, form: str) -> N
     shop.close()
 
 
+@heavy
 @pytest.mark.parametrize("form", FORMS)
 def test_whoever_only_reads_changes_nothing(tmp_path: Path, form: str) -> None:
     shop = kept(tmp_path, form)
@@ -94,6 +95,7 @@ def test_a_newer_form_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     shop.close()
 
 
+@heavy
 @pytest.mark.parametrize("column", ["outcomes.message", "held.fields", "versions.definition"])
 def test_a_state_that_lacks_a_column_sends_nothing(shop: Shop, sandbox: Sandbox, column: str) -> None:
     shop.build(MODEL)
@@ -108,6 +110,7 @@ def test_a_state_that_lacks_a_column_sends_nothing(shop: Shop, sandbox: Sandbox,
     assert len(sandbox.log.lines()) == requests
 
 
+@heavy
 def test_a_state_of_another_sync_is_refused(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(MODEL)
     shop.run(SYNC, sink(sandbox.url))

@@ -11,7 +11,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_bad_keys import people
 from tests.engine.test_garbled import failed, held
-from tests.heavy import first, first_rows
+from tests.heavy import first, first_rows, heavy
 
 KEYS = [f"c{number}" for number in range(40)]
 BAD = {key for key in KEYS if row_is_hit(key, 1, 10.0)}
@@ -42,6 +42,7 @@ def sent_twice(sandbox: Sandbox) -> int:
 # What the options read
 
 
+@heavy
 @pytest.mark.parametrize("status", first([201, 400]))
 @pytest.mark.parametrize(
     ("query", "refused"),
@@ -73,6 +74,7 @@ def test_the_named_rows_fail_and_the_others_are_inferred(
     assert sent_twice(picky) == 0
 
 
+@heavy
 @pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_where_one_refuses_all_the_others_go_again_without_it(shop: Shop, picky: Sandbox, mode: str) -> None:
     sync = batches("&whole=1", mode, [BY_INDEX], refuses_whole=True)
@@ -83,6 +85,7 @@ def test_where_one_refuses_all_the_others_go_again_without_it(shop: Shop, picky:
     assert sent_twice(picky) == 0
 
 
+@heavy
 def test_rows_that_the_answer_does_not_count_are_in_doubt(shop: Shop, picky: Sandbox) -> None:
     """Only one of the lists is read, and the other is said to mean nothing; the count shows that there is more."""
     read = {"refused": [{"path": "duplicates", "key": "id"}], "taken": "inserted", "ignored": ["errors"]}
@@ -135,6 +138,7 @@ def test_a_batch_of_events_that_is_refused_is_in_doubt(shop: Shop, picky: Sandbo
     assert sent_twice(picky) == 0
 
 
+@heavy
 def test_a_batch_of_upserts_that_is_refused_is_halved(shop: Shop, picky: Sandbox) -> None:
     sync, report = some_taken(shop, picky, mode="incremental")
     assert failed(shop, sync, report) == dict.fromkeys(BAD, "rejected")
@@ -149,6 +153,7 @@ def test_an_api_that_takes_all_or_nothing_is_asked_by_halves(shop: Shop, picky: 
     assert sent_twice(picky) == 0
 
 
+@heavy
 def test_a_single_event_that_is_refused_is_refused(shop: Shop, picky: Sandbox) -> None:
     options = {"path": "/{{ object }}"}
     sync = sink_sync(sync_mode="append", options=options)
@@ -157,6 +162,7 @@ def test_a_single_event_that_is_refused_is_refused(shop: Shop, picky: Sandbox) -
     assert held(picky) == set(KEYS) - BAD
 
 
+@heavy
 def test_a_batch_of_events_that_is_too_large_is_split(shop: Shop, sandbox: Sandbox) -> None:
     """413 is about the request, before anybody looks at its rows."""
     sandbox.settings.change({"rest_max_rows": 7})

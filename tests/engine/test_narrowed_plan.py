@@ -14,7 +14,7 @@ from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.by_hand import People, by_hand
 from tests.engine.shop import Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ROWS = 5_000
 NULLS_AND_MORE = f"""
@@ -67,6 +67,7 @@ def test_narrowed_and_whole_comparison_agree(
     assert whole[0]["changed"] == (5 if mode == "mirror" else 0)
 
 
+@heavy
 def test_rows_the_destination_was_not_told_are_among_the_narrowed(
     shop: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_rows_the_destination_was_not_told_are_among_the_narrowed(
     assert whole[0]["changed"] == ROWS - 3
 
 
+@heavy
 @pytest.mark.parametrize("mode", ["mirror", "insert_only"])
 def test_a_narrowed_plan_counts_what_the_whole_one_does(
     tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch

@@ -257,6 +257,7 @@ def postgres() -> Iterator[str]:
     server.cleanup()
 
 
+@heavy
 def test_a_run_with_its_journal_in_postgresql(tmp_path: Path, sandbox: Sandbox, postgres: str) -> None:
     shop = Shop(tmp_path, journal_url=postgres)
     people(shop, 1000)
@@ -269,6 +270,7 @@ def test_a_run_with_its_journal_in_postgresql(tmp_path: Path, sandbox: Sandbox, 
     shop.close()
 
 
+@heavy
 def test_postgresql_goes_away_in_the_middle(tmp_path: Path, sandbox: Sandbox, postgres: str) -> None:
     """Connections are cut and new ones refused, as when the server restarts; afterwards nothing is lost."""
     shop = Shop(tmp_path, journal_url=postgres)
@@ -301,6 +303,7 @@ def test_a_journal_that_is_not_there(tmp_path: Path) -> None:
         Journal.open("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
 
 
+@heavy
 def test_syncs_run_side_by_side_in_threads(shop: Shop, sandbox: Sandbox) -> None:
     """One process may run several syncs, as an orchestrator with threads does."""
     people(shop, 300)
@@ -323,6 +326,7 @@ def test_syncs_run_side_by_side_in_threads(shop: Shop, sandbox: Sandbox) -> None
     }
 
 
+@heavy
 def test_a_reader_does_not_break_a_run(shop: Shop, sandbox: Sandbox) -> None:
     """Somebody looks at the state from another process; the run waits for its turn."""
     people(shop, 50)

@@ -11,7 +11,7 @@ from tests.engine import launcher
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_bad_keys import people
 from tests.engine.test_garbled import TEN, failed, held
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 PERHAPS = [303, 302, 307, 408, 500, 502, 503, 504]
 NOT_TAKEN = [423, 425, 429]
@@ -36,6 +36,7 @@ def test_an_event_whose_answer_says_perhaps_is_held(shop: Shop, sandbox: Sandbox
     assert sandbox.rest.tables["people"].counters.updated == 0, "no event went out twice"
 
 
+@heavy
 @pytest.mark.parametrize("status", first(NOT_TAKEN))
 def test_an_event_that_was_not_taken_goes_out_again(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 30)
@@ -44,6 +45,7 @@ def test_an_event_that_was_not_taken_goes_out_again(shop: Shop, sandbox: Sandbox
     assert report.counts["created"] == 30
 
 
+@heavy
 @pytest.mark.parametrize("status", first([408, 503]))
 def test_the_options_can_say_that_it_means_not_taken(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 30)
@@ -85,6 +87,7 @@ def test_what_was_written_is_not_called_refused(shop: Shop, sandbox: Sandbox, st
     assert len(held(sandbox)) == 3
 
 
+@heavy
 @pytest.mark.parametrize("status", [423, 425])
 def test_later_tries_that_are_not_taken_leave_the_doubt_of_the_first(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 3)
@@ -115,6 +118,7 @@ def posts(slack: Sandbox) -> int:
     return sum(line.path == "/chat.postMessage" for line in slack.log.lines("slack"))
 
 
+@heavy
 @pytest.mark.parametrize("status", first([408, 503]))
 def test_a_message_whose_post_says_perhaps_is_held(shop: Shop, slack: Sandbox, status: int) -> None:
     """Posted once; its change, which goes out by its id, may be repeated."""

@@ -72,6 +72,7 @@ def test_only_what_was_modified_is_compared(diary: Diary) -> None:
     assert diary.told()["a"] == "second"
 
 
+@heavy
 def test_a_row_without_a_time_is_compared(diary: Diary) -> None:
     diary.write("a", "first", 5)
     diary.run(lately())
@@ -80,6 +81,7 @@ def test_a_row_without_a_time_is_compared(diary: Diary) -> None:
     assert diary.told() == {"a": "first", "b": "second"}
 
 
+@heavy
 def test_a_failed_row_is_tried_again_however_old(diary: Diary) -> None:
     diary.write("a", "first", 0)
     diary.write("b", "first", 10)
@@ -91,6 +93,7 @@ def test_a_failed_row_is_tried_again_however_old(diary: Diary) -> None:
     assert diary.told() == {"a": "first", "b": "first", "c": "first"}
 
 
+@heavy
 def test_a_row_that_was_rejected_is_sent_once_it_is_right(diary: Diary) -> None:
     diary.write("a", "first", 0)
     diary.shop.sql("insert into marts.people select * from marts.people")
@@ -104,6 +107,7 @@ def test_a_row_that_was_rejected_is_sent_once_it_is_right(diary: Diary) -> None:
 ANEW = {"version": 2, "cutover": "resend"}
 
 
+@heavy
 @pytest.mark.parametrize(
     ("mapping", "changes"),
     first_rows([({"name": "name", "also": "name"}, {}), ({"name": {"constant": "x"}}, ANEW), ({"name": "id"}, ANEW)]),
@@ -119,6 +123,7 @@ def test_another_mapping_is_told_to_old_rows_too(
     assert diary.run(lately(mapping={"id": "id", **mapping}, **changes)).change_set == 0
 
 
+@heavy
 def test_a_column_of_another_type_is_told_for_old_rows_too(diary: Diary) -> None:
     """The file says the same as before, and every value is another: a number, and no text."""
     diary.write("a", "1", 0)

@@ -23,7 +23,7 @@ from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.provenance import Way
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, crm, crm_sync, sink, sink_sync
-from tests.heavy import first, first_rows
+from tests.heavy import first, first_rows, heavy
 from tests.journal_entries import begin
 
 LOOSE: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {}}}
@@ -99,6 +99,7 @@ def test_a_state_that_was_deleted(shop: Shop, sandbox: Sandbox, sync: Sync) -> N
     assert shop.run(sync, sink(sandbox.url)).change_set == 5
 
 
+@heavy
 def test_a_state_of_an_earlier_release_that_was_deleted(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(FIVE)
     shop.run(MIRROR, sink(sandbox.url))
@@ -115,6 +116,7 @@ def without_ids(shop: Shop) -> None:
         con.execute("delete from state.facts where name in ('state_id', 'sent_run', 'began_to_send')")
 
 
+@heavy
 def test_what_an_earlier_release_left_is_taken_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     """Also if the last run that the state knows is not the last that wrote: without ids copies cannot be told apart."""
     shop.build(FIVE)
@@ -151,6 +153,7 @@ def new_journal(shop: Shop, *, zero_bytes: bool = False) -> None:
     shop.journal = Journal.open(shop.journal_url, stop_folder=shop.home)
 
 
+@heavy
 def test_a_word_on_a_state_holds_for_all_its_runs(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(FIVE)
     shop.run(MIRROR, sink(sandbox.url))
@@ -161,6 +164,7 @@ def test_a_word_on_a_state_holds_for_all_its_runs(shop: Shop, sandbox: Sandbox) 
         assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
 
 
+@heavy
 @pytest.mark.parametrize("way", first([Way.KEEP, Way.RESTART]))
 def test_a_copy_of_the_state_from_before(shop: Shop, sandbox: Sandbox, way: Way) -> None:
     shop.build(FIVE)
@@ -176,6 +180,7 @@ def test_a_copy_of_the_state_from_before(shop: Shop, sandbox: Sandbox, way: Way)
     assert shop.run(EVENTS, sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_state_and_journal_move_together(
     shop: Shop, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -191,6 +196,7 @@ def test_state_and_journal_move_together(
     shop.journal = Journal.open(shop.journal_url, stop_folder=shop.home)
 
 
+@heavy
 def test_runs_that_wrote_nothing_pin_no_state(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(FIVE)
     sandbox.fault("refuse_rows", percent=100)
@@ -200,6 +206,7 @@ def test_runs_that_wrote_nothing_pin_no_state(shop: Shop, sandbox: Sandbox) -> N
     assert shop.run(MIRROR, sink(sandbox.url)).counts["created"] == 5
 
 
+@heavy
 def test_an_undo_and_a_look_for_drift_ask_too(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'a@shop.example' as email, 'Ann' as name")
     sync = crm_sync(**LOOSE)
@@ -217,6 +224,7 @@ def test_an_undo_and_a_look_for_drift_ask_too(shop: Shop, sandbox: Sandbox) -> N
 # The ways to go on
 
 
+@heavy
 @pytest.mark.parametrize("lost", first(["state", "journal"]))
 def test_adopt_reads_what_is_there_and_sends_what_differs(shop: Shop, sandbox: Sandbox, lost: str) -> None:
     shop.build("select 'p' || i || '@shop.example' as email, 'Name ' || i as name from range(5) r(i)")
@@ -236,6 +244,7 @@ def test_adopt_reads_what_is_there_and_sends_what_differs(shop: Shop, sandbox: S
     assert shop.run(sync, to).counts["deleted"] == 1
 
 
+@heavy
 def test_resend_sends_each_row_once(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(FIVE)
     shop.run(MIRROR, sink(sandbox.url))
@@ -245,6 +254,7 @@ def test_resend_sends_each_row_once(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.run(MIRROR, sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_ways_that_are_none(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(FIVE)
     shop.run(EVENTS, sink(sandbox.url))
@@ -261,6 +271,7 @@ def test_ways_that_are_none(shop: Shop, sandbox: Sandbox) -> None:
     refused(shop, EVENTS, sandbox, "is empty")
 
 
+@heavy
 @pytest.mark.parametrize(
     ("sync", "state", "ways"),
     first_rows(
@@ -299,6 +310,7 @@ def test_a_refusal_names_the_ways_that_the_sync_can_take(
         recover_state(sync, shop.environment, to.type, Way(way), who="ada", why="we know")
 
 
+@heavy
 def test_a_writer_far_back_is_found(shop: Shop) -> None:
     journal = shop.journal
     journal.start_run("wrote", "s", "sink", state="a")

@@ -16,7 +16,7 @@ from reverse_etl_assets.state import quarantine
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN, BOB = "p0@shop.example", "p1@shop.example"
 
@@ -189,6 +189,7 @@ def test_a_changed_value_that_is_refused_too_counts_from_one(shop: Shop, hook: S
     assert counted(hook.refuse(sync)) == {"failed": 1, "skipped_quarantined": 2, "quarantined": 2, "in_quarantine": 3}
 
 
+@heavy
 def test_refusals_at_once_count_once(shop: Shop, hook: Sink) -> None:
     """Ours, an op's retry policy, or Dagster's run retries: a fault of a minute puts no row away."""
     now = 1_780_000_000.0
@@ -208,6 +209,7 @@ def test_refusals_at_once_count_once(shop: Shop, hook: Sink) -> None:
     assert hook.held(sync) == ["k0", "k1", "k2"], "it had its chance"
 
 
+@heavy
 def test_a_clock_that_was_ahead_keeps_nothing_from_being_counted(shop: Shop, hook: Sink) -> None:
     now = 1_790_000_000.0
     shop.journal.close()
@@ -219,6 +221,7 @@ def test_a_clock_that_was_ahead_keeps_nothing_from_being_counted(shop: Shop, hoo
     assert hook.held(sync) == ["k0", "k1", "k2"]
 
 
+@heavy
 def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
     """It knew when a row was refused last, and not when that was counted."""
     sync = hook.sync(after=2, apart="1 hour")
@@ -231,6 +234,7 @@ def test_a_state_of_before_counts_on(shop: Shop, hook: Sink) -> None:
     assert hook.held(sync) == ["k0", "k1", "k2"]
 
 
+@heavy
 @pytest.mark.parametrize(
     "changes",
     [
@@ -252,6 +256,7 @@ def test_where_and_how_rows_go_frees_them_if_it_changes(hook: Sink, changes: dic
     assert hook.held(other) == []
 
 
+@heavy
 def test_a_changed_mapping_frees_every_row(hook: Sink) -> None:
     hook.refuse(hook.sync())
     wider = hook.sync(mapping={"id": "id", "name": "name", "also": {"constant": "x"}})
@@ -259,6 +264,7 @@ def test_a_changed_mapping_frees_every_row(hook: Sink) -> None:
     assert hook.held(wider) == []
 
 
+@heavy
 def test_a_success_forgets_what_was_before(shop: Shop, hook: Sink) -> None:
     sync = hook.sync(after=2)
     hook.refuse(sync)
@@ -269,6 +275,7 @@ def test_a_success_forgets_what_was_before(shop: Shop, hook: Sink) -> None:
     assert hook.held(sync) == []
 
 
+@heavy
 def test_a_free_row_that_could_not_be_sent_stays_free(shop: Shop, hook: Sink) -> None:
     sync = hook.sync()
     hook.refuse(sync)
@@ -277,6 +284,7 @@ def test_a_free_row_that_could_not_be_sent_stays_free(shop: Shop, hook: Sink) ->
     assert counted(hook.run(sync)) == {"created": 3}
 
 
+@heavy
 def test_rows_that_have_nothing_to_send_any_more_leave_the_list(shop: Shop, hook: Sink) -> None:
     """One left the model, and one agrees with what the destination has."""
     sync = hook.sync()
@@ -288,11 +296,13 @@ def test_rows_that_have_nothing_to_send_any_more_leave_the_list(shop: Shop, hook
     assert hook.held(sync) == ["k2"]
 
 
+@heavy
 def test_never(hook: Sink) -> None:
     never = hook.sync(after=None)
     assert [counted(hook.refuse(never)) for _ in range(2)] == [{"failed": 3}, {"failed": 3}]
 
 
+@heavy
 def test_what_was_never_sent_is_not_quarantined(shop: Shop, hook: Sink) -> None:
     """It costs nothing, and whoever mends the model sees it at once."""
     shop.sql("insert into marts.people values ('k0', 'twice', null), (null, 'no key', null)")
@@ -301,6 +311,7 @@ def test_what_was_never_sent_is_not_quarantined(shop: Shop, hook: Sink) -> None:
     assert hook.held(sync) == ["k1", "k2"]
 
 
+@heavy
 def test_other_failures_are_no_refusals(hook: Sink) -> None:
     sync = hook.sync()
     assert hook.refuse(sync, "server_error").counts["failed_ambiguous"] == 3
@@ -308,6 +319,7 @@ def test_other_failures_are_no_refusals(hook: Sink) -> None:
     assert hook.held(sync) == []
 
 
+@heavy
 def test_rows_in_quarantine_do_not_trip_guards(shop: Shop, hook: Sink) -> None:
     sync = hook.sync(guards={"max_changed": {"rows": 2}})
     hook.run(sync)
@@ -317,6 +329,7 @@ def test_rows_in_quarantine_do_not_trip_guards(shop: Shop, hook: Sink) -> None:
     assert counted(hook.run(sync))["updated"] == 1
 
 
+@heavy
 def test_deletes_that_are_refused(shop: Shop, hook: Sink) -> None:
     mirror = hook.sync(sync_mode="mirror")
     hook.run(mirror)
@@ -327,6 +340,7 @@ def test_deletes_that_are_refused(shop: Shop, hook: Sink) -> None:
     assert (report.counts["removed"], report.counts["unchanged"]) == (0, 2)
 
 
+@heavy
 def test_a_sync_that_always_sends_every_row(hook: Sink) -> None:
     every = hook.sync(sync_mode="full_refresh")
     hook.run(every)
@@ -336,6 +350,7 @@ def test_a_sync_that_always_sends_every_row(hook: Sink) -> None:
     assert report.counts["unchanged"] == 0
 
 
+@heavy
 def test_rows_that_were_not_modified_lately_stay_on_the_list(shop: Shop, hook: Sink) -> None:
     lately = hook.sync(change_detection={"last_modified_at": "at"})
     hook.refuse(lately)
@@ -347,6 +362,7 @@ def test_rows_that_were_not_modified_lately_stay_on_the_list(shop: Shop, hook: S
     assert counted(hook.run(lately)) == {"created": 3}
 
 
+@heavy
 def test_values_that_go_out_as_hashes(shop: Shop, hook: Sink) -> None:
     hashed = hook.sync(mapping={"id": "id", "name": {"column": "name", "transform": "sha256_name"}})
     hook.refuse(hashed)

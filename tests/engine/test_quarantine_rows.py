@@ -8,6 +8,7 @@ import pytest
 
 from reverse_etl_assets.records import Reason, RowError, Status
 from tests.engine.by_hand import AMBIGUOUS, REFUSED, ByHand, People, Told, by_hand
+from tests.heavy import heavy
 
 TWICE = {"after": 2, "apart": "0 seconds", "hint": "ask the CRM team"}
 ANN: People = {"a": ("Ann", None)}
@@ -70,6 +71,7 @@ def test_a_row_that_a_person_has_freed_goes_out_and_is_back_if_it_is_refused(hom
     assert planned(home, ANN)["a"][:2] == (None, "quarantined")
 
 
+@heavy
 def test_values_that_were_refused_before_those_of_now_do_not_count(home: ByHand) -> None:
     for run in "12":
         home.run(run, ANN, rest=REFUSED)
@@ -78,6 +80,7 @@ def test_values_that_were_refused_before_those_of_now_do_not_count(home: ByHand)
     assert counted(home) == {}
 
 
+@heavy
 def test_a_row_that_has_settled_is_forgotten_there(home: ByHand) -> None:
     people: People = dict.fromkeys("abc", ("N", None))
     home.run("1", people, rest=REFUSED)
@@ -85,12 +88,14 @@ def test_a_row_that_has_settled_is_forgotten_there(home: ByHand) -> None:
     assert counted(home) == {"b": 1}
 
 
+@heavy
 def test_rows_that_were_not_sent_keep_their_count_and_those_that_left_do_not(home: ByHand) -> None:
     home.run("1", {**ANN, "b": ("Bob", None)}, rest=REFUSED)
     home.run("2", ANN, rest=None)
     assert counted(home) == {"a": 1}
 
 
+@heavy
 def test_a_key_that_nobody_can_tell_apart_any_more_is_forgotten_there(home: ByHand) -> None:
     home.run("1", {**ANN, "b": ("Bob", None)}, rest=REFUSED)
     home.more = [("a", "Ann", None)]
@@ -98,6 +103,7 @@ def test_a_key_that_nobody_can_tell_apart_any_more_is_forgotten_there(home: ByHa
     assert counted(home) == {"b": 1}
 
 
+@heavy
 def test_a_row_that_is_held_stays_so_whatever_was_refused_of_it(home: ByHand) -> None:
     """It says why it is held, and not that it was refused."""
     for run in "12":
@@ -106,6 +112,7 @@ def test_a_row_that_is_held_stays_so_whatever_was_refused_of_it(home: ByHand) ->
     assert planned(home, ANN)["a"] == (None, "held", "in doubt")
 
 
+@heavy
 def test_a_delete_is_quarantined_as_a_write_is(home: ByHand) -> None:
     home.run("1", ANN)
     for run in "23":
@@ -114,6 +121,7 @@ def test_a_delete_is_quarantined_as_a_write_is(home: ByHand) -> None:
     assert planned(home, {"a": ("Anna", None)})["a"][0] == "upsert"
 
 
+@heavy
 def test_a_row_that_another_one_of_its_key_supersedes_is_forgotten_there(tmp_path: Path) -> None:
     with by_hand(tmp_path, quarantine=TWICE, on_duplicate_key="latest by city", mapping={"name": "name"}) as home:
         home.run("1", {"a": ("Old", "1")}, rest=REFUSED)

@@ -6,6 +6,7 @@ from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal.records import Run, RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink, sink_sync
+from tests.heavy import heavy
 
 SYNC = sink_sync(options={**SINK, "batch_size": 2}, verify={"sample": 0})
 
@@ -52,11 +53,13 @@ def test_its_answers_come_home_and_the_rest_is_told_as_what_it_is(killed: Shop, 
     assert report.counts["added"] == 4, "what it had been told is not sent again"
 
 
+@heavy
 def test_a_run_that_is_recovered_is_open_no_more(killed: Shop, sandbox: Sandbox) -> None:
     killed.run(SYNC, sink(sandbox.url))
     assert killed.run(SYNC, sink(sandbox.url)).recovered == ()
 
 
+@heavy
 def test_it_is_brought_home_where_it_went(killed: Shop, sandbox: Sandbox) -> None:
     """Another destination cannot be asked, and is not sent anything before."""
     with killed.journal.database.writing() as connection:
@@ -69,6 +72,7 @@ def test_it_is_brought_home_where_it_went(killed: Shop, sandbox: Sandbox) -> Non
     assert (ended(killed).status, len(sandbox.log.lines())) == (RunStatus.OPEN, calls)
 
 
+@heavy
 def test_a_run_that_was_killed_before_it_planned_has_failed(killed: Shop, sandbox: Sandbox) -> None:
     killed.run(SYNC, sink(sandbox.url))
     killed.journal.start_run("early", SYNC.sync, "sink", counts={"model_rows": 7})

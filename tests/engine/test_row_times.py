@@ -13,7 +13,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.engine.test_prefilter import Clock, lately
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ODD = [
     "'9999-12-31'",
@@ -66,6 +66,7 @@ def test_a_time_beyond_the_clock_hides_nothing(rows: Rows, at: str) -> None:
     assert report.counts["model_rows"] == 5
 
 
+@heavy
 @pytest.mark.parametrize("kind", first(TYPES))
 def test_every_type_of_time(tmp_path: Any, sandbox: Sandbox, kind: str) -> None:
     shop, clock = Shop(tmp_path, clock=Clock()), Clock()
@@ -94,6 +95,7 @@ def test_a_time_that_cannot_be_used_is_named(rows: Rows) -> None:
     assert "`at` (change_detection.last_modified_at) in 2 rows" in markdown(found).replace("\\", "")
 
 
+@heavy
 def test_a_watermark_of_an_earlier_release_that_lies_ahead_is_not_gone_by(rows: Rows) -> None:
     shop = rows.shop
     rows.run(lately())
@@ -104,6 +106,7 @@ def test_a_watermark_of_an_earlier_release_that_lies_ahead_is_not_gone_by(rows: 
     assert rows.told()["k1"] == "second"
 
 
+@heavy
 def test_a_full_compare_that_a_wrong_clock_dated_ahead_is_due(rows: Rows) -> None:
     shop = rows.shop
     rows.clock.now += 400 * 86_400
@@ -129,6 +132,7 @@ def test_a_column_of_another_type_is_refused_at_the_first_run(
 LATEST = {"mapping": {"phone": {"column": "phone", "wins": "latest"}}, "updated_at": "changed_at"}
 
 
+@heavy
 @pytest.mark.parametrize("at", first(["'9999-12-31'", "'12345-01-01'", "'0044-03-15 (BC)'", "'infinity'"]))
 def test_a_row_whose_time_cannot_be_used_does_not_win(shop: Shop, sandbox: Sandbox, at: str) -> None:
     crm = a_crm("hubspot", sandbox)
@@ -145,6 +149,7 @@ def test_a_row_whose_time_cannot_be_used_does_not_win(shop: Shop, sandbox: Sandb
     assert report.unusable_times == {"`changed_at` (updated_at)": 1}
 
 
+@heavy
 @pytest.mark.parametrize("kind", first(["timestamp", "timestamptz", "date"]))
 def test_a_time_that_no_destination_reads_is_rejected_alone(shop: Shop, sandbox: Sandbox, kind: str) -> None:
     shop.build(

@@ -17,7 +17,7 @@ from tests.destinations.test_google_ads_runs import audience, google_ads, held
 from tests.engine.audiences import audience_sync, meta
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, crm, crm_sync, sink_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 LIMITLESS: dict[str, Any] = {"max_removed": {}, "row_count": {"percent": None, "deviations": None}}
 TWO = "values ('a', 'ann@shop.example', 'Ann'), ('b', 'ann@shop.example', 'Anna'), ('c', 'bob@shop.example', 'Bob')"
@@ -95,6 +95,7 @@ def test_what_one_of_several_rows_sent_is_not_missed(shop: Shop, sandbox: Sandbo
     assert (drifted.looked_at, drifted.wrong) == (2, 0), "a alone stands for the record now"
 
 
+@heavy
 def test_the_record_goes_with_the_last_row(desk: Desk) -> None:
     desk.run(TWO)
     report = desk.run("values ('c', 'bob@shop.example', 'Bob')")
@@ -112,6 +113,7 @@ def test_a_new_row_keeps_the_record_of_one_that_leaves(desk: Desk) -> None:
     assert desk.names == ["Anna", "Robert"]
 
 
+@heavy
 def test_what_could_not_be_sent_to_the_record_is_sent_by_the_next_run(desk: Desk) -> None:
     desk.run(TWO)
     desk.sandbox.fault("refuse_rows", vendor="zendesk", percent=100)
@@ -124,6 +126,7 @@ def test_what_could_not_be_sent_to_the_record_is_sent_by_the_next_run(desk: Desk
     assert desk.names == ["Ann", "Bob"]
 
 
+@heavy
 def test_an_undo_leaves_a_record_that_a_row_of_another_run_stands_for(desk: Desk) -> None:
     first = desk.run("values ('a', 'ann@shop.example', 'Ann')")
     desk.run("values ('a', 'ann@shop.example', 'Ann'), ('b', 'ann@shop.example', 'Anna')")
@@ -133,6 +136,7 @@ def test_an_undo_leaves_a_record_that_a_row_of_another_run_stands_for(desk: Desk
     assert desk.run("values ('b', 'ann@shop.example', 'Anna')").counts["skipped_same"] == 1  # looked at again
 
 
+@heavy
 def test_an_undo_takes_back_a_record_that_two_rows_of_the_run_wrote(desk: Desk) -> None:
     first = desk.run(TWO)
     undone = undo_run(first.run_id, desk.sync, desk.shop.environment, desk.account, who="ada", why="a test")
@@ -140,6 +144,7 @@ def test_an_undo_takes_back_a_record_that_two_rows_of_the_run_wrote(desk: Desk) 
     assert desk.names == []
 
 
+@heavy
 def test_an_undo_says_that_a_row_shared_its_record(desk: Desk) -> None:
     """The row had not been synced before; its record had, as that of another row."""
     desk.run("values ('a', 'ann@shop.example', 'Ann')")
@@ -149,6 +154,7 @@ def test_an_undo_says_that_a_row_shared_its_record(desk: Desk) -> None:
     assert "another row stands for the same record" in str(desk.shop.by_key(desk.sync, undone)["b"].message)
 
 
+@heavy
 def test_who_is_to_be_forgotten_goes_whoever_shares_the_record(desk: Desk) -> None:
     """The other row stays in the model: the next run makes a record for it."""
     desk.run(TWO)
@@ -175,6 +181,7 @@ def merged(shop: Shop, sandbox: Sandbox) -> Sync:
     return sync
 
 
+@heavy
 def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, sandbox: Sandbox, merged: Sync) -> None:
     sync, account = merged, crm(sandbox.url)
     report = shop.run(sync, account)
@@ -185,6 +192,7 @@ def test_a_record_that_was_merged_into_that_of_another_row_stays(shop: Shop, san
     assert shop.run(sync, account).counts["deleted"] == 1
 
 
+@heavy
 def test_a_run_that_broke_off_does_not_forget_whose_record_it_met(shop: Shop, sandbox: Sandbox, merged: Sync) -> None:
     def breaks_off(plan: Any, statuses: Any) -> None:
         raise RuntimeError("broke off here")
@@ -197,6 +205,7 @@ def test_a_run_that_broke_off_does_not_forget_whose_record_it_met(shop: Shop, sa
     assert sandbox.counts()["hubspot"]["objects"]["contacts"]["records"] == 2
 
 
+@heavy
 def test_a_contact_stays_on_a_list_while_one_of_its_addresses_does(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.add("hubspot", "contacts", {"email": "ann@x.org", "hs_additional_emails": "old@x.org"})
     sync = crm_sync(
@@ -214,6 +223,7 @@ def test_a_contact_stays_on_a_list_while_one_of_its_addresses_does(shop: Shop, s
     assert not sandbox.hubspot.tables["lists/1"].live()
 
 
+@heavy
 def test_a_person_stays_in_an_audience_of_google_while_a_row_stands_for_them(shop: Shop, sandbox: Sandbox) -> None:
     """Google reads an address of Gmail without its dots. Who has a number in common with another row is one person."""
     sync, account = audience(mapping={"email": "name", "phone": "phone"}), google_ads(sandbox)
@@ -239,6 +249,7 @@ def test_a_person_stays_in_an_audience_of_google_while_a_row_stands_for_them(sho
     assert left["phoneNumber"] == hashlib.sha256(b"+41446681802").hexdigest()
 
 
+@heavy
 def test_a_person_stays_in_an_audience_of_meta_while_a_row_has_the_number(shop: Shop, sandbox: Sandbox) -> None:
     """Two keys, one number: Meta gets the same hash for both."""
     sync = audience_sync(primary_key="phone", mapping={"PHONE": "phone", "FN": "name"})

@@ -9,6 +9,7 @@ import pytest
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.state import shared_records
 from tests.engine.by_hand import REFUSED, ByHand, People, Told, by_hand
+from tests.heavy import heavy
 
 ALL = ["name", "city"]
 TWO: People = {"a": ("Ann", "Bern"), "b": ("Anna", "Bern"), "c": ("Cem", "Cork")}
@@ -97,6 +98,7 @@ def test_what_the_heir_could_not_be_told_is_told_by_the_next_run(home: ByHand) -
     assert planned(home, people("b", "c"))["b"][1] == "upsert"
 
 
+@heavy
 def test_heirs_that_were_met_at_the_destination_are_told_too(home: ByHand) -> None:
     """A merge showed only as the record was about to be deleted."""
     home.plan("2", people("a", "b"))
@@ -105,6 +107,7 @@ def test_heirs_that_were_met_at_the_destination_are_told_too(home: ByHand) -> No
     assert {key for (key,) in home.all("select key from state.pending")} == {"a"}
 
 
+@heavy
 def test_a_row_that_comes_to_share_a_record_is_noted(home: ByHand) -> None:
     """By the id of its answer; a record that the vendor says it has just made stands for its row alone."""
     rows: People = {**TWO, "d": ("Dan", "Delft"), "e": ("Eve", "Ely"), "f": ("Fay", "Fes")}
@@ -115,11 +118,13 @@ def test_a_row_that_comes_to_share_a_record_is_noted(home: ByHand) -> None:
     assert sharing(home) == {"a", "b", "c", "d", "e", "f", "g"}
 
 
+@heavy
 def test_what_is_known_to_be_shared_is_not_noted_again(home: ByHand) -> None:
     home.run("2", {**TWO, "a": ("Anne", "Bern"), "b": ("Anny", "Bern")}, ONE)
     assert sorted(home.all("select id, key from state.shared")) == [("r1", "a"), ("r1", "b")]
 
 
+@heavy
 def test_a_row_that_was_refused_has_come_to_nothing(home: ByHand) -> None:
     home.con.execute("delete from state.shared")
     home.run("2", {**TWO, "d": ("Dan", "Delft")}, {"d": Told(REFUSED.status, REFUSED.reason, id="r1")})
@@ -147,6 +152,7 @@ def test_identities_go_over_to_the_row_that_stays(audience: ByHand) -> None:
     assert (rows["a"][1:3], rows["b"][1], rows["b"][3]) == ((None, "shared"), "upsert", "y+z+x+y")
 
 
+@heavy
 def test_and_also_if_it_was_not_told(audience: ByHand) -> None:
     audience.run("2", people("b", "c"), rest=None)
     assert audience.synced("_retl_id", "_retl_untold") == {"b": ("y+z+x+y", ALL), "c": ("w", None)}

@@ -11,6 +11,7 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
+from tests.heavy import heavy
 
 SLOW = sink_sync(options={**sink_sync().options, "batch_size": 10})
 
@@ -59,6 +60,7 @@ def test_a_run_whose_change_set_was_taken_over_says_so_and_keeps_its_answers(
     assert second.status is RunStatus.DONE
 
 
+@heavy
 def test_an_outbox_of_another_run_is_not_sent(shop: Shop, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was taken over between the plan and the first request."""
     shop.build("select 'k' as id, 'n' as name")
@@ -79,6 +81,7 @@ def test_an_outbox_of_another_run_is_not_sent(shop: Shop, sandbox: Sandbox, monk
     assert found.status is RunStatus.FAILED
 
 
+@heavy
 def test_a_killed_run_whose_outbox_is_gone_is_named_for_what_it_is(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 'k' as id, 'n' as name")
     sync = sink_sync()

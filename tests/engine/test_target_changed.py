@@ -14,6 +14,7 @@ from reverse_etl_sandbox.salesforce.schema import OBJECTS
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import Shop, sink_sync
+from tests.heavy import heavy
 
 PEOPLE = "select 'k' || i as id, 'Name' as name, {} as age from range(60) r(i)"
 
@@ -87,6 +88,7 @@ def test_what_is_not_there_any_more_stops_the_run_at_once(
         shop.run(sync, account)
 
 
+@heavy
 def test_a_run_that_failed_is_checked_anew(shop: Shop, sandbox: Sandbox, account: Account) -> None:
     """Whatever it failed for; and one that went through is not."""
     shop.build(PEOPLE.format(36))
@@ -102,6 +104,7 @@ def test_a_run_that_failed_is_checked_anew(shop: Shop, sandbox: Sandbox, account
     assert sum("describe" in line.path for line in sandbox.log.lines("salesforce")) == asked + 1
 
 
+@heavy
 def test_a_field_that_a_job_does_not_find_stops_the_run(shop: Shop, sandbox: Sandbox, account: Account) -> None:
     """The job itself is refused, as nothing was read before it; none of its rows is at fault."""
     sync = contacts(sync_mode="append", options={"bulk_threshold": 1})

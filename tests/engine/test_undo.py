@@ -28,7 +28,7 @@ from tests.engine.undoing import (
     undo,
     written,
 )
-from tests.heavy import first, seeds
+from tests.heavy import first, heavy, seeds
 
 SEEDS = seeds("UNDO_SEEDS", 1)
 TYPED = {
@@ -96,6 +96,7 @@ def test_rows_whose_answers_were_lost_are_put_back_if_they_had_arrived(shop: Sho
     assert written(shop.run(sync, crm.account)) == (3, 1, 1)
 
 
+@heavy
 def test_rows_that_the_answer_did_not_name_are_put_back(shop: Shop, sandbox: Sandbox) -> None:
     """They were written all the same; in doubt is also what nobody mentioned."""
     crm = a_crm("hubspot", sandbox)
@@ -110,6 +111,7 @@ def test_rows_that_the_answer_did_not_name_are_put_back(shop: Shop, sandbox: San
     assert (records(crm), is_whole(report)) == (before, True)
 
 
+@heavy
 def test_by_bulk_jobs(shop: Shop, salesforce: Crm) -> None:
     sync = salesforce.sync(options={"bulk_threshold": 2})
     shop.build(PEOPLE.format(6))
@@ -182,6 +184,7 @@ class People:
                 self.crm.add(**{self.crm.key: key, **self.typed_in()})
 
 
+@heavy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_undo_is_the_inverse_of_any_run(shop: Shop, crm: Crm, seed: int) -> None:
     if crm.vendor == "salesforce":  # contacts have fields of every type in both
@@ -206,6 +209,7 @@ def test_undo_is_the_inverse_of_any_run(shop: Shop, crm: Crm, seed: int) -> None
     assert records(crm) == before
 
 
+@heavy
 def test_our_last_write_is_put_back_where_the_run_did_not_read(shop: Shop, salesforce: Crm) -> None:
     crm, sync = salesforce, salesforce.sync(before_images="synced", mapping={"Title": "phone"})
     shop.build(PEOPLE.format(2))
@@ -220,6 +224,7 @@ def test_our_last_write_is_put_back_where_the_run_did_not_read(shop: Shop, sales
     assert (report.counts["from_synced"], report.counts["skipped_edited"]) == (2, 1)
 
 
+@heavy
 @pytest.mark.parametrize("images", first(["destination", "synced"]))
 def test_a_hash_is_put_back_as_it_was(shop: Shop, salesforce: Crm, images: str) -> None:
     crm = salesforce
@@ -261,6 +266,7 @@ def test_what_somebody_changed_since_is_left_and_named(shop: Shop, salesforce: C
     }
 
 
+@heavy
 def test_a_record_that_has_gone_or_is_another_one(shop: Shop, salesforce: Crm) -> None:
     crm, sync = salesforce, salesforce.sync()
     _, run = a_run(shop, crm, sync)
@@ -275,6 +281,7 @@ def test_a_record_that_has_gone_or_is_another_one(shop: Shop, salesforce: Crm) -
     assert str(outcomes[FAY].message).startswith("another record")
 
 
+@heavy
 def test_rows_that_a_later_run_wrote_are_left(shop: Shop, salesforce: Crm) -> None:
     crm, sync = salesforce, salesforce.sync()
     _, run = a_run(shop, crm, sync)
@@ -294,6 +301,7 @@ def test_rows_that_a_later_run_wrote_are_left(shop: Shop, salesforce: Crm) -> No
     }
 
 
+@heavy
 def test_a_field_that_people_kept_is_none_of_its_business(shop: Shop, salesforce: Crm) -> None:
     crm = salesforce
     sync = crm.sync(mapping={crm.phone: {"column": "phone", "wins": "unless_edited"}})

@@ -11,6 +11,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink, sink_sync
 from tests.engine.undoing import ANN, CEM, a_run, records, resume, same_as_synced, undo, written
+from tests.heavy import heavy
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def test_a_record_that_may_have_been_somebodys_is_not_deleted(shop: Shop, sandbo
     assert [entry.values["name"] for entry in sandbox.rest.tables["people"].live()] == ["ours"]
 
 
+@heavy
 def test_values_that_were_there_already_are_not_written_again(shop: Shop, sandbox: Sandbox) -> None:
     sync, account = sink_sync(sync_mode="full_refresh"), sink(sandbox.url)
     shop.build("select i::varchar id, 'n' as name from range(3) r(i)")
@@ -103,6 +105,7 @@ def test_values_that_were_there_already_are_not_written_again(shop: Shop, sandbo
     assert shop.by_key(sync, report)["2"].message == "no longer mapped, so not to be put back: gone"
 
 
+@heavy
 def test_what_the_destination_cannot_do_is_said_before_anything_is_sent(shop: Shop, sandbox: Sandbox) -> None:
     options = {name: option for name, option in SINK.items() if name != "operations"}
     sync, account = sink_sync(options=options), sink(sandbox.url)
@@ -118,6 +121,7 @@ def test_what_the_destination_cannot_do_is_said_before_anything_is_sent(shop: Sh
 # Stops, guards, approval
 
 
+@heavy
 def test_wider_stops_hold_and_somebodys_own_stop_of_the_sync_stays_theirs(shop: Shop, salesforce: Crm) -> None:
     sync = salesforce.sync()
     before, run = a_run(shop, salesforce, sync)
@@ -134,6 +138,7 @@ def test_wider_stops_hold_and_somebodys_own_stop_of_the_sync_stays_theirs(shop: 
     assert [stop.who for stop in shop.journal.stops()] == ["bob"]
 
 
+@heavy
 def test_an_undo_that_deletes_too_much_waits_for_approval(shop: Shop, salesforce: Crm) -> None:
     shop.build(PEOPLE.format(5))
     run = shop.run(salesforce.sync(), salesforce.account)
@@ -149,6 +154,7 @@ def test_an_undo_that_deletes_too_much_waits_for_approval(shop: Shop, salesforce
     assert salesforce.records == {}
 
 
+@heavy
 def test_a_sync_is_stopped_only_if_something_was_put_back_or_may_be(shop: Shop, salesforce: Crm) -> None:
     crm, sync = salesforce, salesforce.sync(sync_mode="incremental")
     shop.build(PEOPLE.format(1))
@@ -175,6 +181,7 @@ def refused(shop: Shop, crm: Crm, run: Report | str, **changes: Any) -> str:
     return str(caught.value)
 
 
+@heavy
 def test_runs_that_are_not_to_be_undone(shop: Shop, salesforce: Crm) -> None:
     crm, sync = salesforce, salesforce.sync()
     assert "there is no run nonsense" in refused(shop, crm, "nonsense")
@@ -203,6 +210,7 @@ def test_runs_that_are_not_to_be_undone(shop: Shop, salesforce: Crm) -> None:
     assert f"reverse-etl resume --sync {sync.sync}" in said
 
 
+@heavy
 def test_rows_that_are_no_longer_known(shop: Shop, salesforce: Crm) -> None:
     """Outcomes are kept for 90 days, or taken out by hand."""
     sync = salesforce.sync()
@@ -220,6 +228,7 @@ def test_rows_that_are_no_longer_known(shop: Shop, salesforce: Crm) -> None:
 # Afterwards
 
 
+@heavy
 def test_rows_modified_long_ago_come_again_after_an_undo(shop: Shop, salesforce: Crm) -> None:
     sync = salesforce.sync(sync_mode="incremental", change_detection={"last_modified_at": "changed_at"})
     shop.build(PEOPLE.format(3))
@@ -235,6 +244,7 @@ def test_rows_modified_long_ago_come_again_after_an_undo(shop: Shop, salesforce:
     assert salesforce.values("Phone")[ANN] == "+1 9"
 
 
+@heavy
 def test_an_undo_that_broke_off_is_repeated_for_the_rest(shop: Shop, sandbox: Sandbox) -> None:
     """What is to be put back may be there already, for an answer was lost: then nobody changed it."""
     crm = a_crm("hubspot", sandbox)

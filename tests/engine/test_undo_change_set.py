@@ -13,6 +13,7 @@ from reverse_etl_assets.runs.undo.plan import plan_undo
 from reverse_etl_assets.state import held_rows
 from tests.engine.by_hand import AMBIGUOUS, DONE, REFUSED, UNANSWERED, ByHand, People, Told, by_hand
 from tests.engine.shop import SINK, sink
+from tests.heavy import heavy
 
 NOBODY = "http://127.0.0.1:9"
 OLD, NEW = ("Old", "Oslo"), ("New", "Oslo")
@@ -284,12 +285,14 @@ def test_what_went_out_alone_goes_back_alone(tmp_path: Path) -> None:
     assert (row.changed_fields, row.sent_fields) == (["name"], ["name"])
 
 
+@heavy
 def test_a_record_without_values_is_made_again_too(tmp_path: Path) -> None:
     with by_hand(tmp_path, options=SINK) as home:
         (row,) = undo_of_second(home, {"a": (None, None)}, {}).values()
     assert (row.kind, row.operation, row.reason) == ("added", "upsert", None)
 
 
+@heavy
 def test_of_several_runs_that_wrote_a_row_since_the_last_one_is_named(tmp_path: Path) -> None:
     with by_hand(tmp_path, options=SINK) as home:
         home.run("2", {"a": OLD}, rest=AMBIGUOUS)
@@ -299,6 +302,7 @@ def test_of_several_runs_that_wrote_a_row_since_the_last_one_is_named(tmp_path: 
     assert (row.operation, row.message) == (None, "run 4 has written it since")
 
 
+@heavy
 def test_records_are_found_by_the_spelling_that_they_were_written_in(tmp_path: Path) -> None:
     """The destination takes upper and lower case for one; what is shown to people stays as it was."""
     mapping = {"id": "id", "name": "name"}
@@ -311,6 +315,7 @@ def test_records_are_found_by_the_spelling_that_they_were_written_in(tmp_path: P
     }
 
 
+@heavy
 def test_a_field_that_is_not_the_key_finds_no_record(tmp_path: Path) -> None:
     """The field of the external id holds something else in this sync: the key finds the record."""
     with by_hand(tmp_path, mapping={"id": "name", "city": "city"}, options=SINK) as home:
@@ -318,6 +323,7 @@ def test_a_field_that_is_not_the_key_finds_no_record(tmp_path: Path) -> None:
     assert {key: row.external_id for key, row in rows.items()} == {"a": "a", "b": "b"}
 
 
+@heavy
 def test_a_key_that_is_none_in_its_columns_type_is_named(tmp_path: Path) -> None:
     with by_hand(tmp_path, id_type="INTEGER", options=SINK) as home:
         home.run("1", {"1": OLD, "2": OLD})

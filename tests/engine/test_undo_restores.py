@@ -15,7 +15,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 GONE = [f"p{at}@shop.example" for at in range(5)]
 
@@ -63,6 +63,7 @@ def test_deleted_records_come_back_with_their_ids(shop: Shop, crm: Crm, options:
     assert shop.run(sync, crm.account).counts["unchanged"] == 12
 
 
+@heavy
 def test_what_is_not_kept_any_more_is_made_anew(shop: Shop, crm: Crm) -> None:
     sync, ids, run = deleted(shop, crm)
     table = crm.sandbox.salesforce.tables[crm.object]
@@ -75,6 +76,7 @@ def test_what_is_not_kept_any_more_is_made_anew(shop: Shop, crm: Crm) -> None:
     assert {key for key in held if held[key] != ids[key]} == set(GONE[:2])
 
 
+@heavy
 def test_a_record_that_somebody_made_since_stays_as_it_is(shop: Shop, crm: Crm) -> None:
     sync, ids, run = deleted(shop, crm)
     crm.add(**{crm.key: GONE[1], crm.name: "Another", crm.company: "C"})
@@ -84,6 +86,7 @@ def test_a_record_that_somebody_made_since_stays_as_it_is(shop: Shop, crm: Crm) 
     assert crm.records[GONE[1]].id != ids[GONE[1]]
 
 
+@heavy
 def test_a_session_that_has_ended_is_renewed_also_for_the_recycle_bin(shop: Shop, crm: Crm) -> None:
     sync, ids, run = deleted(shop, crm)
     crm.sandbox.fault("expire_token", vendor="salesforce", path="Soap", next=1)
@@ -101,6 +104,7 @@ def test_a_lost_answer_makes_no_second_record(shop: Shop, crm: Crm, fault: str) 
     assert {key: entry.id for key, entry in crm.records.items()} == ids
 
 
+@heavy
 def test_a_bin_that_does_not_answer_makes_nothing_anew(shop: Shop, crm: Crm) -> None:
     sync, ids, run = deleted(shop, crm)
     crm.sandbox.fault("server_error", vendor="salesforce", path="Soap", status=503)
@@ -114,6 +118,7 @@ def test_a_bin_that_does_not_answer_makes_nothing_anew(shop: Shop, crm: Crm) -> 
     assert {key: entry.id for key, entry in crm.records.items()} == ids
 
 
+@heavy
 def test_a_look_before_it_brings_nothing_back(shop: Shop, crm: Crm) -> None:
     sync, _, run = deleted(shop, crm)
     seen = preview_undo(run.run_id, sync, shop.environment, crm.account)

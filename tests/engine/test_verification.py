@@ -18,7 +18,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm, sink, sink_sync
-from tests.heavy import first
+from tests.heavy import first, heavy
 
 ANN, BOB = "p0@shop.example", "p1@shop.example"
 
@@ -116,6 +116,7 @@ def test_fields_that_the_destination_won_are_not_compared(shop: Shop, force: Crm
     assert (report.verified and report.verified.looked_at, named(report)) == (3, set())
 
 
+@heavy
 def test_what_is_compared_is_what_went_out(shop: Shop, hub: Crm) -> None:
     """Hashes where the sync hashes, and nothing where NULL keeps what is there."""
     mapping = {
@@ -132,6 +133,7 @@ def test_what_is_compared_is_what_went_out(shop: Shop, hub: Crm) -> None:
     assert len(hub.values(hub.name)[BOB]) == 64
 
 
+@heavy
 def test_a_row_that_another_one_of_its_key_supersedes_is_not_what_is_compared(shop: Shop, hub: Crm) -> None:
     shop.build(PEOPLE.format(1))
     shop.sql(
@@ -142,6 +144,7 @@ def test_a_row_that_another_one_of_its_key_supersedes_is_not_what_is_compared(sh
     assert (report.verified and report.verified.looked_at, named(report)) == (1, set())
 
 
+@heavy
 def test_an_undo_is_verified_too(shop: Shop, force: Crm) -> None:
     sync = verified(force)
     synced(shop, force, sync)
@@ -156,6 +159,7 @@ def test_an_undo_is_verified_too(shop: Shop, force: Crm) -> None:
 # Red
 
 
+@heavy
 def test_an_edit_between_write_and_look_names_row_field_and_values(shop: Shop, vendor: Crm) -> None:
     sync = verified(vendor)
     synced(shop, vendor, sync)
@@ -175,6 +179,7 @@ def test_an_edit_between_write_and_look_names_row_field_and_values(shop: Shop, v
     assert shop.run(sync, vendor.account).change_set == 0, "it is reported, and not sent again"
 
 
+@heavy
 def test_a_success_that_was_not_is_found(shop: Shop, force: Crm) -> None:
     """A job acknowledges records and keeps none; all are counted, and some are named."""
     rows = 2_100
@@ -189,6 +194,7 @@ def test_a_success_that_was_not_is_found(shop: Shop, force: Crm) -> None:
     assert len(report.verified.examples) == 20
 
 
+@heavy
 def test_lost_changes_and_deletes_are_found(shop: Shop, vendor: Crm) -> None:
     sync = verified(vendor)
     synced(shop, vendor, sync)
@@ -205,6 +211,7 @@ def test_lost_changes_and_deletes_are_found(shop: Shop, vendor: Crm) -> None:
     assert (report.verified.differing, report.verified.missing) == (2, 0)
 
 
+@heavy
 def test_two_records_of_one_key_are_possible_duplicates(shop: Shop, sandbox: Sandbox) -> None:
     at = a_crm("salesforce", sandbox)
     made: list[str] = []
@@ -223,6 +230,7 @@ def test_two_records_of_one_key_are_possible_duplicates(shop: Shop, sandbox: San
     assert sorted(example.held.split(", ")) == sorted(made)
 
 
+@heavy
 def test_personal_data_is_not_shown(shop: Shop, force: Crm) -> None:
     sync = verified(force, before_images="synced")
     shop.build(PEOPLE.format(1))
@@ -240,6 +248,7 @@ def test_personal_data_is_not_shown(shop: Shop, force: Crm) -> None:
 # Not judged
 
 
+@heavy
 def test_a_busy_destination_spoils_no_run(shop: Shop, force: Crm) -> None:
     force.sandbox.fault("server_error", vendor="salesforce", path="/query")
     report = synced(shop, force, verified(force, before_images="synced"))
@@ -250,6 +259,7 @@ def test_a_busy_destination_spoils_no_run(shop: Shop, force: Crm) -> None:
     assert "verified" not in report.counts
 
 
+@heavy
 def test_a_spent_budget_spoils_no_run(shop: Shop, sandbox: Sandbox) -> None:
     at = a_crm("hubspot", sandbox)
     shop.build(PEOPLE.format(3))
@@ -259,6 +269,7 @@ def test_a_spent_budget_spoils_no_run(shop: Shop, sandbox: Sandbox) -> None:
     assert "the day's budget of 2 requests to crm is used up" in report.verified.not_judged
 
 
+@heavy
 def test_what_is_stopped_is_not_asked(shop: Shop, hub: Crm) -> None:
     sync = verified(hub, before_images="synced")
     shop.build(PEOPLE.format(3))
@@ -273,6 +284,7 @@ def test_what_is_stopped_is_not_asked(shop: Shop, hub: Crm) -> None:
     assert not hub.requests("batch/read")
 
 
+@heavy
 def test_a_run_that_ended_early_is_not_looked_at(shop: Shop, sandbox: Sandbox) -> None:
     at = a_crm("hubspot", sandbox)
     sandbox.fault("expire_token", vendor="hubspot", path="batch/upsert", skip=1)
@@ -298,6 +310,7 @@ class Interrupted(Broken):
     error = KeyboardInterrupt
 
 
+@heavy
 def test_a_destination_that_breaks_when_it_is_read_spoils_no_run(shop: Shop, sandbox: Sandbox) -> None:
     at = a_crm("hubspot", sandbox)
     shop.build(PEOPLE.format(3))

@@ -8,6 +8,7 @@ from reverse_etl_assets.journal import Answer, Intent, Journal, Run, RunStatus, 
 from reverse_etl_assets.journal.batches import withdraw_intents
 from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.records import Operation, Reason, RowError, Status
+from tests.heavy import heavy
 from tests.journal_entries import answer, begin, begin_next, keep_job
 
 
@@ -44,6 +45,7 @@ class TestRuns:
         with pytest.raises(StateError, match="r2 is not in the journal"):
             journal.end_run("r2", RunStatus.DONE, counts={})
 
+    @heavy
     @pytest.mark.parametrize("status", [*Status, *(f"failed_{reason}" for reason in Reason)])
     def test_the_last_writer_is_who_wrote_or_may_have(self, journal: Journal, status: str) -> None:
         journal.start_run("r1", "contacts", "crm")

@@ -20,7 +20,7 @@ from reverse_etl_assets.runs.report import Report
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import SINK, Shop, sink, sink_sync
-from tests.heavy import first_rows
+from tests.heavy import first_rows, heavy
 
 ROWS, BATCH, IN_FLIGHT = 240, 10, 2
 FILES = {"all": "STOP", "destination:sink": "STOP.destination.sink", "sync:people_to_sink": "STOP.sync.people_to_sink"}
@@ -105,6 +105,7 @@ def test_a_run_in_flight_stops_within_one_batch(
     other.close()
 
 
+@heavy
 @pytest.mark.parametrize("journal_url", ["sqlite", "postgresql"], indirect=True)
 def test_a_spent_budget_ends_the_run_and_the_next_day_goes_on(shop: Shop, sandbox: Sandbox, calendar: Calendar) -> None:
     account = sink(sandbox.url, concurrency=IN_FLIGHT, budget=Budget(calls=15))
@@ -128,6 +129,7 @@ def test_a_spent_budget_ends_the_run_and_the_next_day_goes_on(shop: Shop, sandbo
     assert [used.calls for used in shop.journal.usage()] == [again.calls, 15]
 
 
+@heavy
 @pytest.mark.parametrize("journal_url", ["sqlite"], indirect=True)
 def test_a_job_that_may_not_be_asked_about_any_more_is_collected_on_the_next_day(
     shop: Shop, sandbox: Sandbox, calendar: Calendar

@@ -72,6 +72,7 @@ class TestBudget:
             assert (refused.calls, refused.room.refused, refused.room.calls) == (0, Refusal.BUDGET, 100)
         assert journal.take_calls("chat", "alerts", 20, Allowance(1000)).calls == 20, "every account has its own"
 
+    @heavy
     def test_what_is_given_back_can_be_taken(self, journal: Journal) -> None:
         first = journal.take_calls("crm", "contacts", 20, Allowance(200))
         assert take_all(journal, 200) == 180
@@ -83,6 +84,7 @@ class TestBudget:
         assert take_all(journal, 20) == 0
         assert take_all(journal, 60) == 10
 
+    @heavy
     def test_the_next_day_goes_on(self, journal: Journal, clock: Any) -> None:
         assert take_all(journal, 30) == 30
         clock.now += DAY

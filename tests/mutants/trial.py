@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from tests.mutants.places import Mutant
 
 PACKAGE = "reverse_etl_assets"
-_ALONE = ["-x", "-q", "-p", "no:cacheprovider", "-o", "markers=heavy", "-m", "not heavy", "--hypothesis-seed=0"]
+_ALONE = ["-x", "-q", "-p", "no:cacheprovider", "-o", "markers=heavy", "--hypothesis-seed=0"]
 _MANIFEST = "dbt_project/target/manifest.json"  # not in git, and some tests read it
 
 

@@ -94,6 +94,7 @@ def test_a_guard_that_trips_is_told_once_with_the_way_to_approve(watch: Set) -> 
     assert begun.tick() == []
 
 
+@heavy
 def test_a_failure_names_no_values(watch: Set) -> None:
     begun = watch(max_failed={"rows": 0})
     begun.run(PEOPLE.format("case when i < 3 then repeat('secret', 20000) else 'fine' end", 20))
@@ -103,6 +104,7 @@ def test_a_failure_names_no_values(watch: Set) -> None:
     assert "@example.com" not in text
 
 
+@heavy
 def test_a_check_that_turns_red_is_told_once_and_in_numbers(watch: Set) -> None:
     begun = watch()
     begun.sandbox.fault("lose_writes", vendor="hubspot", percent=10)
@@ -113,6 +115,7 @@ def test_a_check_that_turns_red_is_told_once_and_in_numbers(watch: Set) -> None:
     assert begun.tick() == []
 
 
+@heavy
 def test_a_run_that_breaks_off_is_told(watch: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = watch()
     monkeypatch.setenv("TEST_CRM_TOKEN", "")
@@ -142,6 +145,7 @@ def test_a_run_of_something_else_is_not_told(watch: Set) -> None:
     assert begun.tick() == []
 
 
+@heavy
 def test_rows_in_quarantine_are_told_when_they_grow_more(watch: Set) -> None:
     begun = watch(quarantine={"after": 1}, max_failed={})
     bad = PEOPLE.format("case when i < {} then repeat('x', 70000) else 'fine' end", 20)
@@ -154,6 +158,7 @@ def test_rows_in_quarantine_are_told_when_they_grow_more(watch: Set) -> None:
     assert "3 rows in quarantine" in begun.tick()[0]
 
 
+@heavy
 def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = watch()
     monkeypatch.setenv("TEST_CRM_TOKEN", "")

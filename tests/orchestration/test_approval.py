@@ -10,6 +10,7 @@ import yaml
 
 from reverse_etl_assets.journal.records import PlanStatus
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import CONTACTS, Ran, SmallProject, stored
 
 SIXTY = "select 'u' || i || '@example.com' as email, 'n' || i as name from range(60) r(i)"
@@ -92,6 +93,7 @@ def test_a_plan_that_is_approved_already_is_sent(
     assert contacts(sandbox) == 60
 
 
+@heavy
 def test_once_the_data_have_changed_nothing_is_sent(
     small: SmallProject, asset: dg.AssetsDefinition, sandbox: Sandbox
 ) -> None:
@@ -107,6 +109,7 @@ def test_once_the_data_have_changed_nothing_is_sent(
     assert contacts(sandbox) == 99
 
 
+@heavy
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -125,6 +128,7 @@ def test_mistakes(
     assert contacts(sandbox) == 100
 
 
+@heavy
 def test_a_plan_of_another_sync(small: SmallProject, asset: dg.AssetsDefinition) -> None:
     plan_id = waiting(small, asset)
     other = small.asset(object="companies", external_id="domain", mapping={"domain": "email"})
@@ -133,6 +137,7 @@ def test_a_plan_of_another_sync(small: SmallProject, asset: dg.AssetsDefinition)
     assert small.project.journal.plan(plan_id).status is PlanStatus.WAITING
 
 
+@heavy
 def test_personal_data_is_masked(small: SmallProject, sandbox: Sandbox) -> None:
     manifest = small.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())
@@ -158,6 +163,7 @@ def test_personal_data_is_masked(small: SmallProject, sandbox: Sandbox) -> None:
         assert secret not in events
 
 
+@heavy
 def test_the_figures_of_a_run(small: SmallProject, sandbox: Sandbox) -> None:
     mapping = {"email": "email", "firstname": {"column": "name", "wins": "unless_edited"}}
     asset = small.asset(mapping=mapping, verify={"sample": 0})
@@ -179,10 +185,12 @@ def test_the_figures_of_a_run(small: SmallProject, sandbox: Sandbox) -> None:
     assert rows[0]["ours"] == "***"
 
 
+@heavy
 def test_a_destination_that_cannot_be_read_or_need_not(small: SmallProject) -> None:
     assert small.run(small.asset(before_images="synced")).metadata["before-images"] == "synced"
 
 
+@heavy
 def test_a_plan_is_small_whatever_is_in_it(small: SmallProject) -> None:
     """Dagster keeps each event; a character may take twelve bytes of it."""
     bomb = "'|`é\U0001f4a5'"

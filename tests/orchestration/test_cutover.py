@@ -1,5 +1,6 @@
 """A new version of a sync, as Dagster shows it."""
 
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject
 
 HALF = "select 'u' || i || '@example.com' as email, 'n' || i as name from range(60) r(i)"
@@ -17,6 +18,7 @@ def test_a_run_says_how_its_version_began(small: SmallProject) -> None:
     assert "cutover" not in small.run(small.asset(**spec)).metadata
 
 
+@heavy
 def test_a_change_that_needs_a_version_fails_the_run(small: SmallProject) -> None:
     small.run(small.asset(sync="changed"))
     ran = small.run(small.asset(sync="changed", sync_mode="incremental"))

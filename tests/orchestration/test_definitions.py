@@ -16,6 +16,7 @@ from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, SalesforceResource, WebhookResource
 from reverse_etl_assets.project import Project
+from tests.heavy import heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import TOKEN, Ran
 
@@ -26,6 +27,7 @@ def spec(shop: Shop, key: str) -> dg.AssetSpec:
     return node.to_asset_spec()
 
 
+@heavy
 def test_a_sync_in_the_catalog(shop: Shop) -> None:
     file = shop.write_sync(
         "contacts",
@@ -195,6 +197,7 @@ def test_a_resource_with_a_field_that_its_connection_lacks() -> None:
             acess_token: str
 
 
+@heavy
 def test_the_settings_of_the_instance_are_taken(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path), config_dir=str(root))) as instance:

@@ -9,7 +9,7 @@ import pytest
 
 from reverse_etl_assets.orchestration.quarantine import KEY as QUARANTINE, build_quarantine_asset
 from reverse_etl_sandbox.server import Sandbox
-from tests.heavy import first
+from tests.heavy import first, heavy
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 
 
@@ -102,6 +102,7 @@ def test_a_run_that_ends_early_starts_nothing(
     assert downstream.ran() == {"quarantine"}
 
 
+@heavy
 def test_a_run_with_as_many_failed_rows_as_allowed_counts(
     small: SmallProject, sandbox: Sandbox, fresh: dg.DagsterInstance
 ) -> None:

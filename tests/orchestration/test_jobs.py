@@ -8,6 +8,7 @@ import pytest
 
 from reverse_etl_assets.orchestration.jobs import build_jobs
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject
 
 
@@ -53,6 +54,7 @@ def test_scopes(small: SmallProject) -> None:
     assert [row.data["who"] for row in still["log"].records] == ["ada"], "nothing was resumed"
 
 
+@heavy
 def test_a_stop_that_the_journal_cannot_keep_is_given_by_a_file(
     small: SmallProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:

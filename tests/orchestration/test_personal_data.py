@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject, stored
 
 ALLOW = {"email": "They are matched by it.", "name": "They are greeted by it."}
@@ -64,6 +65,7 @@ def lived(small: SmallProject, sandbox: Sandbox) -> str:
 WORDS = ("Zoe-", "Zora-", "Zagreb", "Zermatt", "Zadar", "address no address")
 
 
+@heavy
 def test_values_that_nobody_marked_are_in_no_event(small: SmallProject, sandbox: Sandbox) -> None:
     events = lived(small, sandbox)
     assert [word for word in WORDS if word in events] == []
@@ -72,6 +74,7 @@ def test_values_that_nobody_marked_are_in_no_event(small: SmallProject, sandbox:
     assert "Email address *** is invalid" in events
 
 
+@heavy
 def test_a_setting_shows_them(small: SmallProject, sandbox: Sandbox) -> None:
     small.__dict__["project"] = replace(small.project, values_in_events=True)
     events = lived(small, sandbox)

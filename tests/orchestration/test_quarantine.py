@@ -10,6 +10,7 @@ import pytest
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.metadata import counts
 from reverse_etl_assets.orchestration.quarantine import KEY, build_quarantine_asset
+from tests.heavy import heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import SmallProject
 
@@ -46,6 +47,7 @@ def test_the_check_of_a_sync(small: SmallProject) -> None:
     assert (good.passed, good.description) == (True, "0 rows in quarantine")
 
 
+@heavy
 def test_the_page_lists_all_syncs(small: SmallProject) -> None:
     small.build(f"{PEOPLE.format(3)} from range(5) r(i)")
     asset = small.asset(name="contacts", **STRICT)
@@ -61,6 +63,7 @@ def test_the_page_lists_all_syncs(small: SmallProject) -> None:
     assert first["hint"] == "Ask sales ops."
 
 
+@heavy
 def test_the_page_is_capped(small: SmallProject) -> None:
     small.build(f"{PEOPLE.format(150)} from range(150) r(i)")
     small.run(small.asset(**{**STRICT, "max_failed": {"rows": 1000}}))

@@ -10,7 +10,7 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_ret
 
 from reverse_etl_assets.orchestration.undo import build_undo_job
 from reverse_etl_sandbox.server import Sandbox
-from tests.heavy import first
+from tests.heavy import first, heavy
 from tests.orchestration.small_project import SmallProject
 
 
@@ -30,11 +30,13 @@ def tried_again(small: SmallProject, run_id: str) -> bool:
     return should_retry(run, small.instance)
 
 
+@heavy
 def test_a_guarded_run_is_not_tried_again(retrying: SmallProject) -> None:
     retrying.build("select '' as email, '' as name where false")
     assert not tried_again(retrying, retrying.run(retrying.asset()).run_id)
 
 
+@heavy
 @pytest.mark.parametrize("guard", first(["in_flight", "stopped", "max_failed", "approval"]))
 def test_nor_is_what_only_a_person_can_mend(retrying: SmallProject, sandbox: Sandbox, guard: str) -> None:
     changes: dict[str, Any] = {}
@@ -48,6 +50,7 @@ def test_nor_is_what_only_a_person_can_mend(retrying: SmallProject, sandbox: San
     assert not tried_again(retrying, retrying.run(retrying.asset(**changes)).run_id)
 
 
+@heavy
 def test_what_may_be_over_soon_is_tried_again(retrying: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("expire_token", vendor="hubspot")
     assert tried_again(retrying, retrying.run(retrying.asset()).run_id)

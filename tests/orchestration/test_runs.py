@@ -9,6 +9,7 @@ import pytest
 from reverse_etl_assets.guards import GUARDS
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
@@ -85,6 +86,7 @@ def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProje
     assert ran.checks["guard_max_added"].description == "0 added (0.00 % of 100 synced rows); no limit is set"
 
 
+@heavy
 def test_the_guards_of_fields_are_checks_with_the_worst_field(small: SmallProject) -> None:
     asset = small.asset(guards={"every_field": {"max_changed": {"percent": 60}}})
     small.run(asset)
@@ -101,6 +103,7 @@ def test_the_guards_of_fields_are_checks_with_the_worst_field(small: SmallProjec
     assert figures_of(changed) == {"rows": 50, "percent": 50, "limit percent": 60}
 
 
+@heavy
 def test_a_run_that_the_guard_in_flight_ends(small: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("refuse_rows", vendor="hubspot", percent=100)
     ran = small.run_job(
@@ -114,6 +117,7 @@ def test_a_run_that_the_guard_in_flight_ends(small: SmallProject, sandbox: Sandb
     assert "guard in_flight" in str(ran.failure.description)
 
 
+@heavy
 def test_a_run_that_breaks_off_leaves_no_check_unsaid(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_CRM_TOKEN")
     checks = small.run(small.asset()).checks
@@ -148,6 +152,7 @@ def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject
     assert sandbox.log.lines() == []
 
 
+@heavy
 def test_failed_tests_of_the_model_keep_a_later_run_from_sending(small: SmallProject, sandbox: Sandbox) -> None:
     record_model_results(small.project.journal, "people", {"unique_people_email": "fail", "size": "warn"})
     ran = small.run(small.asset())
@@ -187,6 +192,7 @@ def test_somebodys_own_dbt_assets_are_heard_of(alone: SmallProject, sandbox: San
     assert check.description == "not judged: size ran before the model was built anew; run `dbt test`"
 
 
+@heavy
 def test_a_check_that_was_announced_and_did_not_run_says_nothing(alone: SmallProject) -> None:
     """dbt skips the tests of a model, and the model, if something failed before them; or the run dies."""
     small, dies = alone, False
@@ -223,6 +229,7 @@ def test_tests_of_which_nothing_is_known(alone: SmallProject, sandbox: Sandbox) 
     assert check.description.startswith("not judged: no results of dbt are known")
 
 
+@heavy
 def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> None:
     asset = small.asset(guards={"max_removed": {"percent": 100}})
     for _ in range(3):
@@ -239,6 +246,7 @@ def test_a_row_count_out_of_line_makes_its_check_red(small: SmallProject) -> Non
     }
 
 
+@heavy
 def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_recorded(
     small: SmallProject, sandbox: Sandbox
 ) -> None:
@@ -263,6 +271,7 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     assert list(figures)[-2:] == ["why rows did not arrive", "rows (failed first)"]
 
 
+@heavy
 def test_few_failed_rows_are_a_warning(small: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("refuse_rows", vendor="hubspot", percent=30)
     ran = small.run(small.asset(max_failed={"percent": 90}))
@@ -278,6 +287,7 @@ def test_rows_that_the_answer_does_not_name_are_shown(small: SmallProject, sandb
     assert check.metadata["unanswered"].value > 0
 
 
+@heavy
 def test_a_destination_that_does_not_fit_is_named_as_it_is(small: SmallProject, sandbox: Sandbox) -> None:
     ran = small.run(small.asset(mapping={"email": "email", "frstname": "name"}))
     assert not ran.success
@@ -286,6 +296,7 @@ def test_a_destination_that_does_not_fit_is_named_as_it_is(small: SmallProject, 
     assert writes(sandbox) == 0
 
 
+@heavy
 def test_a_missing_variable_fails_its_own_syncs_only(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_CRM_TOKEN")
     bystander = dg.asset(name="bystander")(lambda: None)
@@ -296,6 +307,7 @@ def test_a_missing_variable_fails_its_own_syncs_only(small: SmallProject, monkey
     assert [m.asset_key for m in ran.materializations] == [dg.AssetKey("bystander")]
 
 
+@heavy
 def test_a_run_that_the_destination_ends_is_recorded_and_failed(small: SmallProject, sandbox: Sandbox) -> None:
     small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(300) r(i)")
     sandbox.fault("expire_token", vendor="hubspot", path="batch/upsert", skip=1)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from reverse_etl_assets.orchestration.undo import build_undo_job
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject
 
 
@@ -50,6 +51,7 @@ def test_a_run_is_put_back_by_its_id(small: SmallProject, sandbox: Sandbox) -> N
     assert "was undone already" in str(failure(launch(small, run=run_id, why="again")).description)
 
 
+@heavy
 def test_what_is_refused(small: SmallProject, sandbox: Sandbox) -> None:
     assert "there is no run nonsense" in str(failure(launch(small, run="nonsense", why="x")).description)
     asset = small.asset(name="made", guards={"max_removed": {"rows": 5}})

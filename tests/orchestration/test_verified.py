@@ -10,6 +10,7 @@ from reverse_etl_assets.orchestration.drift import build_drift_check
 from reverse_etl_assets.spec.loading import load_sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -53,6 +54,7 @@ def test_what_did_not_arrive_is_red_and_named(small: SmallProject, sandbox: Sand
     assert differences(check) == [{**row, "sent": "n***", "the record holds": "***"}]
 
 
+@heavy
 def test_a_look_that_failed_is_yellow(small: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("expire_token", vendor="hubspot", path="batch/read")
     ran = small.run(small.asset(before_images="synced"))
@@ -62,6 +64,7 @@ def test_a_look_that_failed_is_yellow(small: SmallProject, sandbox: Sandbox) -> 
     assert check.description.startswith("not judged: ")
 
 
+@heavy
 def test_nothing_to_look_at_is_as_green_as_a_guard_without_a_limit(small: SmallProject) -> None:
     asset = small.asset(verify={"sample": 0})
     check = small.run(asset).checks["verified_delivery"]
@@ -105,6 +108,7 @@ class Drifting:
         sandbox.edit("hubspot", "contacts", entry.id, values)
 
 
+@heavy
 def test_drift_is_red_with_rows_and_fields(small: SmallProject, sandbox: Sandbox) -> None:
     drifting = Drifting(small)
     drifting.materialize()
@@ -120,6 +124,7 @@ def test_drift_is_red_with_rows_and_fields(small: SmallProject, sandbox: Sandbox
     assert differences(check) == [{**row, "sent": "***", "the record holds": "E***"}]
 
 
+@heavy
 def test_a_materialisation_repeats_the_last_look_and_makes_none(small: SmallProject, sandbox: Sandbox) -> None:
     drifting = Drifting(small)
     check = drifting.materialize().checks["drift"]
@@ -136,6 +141,7 @@ def test_a_materialisation_repeats_the_last_look_and_makes_none(small: SmallProj
     assert len(sandbox.log.lines()) == asked
 
 
+@heavy
 def test_a_repair_by_schedule_lets_the_next_run_send_what_differs(small: SmallProject, sandbox: Sandbox) -> None:
     drifting = Drifting(small, repair="resend")
     drifting.materialize()
