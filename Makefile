@@ -5,6 +5,8 @@
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
+# make test-lowest     the same with each dependency at the lowest version that pyproject.toml allows; needs uv
+# make test-newest-python   the same with another Python: make test-newest-python PYTHON=python3.14
 # make coverage        which lines and branches the tests of `make test` run, by room
 # make lint            style, spelling, types, direction of imports
 # make bench           the figures of the docs
@@ -15,13 +17,14 @@
 
 PYTHON ?= python3
 UV ?= uv
-BIN := .venv/bin
-INSTALLED := .venv/.installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-heavy coverage sparse mutants lint bench lock manifest schema architecture resources
+.PHONY: help demo story dev test test-heavy test-lowest test-newest-python coverage sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -40,6 +43,21 @@ test: $(INSTALLED) $(MANIFEST)
 
 test-heavy: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy
+
+LOWEST := .venv-lowest
+
+# the libraries of others may warn of each other there
+test-lowest: $(MANIFEST)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(UV) pip compile --quiet --resolution lowest-direct --python $(LOWEST) --no-emit-index-url --all-extras \
+		pyproject.toml -o $(LOWEST)/lowest.txt
+	$(UV) pip install --quiet --python $(LOWEST) -r $(LOWEST)/lowest.txt
+	$(UV) pip install --quiet --python $(LOWEST) -c $(LOWEST)/lowest.txt --group test
+	$(UV) pip install --quiet --python $(LOWEST) --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -W default::DeprecationWarning -m "not heavy"
+
+test-newest-python:
+	$(MAKE) test VENV=.venv-newest PYTHON=$(PYTHON)
 
 coverage: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --cov --cov-report=json:.coverage.json
@@ -86,7 +104,7 @@ lock:
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else \
 		"Python 3.11 to 3.14 is needed, this is %d.%d; try make PYTHON=python3.13" % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

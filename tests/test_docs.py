@@ -31,7 +31,7 @@ from tests.destinations import leads_server
 from tests.engine.shop import Shop, crm, crm_sync
 from tests.pages import PAGES, ROOT, Block, blocks, module_from
 
-OTHER_PROGRAMS = {"export", "dagster", "dbt"}
+OTHER_PROGRAMS = {"export", "dagster", "dbt", "cp", "git", "pip", "python3"}
 CLI: Any = typer.main.get_command(app)
 
 
@@ -58,7 +58,7 @@ def test_commands_exist(place: str, command: str) -> None:
     words = shlex.split(command)
     while "=" in words[0]:  # VARIABLE=value before the command
         words.pop(0)
-    program = words.pop(0).removeprefix(".venv/bin/")
+    program = Path(words.pop(0)).name
     if program == "make":
         assert words[0] in make_targets(), place
     elif program == "reverse-etl":
@@ -280,6 +280,18 @@ def test_the_lines_of_the_worked_example() -> None:
 
 # Links and names
 
+EVERY_PAGE = [*PAGES, *(ROOT / name for name in ("ARCHITECTURE.md", "SECURITY.md", "examples/attio/README.md"))]
+NOT_OURS = {"first_day.yml"}  # which a reader writes
+MADE = {"build", "dist", "state", "target"}  # folders that a run, dbt or a build makes
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
 
 def anchors(page: Path) -> set[str]:
     """As GitHub makes them from headings."""
@@ -287,9 +299,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = prose(page)
     for link in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'<img src="([^"]+)"', text):
         if link.startswith("https://"):
             continue
@@ -299,7 +311,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
 def test_files_and_tests_that_are_named_exist(page: Path) -> None:
     text = page.read_text()
     for path, test in re.findall(r"`((?:tests|reverse_etl_assets)/[\w/]+\.\w+)((?:::\w+)*)`", text):
@@ -307,13 +319,50 @@ def test_files_and_tests_that_are_named_exist(page: Path) -> None:
         assert not test or f"def {test.rpartition('::')[2]}(" in (ROOT / path).read_text(), f"{path}{test}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("docs/adr/*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
 def test_modules_that_are_named_exist(page: Path) -> None:
     """`plan.py` or `journal/plans.py`, as a reader would look for it."""
-    files = [each.relative_to(ROOT).as_posix() for each in ROOT.glob("*/**/*") if each.suffix in (".py", ".sql")]
-    known = [f"/{each}" for each in files if not each.startswith("dbt_project/target")]
     for name in re.findall(r"`([\w/]+\.(?:py|sql))`", page.read_text()):
-        assert any(each.endswith(f"/{name}") for each in known), name
+        assert is_a_file(name), name
+
+
+@cache
+def files() -> frozenset[str]:
+    """All of the project, each with `/` before it; not those of environments, which are hidden."""
+    folders = [each for each in ROOT.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    found = [each.relative_to(ROOT).as_posix() for folder in folders for each in folder.rglob("*") if each.is_file()]
+    return frozenset(f"/{each}" for each in found if not each.startswith("dbt_project/target"))
+
+
+def is_a_file(name: str) -> bool:
+    return any(each.endswith(f"/{name}") for each in files())
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_folders_and_other_files_that_are_named_exist(page: Path) -> None:
+    places = (ROOT, ROOT / "reverse_etl_assets", ROOT / "tests", page.parent)
+    for name in re.findall(r"`(\.?\w[\w./-]*/|\w[\w./-]*\.(?:md|toml|lock|json|yaml|yml))`", page.read_text()):
+        if Path(name).parts[0] not in MADE and name not in NOT_OURS:
+            assert any((place / name).exists() for place in places) or is_a_file(name), name
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_commands_that_are_named_exist(page: Path) -> None:
+    for program, command in re.findall(r"`(?:\.venv/bin/)?(make|reverse-etl) ([a-z-]+)", prose(page)):
+        assert command in (make_targets() if program == "make" else CLI.commands), f"{program} {command}"
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=name_of)
+def test_python_names_that_are_named_exist(page: Path) -> None:
+    """`reverse_etl_assets.destinations`, or a name of it."""
+    for path in re.findall(r"`((?:reverse_etl_\w+|demo|tests)(?:\.\w+)+)`", page.read_text()):
+        if not path.endswith((".py", ".sql")):
+            importlib.import_module(path) if importlib.util.find_spec(path) else resolved(path)
+
+
+def resolved(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def test_every_module_is_described() -> None:

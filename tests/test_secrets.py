@@ -34,7 +34,8 @@ MADE = {
 
 def texts(folder: Path = ROOT) -> Iterator[tuple[Path, str]]:
     for file in sorted(folder.iterdir()):
-        if file.name in MADE or file.name.endswith(("_cache", ".egg-info")) or file.is_symlink():
+        made = file.name in MADE or file.name.startswith(".venv") or file.name.endswith(("_cache", ".egg-info"))
+        if made or file.is_symlink():
             continue
         if file.is_dir():
             yield from texts(file)
