@@ -23,53 +23,34 @@ from reverse_etl_sandbox.slack import Slack
 from reverse_etl_sandbox.stripe import Stripe
 from reverse_etl_sandbox.zendesk import Zendesk
 
-MOUNTS = {
-    "google_ads": (("/google_ads", "/google_ads"),),
-    "rest": (("/rest", "/rest"),),
-    "intercom": (("/intercom", "/intercom"),),
-    "hubspot": (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", "")),
-    "salesforce": (("/salesforce", "/salesforce"), ("/services", "")),
-    "meta_ads": (("/meta", "/meta"),),
-    "slack": (("/slack/api", "/slack/api"),),
-    "stripe": (("/stripe", "/stripe"),),
-    "zendesk": (("/zendesk", "/zendesk"),),
-}
+
+class Vendors:
+    """The vendors of one sandbox, each by its name."""
+
+    def __init__(self, context: Context) -> None:
+        self.salesforce = Salesforce(context)
+        self.hubspot = HubSpot(context)
+        self.google_ads = GoogleAds(context)
+        self.rest = Rest(context)
+        self.meta_ads = MetaAds(context)
+        self.slack = Slack(context)
+        self.zendesk = Zendesk(context)
+        self.intercom = Intercom(context)
+        self.stripe = Stripe(context)
+        self.vendors: dict[str, Vendor] = {vendor.name: vendor for vendor in vars(self).values()}
 
 
 class App:
     """The ASGI application and its vendors."""
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-        self.salesforce = Salesforce(context)
-        self.hubspot = HubSpot(context)
-        self.google_ads = GoogleAds(context)
-        self.rest = Rest(context)
-        self.intercom = Intercom(context)
-        self.meta_ads = MetaAds(context)
-        self.slack = Slack(context)
-        self.stripe = Stripe(context)
-        self.zendesk = Zendesk(context)
-        self.vendors: dict[str, Vendor] = {
-            vendor.name: vendor
-            for vendor in (
-                self.salesforce,
-                self.hubspot,
-                self.google_ads,
-                self.rest,
-                self.meta_ads,
-                self.slack,
-                self.zendesk,
-                self.intercom,
-                self.stripe,
-            )
-        }
+    def __init__(self, context: Context, vendors: dict[str, Vendor]) -> None:
+        self.context, self.vendors = context, vendors
         routes: list[BaseRoute] = []
-        for name, mounts in MOUNTS.items():
-            for start, prefix in mounts:
-                routes.append(Route(f"{start}/{{path:path}}", Gate(self.vendors[name], context, prefix)))
+        for vendor in self.vendors.values():
+            for start, prefix in vendor.mounts:
+                routes.append(Route(f"{start}/{{path:path}}", Gate(vendor, context, prefix)))
         self.control = Control(context, self.vendors)
-        page = Page(context, self.vendors, {name: mounts[0][0] for name, mounts in MOUNTS.items()})
+        page = Page(context, self.vendors, {name: vendor.mounts[0][0] for name, vendor in self.vendors.items()})
         self._starlette = Starlette(routes=[*routes, *self.control.routes(), *page.routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

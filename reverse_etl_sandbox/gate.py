@@ -35,10 +35,16 @@ class Context:
     clock: Callable[[], float] = time.time
 
 
+Mounts = tuple[tuple[str, str], ...]
+"""Where an API is, and the part of it that its own paths begin with; the first is the one to be told."""
+
+
 class Vendor(Protocol):
     """One vendor's API."""
 
     name: str
+    title: str
+    mounts: Mounts
     router: Router
     tables: dict[str, Table]
     sparse: tuple[Sparse, ...]

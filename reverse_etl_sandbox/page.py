@@ -20,17 +20,6 @@ from reverse_etl_sandbox.store import Entry, Table
 
 ROWS = 15
 LOG_LINES = 50
-TITLES = {
-    "google_ads": "Google Ads",
-    "hubspot": "HubSpot",
-    "intercom": "Intercom",
-    "meta_ads": "Meta Ads",
-    "rest": "REST sink",
-    "salesforce": "Salesforce",
-    "slack": "Slack",
-    "stripe": "Stripe",
-    "zendesk": "Zendesk",
-}
 # Scripts, images and requests to elsewhere have no place on this page.
 CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
 
@@ -91,7 +80,7 @@ class Page:
             shown=shown,
             url=str(request.base_url).rstrip("/"),
             vendors=[self._vendor(name, shown) for name in self._vendors],
-            title=f"{TITLES.get(shown.vendor, shown.vendor)} · {shown.object}" if table is not None else "",
+            title=f"{self._vendors[shown.vendor].title} · {shown.object}" if table is not None else "",
             columns=columns,
             rows=[self._row(entry, columns) for entry in found[start : start + ROWS]],
             total=len(found),
@@ -141,7 +130,7 @@ class Page:
         ]
         return {
             "name": name,
-            "title": TITLES.get(name, name),
+            "title": self._vendors[name].title,
             "base": self._bases[name],
             "objects": objects,
             "calls": counts["calls"]["total"],

@@ -28,7 +28,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from reverse_etl_sandbox.faults import Fault, lost, omitted
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import RollingWindow
 from reverse_etl_sandbox.replays import Replays
 from reverse_etl_sandbox.sparse import Sparse
@@ -55,6 +55,8 @@ class Rest:
     """The sink and its records, by collection and key."""
 
     name = "rest"
+    title = "REST sink"
+    mounts: Mounts = (("/rest", "/rest"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Self
 import httpx
 import uvicorn
 
-from reverse_etl_sandbox.app import App
+from reverse_etl_sandbox.app import App, Vendors
 from reverse_etl_sandbox.faults import Fault
 from reverse_etl_sandbox.gate import Context
 
@@ -53,22 +53,14 @@ def listen(host: str = HOST, port: int = 0) -> socket.socket:
     return sock
 
 
-class Sandbox:
+class Sandbox(Vendors):
     """The sandbox in a thread of this process. ``clock`` gives seconds since 1970; tests may pass their own."""
 
     def __init__(self, clock: Callable[[], float] = time.time, **settings: Any) -> None:
-        self.context = Context(clock=clock)
-        self.context.settings.change(settings)
-        self.app = App(self.context)
-        self.salesforce = self.app.salesforce
-        self.hubspot = self.app.hubspot
-        self.google_ads = self.app.google_ads
-        self.rest = self.app.rest
-        self.intercom = self.app.intercom
-        self.meta_ads = self.app.meta_ads
-        self.slack = self.app.slack
-        self.stripe = self.app.stripe
-        self.zendesk = self.app.zendesk
+        context = Context(clock=clock)
+        context.settings.change(settings)
+        super().__init__(context)
+        self.context, self.app = context, App(context, self.vendors)
         self.faults = self.context.faults
         self.settings = self.context.settings
         self.log = self.context.log

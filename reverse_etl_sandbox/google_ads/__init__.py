@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 import jwt
 
 from reverse_etl_sandbox.faults import Fault, lost
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.google_ads.errors import MEDIA, SERVICE, Json, Violation, exhausted, failure, invalid
 from reverse_etl_sandbox.google_ads.lists import Lists
 from reverse_etl_sandbox.google_ads.members import (
@@ -68,6 +68,8 @@ class GoogleAds:
     """The lists and who is in them; ``tables`` by the list's id."""
 
     name = "google_ads"
+    title = "Google Ads"
+    mounts: Mounts = (("/google_ads", "/google_ads"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from reverse_etl_sandbox.faults import Fault
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.hubspot import scopes as hubspot_scopes
 from reverse_etl_sandbox.hubspot.associations import Associations
 from reverse_etl_sandbox.hubspot.batch import Batches
@@ -52,6 +52,8 @@ class HubSpot:
     """The API and its records."""
 
     name = "hubspot"
+    title = "HubSpot"
+    mounts: Mounts = (("/hubspot", "/hubspot"), ("/crm", ""), ("/account-info", ""))
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

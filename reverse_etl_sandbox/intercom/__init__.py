@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from reverse_etl_sandbox.faults import Fault, lost
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.intercom.contacts import Contacts
 from reverse_etl_sandbox.intercom.schema import Schema, failure, hex_id, not_found, object_in, refusal, whole
 from reverse_etl_sandbox.intercom.tags import Tags
@@ -50,6 +50,8 @@ class Intercom:
     ``company_memberships``."""
 
     name = "intercom"
+    title = "Intercom"
+    mounts: Mounts = (("/intercom", "/intercom"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

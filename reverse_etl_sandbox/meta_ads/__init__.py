@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from reverse_etl_sandbox.faults import Fault
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import RollingWindow
 from reverse_etl_sandbox.meta_ads.audiences import Audience, Session, Upload
 from reverse_etl_sandbox.meta_ads.requests import (
@@ -65,6 +65,8 @@ class MetaAds:
     """One ad account and its audiences."""
 
     name = "meta_ads"
+    title = "Meta Ads"
+    mounts: Mounts = (("/meta", "/meta"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import jwt
 
 from reverse_etl_sandbox.faults import Fault
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import DailyAllowance
 from reverse_etl_sandbox.salesforce import recycle_bin
 from reverse_etl_sandbox.salesforce.bulk import BulkJobs
@@ -94,6 +94,8 @@ class Salesforce:
     """The API and its records. Tokens come from the token endpoint or ``issue_token``."""
 
     name = "salesforce"
+    title = "Salesforce"
+    mounts: Mounts = (("/salesforce", "/salesforce"), ("/services", ""))
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reverse_etl_sandbox.faults import Fault
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import RollingWindow
 from reverse_etl_sandbox.slack.blocks import block_problems, total_text
 from reverse_etl_sandbox.slack.requests import arguments
@@ -62,6 +62,8 @@ class Slack:
     """A workspace with one app."""
 
     name = "slack"
+    title = "Slack"
+    mounts: Mounts = (("/slack/api", "/slack/api"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

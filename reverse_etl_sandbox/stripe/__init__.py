@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from reverse_etl_sandbox.faults import Fault
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import RollingWindow
 from reverse_etl_sandbox.sparse import Sparse
 from reverse_etl_sandbox.store import PERSON, Table
@@ -57,6 +57,8 @@ class Stripe:
     """The API and its records."""
 
     name = "stripe"
+    title = "Stripe"
+    mounts: Mounts = (("/stripe", "/stripe"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from reverse_etl_sandbox.faults import Fault, lost
-from reverse_etl_sandbox.gate import Context
+from reverse_etl_sandbox.gate import Context, Mounts
 from reverse_etl_sandbox.limits import RollingWindow
 from reverse_etl_sandbox.sparse import Sparse
 from reverse_etl_sandbox.store import PERSON, Entry, Table
@@ -52,6 +52,8 @@ class Zendesk:
     """One account and what it holds."""
 
     name = "zendesk"
+    title = "Zendesk"
+    mounts: Mounts = (("/zendesk", "/zendesk"),)
     sparse: tuple[Sparse, ...] = SPARSE
 
     def __init__(self, context: Context) -> None:

@@ -1,6 +1,7 @@
 """A vendor's package: its adapter has a file with a name, and the package only hands it on."""
 
 import ast
+import tomllib
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,3 +35,10 @@ def test_a_package_does_nothing_itself(package: str) -> None:
     tree = ast.parse(Path(spec.origin).read_text())
     assert {type(line) for line in tree.body} <= {ast.Expr, ast.ImportFrom, ast.Assign}
     assert ast.get_docstring(tree)
+
+
+def test_every_vendor_stands_in_the_contract_and_among_the_entry_points() -> None:
+    settings = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
+    [contract] = [each for each in settings["tool"]["importlinter"]["contracts"] if each["type"] == "independence"]
+    assert contract["modules"] == [f"{destinations.__name__}.{vendor}" for vendor in VENDORS]
+    assert set(settings["project"]["entry-points"]["reverse_etl.destinations"]) == set(VENDORS)
