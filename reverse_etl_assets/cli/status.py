@@ -9,13 +9,13 @@ import typer
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
-    import duckdb
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.journal import Journal
     from reverse_etl_assets.journal.records import Run, WaitingPlan
     from reverse_etl_assets.spec.sync import Sync
+    from reverse_etl_assets.warehouses.connection import Connection
 
 _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
 _STATE_WAIT = 2.0  # seconds
@@ -97,7 +97,7 @@ def _of_state(deployed: "Deployed", sync: "Sync") -> dict[str, Any]:
     return found
 
 
-def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | None:
+def _next_full_compare(con: "Connection", sync: "Sync") -> str | None:
     """When every row is compared again, if a run does not always do so."""
     from reverse_etl_assets.state.facts import read_facts
 
@@ -110,7 +110,7 @@ def _next_full_compare(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> str | 
     return (datetime.fromtimestamp(compared, UTC) + how.full_compare_every).isoformat()
 
 
-def _versions(con: "duckdb.DuckDBPyConnection", sync: "Sync") -> list[dict[str, Any]]:
+def _versions(con: "Connection", sync: "Sync") -> list[dict[str, Any]]:
     """Those that were begun, and what each left of the one before; nothing for a sync that never had another."""
     from reverse_etl_assets.cli.output import iso
     from reverse_etl_assets.state.versions import history

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Iterable, Sequence, Set
 from typing import Self
 
-import duckdb
-
 from reverse_etl_assets.records import Outcome, Reason, Status
 from reverse_etl_assets.state.outbox import OutboxRow
 from reverse_etl_assets.state.shared_records import GOES, STAYS, ids_in, parts_of
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 
 class Deletions:
@@ -18,7 +17,7 @@ class Deletions:
     Uses a connection of its own to the state until it is closed.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, columns: Columns) -> None:
+    def __init__(self, con: Connection, columns: Columns) -> None:
         self._con, self._separator = con.cursor(), columns.id_separator
         going = "select key, destination_id from state.outbox where operation = 'delete'"
         self._planned: dict[str, str | None] = dict(self._con.execute(going).fetchall())

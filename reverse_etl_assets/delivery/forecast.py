@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import duckdb
-
 from reverse_etl_assets.delivery.dispatcher import READ_BEFORE_JOB
 from reverse_etl_assets.delivery.feed import ENVELOPE
 from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords, RunsJobs
@@ -13,6 +11,7 @@ from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Cost
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 _CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
 _MONTH = 30  # days, for a price a month
@@ -41,9 +40,7 @@ class Forecast:
         return max(0, self.full_sync - self.calls)
 
 
-def forecast(
-    con: duckdb.DuckDBPyConnection, columns: Columns, plan: Plan, account: Account, outbox: str = "state.outbox"
-) -> Forecast:
+def forecast(con: Connection, columns: Columns, plan: Plan, account: Account, outbox: str = "state.outbox") -> Forecast:
     """Of the plan in the outbox. Rows that need no write after all, as the record holds them already, are counted."""
     reckoner = _Reckoner(con, columns, account, outbox)
     requests = [reckoner.requests(operation, rows) for operation, rows in plan.to_send.items()]
@@ -57,7 +54,7 @@ def forecast(
 class _Reckoner:
     """Asks a destination for its limits, and the outbox for its rows."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, columns: Columns, account: Account, outbox: str) -> None:
+    def __init__(self, con: Connection, columns: Columns, account: Account, outbox: str) -> None:
         self._con, self._columns, self._outbox = con, columns, outbox
         self._reads_first = reads_back(columns.sync, account.type)
         options = account.type.Options.model_validate(columns.sync.options)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import duckdb
 import msgspec
 
 from reverse_etl_assets.destinations.base import Account
@@ -16,6 +15,7 @@ from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec.policies import Approval
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import field_type
 
 _PACE = {"budget", "concurrency", "requests_per_second"}  # settings that change how fast, not what
@@ -35,9 +35,7 @@ class Identity:
     basis: Mapping[str, str]
 
 
-def identify(
-    con: duckdb.DuckDBPyConnection, columns: Columns, account: Account, plan: Plan, outbox: str = "state.outbox"
-) -> Identity:
+def identify(con: Connection, columns: Columns, account: Account, plan: Plan, outbox: str = "state.outbox") -> Identity:
     """The identity of the plan in the outbox. Secrets are no part of it."""
     sync = columns.sync
     settings = account.connection.model_dump(mode="json", exclude=_PACE)
@@ -55,7 +53,7 @@ def identify(
     return Identity(_digest(sorted(basis.items())), basis)
 
 
-def _rows_digest(con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str) -> str:
+def _rows_digest(con: Connection, columns: Columns, outbox: str) -> str:
     """Of the rows that would go out, in any order: how many there are, and the sum of their hashes.
 
     SHA-256 took longer than the plan (docs/adr/0012). DuckDB's hash takes an empty list for NULL, and may be another in

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import dagster as dg
-import duckdb
 
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.guards.judge import reads_back
@@ -35,6 +34,7 @@ from reverse_etl_assets.state.outcomes import (
     settled_rows,
     unsettled_rows,
 )
+from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)
@@ -176,7 +176,7 @@ def _tables(report: Report, project: Project) -> dict[str, Any]:
     return tables
 
 
-def _in_event(con: duckdb.DuckDBPyConnection, report: Report, shown: _Shown, key: str | None, mask: Mask) -> _Shown:
+def _in_event(con: Connection, report: Report, shown: _Shown, key: str | None, mask: Mask) -> _Shown:
     """Without what the record holds, which the message of a row that was kept quotes."""
     if shown.reason != Reason.KEPT or key is None:
         return shown

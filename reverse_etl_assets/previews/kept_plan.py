@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import duckdb
-
 from reverse_etl_assets.delivery.forecast import forecast
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
@@ -22,6 +20,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 _OUTBOX = "state.outbox"
 _COUNTS = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
@@ -79,7 +78,7 @@ def find_plan(journal: Journal, sync: Sync, plan_id: str | None) -> WaitingPlan:
     return found
 
 
-def _plan(con: duckdb.DuckDBPyConnection, columns: Columns, waiting: WaitingPlan, *, removed_known: bool) -> Plan:
+def _plan(con: Connection, columns: Columns, waiting: WaitingPlan, *, removed_known: bool) -> Plan:
     counts: dict[str, Any] = {name: waiting.counts.get(name, 0) for name in (*_COUNTS, *_LEFT_OUT)}
     query = f"select operation, count(*) from {_OUTBOX} where operation is not null group by operation"
     to_send = {Operation(operation): rows for operation, rows in con.execute(query).fetchall()}

@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 
 from reverse_etl_assets.dbt.manifest import Model
@@ -38,6 +37,7 @@ from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.state.versions import Entry
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _OUTBOX = "memory.main.outbox"
@@ -144,9 +144,7 @@ def preview(
             return found if key is not None else _judged(con, columns, found, environment.journal, account)
 
 
-def _judged(
-    con: duckdb.DuckDBPyConnection, columns: Columns, found: Preview, journal: Journal, account: Account
-) -> Preview:
+def _judged(con: Connection, columns: Columns, found: Preview, journal: Journal, account: Account) -> Preview:
     """With all that is said of a whole plan: its id, what a run would decide, and what it would take."""
     sync, plan, identity = found.sync, found.plan, None
     findings, connected = found.findings, account.connection is not None
@@ -200,9 +198,7 @@ def _capabilities(columns: Columns, account: Account) -> Capabilities:
     return account.type.capabilities_for(columns.target, options)
 
 
-def _show_state(
-    con: duckdb.DuckDBPyConnection, columns: Columns, model: Model, relation: str, key: str | None
-) -> Begun | None:
+def _show_state(con: Connection, columns: Columns, model: Model, relation: str, key: str | None) -> Begun | None:
     """`state`, in memory, with all that a plan reads of the stored one, which is attached read-only as `stored`."""
     con.execute("attach ':memory:' as state")
     con.execute(render("state"))
@@ -230,9 +226,7 @@ def _show_state(
     return cutover.foreseen(con, columns, entry, rows, relation)
 
 
-def _show_rows(
-    con: duckdb.DuckDBPyConnection, columns: Columns, entry: Entry, rows: str, relation: str, key: str | None
-) -> None:
+def _show_rows(con: Connection, columns: Columns, entry: Entry, rows: str, relation: str, key: str | None) -> None:
     if not entry.keeps_rows:
         ledger.fit(con, columns)
         return
@@ -248,7 +242,7 @@ def _show_rows(
         con.execute(only, {"key": key})
 
 
-def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: str) -> str:
+def _only(con: Connection, relation: str, columns: Columns, key: str) -> str:
     """The model's rows of one key, as a relation."""
     query = (
         f"create table memory.main.subject as select * from {relation}"
@@ -258,9 +252,7 @@ def _only(con: duckdb.DuckDBPyConnection, relation: str, columns: Columns, key: 
     return "memory.main.subject"
 
 
-def rows_of(
-    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, which: str, limit: int | None
-) -> list[PlannedRow]:
+def rows_of(con: Connection, columns: Columns, outbox: str, which: str, limit: int | None) -> list[PlannedRow]:
     """Rows of the outbox in order of kind and key; if the limit cuts them, some of each kind."""
     kinds = con.execute(f"select distinct kind from {outbox} where {which} order by kind").fetchall()
     found = [row for (kind,) in kinds for row in _rows(con, columns, outbox, kind, which, limit)]
@@ -268,7 +260,7 @@ def rows_of(
 
 
 def _rows(
-    con: duckdb.DuckDBPyConnection, columns: Columns, outbox: str, kind: str, which: str, limit: int | None
+    con: Connection, columns: Columns, outbox: str, kind: str, which: str, limit: int | None
 ) -> Iterator[PlannedRow]:
     """Values of rows that are not fit to be sent may be none that JSON knows."""
     before, after = (

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import duckdb
 import msgspec
 
 from reverse_etl_assets.accounts.transport import Usage
@@ -30,6 +29,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.state.outbox import outbox_rows
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _masked(row: UndoRow, mask: Mask) -> UndoRow:
     return UndoRow(**vars(row.masked(mask)))
 
 
-def _rows(con: duckdb.DuckDBPyConnection, columns: Columns, which: str, limit: int | None) -> list[UndoRow]:
+def _rows(con: Connection, columns: Columns, which: str, limit: int | None) -> list[UndoRow]:
     before = f"case when before is not null then {columns.json('before')}::varchar end"
     query = (
         f"select key, kind, operation, reason, message, changed_fields, {before}, sent, source from state.outbox"
@@ -140,7 +140,7 @@ def _difference(names: Sequence[str] | None, left: str | None, sent: str | None)
 
 
 def _look(
-    con: duckdb.DuckDBPyConnection, columns: Columns, sync: Sync, environment: Environment, account: Account
+    con: Connection, columns: Columns, sync: Sync, environment: Environment, account: Account
 ) -> list[LeftAlone] | None:
     """The rows that the undo would leave alone for what their records hold now; None if they cannot be read."""
     if account.connection is None or not can_read(sync, account.type):
@@ -150,7 +150,7 @@ def _look(
 
 
 async def _judge(
-    con: duckdb.DuckDBPyConnection, columns: Columns, sync: Sync, environment: Environment, account: Account
+    con: Connection, columns: Columns, sync: Sync, environment: Environment, account: Account
 ) -> list[Outcome]:
     mask = Mask.of(sync, environment.models[sync.model])
     outcomes: list[Outcome] = []

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
-import duckdb
 import msgspec
 
 from reverse_etl_assets.accounts.transport import Usage
@@ -19,6 +18,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import Learned
 from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 CHUNK = 1_000
 """Rows between two looks at the kill switch."""
@@ -50,7 +50,7 @@ class Look:
         """What was said of the first of them."""
         self._obeys_sync_stop = obeys_sync_stop
 
-    def last_check(self, con: duckdb.DuckDBPyConnection) -> Learned | None:
+    def last_check(self, con: Connection) -> Learned | None:
         """What the destination's last check learned, however old."""
         return last_check(con, self.columns, self.sync.options, None)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import duckdb
 import pyarrow as pa
 
 from reverse_etl_assets.accounts.transport import Usage
@@ -31,6 +30,7 @@ from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 Sample = int | Literal["all"]
 Chunks = Iterator[list[Wanted]]
@@ -69,7 +69,7 @@ def verify_run(
     return tally.verified(not_judged=look.not_judged)
 
 
-def _rows_of_run(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, sample: Sample) -> Chunks:
+def _rows_of_run(con: Connection, columns: Columns, run_id: str, sample: Sample) -> Chunks:
     """What a run sent and got acknowledged, but for the fields that the destination won."""
     after = f"case when outbox.after is not null then {columns.json('outbox.after')} end"
     shared = shared_records.sharing_now(columns)
@@ -201,7 +201,7 @@ class _DriftLook:
             why = "has not ended in good order, and what it wrote is not known yet"
             raise StateError(f"run {runs[0].run_id} of sync {name} {why}. Run the sync, then look again.")
 
-    def _rows(self, con: duckdb.DuckDBPyConnection, columns: Columns) -> Chunks:
+    def _rows(self, con: Connection, columns: Columns) -> Chunks:
         decode = fields_decoder()
         found = con.execute("select key, destination_id, run_id, untold, fields from synced_sample")
         while rows := found.fetchmany(CHUNK):
@@ -226,7 +226,7 @@ class _DriftLook:
         if differences:
             self._suspects.append((wanted, differences))
 
-    def _judge(self, con: duckdb.DuckDBPyConnection, repair: bool, not_all: str) -> Drifted:
+    def _judge(self, con: Connection, repair: bool, not_all: str) -> Drifted:
         """Pass over what a run has written meanwhile, and count the rest."""
         as_it_was = _unchanged(con, [wanted for wanted, _ in self._suspects])
         suspects = [(wanted.key, found) for wanted, found in self._suspects if wanted.key in as_it_was]
@@ -250,7 +250,7 @@ class _DriftLook:
         return frozenset(name for name, source in mapping if once or source.wins is not Wins.WAREHOUSE)
 
 
-def _columns_of_state(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
+def _columns_of_state(con: Connection, sync: Sync) -> Columns:
     """The keys and fields of the synced rows as they are."""
     if read_facts(con).outbox_sync is None:
         raise StateError(f"sync {sync.sync} has not run yet, so there is nothing to look at.")
@@ -265,7 +265,7 @@ def _columns_of_state(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
     return columns
 
 
-def _unchanged(con: duckdb.DuckDBPyConnection, wanted: Sequence[Wanted]) -> set[str]:
+def _unchanged(con: Connection, wanted: Sequence[Wanted]) -> set[str]:
     """The keys whose synced rows are still those that were compared."""
     suspects = {"key": pa.array([each.key for each in wanted]), "run_id": pa.array([each.run_id for each in wanted])}
     con.register("suspects", pa.table(suspects))

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import duckdb
-
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guards.judge import columns_of, prefilter, sends_key_as_field
@@ -16,6 +14,7 @@ from reverse_etl_assets.state import cutover, spelling, versions
 from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 
 class Plans(Protocol):
@@ -43,7 +42,7 @@ class Changes(Protocol):
     undoes: str | None
     """The run that is put back, if this is an undo."""
 
-    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
+    def plan(self, run: Plans, con: Connection) -> ChangeSet:
         """Write the change set to the outbox, and seal it."""
 
     def before_sending(self, run: Plans) -> None:
@@ -56,7 +55,7 @@ class ModelChanges:
     kind = RunKind.SYNC
     undoes: str | None = None
 
-    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
+    def plan(self, run: Plans, con: Connection) -> ChangeSet:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         warehouse = run.environment.warehouse
         columns = columns_of(run.sync, run.account.type, warehouse.column_types(con, model))

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import duckdb
-
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import ReverseEtlError, StateError
@@ -23,6 +21,7 @@ from reverse_etl_assets.state.outbox import outbox_columns, seal_outbox
 from reverse_etl_assets.state.outcomes import RowOutcome, settled_rows, unsettled_rows
 from reverse_etl_assets.state.versions import history
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 _DELETE = frozenset({Operation.DELETE})
 _MOST = 100  # spellings of a key
@@ -52,7 +51,7 @@ class ForgetChanges:
         """Filled by `plan`."""
         self.reaches_deleted: bool | None = None
 
-    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
+    def plan(self, run: Plans, con: Connection) -> ChangeSet:
         columns = _columns(con, run.sync)
         ledger.prepare(con, columns)
         with changing_facts(con) as facts:
@@ -77,7 +76,7 @@ class ForgetChanges:
         pass
 
 
-def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, *, for_good: bool = False) -> str | None:
+def why_not(con: Connection, sync: Sync, account: Account, *, for_good: bool = False) -> str | None:
     """Why the sync's records cannot be deleted from here, or not for good."""
     if read_facts(con).outbox_sync is None:
         return None  # nothing was ever sent
@@ -128,7 +127,7 @@ def _left(changes: ForgetChanges, outcomes: Sequence[RowOutcome]) -> list[str]:
     return [each for each in changes.known_ids if each not in {o.destination_id for o in answered}]
 
 
-def left_elsewhere(con: duckdb.DuckDBPyConnection, key: str) -> list[LeftRow]:
+def left_elsewhere(con: Connection, key: str) -> list[LeftRow]:
     """Records of earlier versions, but for those where the last one writes: there a deletion by the key finds them."""
     places = {version.number: version.definition.place for version in history(con)}
     return [row for row in left_rows(con, key) if places[row.version] != places[max(places)]]
@@ -142,7 +141,7 @@ def _is_gone(outcome: RowOutcome) -> bool:
     return outcome.status == Status.DELETED or outcome.reason == Reason.ALREADY_GONE
 
 
-def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
+def _columns(con: Connection, sync: Sync) -> Columns:
     """The columns of the synced rows as they are. Raises StateError if the records are at another place than the file
     says."""
     columns = outbox_columns(con)

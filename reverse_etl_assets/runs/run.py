@@ -14,8 +14,6 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import duckdb
-
 from reverse_etl_assets.accounts.transport import Usage
 from reverse_etl_assets.delivery.deletions import Deletions
 from reverse_etl_assets.delivery.field_rules import FieldRules
@@ -50,6 +48,7 @@ from reverse_etl_assets.state.last_check import forget_check, last_check, rememb
 from reverse_etl_assets.state.lock import exclusive as exclusive
 from reverse_etl_assets.state.outbox import outbox_rows
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection, EngineError
 
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
@@ -233,7 +232,7 @@ class SyncRun:
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             known = isinstance(error, ReverseEtlError)
             why = f"the run broke off: {self.mask.text(str(error))}" if known else ended_by(error)
-            with contextlib.suppress(ReverseEtlError, duckdb.Error):  # it stays open, and the next run folds it in
+            with contextlib.suppress(ReverseEtlError, EngineError):  # it stays open, and the next run folds it in
                 self._finish(planned, findings, Dispatched(stopped=why, failed=True, broke_off=True))
             raise
 
@@ -275,12 +274,12 @@ class SyncRun:
                     await collect(self, dispatcher, self.run_id, columns)
             return dispatched
 
-    def _deletions(self, con: duckdb.DuckDBPyConnection, columns: Columns) -> AbstractContextManager[Deletions | None]:
+    def _deletions(self, con: Connection, columns: Columns) -> AbstractContextManager[Deletions | None]:
         """What keeps records that other rows stand for; a person who is to be forgotten goes with all rows."""
         forget = self.changes.kind is RunKind.FORGET
         return contextlib.nullcontext() if forget else Deletions(con, columns)
 
-    def _rules(self, con: duckdb.DuckDBPyConnection, columns: Columns, session: Session) -> FieldRules | None:
+    def _rules(self, con: Connection, columns: Columns, session: Session) -> FieldRules | None:
         undo = self.changes.kind is RunKind.UNDO and can_read(self.sync, self.account.type)
         if self.changes.kind is RunKind.FORGET or not (undo or reads_back(self.sync, self.account.type)):
             return None

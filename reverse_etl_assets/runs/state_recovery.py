@@ -1,7 +1,5 @@
 """A person's word on a state that is not the one that the journal knows: how the sync goes on."""
 
-import duckdb
-
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.runs.run import exclusive
@@ -10,6 +8,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger, provenance
 from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.provenance import DestinationType, Way
+from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import literal, transaction
 
 
@@ -36,7 +35,7 @@ def recover_state(
     return problem
 
 
-def _apply(con: duckdb.DuckDBPyConnection, way: Way) -> None:
+def _apply(con: Connection, way: Way) -> None:
     if way is Way.KEEP:
         return
     if provenance.has_synced(con):

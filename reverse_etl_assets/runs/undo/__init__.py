@@ -5,8 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
-
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ReverseEtlError, StateError
@@ -23,6 +21,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import changing_facts
 from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 
 _WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"}
 _IN_DOUBT = tuple(f"{reason.meaning.status}_{reason}" for reason in IN_DOUBT)
@@ -57,7 +56,7 @@ class UndoChanges:
         self._undone, self._who, self._why = undone, who, why
         self._stopped = False
 
-    def plan(self, run: Plans, con: duckdb.DuckDBPyConnection) -> ChangeSet:
+    def plan(self, run: Plans, con: Connection) -> ChangeSet:
         """Raises StateError if there is nothing to put back, or no way to do so."""
         undone = undoable(run.journal, self._undone, run.sync, run.account)
         columns, plan = planned(run.journal, con, run.sync, run.account, undone)
@@ -89,9 +88,7 @@ class UndoChanges:
         return f"sync:{run.sync.sync}"
 
 
-def planned(
-    journal: Journal, con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, undone: Run
-) -> tuple[Columns, Plan]:
+def planned(journal: Journal, con: Connection, sync: Sync, account: Account, undone: Run) -> tuple[Columns, Plan]:
     """The change set of an undo, written to the outbox. Raises StateError if nothing is known of the run any more."""
     undos = [run.run_id for run in journal.history(sync.sync, _MANY, kind=RunKind.UNDO) if run.undoes == undone.run_id]
     columns, plan = plan_undo(con, sync, account, undone.run_id, undos=undos)

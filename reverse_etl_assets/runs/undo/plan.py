@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import duckdb
-
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.plan.change_set import Plan, transform
@@ -18,6 +16,7 @@ from reverse_etl_assets.state.images import image_fields, unpacked
 from reverse_etl_assets.state.outbox import outbox_columns
 from reverse_etl_assets.warehouses import value_text
 from reverse_etl_assets.warehouses.columns import Columns
+from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import literal
 
 _OUTBOX = "state.outbox"
@@ -38,7 +37,7 @@ _PUTS_BACK = {
 
 
 def plan_undo(
-    con: duckdb.DuckDBPyConnection, sync: Sync, account: Account, run_id: str, *, undos: Sequence[str]
+    con: Connection, sync: Sync, account: Account, run_id: str, *, undos: Sequence[str]
 ) -> tuple[Columns, Plan]:
     """Write the change set that undoes the run to the outbox, which is nobody's until it is sealed.
 
@@ -73,13 +72,13 @@ def plan_undo(
     return replace(columns, operations=frozenset(used)), plan
 
 
-def _sources(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def _sources(con: Connection) -> dict[str, int]:
     """Where the values come from that are put back."""
     found = _count(con, "source", "operation is not null and sent is not null")
     return {f"from_{source}": rows for source, rows in found.items()}
 
 
-def _columns(con: duckdb.DuckDBPyConnection, sync: Sync) -> Columns:
+def _columns(con: Connection, sync: Sync) -> Columns:
     """The columns of the synced rows as they are: what the last run sent is what can be put back."""
     if read_facts(con).outbox_sync is None:
         raise StateError(f"the state of sync {sync.sync} knows of no run; its file was moved away or is another one.")
@@ -110,7 +109,7 @@ def _able(columns: Columns, account: Account) -> frozenset[Operation]:
     return account.type.capabilities_for(columns.target, options).operations
 
 
-def _refuse_what_cannot_be_done(con: duckdb.DuckDBPyConnection, columns: Columns, account: Account) -> None:
+def _refuse_what_cannot_be_done(con: Connection, columns: Columns, account: Account) -> None:
     needed = {Operation(o): rows for o, rows in _count(con, "operation").items() if o}
     missing = [f"{o.value} ({needed[o]:,} rows)" for o in sorted(needed.keys() - _able(columns, account))]
     if missing:
@@ -146,11 +145,11 @@ def _names(columns: Columns, operations: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _count(con: duckdb.DuckDBPyConnection, column: str, where: str = "true") -> dict[Any, int]:
+def _count(con: Connection, column: str, where: str = "true") -> dict[Any, int]:
     query = f"select {column}, count(*) from {_OUTBOX} where {where} group by all"
     return dict(con.execute(query).fetchall())
 
 
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+def _number(con: Connection, query: str) -> int:
     row = con.execute(query).fetchone()
     return int(row[0]) if row else 0
