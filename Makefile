@@ -1,7 +1,8 @@
 # make demo            the whole way of a row, twice, against a sandbox on this machine
 # make story           one bad day: a broken model, a guard, a kill switch, an undo
 # make dev             the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
-# make test            the tests, in under five minutes on two cores
+# make test            the tests, in about five minutes on two cores
+# make test-quick      units of every room and the contract of the first three vendors, in under a minute
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
@@ -21,10 +22,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MANIFEST := dbt_project/target/manifest.json
+QUICK := $(patsubst %,tests/test_%.py,budget fitness lease masking project promises syncs transforms wording) \
+	$(patsubst %,tests/engine/test_%.py,addressing before_images change_set differences endless_answers fold \
+	guards images job_patience quarantine_rows row_history) \
+	$(patsubst %,tests/destinations/test_%.py,contract statuses values) \
+	$(patsubst %,tests/journal/test_%.py,packing runs) tests/cli/test_commands.py
 DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -o \
 	-type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print)
 
-.PHONY: help demo story dev test test-heavy test-lowest test-newest-python coverage sparse mutants lint bench lock manifest schema architecture resources
+unexport PYTHONDONTWRITEBYTECODE # what the tests start would read the source of each module anew
+
+.PHONY: help demo story dev test test-quick test-heavy test-lowest test-newest-python coverage sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -40,6 +48,9 @@ dev: $(INSTALLED) $(MANIFEST)
 
 test: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy"
+
+test-quick: $(INSTALLED) $(MANIFEST)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" $(QUICK)
 
 test-heavy: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy

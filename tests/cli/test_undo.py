@@ -42,6 +42,7 @@ def state(office: Office) -> list[Any]:
         return [con.execute(f"from {name}").fetchall() for (name,) in tables]
 
 
+@heavy
 def test_a_look_at_what_would_be_put_back(office: Office, sandbox: Sandbox, ran: str) -> None:
     sandbox.edit("hubspot", "contacts", contacts(sandbox)[CEM].id, {"city": "Jena"})
     here, remembered = names(sandbox), state(office)
@@ -89,6 +90,7 @@ def test_a_run_is_put_back_and_the_sync_is_stopped(office: Office, sandbox: Sand
     assert names(sandbox) == {ANN: "Anna", CEM: "Cem"}
 
 
+@heavy
 def test_what_is_left_alone_is_said_and_is_no_success(office: Office, sandbox: Sandbox, ran: str) -> None:
     sandbox.edit("hubspot", "contacts", contacts(sandbox)[ANN].id, {"firstname": "Anne"})
     result = office.run("undo", ran, "--why", "wrong names")

@@ -5,6 +5,7 @@ from typing import Any
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 
 ANN, BOB = ("ann@shop.example", "Ann", "Bern"), ("bob@shop.example", "Bob", "Graz")
 RULED = {**CONTACTS["mapping"], "city": {"column": "city", "wins": "unless_edited"}}
@@ -43,6 +44,7 @@ def test_edits_are_shown_side_by_side(office: Office, sandbox: Sandbox) -> None:
     ]
 
 
+@heavy
 def test_a_repair_is_sent_by_the_next_run(office: Office, sandbox: Sandbox) -> None:
     synced(office)
     edit(sandbox, ANN[0], firstname="Anna")
@@ -51,6 +53,7 @@ def test_a_repair_is_sent_by_the_next_run(office: Office, sandbox: Sandbox) -> N
     office.ok("verify", "people_to_crm", "--sample", "1")
 
 
+@heavy
 def test_what_cannot_be_verified(office: Office) -> None:
     office.sync("events", EVENTS)
     office.build(ANN)
@@ -61,6 +64,7 @@ def test_what_cannot_be_verified(office: Office) -> None:
     assert office.run("verify", "events", "--all", "--sample", "3").exit_code == 2
 
 
+@heavy
 def test_a_run_says_what_did_not_arrive(office: Office, sandbox: Sandbox) -> None:
     synced(office, before_images="synced")
     sandbox.fault("lose_writes", vendor="hubspot", percent=100)
@@ -78,6 +82,7 @@ def test_a_run_says_what_did_not_arrive(office: Office, sandbox: Sandbox) -> Non
     assert run["verified"]["differences"][0]["held"] == "Ann"
 
 
+@heavy
 def test_a_look_that_failed_is_said(office: Office, sandbox: Sandbox) -> None:
     sandbox.fault("expire_token", vendor="hubspot", path="batch/read")
     office.sync("people_to_crm", before_images="synced")
@@ -85,6 +90,7 @@ def test_a_look_that_failed_is_said(office: Office, sandbox: Sandbox) -> None:
     assert "people_to_crm: read back: nothing was looked at: " in office.ok("run", "people_to_crm")
 
 
+@heavy
 def test_personal_data_is_shown_only_when_asked_for(office: Office, sandbox: Sandbox) -> None:
     manifest = office.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.office import CONTACTS, Office
+from tests.heavy import heavy
 
 ADA, BOB, EVE = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz"), ("eve@shop.example", "E", "")
 AGAIN: dict[str, Any] = {"version": 2, "cutover": "resend", "mapping": {"email": "email", "firstname": "city"}}
@@ -27,6 +28,7 @@ def ran(office: Office) -> Office:
     return office
 
 
+@heavy
 def test_plan_and_run_say_how_a_version_begins(ran: Office) -> None:
     ran.sync("people_to_crm", **AGAIN)
     begins = "ersion 2 begins with `cutover: resend`; rows of version 1 that it does not follow: 1"
@@ -60,6 +62,7 @@ def test_why_answers_for_rows_that_an_earlier_version_wrote(ran: Office) -> None
     assert "followed" not in ran.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_why_names_the_object_that_the_record_is_in(ran: Office) -> None:
     ran.sync("people_to_crm", **COMPANIES)
     ran.ok("run", "people_to_crm")
@@ -71,6 +74,7 @@ def test_why_names_the_object_that_the_record_is_in(ran: Office) -> None:
     assert "followed" not in ran.answer(EVE[0], "people_to_crm")
 
 
+@heavy
 def test_why_of_a_row_that_was_there_before_us(office: Office) -> None:
     office.sync("people_to_crm")
     office.build(ADA)
@@ -81,12 +85,14 @@ def test_why_of_a_row_that_was_there_before_us(office: Office) -> None:
     assert "It was in crm already when this version of the sync began" in office.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_check_names_what_needs_a_version(ran: Office) -> None:
     ran.sync("people_to_crm", mapping={"email": "email", "firstname": "name", "city": "name"})
     problems = ran.json("check", "people_to_crm")["problems"]["people_to_crm"]
     assert "- mapping.city: column city before, column name now" in problems
 
 
+@heavy
 def test_what_was_personal_once_stays_masked(ran: Office) -> None:
     """A field's values of the version before may be shown, and dbt's marks are of the column that it has now."""
     manifest = ran.dbt_folder / "target" / "manifest.json"

@@ -10,6 +10,7 @@ import pytest
 from reverse_etl_assets.records import Reason
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
+from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
@@ -106,6 +107,7 @@ def test_model_not_built(office: Office) -> None:
     assert "does not exist yet; build the models with dbt" in office.answer("x", "people_to_crm")
 
 
+@heavy
 def test_a_guard_stopped_the_last_run(ran: Office) -> None:
     ran.sync("people_to_crm", guards={"max_added": {"rows": 0}})
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
@@ -114,6 +116,7 @@ def test_a_guard_stopped_the_last_run(ran: Office) -> None:
     assert "sent nothing at all: max_added: 1 added; the limit is 0 rows" in said
 
 
+@heavy
 def test_failed_test_of_the_model(ran: Office) -> None:
     record_model_results(ran.project.journal, "people", {"unique_email": "fail"})
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
@@ -121,12 +124,14 @@ def test_failed_test_of_the_model(ran: Office) -> None:
     assert "But a guard stops the next run: failed on the model's last build: unique_email" in said
 
 
+@heavy
 def test_kill_switch(ran: Office) -> None:
     ran.ok("stop", "--all", "--why", "Wrong prices", "--who", "Kim")
     ran.build((ADA[0], "Ada", "Rome"), BOB)
     assert "But everything is stopped (all) by Kim: Wrong prices" in ran.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_only_updates(office: Office) -> None:
     office.sync("people_to_crm", sync_mode="update_only")
     office.build(ADA)
@@ -136,6 +141,7 @@ def test_only_updates(office: Office) -> None:
     assert "the next run tries it again (update)" in said
 
 
+@heavy
 def test_held_until_released(office: Office, sandbox: Sandbox) -> None:
     """An answer that never came to an event that must not be sent twice."""
     office.sync("events", EVENTS)
@@ -153,6 +159,7 @@ def test_held_until_released(office: Office, sandbox: Sandbox) -> None:
     assert office.run("release", key, "--sync", "events").exit_code == 1
 
 
+@heavy
 def test_held_until_somebody_says_that_it_arrived(office: Office, sandbox: Sandbox) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
@@ -167,6 +174,7 @@ def test_held_until_somebody_says_that_it_arrived(office: Office, sandbox: Sandb
     assert "values that were not taken" not in office.ok("why", key)
 
 
+@heavy
 def test_a_held_row_says_nothing_of_another(office: Office, sandbox: Sandbox) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
@@ -181,6 +189,7 @@ def test_a_held_row_says_nothing_of_another(office: Office, sandbox: Sandbox) ->
     assert "cannot be sent" not in said
 
 
+@heavy
 def test_the_state_was_lost_and_a_run_refused(ran: Office) -> None:
     ran.project.warehouse.state_file("people_to_crm").unlink()
     assert ran.run("run", "--all").exit_code != 0
@@ -190,6 +199,7 @@ def test_the_state_was_lost_and_a_run_refused(ran: Office) -> None:
     assert "recover-state people_to_crm" in said
 
 
+@heavy
 def test_rows_that_share_a_record(office: Office, sandbox: Sandbox) -> None:
     sandbox.add("hubspot", "contacts", {"email": ADA[0], "hs_additional_emails": BOB[0]})
     office.sync("people_to_crm")
@@ -199,6 +209,7 @@ def test_rows_that_share_a_record(office: Office, sandbox: Sandbox) -> None:
     assert f"takes it for the same record as {BOB[0]}" in office.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_composite_key(office: Office) -> None:
     office.sync("events", EVENTS)
     office.build(ADA)
@@ -206,6 +217,7 @@ def test_composite_key(office: Office) -> None:
     assert "It was created in hook" in office.answer("ada@shop.example|bern", "events")
 
 
+@heavy
 def test_unknown_key(ran: Office) -> None:
     result = ran.run("why", "nobody")
     assert result.exit_code == 1
@@ -217,11 +229,13 @@ def test_unknown_key(ran: Office) -> None:
     assert " ".join(ran.run("why", "nobody", "--sync", "people_to_crm").output.split()) == said
 
 
+@heavy
 def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_CRM_TOKEN")
     assert "It was created in crm" in ran.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_mistakes_in_names(ran: Office) -> None:
     result = ran.run("why", ADA[0], "--sync", "people_to_cmr")
     assert result.exit_code == 2
@@ -239,6 +253,7 @@ LEADS: Mapping[str, Any] = {
 class TestByAnyValue:
     """Who asks by an e-mail address, a name or the vendor's id gets the answer of the row that has it."""
 
+    @heavy
     def test_an_address_that_is_not_the_key_and_was_refused(self, office: Office) -> None:
         office.sync("leads", LEADS)
         office.build(ADA, ("no address", "Eve", "Oslo"))
@@ -252,6 +267,7 @@ class TestByAnyValue:
         (found,) = office.json("why", "no address")["answers"]
         assert (found["key"], found["found_in"], found["known"]) == ("Eve", ["email"], True)
 
+    @heavy
     def test_the_id_of_the_record(self, ran: Office) -> None:
         (before,) = ran.json("why", ADA[0])["answers"]
         record = before["outcomes"][0]["destination_id"]
@@ -259,12 +275,14 @@ class TestByAnyValue:
         assert f"The row {ADA[0]} has {record} in the record's id." in said
         assert "It was created in crm" in said
 
+    @heavy
     def test_a_name_and_what_only_the_model_has_yet(self, ran: Office) -> None:
         assert f"The row {ADA[0]} has ada in `firstname`." in ran.ok("why", "ada")
         ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
         said = " ".join(ran.ok("why", " eve ").split())
         assert "The row eve@shop.example has eve in `firstname`. It was never sent, as far as this" in said
 
+    @heavy
     def test_what_only_the_state_has_still(self, ran: Office) -> None:
         ran.build(BOB)
         ran.ok("run", "--all")
@@ -274,12 +292,14 @@ class TestByAnyValue:
         said = " ".join(ran.ok("why", "Ada").split())
         assert "It has left the model; the next run deletes it." in said
 
+    @heavy
     def test_a_part_of_a_key_of_several_columns(self, office: Office) -> None:
         office.sync("events", {**EVENTS, "mapping": {"where": "city"}, "options": {"body": {"id": "{{ key }}"}}})
         office.build(ADA)
         office.ok("run", "--all")
         assert "has ada@shop.example in the key" in " ".join(office.ok("why", ADA[0]).split())
 
+    @heavy
     def test_many_rows_are_named(self, office: Office) -> None:
         office.sync("people_to_crm")
         office.build(*((f"p{i:02}@shop.example", f"P{i}", "Bern") for i in range(30)))
@@ -288,6 +308,7 @@ class TestByAnyValue:
         assert "30 rows of people_to_crm have it. Ask for one by its key: p03@shop.example, p04" in said
         assert said.endswith("and 7 more.")
 
+    @heavy
     def test_more_rows_than_are_counted(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("reverse_etl_assets.state.row_search.MOST", 10)
         office.sync("people_to_crm")
@@ -296,6 +317,7 @@ class TestByAnyValue:
         assert "10 rows or more of people_to_crm have it. Ask for one by its key: p03@shop.example, p04" in said
         assert office.json("why", "bern")["more"]["people_to_crm"].startswith("10 rows or more")
 
+    @heavy
     @pytest.mark.parametrize("value", ["mu\u0308ller", "M\u00dcLLER", "\u00a0m\u00fcller\t"])
     def test_accents_and_blanks_however_they_are_written(self, office: Office, value: str) -> None:
         office.sync("people_to_crm")
@@ -303,6 +325,7 @@ class TestByAnyValue:
             office.build((ADA[0], name, "Bern"))
             assert f"The row {ADA[0]} has" in " ".join(office.ok("why", value).split()), name
 
+    @heavy
     @pytest.mark.parametrize("value", ["", "  ", "\t"])
     def test_nothing_is_no_value(self, ran: Office, value: str) -> None:
         """Nobody looks for it, so nothing is said of it."""
@@ -310,12 +333,14 @@ class TestByAnyValue:
         assert result.exit_code == 2
         assert "give a key" in result.output
 
+    @heavy
     @pytest.mark.parametrize("words", [("why", "a\udcff"), ("stop", "--all", "--why", "a\udcff"), ("run", "a\udcff")])
     def test_bytes_that_are_no_text(self, ran: Office, words: tuple[str, ...]) -> None:
         result = ran.run(*words)
         assert result.exit_code == 2
         assert r"a\udcff is not written in UTF-8" in result.output
 
+    @heavy
     def test_numbers_and_times_however_they_are_written(self, office: Office) -> None:
         office.sync("people_to_crm")
         office.build()
@@ -335,6 +360,7 @@ class TestByAnyValue:
         assert "The model cannot be searched: the warehouse" in said
         assert "never" not in said
 
+    @heavy
     def test_a_sync_that_cannot_be_asked_hides_no_other(self, ran: Office) -> None:
         ran.sync("second", EVENTS)
         ran.run("run", "second")
@@ -344,6 +370,7 @@ class TestByAnyValue:
         assert "second.duckdb is damaged" in said
         assert ran.run("why", "nobody").exit_code == 2
 
+    @heavy
     def test_keys_of_rows_that_are_found_are_masked(self, office: Office) -> None:
         manifest = office.dbt_folder / "target" / "manifest.json"
         found = json.loads(manifest.read_text())
@@ -361,6 +388,7 @@ class TestByAnyValue:
         assert "5 rows of people_to_crm have it. Their keys are personal data: `--reveal` names them." in said
         assert "Ask for one by its key: p3@shop.example, p4@shop.example." in office.ok("why", "Eve", "--reveal")
 
+    @heavy
     def test_a_field_that_goes_out_as_a_hash(self, office: Office) -> None:
         mapping = {"email": "email", "city": {"column": "city", "transform": "sha256_name"}}
         office.sync("people_to_crm", {**LEADS, "mapping": {"external_id": "name", **mapping}})
@@ -370,6 +398,7 @@ class TestByAnyValue:
         assert "in a mapped field (external_id, email, city before it is hashed)" in said
 
 
+@heavy
 def test_every_reason_has_its_sentence(ran: Office) -> None:
     for reason in sorted(Reason, key=lambda each: each is Reason.AMBIGUOUS):  # which takes the synced rows
         with ran.project.warehouse.open("people_to_crm", write=True) as con:
