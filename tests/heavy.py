@@ -1,4 +1,4 @@
-"""What `make test` leaves to `make test-heavy`: further cases, vendors and values of one behaviour, whole programs, races."""
+"""What `make test` leaves to `make test-heavy`: further cases, vendors and values of one behaviour, whole programs."""
 
 import os
 from collections.abc import Iterable, Sequence
