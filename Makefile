@@ -6,8 +6,8 @@
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
-# make test-lowest     the same with each dependency at the lowest version that pyproject.toml allows; needs uv
-# make test-newest-python   the same with another Python: make test-newest-python PYTHON=python3.14
+# make test-lowest     test-quick with each dependency at the lowest version that pyproject.toml allows; needs uv
+# make test-newest-python   test-quick with another Python: make test-newest-python PYTHON=python3.14
 # make coverage        which lines and branches the tests of `make test` run, by room
 # make lint            style, spelling, types, direction of imports
 # make bench           the figures of the docs
@@ -65,10 +65,10 @@ test-lowest: $(MANIFEST)
 	$(UV) pip install --quiet --python $(LOWEST) -r $(LOWEST)/lowest.txt
 	$(UV) pip install --quiet --python $(LOWEST) -c $(LOWEST)/lowest.txt --group test
 	$(UV) pip install --quiet --python $(LOWEST) --no-deps --no-build-isolation -e .
-	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -W default::DeprecationWarning -m "not heavy"
+	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -W default::DeprecationWarning -m "not heavy" $(QUICK)
 
 test-newest-python:
-	$(MAKE) test VENV=.venv-newest PYTHON=$(PYTHON)
+	$(MAKE) test-quick VENV=.venv-newest PYTHON=$(PYTHON)
 
 coverage: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" --cov --cov-report=json:.coverage.json
