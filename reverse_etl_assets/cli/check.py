@@ -47,9 +47,10 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
     import asyncio
 
     from reverse_etl_assets.errors import CheckFailed, ReverseEtlError, StateError
-    from reverse_etl_assets.guards.judge import columns_of
+    from reverse_etl_assets.spec.route import Route
     from reverse_etl_assets.state.facts import read_facts
     from reverse_etl_assets.state.versions import decide, history
+    from reverse_etl_assets.warehouses.columns import Columns
 
     try:
         account = deployed.account(sync)
@@ -59,7 +60,7 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
     try:
         model = deployed.project.models[sync.model]
         with deployed.project.warehouse.open(sync.sync, models=True) as con:
-            columns = columns_of(sync, account.type, deployed.project.warehouse.column_types(con, model))
+            columns = Columns.on(Route(sync, account.type), deployed.project.warehouse.column_types(con, model))
             try:
                 decide(columns, model, history(con), read_facts(con))
             except StateError as error:
@@ -79,8 +80,9 @@ async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "C
     """
     from reverse_etl_assets.accounts.budget import Meter
     from reverse_etl_assets.accounts.transport import Transport, Usage
+    from reverse_etl_assets.spec.route import Route
 
-    options = account.type.Options.model_validate(sync.options)
+    options = Route(sync, account.type).options
     meter = Meter(journal, account.name, sync.sync, account.connection.budget)
     transport = Transport(
         Usage(), concurrency=1, meter=meter, quota=account.type.quota, bounds=account.connection.bounds

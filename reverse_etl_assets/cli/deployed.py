@@ -69,15 +69,13 @@ class Deployed:
 
     def link(self, sync: Sync) -> str | None:
         """Where people see what the sync writes, if the destination has such a page."""
-        from reverse_etl_assets.orchestration.description import target
 
-        return self.destinations[sync.destination].link(target(sync))
+        return self.destinations[sync.destination].link(sync.untyped_target)
 
     def record_link(self, sync: Sync, destination_id: str, learned: Mapping[str, Sequence[str]]) -> str | None:
         """Where people see one record that the sync writes, if the destination has such a page."""
-        from reverse_etl_assets.orchestration.description import target
 
-        return self.destinations[sync.destination].record_link(target(sync), destination_id, learned)
+        return self.destinations[sync.destination].record_link(sync.untyped_target, destination_id, learned)
 
     def account_without_credentials(self, sync: Sync) -> Account:
         """Enough to plan: nothing can be sent with it."""

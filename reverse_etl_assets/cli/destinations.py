@@ -111,15 +111,15 @@ def abilities(deployed: "Deployed") -> "Iterator[dict[str, str]]":
 
 def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
     from reverse_etl_assets.destinations.base import BaseDestination
-    from reverse_etl_assets.orchestration.description import target
     from reverse_etl_assets.records import Operation
+    from reverse_etl_assets.spec.route import Route
 
     resource = deployed.destinations[sync.destination]
     kind, api = resource.destination_type, resource.destination_type.api
     version = str(getattr(resource, "api_version", api.version if api else ""))
     end = api.end_of(version) if api else None
-    options, to = kind.Options.model_validate(sync.options), target(sync)
-    able = kind.capabilities_for(to, options)
+    route = Route(sync, kind)
+    able = route.capabilities
     repeatable = (able.idempotent | able.idempotent_by_id) & able.operations
     values: Mapping[str, object] = {
         "destination": kind.__name__,
@@ -130,7 +130,7 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
         "at once": able.concurrency,
         "safe to send twice": "all" if repeatable == able.operations else ", ".join(sorted(repeatable)) or "none",
         "tells created": _yes(able.confirms),
-        "reads back": _yes(kind.reads_back(to, options)),
+        "reads back": _yes(route.reads_back),
         "checks fields": _yes(kind.describes),
         "jobs": _yes(hasattr(kind, "open_job")),
         "quota": _yes(kind.quota.__func__ is not BaseDestination.quota.__func__),  # type: ignore[attr-defined]

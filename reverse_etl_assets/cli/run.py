@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.plan.change_set import Plan
     from reverse_etl_assets.runs.report import Report
-    from reverse_etl_assets.runs.run import Progress
+    from reverse_etl_assets.runs.sending import Progress
     from reverse_etl_assets.spec.sync import Sync
 
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")

@@ -7,11 +7,12 @@ from typing import Any
 from reverse_etl_assets.cli.answers import Memory, RowAnswer, answer_for, memory_of
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.guards.judge import columns_of
 from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import row_search
 from reverse_etl_assets.state.row_search import FoundRow
+from reverse_etl_assets.warehouses.columns import Columns
 
 _MOST = 3
 """Rows that are answered for; of more the keys are named."""
@@ -102,7 +103,7 @@ def _look(deployed: Deployed, sync: Sync, memory: Memory, value: str) -> tuple[l
         with warehouse.open(sync.sync, models=True) as con:
             model = project.models[sync.model]
             types = warehouse.column_types(con, model)
-            columns = columns_of(sync, deployed.destinations[sync.destination].destination_type, types)
+            columns = Columns.on(Route(sync, deployed.destinations[sync.destination].destination_type), types)
             in_model = row_search.in_model(con, warehouse.relation(model), columns, value)
     except ReverseEtlError as error:
         return found, f"The model cannot be searched: {error}"

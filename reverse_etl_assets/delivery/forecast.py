@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from reverse_etl_assets.delivery.dispatcher import READ_BEFORE_JOB
 from reverse_etl_assets.delivery.feed import ENVELOPE
 from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords, RunsJobs
-from reverse_etl_assets.guards.judge import reads_back
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Cost
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.connection import Connection
 
@@ -56,9 +55,9 @@ class _Reckoner:
 
     def __init__(self, con: Connection, columns: Columns, account: Account, outbox: str) -> None:
         self._con, self._columns, self._outbox = con, columns, outbox
-        self._reads_first = reads_back(columns.sync, account.type)
-        options = account.type.Options.model_validate(columns.sync.options)
-        self._destination = account.type.unopened(account.connection, columns.target, options)
+        self._route = Route(columns.sync, account.type)
+        self._reads_first = self._route.reads_first
+        self._destination = account.type.unopened(account.connection, columns.target, self._route.options)
 
     def requests(self, operation: Operation, rows: int) -> tuple[int, int]:
         """To write the rows of one operation, and to read before that."""
@@ -73,7 +72,7 @@ class _Reckoner:
 
     def verifies(self, rows: int) -> int:
         sample = self._columns.sync.verify.sample
-        if not isinstance(self._destination, ReadsRecords) or not can_read(self._columns.sync, type(self._destination)):
+        if not isinstance(self._destination, ReadsRecords) or not self._route.reads_back:
             return 0
         reads = _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
         return reads * self._destination.capabilities.requests_per_read

@@ -26,6 +26,7 @@ from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Capabilities, Current, Operation, Target
 from reverse_etl_assets.spec.policies import InFlight
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 
@@ -139,26 +140,25 @@ class Session:
 async def open_session(
     environment: Environment,
     account: Account,
+    route: Route,
     target: Target,
-    options: Mapping[str, Any],
-    sync: str,
     usage: Usage,
     *,
     obeys_sync_stop: bool = True,
 ) -> AsyncIterator[Session]:
-    """Opens the account for one target; `usage` counts what is used. A stop ends every longer wait."""
+    """Opens the account for one target of the route; `usage` counts what is used. A stop ends every longer wait."""
+
+    sync = route.sync.sync
 
     def look() -> None:
         if stop := environment.journal.stopped(account.name, sync, obeys_sync_stop=obeys_sync_stop):
             raise Stopped(stop)
 
-    parsed = account.type.Options.model_validate(options)
-    capabilities = account.type.capabilities_for(target, parsed)
-    concurrency = account.connection.concurrency or capabilities.concurrency
+    concurrency = account.connection.concurrency or route.capabilities_for(target).concurrency
     meter = Meter(environment.journal, account.name, sync, account.connection.budget)
     bounds = account.connection.bounds
     transport = Transport(usage, concurrency=concurrency, meter=meter, quota=account.type.quota, bounds=bounds)
-    async with account.type.open(account.connection, target, parsed, transport) as destination:
+    async with account.type.open(account.connection, target, route.options, transport) as destination:
         able = destination.capabilities
         paced = f"{account.name}/{able.rate_scope}" if able.rate_scope else account.name
         pacer = Pacer(environment.journal, paced, able.requests_per_second, look=look)

@@ -3,13 +3,10 @@
 A run and its preview both ask here, so that a preview shows what the run will do.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from reverse_etl_assets.accounts.budget import refusal
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.dbt.results import Dbt, judge_results, listen
-from reverse_etl_assets.destinations.base import Account, BaseDestination
+from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guards import history as row_history, judge_plan
 from reverse_etl_assets.guards.before import Evidence
 from reverse_etl_assets.guards.finding import Finding
@@ -17,45 +14,11 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.plan.change_set import Plan, Prefilter
-from reverse_etl_assets.records import FieldType, Operation
-from reverse_etl_assets.spec.fitness import can_read
-from reverse_etl_assets.spec.policies import BeforeImages
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.answers import as_timestamp
 from reverse_etl_assets.state.facts import Facts
 from reverse_etl_assets.warehouses import row_times
-from reverse_etl_assets.warehouses.columns import Columns
-
-
-def columns_of(sync: Sync, destination: type[BaseDestination[Any, Any]], types: Mapping[str, str]) -> Columns:
-    """The sync's columns over a built model; keys are compared as the destination compares them."""
-    columns = Columns.of(sync, types, fold_case=False)
-    capabilities = destination.capabilities_for(columns.target, destination.Options.model_validate(sync.options))
-    partial = sync.mode.operations & frozenset({Operation.UPSERT, Operation.UPDATE}) <= capabilities.partial
-    partial = partial and not sync.mode.sends_all
-    return Columns.of(
-        sync,
-        types,
-        fold_case=capabilities.fold_case,
-        partial=partial,
-        fold_blanks=capabilities.fold_blanks,
-        id_separator=capabilities.id_separator,
-    )
-
-
-def sends_key_as_field(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
-    """Whether what a record is matched by was written to it as a mapped field, and not as the key's text."""
-    target = sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
-    able = destination.capabilities_for(target, destination.Options.model_validate(sync.options))
-    return able.key_as_field and sync.external_id.lower() in {field.lower() for field in sync.mapping}
-
-
-def reads_back(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
-    """Whether a run looks at each record before it writes it: for a field rule, or for the values an undo puts back."""
-    if sync.mode.writes_once or not can_read(sync, destination):
-        return False
-    return sync.reads_current_values or sync.before_images is BeforeImages.DESTINATION
 
 
 def prefilter(sync: Sync, facts: Facts, now: float) -> Prefilter | None:

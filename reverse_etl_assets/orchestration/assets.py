@@ -53,7 +53,7 @@ def build_sync_asset(
     start, so one that is missing would fail the syncs of every destination, with an error that names none.
     """
     key = asset_key(sync)
-    link = resource.link(description.target(sync))
+    link = resource.link(sync.untyped_target)
 
     @dg.asset(
         key=key,

@@ -10,7 +10,6 @@ import dagster as dg
 
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import BaseDestination
-from reverse_etl_assets.records import FieldType, Target
 from reverse_etl_assets.spec.sync import MappedField, Sync
 
 _ICONS = frozenset(
@@ -32,11 +31,6 @@ def description(sync: Sync) -> str:
 def code_version(sync: Sync) -> str:
     """Changes with the definition, so that Dagster marks a sync that did not run since."""
     return hashlib.sha256(sync.model_dump_json().encode()).hexdigest()[:12]
-
-
-def target(sync: Sync) -> Target:
-    """The target as far as it is known while the model may not be built yet."""
-    return sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
 
 
 def definition_metadata(

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import dagster as dg
 
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.guards.judge import reads_back
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
@@ -23,6 +22,7 @@ from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Reason
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import BeforeImages
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.conflicts import ConflictEntry, conflict_count, conflict_log
 from reverse_etl_assets.state.outcomes import (
@@ -146,8 +146,8 @@ def _calls(report: Report, project: Project) -> dict[str, int]:
 
 def _images(sync: Sync, project: Project) -> str:
     """Where the values come from that an undo of the run puts back."""
-    destination = project.destinations[sync.destination]
-    return (BeforeImages.DESTINATION if reads_back(sync, destination) else BeforeImages.SYNCED).value
+    route = Route(sync, project.destinations[sync.destination])
+    return (BeforeImages.DESTINATION if route.reads_first else BeforeImages.SYNCED).value
 
 
 def _tables(report: Report, project: Project) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import dagster as dg
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.description import target
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.state.quarantine import QuarantinedRow, look
@@ -39,7 +38,7 @@ def build_quarantine_asset(
         automation_condition=ran.since_last_handled() & ~has.in_progress(),
     )
     def quarantine(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        places = [(sync, destinations[sync.destination].link(target(sync))) for sync in syncs]
+        places = [(sync, destinations[sync.destination].link(sync.untyped_target)) for sync in syncs]
         try:
             counts, rows = look(project.warehouse, places, _MOST)
         except ReverseEtlError as error:

@@ -21,14 +21,14 @@ from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guards.approval import Identity, decide, identify
 from reverse_etl_assets.guards.finding import Finding, tripped
-from reverse_etl_assets.guards.judge import budget_finding, columns_of, guard_findings, prefilter, room_of
+from reverse_etl_assets.guards.judge import budget_finding, guard_findings, prefilter, room_of
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.privacy.masking import Mask
-from reverse_etl_assets.records import Capabilities
 from reverse_etl_assets.runs.recovery import KILLED, refuse_elsewhere
 from reverse_etl_assets.runs.run import exclusive
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import cutover, ledger, provenance, spelling, versions
@@ -122,7 +122,7 @@ def preview(
     with recovered(sync, environment, account) as (warehouse, unfinished):
         model = environment.models[sync.model]
         with warehouse.open(sync.sync, models=True, state_as="stored") as con:
-            columns = columns_of(sync, account.type, warehouse.column_types(con, model))
+            columns = Columns.on(Route(sync, account.type), warehouse.column_types(con, model))
             relation = warehouse.relation(model)
             if key is not None:
                 relation = _only(con, relation, columns, key)
@@ -187,15 +187,10 @@ def recovered(
             if run_id in runs:
                 refuse_elsewhere(unfinished[runs.index(run_id)], account)
                 columns = outbox_columns(con)
-                able = _capabilities(columns, account)
+                able = Route(columns.sync, account.type).capabilities_for(columns.target)
                 answers = journal.batches(run_id)
                 ledger.fold(con, columns, run_id, answers, now=environment.clock(), stopped=KILLED, capabilities=able)
         yield copy, runs
-
-
-def _capabilities(columns: Columns, account: Account) -> Capabilities:
-    options = account.type.Options.model_validate(columns.sync.options)
-    return account.type.capabilities_for(columns.target, options)
 
 
 def _show_state(con: Connection, columns: Columns, model: Model, relation: str, key: str | None) -> Begun | None:

@@ -24,7 +24,7 @@ from reverse_etl_assets.previews.preview import PlannedRow, recovered
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Operation, Outcome, RowError
 from reverse_etl_assets.runs.undo import planned, undoable
-from reverse_etl_assets.spec.fitness import can_read
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.state.outbox import outbox_rows
@@ -143,7 +143,7 @@ def _look(
     con: Connection, columns: Columns, sync: Sync, environment: Environment, account: Account
 ) -> list[LeftAlone] | None:
     """The rows that the undo would leave alone for what their records hold now; None if they cannot be read."""
-    if account.connection is None or not can_read(sync, account.type):
+    if account.connection is None or not Route(sync, account.type).reads_back:
         return None
     found = asyncio.run(_judge(con, columns, sync, environment, account))
     return [LeftAlone(o.key, o.reason or o.status, o.error.message if o.error else "") for o in found]
@@ -155,7 +155,7 @@ async def _judge(
     mask = Mask.of(sync, environment.models[sync.model])
     outcomes: list[Outcome] = []
     async with open_session(
-        environment, account, columns.target, sync.options, sync.sync, Usage(), obeys_sync_stop=False
+        environment, account, Route(sync, account.type), columns.target, Usage(), obeys_sync_stop=False
     ) as session:
         learned = last_check(con, columns, sync.options, environment.clock())
         if learned is None:

@@ -9,11 +9,11 @@ from reverse_etl_assets.delivery.interrupts import run_interruptible
 from reverse_etl_assets.delivery.session import Environment, Session, open_session
 from reverse_etl_assets.destinations.base import Account, ReadsRecords, encode_json
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer
-from reverse_etl_assets.guards.judge import columns_of
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import Current
 from reverse_etl_assets.spec.policies import Cutover
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import adopted_rows, versions
 from reverse_etl_assets.state.facts import Learned, read_facts
@@ -35,7 +35,7 @@ def adopt(sync: Sync, environment: Environment, account: Account, usage: Usage) 
             if read_facts(con).recovers_by is None:
                 return
     with warehouse.open(sync.sync, write=True, models=True) as con:
-        columns = columns_of(sync, account.type, warehouse.column_types(con, model))
+        columns = Columns.on(Route(sync, account.type), warehouse.column_types(con, model))
         if not versions.decide(columns, model, versions.history(con), read_facts(con)).reads:
             return
         rows = adopted_rows.note_model(con, columns, warehouse.relation(model))
@@ -52,7 +52,7 @@ class _Adoption:
     async def read(self, usage: Usage, rows: int, learned: Learned | None) -> None:
         sync, environment = self._sync, self._environment
         async with open_session(
-            environment, self._account, self._columns.target, sync.options, sync.sync, usage
+            environment, self._account, Route(sync, self._account.type), self._columns.target, usage
         ) as session:
             if learned is None:
                 await session.check()

@@ -14,6 +14,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer
 from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.readback.differences import Difference, Wanted, compare
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import Learned
 from reverse_etl_assets.state.last_check import last_check
@@ -96,9 +97,9 @@ class Look:
 
     @asynccontextmanager
     async def _readable(self, learned: Learned | None) -> AsyncIterator[Session]:
-        sync, target, obeys = self.sync, self.columns.target, self._obeys_sync_stop
+        route, target = Route(self.sync, self.account.type), self.columns.target
         async with open_session(
-            self.environment, self.account, target, sync.options, sync.sync, self._usage, obeys_sync_stop=obeys
+            self.environment, self.account, route, target, self._usage, obeys_sync_stop=self._obeys_sync_stop
         ) as session:
             if learned is None:
                 self.refuse_if_stopped()

@@ -21,8 +21,8 @@ from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.readback.differences import Difference, Kind, Tally, Verified, Wanted
 from reverse_etl_assets.readback.look import CHUNK, Look, fields_decoder
-from reverse_etl_assets.spec.fitness import can_read
 from reverse_etl_assets.spec.policies import Drift, Repair
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, provenance, shared_records
@@ -50,7 +50,7 @@ def verify_run(
     obeys_sync_stop: bool = True,
 ) -> Verified:
     """Look at the records of a folded run. What hinders it is said in the answer, and spoils no run."""
-    if not can_read(sync, account.type):
+    if not Route(sync, account.type).reads_back:
         return Verified(not_asked=f"`{account.name}` cannot be read back; nothing was looked at")
     if sync.verify.sample == 0:
         return Verified(not_asked="nothing is looked at (`verify.sample: 0`)")
@@ -138,7 +138,7 @@ def verify(
 
 
 def _refuse(sync: Sync, account: Account, repair: bool) -> None:
-    if not can_read(sync, account.type):
+    if not Route(sync, account.type).reads_back:
         raise ConfigurationError(f"sync {sync.sync} writes to `{account.name}`, which cannot be read back.")
     if repair and sync.mode.of_events:
         raise ConfigurationError(f"sync {sync.sync} appends: each row is sent once, and nothing is sent again.")

@@ -3,28 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from reverse_etl_assets.delivery.session import Environment
-from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.guards.judge import columns_of, prefilter, sends_key_as_field
-from reverse_etl_assets.journal import Journal
+from reverse_etl_assets.guards.judge import prefilter
 from reverse_etl_assets.journal.records import RunKind
 from reverse_etl_assets.plan.change_set import Plan, make_plan
-from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.runs.context import RunContext
 from reverse_etl_assets.state import cutover, spelling, versions
 from reverse_etl_assets.state.facts import changing_facts, read_facts
 from reverse_etl_assets.state.outbox import seal_outbox
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.connection import Connection
-
-
-class Plans(Protocol):
-    """The run that the change set is made for."""
-
-    sync: Sync
-    environment: Environment
-    account: Account
-    journal: Journal
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -42,10 +29,10 @@ class Changes(Protocol):
     undoes: str | None
     """The run that is put back, if this is an undo."""
 
-    def plan(self, run: Plans, con: Connection) -> ChangeSet:
+    def plan(self, run: RunContext, con: Connection) -> ChangeSet:
         """Write the change set to the outbox, and seal it."""
 
-    def before_sending(self, run: Plans) -> None:
+    def before_sending(self, run: RunContext) -> None:
         """Every guard has passed, and the first request is about to go out."""
 
 
@@ -55,14 +42,14 @@ class ModelChanges:
     kind = RunKind.SYNC
     undoes: str | None = None
 
-    def plan(self, run: Plans, con: Connection) -> ChangeSet:
+    def plan(self, run: RunContext, con: Connection) -> ChangeSet:
         model, now = run.environment.models[run.sync.model], run.environment.clock()
         warehouse = run.environment.warehouse
-        columns = columns_of(run.sync, run.account.type, warehouse.column_types(con, model))
+        columns = Columns.on(run.route, warehouse.column_types(con, model))
         entry = versions.decide(columns, model, versions.history(con), read_facts(con))
         relation = warehouse.relation(model)
         if entry.same_place and not entry.takes_back:
-            spelling.respell(con, columns, relation, as_field=sends_key_as_field(run.sync, run.account.type))
+            spelling.respell(con, columns, relation, as_field=run.route.sends_key_as_field)
         begun = cutover.enter(con, columns, entry, relation, run_id=run.run_id, now=now)
         recent = prefilter(run.sync, read_facts(con), now)
         with changing_facts(con) as facts:
@@ -72,5 +59,5 @@ class ModelChanges:
         seal_outbox(con, columns, run.run_id, newest=plan.newest, full_at=full_at, of_model=True, definition=means)
         return ChangeSet(columns, plan, begun)
 
-    def before_sending(self, run: Plans) -> None:
+    def before_sending(self, run: RunContext) -> None:
         pass

@@ -9,8 +9,10 @@ from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Capabilities, Operation, Reason, Status
-from reverse_etl_assets.runs.changes import ChangeSet, Plans
+from reverse_etl_assets.runs.changes import ChangeSet
+from reverse_etl_assets.runs.context import RunContext
 from reverse_etl_assets.runs.run import SyncRun
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger
@@ -51,7 +53,7 @@ class ForgetChanges:
         """Filled by `plan`."""
         self.reaches_deleted: bool | None = None
 
-    def plan(self, run: Plans, con: Connection) -> ChangeSet:
+    def plan(self, run: RunContext, con: Connection) -> ChangeSet:
         columns = _columns(con, run.sync)
         ledger.prepare(con, columns)
         with changing_facts(con) as facts:
@@ -72,7 +74,7 @@ class ForgetChanges:
             facts.full_compared_at = None
         return ChangeSet(columns, _plan(len(keys)))
 
-    def before_sending(self, run: Plans) -> None:
+    def before_sending(self, run: RunContext) -> None:
         pass
 
 
@@ -105,7 +107,7 @@ def delete_records(
     try:
         report = run.go()
     except ReverseEtlError as error:
-        return Deletion(problem=hidden(run.mask.text(str(error)), key))
+        return Deletion(problem=hidden(run.context.mask.text(str(error)), key))
     if report.status is RunStatus.GUARDED:
         return Deletion(problem=report.detail)
     with environment.warehouse.open(sync.sync) as con:
@@ -134,7 +136,7 @@ def left_elsewhere(con: Connection, key: str) -> list[LeftRow]:
 
 
 def _able(sync: Sync, account: Account, columns: Columns) -> Capabilities:
-    return account.type.capabilities_for(columns.target, account.type.Options.model_validate(sync.options))
+    return Route(sync, account.type).capabilities_for(columns.target)
 
 
 def _is_gone(outcome: RowOutcome) -> bool:

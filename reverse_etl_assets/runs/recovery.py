@@ -1,41 +1,29 @@
 """Folds in what earlier runs had been told: the first stage of every run, and all there is to a crash."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from reverse_etl_assets.delivery.dispatcher import Dispatcher
 from reverse_etl_assets.delivery.interrupts import run_interruptible
 from reverse_etl_assets.delivery.job_follower import JobLeft, JobUnfinished, JobUnreadable
 from reverse_etl_assets.delivery.outcome_writer import Dispatched
-from reverse_etl_assets.delivery.session import Environment, Session
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunStatus, SentBatch
-from reverse_etl_assets.privacy.masking import Mask
-from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.runs.context import RunContext
 from reverse_etl_assets.state import provenance
 from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.outbox import outbox_columns, rows_by_number
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 
-class Recovers(Protocol):
-    """A run that begins."""
+@dataclass(frozen=True)
+class Recovered:
+    """`lost` has the runs that had no end, and have one now, each with what could not be folded in of it."""
 
-    sync: Sync
-    account: Account
-    journal: Journal
-    warehouse: DuckDBWarehouse
-    mask: Mask
-    environment: Environment
-    state_id: str | None
-
-    def session(self, columns: Columns) -> AbstractAsyncContextManager[Session]: ...
-
-    def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]: ...
+    state_id: str | None = None
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 KILLED = "the process ended before the row's turn"
@@ -43,16 +31,15 @@ KILLED = "the process ended before the row's turn"
 GivesUp = Callable[[SentBatch], bool]
 
 
-def recover(now: Recovers) -> dict[str, str]:
-    """The runs that had no end, and have one now, each with what could not be folded in of it. Raises JobUnreadable
-    if a job of one is still running or cannot be asked, unless it was asked often and long enough; StateMismatch if the
-    state is not the one that wrote."""
+def recover(now: RunContext) -> Recovered:
+    """Ends the runs that had no end, for a run that begins. Raises JobUnreadable if a job of one is still running or
+    cannot be asked, unless it was asked often and long enough; StateMismatch if the state is not the one that wrote."""
     with now.warehouse.open(now.sync.sync, write=True) as con:
-        now.state_id = provenance.settle(con, now.journal, now.sync, now.account.type)
-    return {run.run_id: _end(now, run) for run in now.journal.open_runs(now.sync.sync)}
+        state_id = provenance.settle(con, now.journal, now.sync, now.account.type)
+    return Recovered(state_id, {run.run_id: _end(now, run) for run in now.journal.open_runs(now.sync.sync)})
 
 
-def _end(now: Recovers, run: Run) -> str:
+def _end(now: RunContext, run: Run) -> str:
     columns = None
     with now.warehouse.open(now.sync.sync, write=True) as con:
         if read_facts(con).outbox_run == run.run_id:
@@ -80,7 +67,7 @@ def _end(now: Recovers, run: Run) -> str:
     return lost
 
 
-async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
+async def _collect_jobs(now: RunContext, run_id: str, columns: Columns) -> str:
     """What had to be given up of them; empty if all is folded."""
     looks, policy = now.journal.count_look(run_id), now.sync.jobs
     at, longest = now.environment.clock(), policy.give_up_after.total_seconds()
@@ -97,7 +84,7 @@ async def _collect_jobs(now: Recovers, run_id: str, columns: Columns) -> str:
 
 
 async def collect(
-    now: Recovers,
+    now: RunContext,
     dispatcher: Dispatcher,
     run_id: str,
     columns: Columns,

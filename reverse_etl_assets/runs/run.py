@@ -4,56 +4,46 @@ Only the change set leaves the warehouse, every row of it gets one outcome, and 
 this file loses nothing: the next run starts by folding what this one had been told.
 """
 
-import asyncio
 import contextlib
-import inspect
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from reverse_etl_assets.accounts.transport import Usage
-from reverse_etl_assets.delivery.deletions import Deletions
-from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.forecast import Forecast, forecast
 from reverse_etl_assets.delivery.interrupts import ended_by, run_interruptible
-from reverse_etl_assets.delivery.job_follower import JobUnfinished, JobUnreadable
+from reverse_etl_assets.delivery.job_follower import JobUnfinished
 from reverse_etl_assets.delivery.outcome_writer import Dispatched
-from reverse_etl_assets.delivery.session import Environment, Session, open_session
+from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import Account
-from reverse_etl_assets.errors import BudgetSpent, ChangeSetLost, ReverseEtlError, StateError
+from reverse_etl_assets.errors import BudgetSpent, ReverseEtlError, StateError
 from reverse_etl_assets.guards import judge_plan, to_decide
 from reverse_etl_assets.guards.approval import Identity, decide, identify
 from reverse_etl_assets.guards.before import Evidence
 from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.in_flight import FailureWindow
-from reverse_etl_assets.guards.judge import budget_finding, guard_findings, reads_back
+from reverse_etl_assets.guards.judge import budget_finding, guard_findings
 from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
-from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.readback.adoption import adopt
 from reverse_etl_assets.readback.differences import Verified
 from reverse_etl_assets.readback.verification import verify_run
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.runs.changes import Changes, ModelChanges
-from reverse_etl_assets.runs.recovery import collect, job_is_open, recover
+from reverse_etl_assets.runs.context import RunContext
+from reverse_etl_assets.runs.recovery import Recovered, job_is_open, recover
 from reverse_etl_assets.runs.report import Report
-from reverse_etl_assets.spec.fitness import can_read
+from reverse_etl_assets.runs.sending import Progress, send
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import cutover, ledger, quarantine, shared_records
-from reverse_etl_assets.state.facts import Learned, read_facts
-from reverse_etl_assets.state.last_check import forget_check, last_check, remember_check
+from reverse_etl_assets.state import cutover, ledger
+from reverse_etl_assets.state.facts import Learned
+from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.state.lock import exclusive as exclusive
-from reverse_etl_assets.state.outbox import outbox_rows
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.connection import Connection, EngineError
+from reverse_etl_assets.warehouses.connection import EngineError
 
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
-Progress = Callable[[Plan, Mapping[str, int]], None]
-"""Told of rows settled so far, by status."""
 OnEnd = Callable[[Report], None]
 """Gets the report of a run that has sent, once all of it is folded; also of one that an error or interrupt ends, which
 then goes on to the caller."""
@@ -91,6 +81,7 @@ def run_sync(
 class _Planned:
     columns: Columns
     plan: Plan
+    begun: cutover.Begun | None
     identity: Identity
     forecast: Forecast
     learned: Learned | None
@@ -113,17 +104,12 @@ class SyncRun:
         on_progress: Progress = lambda plan, statuses: None,
         on_end: OnEnd = lambda report: None,
     ) -> None:
+        self.context = RunContext(sync, environment, account, changes.kind, run_id or uuid.uuid4().hex)
         self.sync, self.environment, self.account, self.changes = sync, environment, account, changes
-        self.plan_id, self.run_id = plan_id, run_id or uuid.uuid4().hex
+        self.plan_id, self.on_progress, self.on_end = plan_id, on_progress, on_end
         self.journal, self.warehouse = environment.journal, environment.warehouse
-        self.on_progress, self.on_end = on_progress, on_end
-        self.options = account.type.Options.model_validate(sync.options)
-        self.mask = Mask.of(sync, environment.models[sync.model])
-        self.usage = Usage()
         self.started = time.monotonic()
-        self.recovered: Mapping[str, str] = {}
-        self.state_id: str | None = None
-        self.begun: cutover.Begun | None = None
+        self.recovered = Recovered()
 
     def go(self) -> Report:
         try:
@@ -131,7 +117,9 @@ class SyncRun:
         except JobUnfinished as error:
             detail = f"{error}; nothing is sent before its results are folded in"
             return replace(self._report(RunStatus.OPEN, [], {}, detail, None), pending=True)
-        if stop := self.journal.stopped(self.account.name, self.sync.sync, obeys_sync_stop=self._obeys_sync_stop):
+        if stop := self.journal.stopped(
+            self.account.name, self.sync.sync, obeys_sync_stop=self.context.obeys_sync_stop
+        ):
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
         runs_at_all = [Finding("kill_switch", True, "off"), budget_finding(self.journal, self.account)]
@@ -148,7 +136,7 @@ class SyncRun:
 
     def recover(self) -> None:
         """Fold in what earlier runs had been told."""
-        self.recovered = recover(self)
+        self.recovered = recover(self.context)
 
     # plan and guard
 
@@ -157,7 +145,7 @@ class SyncRun:
         if self.changes.kind is not RunKind.SYNC:
             return []
         try:
-            adopt(self.sync, self.environment, self.account, self.usage)
+            adopt(self.sync, self.environment, self.account, self.context.usage)
         except Stopped as stopped:
             return [Finding("kill_switch", False, str(stopped))]
         except BudgetSpent as spent:
@@ -168,13 +156,13 @@ class SyncRun:
         """Write the change set to the outbox; the model's file is open only for this."""
         of_model = self.changes.kind is RunKind.SYNC
         with self.warehouse.open(self.sync.sync, write=True, models=of_model) as con:
-            made = self.changes.plan(self, con)
-            columns, plan, self.begun = made.columns, made.plan, made.begun
+            made = self.changes.plan(self.context, con)
+            columns, plan, begun = made.columns, made.plan, made.begun
             identity = identify(con, columns, self.account, plan)
             foreseen = forecast(con, columns, plan, self.account)
             learned = last_check(con, columns, self.sync.options, self.environment.clock())
-            counts = {**plan.counts, **(self.begun.counts if self.begun else {})}
-            return _Planned(columns, plan, identity, foreseen, learned, counts)
+            counts = {**plan.counts, **(begun.counts if begun else {})}
+            return _Planned(columns, plan, begun, identity, foreseen, learned, counts)
 
     def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
         findings = [*runs_at_all]
@@ -199,14 +187,14 @@ class SyncRun:
             shown = [Tripped(f.guard, f.message, f.value, f.limit, f.field) for f in to_decide(findings)]
             now, identity = self.environment.clock(), planned.identity
             self.journal.keep_plan(
-                WaitingPlan(identity.plan_id, self.sync.sync, self.run_id, now, counts, shown, identity.basis)
+                WaitingPlan(identity.plan_id, self.sync.sync, self.context.run_id, now, counts, shown, identity.basis)
             )
-        self.journal.end_run(self.run_id, RunStatus.GUARDED, counts=counts, detail=detail)
+        self.journal.end_run(self.context.run_id, RunStatus.GUARDED, counts=counts, detail=detail)
         return replace(self._report(RunStatus.GUARDED, findings, counts, detail, planned), waits=waits)
 
     def _start(self, planned: _Planned | None) -> None:
         self.journal.start_run(
-            self.run_id,
+            self.context.run_id,
             self.sync.sync,
             self.account.name,
             model_rows=planned.plan.model_rows if planned else None,
@@ -215,144 +203,40 @@ class SyncRun:
             plan_id=planned.identity.plan_id if planned else None,
             version=self.sync.version,
             undoes=self.changes.undoes,
-            state=self.state_id,
+            state=self.recovered.state_id,
         )
 
     # dispatch
 
     def _dispatch(self, planned: _Planned, findings: list[Finding]) -> Dispatched:
-        self.journal.apply_plan(planned.identity.plan_id, self.run_id)
+        self.journal.apply_plan(planned.identity.plan_id, self.context.run_id)
         if not planned.plan.to_send:
             return Dispatched()
         try:
             with self.warehouse.open(self.sync.sync, write=True) as con:
-                ledger.begin_to_send(con, self.run_id)
-            self.changes.before_sending(self)
-            return run_interruptible(self._send(planned))
+                ledger.begin_to_send(con, self.context.run_id)
+            self.changes.before_sending(self.context)
+            return run_interruptible(
+                send(self.context, planned.columns, planned.plan, planned.learned, self.on_progress)
+            )
         except BaseException as error:  # also termination: what was acknowledged must not be lost
             known = isinstance(error, ReverseEtlError)
-            why = f"the run broke off: {self.mask.text(str(error))}" if known else ended_by(error)
+            why = f"the run broke off: {self.context.mask.text(str(error))}" if known else ended_by(error)
             with contextlib.suppress(ReverseEtlError, EngineError):  # it stays open, and the next run folds it in
                 self._finish(planned, findings, Dispatched(stopped=why, failed=True, broke_off=True))
             raise
 
-    async def _send(self, planned: _Planned) -> Dispatched:
-        columns, plan = planned.columns, planned.plan
-        async with (
-            self.session(columns) as session,
-            session.writer(self.run_id, obeys_sync_stop=self._obeys_sync_stop) as writer,
-        ):
-            if planned.learned is None:
-                try:
-                    await session.check()
-                except Stopped as stopped:
-                    return Dispatched(stopped=str(stopped))
-                self._remember_check(columns, session.destination.learned())
-            else:
-                session.destination.recall(planned.learned)
-            with self.warehouse.open(self.sync.sync) as con, self._deletions(con, columns) as deletions:
-                ledger.refuse_taken_over(read_facts(con), self.run_id)
-                rules = self._rules(con, columns, session)
-                dispatcher = session.dispatcher(
-                    writer,
-                    to_send=plan.to_send,
-                    rules=rules,
-                    in_flight=self.sync.guards.in_flight,
-                    mask=self.mask,
-                    deletions=deletions,
-                    on_progress=lambda statuses: self.on_progress(plan, statuses),
-                )
-                rows = outbox_rows(con, columns, with_base=rules is not None)
-                try:
-                    dispatched = await dispatcher.run(rows)
-                finally:
-                    await _let_go(rows)
-            if dispatched.failed:
-                self._forget_check()
-            if dispatcher.spans_run and not dispatched.stopped:
-                with contextlib.suppress(JobUnreadable):  # the next run asks again
-                    await collect(self, dispatcher, self.run_id, columns)
-            return dispatched
-
-    def _deletions(self, con: Connection, columns: Columns) -> AbstractContextManager[Deletions | None]:
-        """What keeps records that other rows stand for; a person who is to be forgotten goes with all rows."""
-        forget = self.changes.kind is RunKind.FORGET
-        return contextlib.nullcontext() if forget else Deletions(con, columns)
-
-    def _rules(self, con: Connection, columns: Columns, session: Session) -> FieldRules | None:
-        undo = self.changes.kind is RunKind.UNDO and can_read(self.sync, self.account.type)
-        if self.changes.kind is RunKind.FORGET or not (undo or reads_back(self.sync, self.account.type)):
-            return None
-        reader: Any = session.destination
-        partial = session.destination.capabilities.partial
-        kept = ledger.kept_bases(con)
-        mapping = columns.sync.mapping  # for an undo that of the last run
-        return FieldRules(mapping, reader, partial=partial, kept=kept, mask=self.mask, puts_back=undo)
-
-    @property
-    def _obeys_sync_stop(self) -> bool:
-        return self.changes.kind is not RunKind.UNDO  # what stopped the sync is what has to be put back
-
-    @asynccontextmanager
-    async def session(self, columns: Columns) -> AsyncIterator[Session]:
-        async with open_session(
-            self.environment,
-            self.account,
-            columns.target,
-            self.sync.options,
-            self.sync.sync,
-            self.usage,
-            obeys_sync_stop=self._obeys_sync_stop,
-        ) as session:
-            yield session
-
-    def _remember_check(self, columns: Columns, learned: Mapping[str, list[str]]) -> None:
-        with self.warehouse.open(self.sync.sync, write=True) as con:
-            remember_check(con, columns, self.sync.options, learned, self.environment.clock())
-
-    def _forget_check(self) -> None:
-        """What the run failed for may be that the target changed since the last check: the next run looks."""
-        with self.warehouse.open(self.sync.sync, write=True) as con:
-            forget_check(con)
-
     # fold, verify and report
-
-    def fold(self, run_id: str, columns: Columns, dispatched: Dispatched) -> dict[str, int]:
-        capabilities = self.account.type.capabilities_for(columns.target, self.options)
-        with self.warehouse.open(self.sync.sync, write=True) as con:
-            try:
-                ledger.fold(
-                    con,
-                    columns,
-                    run_id,
-                    self.journal.batches(run_id),
-                    now=self.environment.clock(),
-                    stopped=dispatched.stopped or "",
-                    unsent=dispatched.unsent,
-                    heirs=dispatched.heirs,
-                    capabilities=capabilities,
-                )
-            except ChangeSetLost as error:
-                self._end_lost(run_id, str(error))
-                raise
-            found = ledger.counts(con, run_id, capabilities.several_records)
-            found["possible_duplicates"] += shared_records.count(con, columns)
-            return {**found, "in_quarantine": quarantine.count(con, columns.sync)}
-
-    def _end_lost(self, run_id: str, why: str) -> None:
-        """Its batches and what they were told stay in the journal."""
-        found = self.journal.run(run_id)
-        self.journal.end_run(run_id, RunStatus.FAILED, counts=found.counts if found else {}, detail=why)
 
     def _finish(self, planned: _Planned, findings: list[Finding], dispatched: Dispatched) -> Report:
         if not dispatched.broke_off:
             window = dispatched.window or FailureWindow(self.sync.guards.in_flight)  # nothing was sent
             findings = [*findings, window.finding]
-        if job_is_open(self.journal, self.run_id):
+        if job_is_open(self.journal, self.context.run_id):
             detail = "a job is still running at the destination; the next run collects its results"
             report = self._report(RunStatus.OPEN, findings, planned.counts, detail, planned)
             return replace(report, pending=not dispatched.stopped)
-        counts = {**planned.counts, **self.fold(self.run_id, planned.columns, dispatched)}
+        counts = {**planned.counts, **self.context.fold(self.context.run_id, planned.columns, dispatched)}
         verified = Verified(not_judged="it was not looked to the end, for the run was told to end")
         try:
             verified = self._verify(planned.columns, counts, dispatched)
@@ -367,11 +251,17 @@ class SyncRun:
             return Verified(not_judged="the run ended early")
         if not any(counts[status] for status in (Status.CREATED, Status.UPDATED, Status.DELETED)):
             return Verified(not_asked="the run wrote nothing")
-        obeys = self._obeys_sync_stop
+        obeys = self.context.obeys_sync_stop
         found = verify_run(
-            self.sync, columns, self.run_id, self.environment, self.account, self.usage, obeys_sync_stop=obeys
+            self.sync,
+            columns,
+            self.context.run_id,
+            self.environment,
+            self.account,
+            self.context.usage,
+            obeys_sync_stop=obeys,
         )
-        return found.masked(self.mask)
+        return found.masked(self.context.mask)
 
     def _end(
         self,
@@ -388,9 +278,9 @@ class SyncRun:
         if dispatched.broke_off:
             detail = f"{detail}; {self._gone_out(planned.plan, counts)}"
         report = replace(self._report(status, findings, counts, detail, planned), verified=verified)
-        self.journal.end_run(self.run_id, status, counts=self._journaled(report), detail=detail)
+        self.journal.end_run(self.context.run_id, status, counts=self._journaled(report), detail=detail)
         self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
-        self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.usage.bytes)
+        self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.context.usage.bytes)
         self.on_end(report)
         return report
 
@@ -419,7 +309,7 @@ class SyncRun:
         planned: _Planned | None,
     ) -> Report:
         return Report(
-            run_id=self.run_id,
+            run_id=self.context.run_id,
             sync=self.sync,
             status=status,
             findings=tuple(findings),
@@ -429,18 +319,11 @@ class SyncRun:
             forecast=planned.forecast if planned else None,
             unusable_times=planned.plan.unusable_times if planned else {},
             kind=self.changes.kind,
-            calls=self.usage.calls,
-            bytes=self.usage.bytes,
+            calls=self.context.usage.calls,
+            bytes=self.context.usage.bytes,
             seconds=time.monotonic() - self.started,
-            waited=self.usage.waited,
-            recovered=tuple(self.recovered),
-            given_up="; ".join(f"run {run}: {lost}" for run, lost in self.recovered.items() if lost),
-            begun=self.begun,
+            waited=self.context.usage.waited,
+            recovered=tuple(self.recovered.lost),
+            given_up="; ".join(f"run {run}: {lost}" for run, lost in self.recovered.lost.items() if lost),
+            begun=planned.begun if planned else None,
         )
-
-
-async def _let_go(rows: Generator[Any, None, None]) -> None:
-    """Rows that are half read would keep the state's file open, and the fold out of it."""
-    while inspect.getgeneratorstate(rows) == inspect.GEN_RUNNING:  # noqa: ASYNC110 - it tells nobody when it is done
-        await asyncio.sleep(0.01)
-    rows.close()

@@ -4,10 +4,11 @@ from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_assets.spec.policies import Cutover
+from reverse_etl_assets.spec.route import DestinationType
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger, provenance
 from reverse_etl_assets.state.facts import changing_facts, read_facts
-from reverse_etl_assets.state.provenance import DestinationType, Way
+from reverse_etl_assets.state.provenance import Way
 from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import literal, transaction
 

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.spec.policies import BeforeImages, Cutover, Repair
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.spec.yaml_source import Location, YamlSource, did_you_mean
 from reverse_etl_assets.warehouses.row_times import may_be_time
@@ -124,14 +124,13 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
         hint = did_you_mean(sync.destination, destinations)
         return [source.say(("destination",), f"there is no destination `{sync.destination}`{hint}")]
     try:
-        options = destination.Options.model_validate(sync.options)
-        target = sync.target(dict.fromkeys(sync.columns, FieldType.TEXT))
-        capabilities = destination.capabilities_for(target, options)
+        route = Route(sync, destination)
+        capabilities = route.capabilities
     except ValidationError as error:
         return [str(source.explain(error, destination.Options, below=("options",)))]
     except SpecError as error:
         return [source.say(("options",), str(error))]
-    problems = [] if destination.reads_back(target, options) else _unreadable(source, sync, destinations)
+    problems = [] if route.reads_back else _unreadable(source, sync, destinations)
     missing = sync.mode.operations - capabilities.operations
     if missing:
         able = [each.value for each in SyncMode if each.mode.operations <= capabilities.operations]
@@ -140,16 +139,10 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     if capabilities.replaces and sync.change_detection.last_modified_at:
         message = "what a run sends takes the place of all that is there, so every row has to be looked at."
         problems.append(source.say(("change_detection", "last_modified_at"), message))
-    if capabilities.replaces and not target.complete:
+    if capabilities.replaces and not sync.mode.sends_all:
         message = f"what a run sends takes the place of all that `{sync.destination}` holds; use `full_refresh`."
         problems.append(source.say(("sync_mode",), message))
     return problems
-
-
-def can_read(sync: Sync, destination: type[BaseDestination[Any, Any]]) -> bool:
-    """Whether the records that the sync writes can be read back."""
-    options = destination.Options.model_validate(sync.options)
-    return destination.reads_back(sync.target(dict.fromkeys(sync.columns, FieldType.TEXT)), options)
 
 
 def _unreadable(source: YamlSource, sync: Sync, destinations: DestinationTypes) -> list[str]:

@@ -221,6 +221,11 @@ class Sync(Strict):
         """A field's rule depends on what the destination holds."""
         return any(source.wins is not Wins.WAREHOUSE for source in self.mapping.values())
 
+    @property
+    def untyped_target(self) -> Target:
+        """The target as far as it is known while the model may not be built yet: all fields as text."""
+        return self.target(dict.fromkeys(self.columns, FieldType.TEXT))
+
     def target(self, types: Mapping[str, FieldType]) -> Target:
         """The destination's view of the sync; `types` are those of the model's columns."""
         fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}

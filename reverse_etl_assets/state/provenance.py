@@ -5,22 +5,18 @@ it ran with. A state that is not the one that wrote would send again what was se
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import duckdb
 
-from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import StateMismatch
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run
-from reverse_etl_assets.records import FieldType, Operation
-from reverse_etl_assets.spec.fitness import can_read
+from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.policies import Cutover
+from reverse_etl_assets.spec.route import DestinationType, Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import ledger
 from reverse_etl_assets.state.facts import Facts, changing_facts, read_facts
-
-DestinationType = type[BaseDestination[Any, Any]]
 
 
 class Way(StrEnum):
@@ -114,7 +110,7 @@ def why_not(con: duckdb.DuckDBPyConnection, sync: Sync, destination: Destination
     """Why a sync cannot go on in this way; None if it can."""
     if way is Way.KEEP and not _runs(read_facts(con)):
         return f"the state of sync {sync.sync} is empty, so there is nothing to keep."
-    if way is Way.ADOPT and not can_read(sync, destination):
+    if way is Way.ADOPT and not Route(sync, destination).reads_back:
         return f"`{sync.destination}` cannot be read back, so there is nothing to adopt."
     if way is Way.RESEND and sync.mode.writes_once:
         return f"`{sync.sync_mode}` sends no row again."
@@ -144,9 +140,7 @@ def _has_rows(con: duckdb.DuckDBPyConnection) -> bool:
 
 def _only_by_id(sync: Sync, destination: DestinationType) -> bool:
     """Whether an upsert without a known id makes one more record, and nobody can tell which is which."""
-    options = destination.Options.model_validate(sync.options)
-    able = destination.capabilities_for(sync.target(dict.fromkeys(sync.columns, FieldType.TEXT)), options)
-    return Operation.UPSERT in able.once_if_new
+    return Operation.UPSERT in Route(sync, destination).capabilities.once_if_new
 
 
 def _new_id() -> str:

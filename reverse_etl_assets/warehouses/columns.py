@@ -6,6 +6,7 @@ from functools import cached_property
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import IfNull, Sync
 from reverse_etl_assets.spec.yaml_source import did_you_mean
 from reverse_etl_assets.warehouses import value_text
@@ -58,6 +59,19 @@ class Columns:
     fold_blanks: bool = False  # blanks around a key are none of it
     for_good: bool = False  # what is deleted is to be beyond restoring
     id_separator: str = ""  # between several identities of one record in an id of the destination
+
+    @classmethod
+    def on(cls, route: Route, model_types: Mapping[str, str]) -> "Columns":
+        """Those of a built model; keys are compared as the destination compares them. Raises StateError as `of`."""
+        able = route.capabilities_for(cls.of(route.sync, model_types, fold_case=False).target)
+        return cls.of(
+            route.sync,
+            model_types,
+            fold_case=able.fold_case,
+            partial=route.sends_changed_fields,
+            fold_blanks=able.fold_blanks,
+            id_separator=able.id_separator,
+        )
 
     @classmethod
     def of(

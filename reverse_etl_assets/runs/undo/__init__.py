@@ -12,11 +12,12 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Run, RunKind, RunStatus
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.reasons import IN_DOUBT
-from reverse_etl_assets.runs.changes import ChangeSet, Plans
+from reverse_etl_assets.runs.changes import ChangeSet
+from reverse_etl_assets.runs.context import RunContext
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.run import SyncRun, exclusive
 from reverse_etl_assets.runs.undo.plan import plan_undo
-from reverse_etl_assets.spec.fitness import can_read
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import changing_facts
 from reverse_etl_assets.state.outbox import seal_outbox
@@ -43,7 +44,7 @@ def undo_run(
         try:
             return run.go()
         finally:
-            changes.resume_if_idle(run)
+            changes.resume_if_idle(run.context)
 
 
 class UndoChanges:
@@ -56,7 +57,7 @@ class UndoChanges:
         self._undone, self._who, self._why = undone, who, why
         self._stopped = False
 
-    def plan(self, run: Plans, con: Connection) -> ChangeSet:
+    def plan(self, run: RunContext, con: Connection) -> ChangeSet:
         """Raises StateError if there is nothing to put back, or no way to do so."""
         undone = undoable(run.journal, self._undone, run.sync, run.account)
         columns, plan = planned(run.journal, con, run.sync, run.account, undone)
@@ -66,13 +67,13 @@ class UndoChanges:
             facts.full_compared_at = None
         return ChangeSet(columns, plan)
 
-    def before_sending(self, run: Plans) -> None:
+    def before_sending(self, run: RunContext) -> None:
         """A stop that is there already is somebody's own, and stays theirs."""
         if all(stop.scope != self._scope(run) for stop in run.journal.stops()):
             run.journal.stop(self._scope(run), self._who, f"run {self._undone} was undone: {self._why}")
             self._stopped = True
 
-    def resume_if_idle(self, run: Plans) -> None:
+    def resume_if_idle(self, run: RunContext) -> None:
         """Nothing was put back, so there is nothing that a run of the sync could spoil."""
         if not self._stopped:
             return
@@ -84,7 +85,7 @@ class UndoChanges:
                 why = f"the undo of run {self._undone} put nothing back"
                 run.journal.resume(self._scope(run), self._who, why)
 
-    def _scope(self, run: Plans) -> str:
+    def _scope(self, run: RunContext) -> str:
         return f"sync:{run.sync.sync}"
 
 
@@ -149,7 +150,7 @@ def summary(journal: Journal, report: Report, account: type[BaseDestination[Any,
         )
     if counts.get("forgotten"):
         text.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")
-    if not can_read(sync, account):
+    if not Route(sync, account).reads_back:
         text.append(f"{sync.destination} cannot be read, so what people edited there since is written over.")
     if stop := journal.stopped(sync.destination, sync.sync):
         again = "so that no run sends the same again" if report.written else "as before"

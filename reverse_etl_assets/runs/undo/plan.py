@@ -8,6 +8,7 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.plan.change_set import Plan, transform
 from reverse_etl_assets.records import Operation, Status
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, shared_records
@@ -105,8 +106,7 @@ def _restores(account: Account, operations: Mapping[str, str]) -> bool:
 
 
 def _able(columns: Columns, account: Account) -> frozenset[Operation]:
-    options = account.type.Options.model_validate(columns.sync.options)
-    return account.type.capabilities_for(columns.target, options).operations
+    return Route(columns.sync, account.type).capabilities_for(columns.target).operations
 
 
 def _refuse_what_cannot_be_done(con: Connection, columns: Columns, account: Account) -> None:
