@@ -185,13 +185,11 @@ class _DriftLook:
                 con = stack.enter_context(self._warehouse.open(self._sync.sync))
                 provenance.refuse_mismatch(con, self._journal, self._sync, self._account.type)
                 columns = _columns_of_state(con, self._sync)
-                shared = shared_records.sharing_now(columns) if shared_records.are_known(con) else None
-                fields = columns.json("synced")
-                con.execute(render("synced_sample", fields=fields, shared=shared, limit=_limit(sample)))
                 look = Look(self._sync, columns, self._environment, self._account, self._usage)
                 learned = look.last_check(con)
+                copy = _SyncedSample(con, columns, sample)
                 con.execute("detach state")
-            run_interruptible(look.compare(self._rows(con, columns), learned, self._add))
+            run_interruptible(look.compare(self._wanted(copy, columns.sync), learned, self._add))
             return look.not_judged
 
     def _refuse_unfinished(self) -> None:
@@ -201,12 +199,11 @@ class _DriftLook:
             why = "has not ended in good order, and what it wrote is not known yet"
             raise StateError(f"run {runs[0].run_id} of sync {name} {why}. Run the sync, then look again.")
 
-    def _rows(self, con: Connection, columns: Columns) -> Chunks:
+    def _wanted(self, copy: "_SyncedSample", sent_as: Sync) -> Chunks:
         decode = fields_decoder()
-        found = con.execute("select key, destination_id, run_id, untold, fields from synced_sample")
-        while rows := found.fetchmany(CHUNK):
+        for rows in copy.chunks():
             yield [
-                Wanted(key, key, self._acknowledged(columns.sync, decode(fields), untold or ()), run_id, destination_id)
+                Wanted(key, key, self._acknowledged(sent_as, decode(fields), untold or ()), run_id, destination_id)
                 for key, destination_id, run_id, untold, fields in rows
             ]
 
@@ -248,6 +245,21 @@ class _DriftLook:
         once = self._sync.mode.writes_once
         mapping = self._sync.mapping.items()
         return frozenset(name for name, source in mapping if once or source.wins is not Wins.WAREHOUSE)
+
+
+class _SyncedSample:
+    """A copy of synced rows, some or all of them, which the connection has also once it has let go of the state."""
+
+    def __init__(self, con: Connection, columns: Columns, sample: Sample) -> None:
+        self._con = con
+        shared = shared_records.sharing_now(columns) if shared_records.are_known(con) else None
+        con.execute(render("synced_sample", fields=columns.json("synced"), shared=shared, limit=_limit(sample)))
+
+    def chunks(self) -> Iterator[list[tuple[Any, ...]]]:
+        """Key, the destination's id, run, fields that the record was not told, and the fields as JSON."""
+        found = self._con.execute("select key, destination_id, run_id, untold, fields from synced_sample")
+        while rows := found.fetchmany(CHUNK):
+            yield rows
 
 
 def _columns_of_state(con: Connection, sync: Sync) -> Columns:
