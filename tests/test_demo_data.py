@@ -55,6 +55,7 @@ def test_rows_do_not_depend_on_threads(tmp_path: Path) -> None:
         assert one == two
 
 
+@heavy
 def test_generating_again_replaces_the_tables_with_the_same_rows(warehouse: Path) -> None:
     before = checksum(warehouse)
     change(warehouse, 10)
@@ -63,6 +64,7 @@ def test_generating_again_replaces_the_tables_with_the_same_rows(warehouse: Path
     assert checksum(warehouse) == before
 
 
+@heavy
 def test_rows_depend_on_the_seed(generated: Path, tmp_path: Path) -> None:
     generate(tmp_path / "other.duckdb", 1000, seed=8)
     assert checksum(tmp_path / "other.duckdb") != checksum(generated)
@@ -170,6 +172,7 @@ def test_remove_takes_the_customers_and_their_orders(warehouse: Path) -> None:
     assert rows(warehouse, "FROM raw.orders ANTI JOIN raw.customers USING (customer_id)") == []
 
 
+@heavy
 @pytest.mark.parametrize("work", [change, remove])
 @pytest.mark.parametrize("count", [-1, 1001])
 def test_more_rows_than_customers(warehouse: Path, work: object, count: int) -> None:

@@ -12,6 +12,7 @@ from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.schema import pace
+from tests.heavy import first
 
 ACCOUNT = "crm"
 
@@ -69,7 +70,7 @@ def assert_rate_kept(times: list[float], rate: float) -> None:
 
 
 @pytest.mark.parametrize("callers", [1, 10])
-@pytest.mark.parametrize("rate", [0.1, 3.0, 19.0, 100.0, 1000.0])
+@pytest.mark.parametrize("rate", first([19.0, 0.1, 3.0, 100.0, 1000.0], keep=2))
 def test_all_of_the_rate_is_used_and_no_more(
     pacer: Callable[[float], Pacer], fake: Time, rate: float, callers: int
 ) -> None:

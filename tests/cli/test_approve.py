@@ -75,6 +75,7 @@ def test_at_once_sends_that_plan_or_nothing(waiting: Office, sandbox: Sandbox) -
     assert names(sandbox) == {"ada", "bob"}
 
 
+@heavy
 def test_every_row_as_it_was_kept(waiting: Office) -> None:
     people = [(f"p{n:03}@shop.example", f"P{n}", "Rome") for n in range(50)]
     waiting.build(ADA, *people)
@@ -92,6 +93,7 @@ def test_every_row_as_it_was_kept(waiting: Office) -> None:
     assert len(waiting.json("plan", "people_to_crm", "--show", kept)["rows"]) == 20
 
 
+@heavy
 def test_status_names_plans_that_wait(waiting: Office) -> None:
     (plan,) = waiting.json("status")["waiting_plans"]
     assert (plan["plan"], plan["status"]) == (plan_id(waiting), "waiting")

@@ -43,6 +43,7 @@ def knows(office: Office, key: str = ZOE[0]) -> bool:
     return office.run("why", key, "--sync", "people_to_crm").exit_code == 0
 
 
+@heavy
 def test_it_lists_what_there_is_and_asks(told: Office, sandbox: Sandbox) -> None:
     words = ["forget", ZOE[0].upper()]
     declined = CliRunner().invoke(app, words, input="n\n")

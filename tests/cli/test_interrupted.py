@@ -85,6 +85,7 @@ def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandb
     assert sandbox.counts()["hubspot"]["objects"]["contacts"]["created"] == ROWS
 
 
+@heavy
 def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office: Office, sandbox: Sandbox) -> None:
     """What the journal heard counts for whoever asks, before a next run folds it in."""
     sent, unsent = "p10@shop.example", f"p{ROWS - 1}@shop.example"

@@ -64,6 +64,7 @@ def test_limit(ran: Office) -> None:
     assert len(ran.json("plan", "people_to_crm", "--limit", "0")["rows"]) == 32
 
 
+@heavy
 @pytest.mark.parametrize("width", first(["80", "120"]))
 def test_no_line_is_wider_than_the_terminal(ran: Office, monkeypatch: pytest.MonkeyPatch, width: str) -> None:
     monkeypatch.setenv("COLUMNS", width)

@@ -44,6 +44,7 @@ def test_the_list_for_programs(strict: Office) -> None:
     assert strict.json("quarantine", "other")["rows"] == []
 
 
+@heavy
 def test_nothing_in_quarantine(office: Office) -> None:
     office.sync("people_to_crm")
     office.build(ADA)

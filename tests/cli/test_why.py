@@ -68,6 +68,7 @@ def test_refused_by_the_destination(ran: Office) -> None:
     assert "the next run tries it again" in said
 
 
+@heavy
 def test_key_in_two_rows(ran: Office) -> None:
     ran.build(ADA, BOB, ("BOB@shop.example", "Robert", "Graz"))
     ran.ok("run", "--all")
@@ -77,6 +78,7 @@ def test_key_in_two_rows(ran: Office) -> None:
     assert "It cannot be sent as it stands in the model now" in said
 
 
+@heavy
 def test_a_value_that_json_has_no_word_for(office: Office) -> None:
     office.sync("people_to_crm")
     office.build()
@@ -96,6 +98,7 @@ def test_sync_never_ran(office: Office) -> None:
     assert said == "This sync has not run yet. It is in the model; the next run sends it (upsert)."
 
 
+@heavy
 def test_came_after_the_last_run(ran: Office) -> None:
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
     said = ran.answer("eve@shop.example", "people_to_crm")

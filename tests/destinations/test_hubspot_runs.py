@@ -63,6 +63,7 @@ def test_a_member_that_was_there_before_stays_after_an_undo(shop: Shop, sandbox:
     assert two not in members(sandbox)
 
 
+@heavy
 def test_a_list_that_is_deleted_between_two_runs_sends_nothing(shop: Shop, sandbox: Sandbox) -> None:
     contacts(sandbox, 2)
     sync, account = members_sync(), crm(sandbox.url)

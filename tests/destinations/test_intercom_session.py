@@ -224,6 +224,7 @@ def test_a_contact_that_somebody_archived_is_written_again(shop: Shop, intercom:
     assert (held.archived, held.values["name"], held.values["email"]) == (False, "Name 1", "p1@x.example")
 
 
+@heavy
 def test_a_lost_answer_makes_no_second_contact(shop: Shop, intercom: Sandbox) -> None:
     office = Office(shop, intercom, before_images="synced", verify={"sample": 0})
     intercom.fault("drop_after", vendor="intercom", method="POST", path="^/contacts$", next=3)

@@ -100,6 +100,7 @@ def test_rows_that_cannot_be_sent_do_not_keep_the_session_open(shop: Shop, sandb
     assert session.ended is not None
 
 
+@heavy
 def test_a_run_without_anybody_leaves_the_audience_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     build(shop, 0, 5)
     run(shop, sandbox)

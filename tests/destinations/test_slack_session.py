@@ -169,6 +169,7 @@ def test_messages_follow_their_rows(office: Office) -> None:
     assert (refused.reason, refused.code) == ("rejected", "msg_too_long")
 
 
+@heavy
 def test_a_message_that_somebody_deleted_is_posted_anew(office: Office) -> None:
     office.run(ROWS.format(2))
     gone = office.messages[0]

@@ -79,6 +79,7 @@ def test_a_sync_that_sent_elsewhere_takes_over_what_is_here(shop: Shop, crm: Crm
     assert len(crm.sandbox.hubspot.tables["companies"].live()) == 3
 
 
+@heavy
 def test_the_same_place_again(shop: Shop, crm: Crm) -> None:
     """Rows that left the model are not followed, and not deleted; somebody's edits are overwritten."""
     shop.build(PEOPLE.format(4))
@@ -123,6 +124,7 @@ def contact(**changes: Any) -> Sync:
     return crm_sync(**{**spec, "primary_key": "id", "cutover": "adopt", **changes})
 
 
+@heavy
 def test_values_of_every_type_agree(shop: Shop, sandbox: Sandbox) -> None:
     lead = replace(a_crm("salesforce", sandbox), object="Contact")
     lead.add(

@@ -71,6 +71,7 @@ def test_a_batch_refused_for_one_row_is_halved_until_it_stands_alone(shop: Shop,
     assert len(sandbox.log.lines()) < 30  # two searches of seven halvings each, not a request a row
 
 
+@heavy
 def test_a_request_that_is_too_large_is_split(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.settings.change({"rest_max_rows": 7})
     shop.build("select i::varchar id, 'n' as name from range(100) r(i)")

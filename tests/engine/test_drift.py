@@ -105,6 +105,7 @@ def test_a_repaired_field_goes_out_alone(shop: Shop, force: Crm) -> None:
     )
 
 
+@heavy
 def test_edits_that_a_field_rule_allows_are_counted_and_stay(shop: Shop, force: Crm) -> None:
     sync = force.sync(mapping={force.phone: {"column": "phone", "wins": "unless_edited"}})
     synced(shop, force, sync)
@@ -118,6 +119,7 @@ def test_edits_that_a_field_rule_allows_are_counted_and_stay(shop: Shop, force: 
     assert list(force.values(force.company).values()) == ["C0", "C1", "C2"]
 
 
+@heavy
 def test_a_record_that_is_written_once_may_be_edited(shop: Shop, hub: Crm) -> None:
     sync = hub.sync(sync_mode="insert_only")
     synced(shop, hub, sync)

@@ -63,6 +63,7 @@ def test_a_kept_value_is_quiet_until_the_model_changes_again_and_still_stays(sho
     assert crm.values(crm.phone)[ANN] == "+41 44 1"
 
 
+@heavy
 def test_a_value_that_people_put_back_is_ours_again(shop: Shop, crm: Crm) -> None:
     sync = owned(crm, "unless_edited")
     synced(shop, crm, sync)

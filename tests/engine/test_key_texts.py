@@ -73,6 +73,7 @@ def test_the_text_of_what_is_json(value: str, sql_type: str, text: str) -> None:
     assert duckdb.execute(query).fetchall() == [(text,)]
 
 
+@heavy
 def test_a_composite_key_has_the_texts_of_its_parts(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select 1e16::double as a, timestamp '2026-01-01' as b, 'n' as name")
     sync = sink_sync(primary_key=["a", "b"], external_id="id", mapping={"name": "name"})

@@ -49,6 +49,7 @@ def test_a_new_field_is_told_to_every_row_also_where_it_is_null(shop: Shop, sand
     assert shop.run(mapped(f="a", g="b"), sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_a_field_that_was_away_is_told_anew(shop: Shop, sandbox: Sandbox) -> None:
     """What was told of it long ago may not be what the model says now, nor be there any more."""
     build(shop, "('1', 'x', 'y')")

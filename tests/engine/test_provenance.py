@@ -77,6 +77,7 @@ def test_two_homes_and_one_journal(homes: Callable[[str], Shop], sandbox: Sandbo
     refused(a, sync, sandbox, "is not the one that wrote last")
 
 
+@heavy
 def test_a_run_killed_in_one_home_is_not_ended_by_another(homes: Callable[[str], Shop], sandbox: Sandbox) -> None:
     a, b = homes("a"), homes("b")
     a.run(MIRROR, sink(sandbox.url), run_id="before")

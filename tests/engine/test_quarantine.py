@@ -139,6 +139,7 @@ def test_a_preview_knows_the_quarantine(shop: Shop, sandbox: Sandbox) -> None:
     assert (found.plan.added, found.plan.quarantined, found.plan.unchanged) == (1, 2, 0)
 
 
+@heavy
 def test_an_undo_leaves_the_quarantine_as_it_is(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(3))
     crm = a_crm("hubspot", sandbox)
@@ -180,6 +181,7 @@ def hook(shop: Shop, sandbox: Sandbox) -> Sink:
     return Sink(shop, sandbox)
 
 
+@heavy
 def test_a_changed_value_that_is_refused_too_counts_from_one(shop: Shop, hook: Sink) -> None:
     sync = hook.sync(after=2)
     hook.refuse(sync)

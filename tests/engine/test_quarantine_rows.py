@@ -62,6 +62,7 @@ def test_once_is_said_of_a_row_that_has_one_try(tmp_path: Path) -> None:
     assert said[2] == "refused 1 time with these values since 1970-01-12 13:46 UTC: without a message"
 
 
+@heavy
 def test_a_row_that_a_person_has_freed_goes_out_and_is_back_if_it_is_refused(home: ByHand) -> None:
     for run in "12":
         home.run(run, ANN, rest=REFUSED)

@@ -80,6 +80,7 @@ def test_a_record_stays_while_a_row_stands_for_it(desk: Desk, leaves: str, stays
     assert desk.run(f"select * from ({TWO}) as t(id, email, name) where id <> '{leaves}'").change_set == 0
 
 
+@heavy
 def test_what_one_of_several_rows_sent_is_not_missed(shop: Shop, sandbox: Sandbox) -> None:
     """The record holds what the last of them sent: a look at it finds nothing wrong, and mends nothing for ever."""
     desk = Desk(shop, sandbox, verify={"sample": "all"})

@@ -14,7 +14,7 @@ from reverse_etl_sandbox.salesforce.schema import OBJECTS
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import Shop, sink_sync
-from tests.heavy import heavy
+from tests.heavy import first_rows, heavy
 
 PEOPLE = "select 'k' || i as id, 'Name' as name, {} as age from range(60) r(i)"
 
@@ -48,18 +48,21 @@ def version_not_there(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     ("change", "options", "said", "advice", "check"),
-    [
-        (field_renamed, {}, "No such column 'Title'", "`reverse-etl check`", "no field `Title`"),
-        (
-            version_retired,
-            {},
-            "UNSUPPORTED_API_VERSION",
-            "set `api_version`",
-            r"version 67\.0 .*from 68\.0 to 68\.0",
-        ),
-        (version_not_there, {}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
-        (version_not_there, {"bulk_threshold": 1}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
-    ],
+    first_rows(
+        [
+            (field_renamed, {}, "No such column 'Title'", "`reverse-etl check`", "no field `Title`"),
+            (
+                version_retired,
+                {},
+                "UNSUPPORTED_API_VERSION",
+                "set `api_version`",
+                r"version 67\.0 .*from 68\.0 to 68\.0",
+            ),
+            (version_not_there, {}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
+            (version_not_there, {"bulk_threshold": 1}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
+        ],
+        keep=2,
+    ),
 )
 def test_what_is_not_there_any_more_stops_the_run_at_once(
     shop: Shop,

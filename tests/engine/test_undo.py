@@ -78,6 +78,7 @@ def test_a_run_is_undone_to_the_byte_and_comes_again(shop: Shop, crm: Crm) -> No
     assert shop.run(sync, crm.account).change_set == 0
 
 
+@heavy
 @pytest.mark.parametrize("fault", first(["timeout_after", "drop_before"]))
 def test_rows_whose_answers_were_lost_are_put_back_if_they_had_arrived(shop: Shop, salesforce: Crm, fault: str) -> None:
     crm, sync = salesforce, salesforce.sync()

@@ -75,6 +75,7 @@ def test_rows_that_nobody_knows_the_past_of_are_accounted_for(shop: Shop, sandbo
         undo(shop, sync, account, run)
 
 
+@heavy
 def test_a_record_that_may_have_been_somebodys_is_not_deleted(shop: Shop, sandbox: Sandbox) -> None:
     """The answer was lost, nothing was read before, and a record of this key was there: the run has not made it."""
     sync, account = sink_sync(sync_mode="mirror", guards={"max_removed": {}}), sink(sandbox.url)

@@ -97,6 +97,7 @@ def test_a_sample_is_as_large_as_asked_for_and_none_costs_nothing(shop: Shop, hu
     assert hub.requests() == calls + 1
 
 
+@heavy
 def test_a_destination_that_cannot_be_read_is_not_asked(shop: Shop, sandbox: Sandbox) -> None:
     shop.build("select '1' as id, 'Ann' as name")
     report = shop.run(sink_sync(), sink(sandbox.url))
@@ -104,6 +105,7 @@ def test_a_destination_that_cannot_be_read_is_not_asked(shop: Shop, sandbox: San
     assert report.verified.not_asked == "`sink` cannot be read back; nothing was looked at"
 
 
+@heavy
 def test_fields_that_the_destination_won_are_not_compared(shop: Shop, force: Crm) -> None:
     owned = {force.phone: {"column": "phone", "wins": "unless_edited"}}
     sync = verified(force, mapping=owned, sync_mode="full_refresh")

@@ -83,6 +83,7 @@ def test_the_config_that_is_shown_sends_exactly_that_plan(
     assert (event.who, event.why) == (f"Dagster run {ran.run_id[:8]}", "...")
 
 
+@heavy
 def test_a_plan_that_is_approved_already_is_sent(
     small: SmallProject, asset: dg.AssetsDefinition, sandbox: Sandbox
 ) -> None:
