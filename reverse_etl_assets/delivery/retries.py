@@ -52,14 +52,17 @@ class Retries:
 
         Refusals for the rate alone do not count as attempts: they end when the account's time is up. Raises Unavailable
         if the destination asks for a longer wait than the run's patience.
-        Raises the last error, or an earlier one if that try may have been carried out. A refusal is raised as it is,
-        with `perhaps_done` if an earlier try may have been.
+        Raises the last error, or an earlier one if that try may have been carried out, also where the run ends between
+        two tries. A refusal is raised as it is, with `perhaps_done` if an earlier try may have been.
         """
         limited_until: float | None = None
         doubt: DestinationError | None = None
         tries = attempt
         while True:
-            await self._turn()
+            try:
+                await self._turn()
+            except Halted:
+                raise doubt or Halted from None
             last = attempt + 1 >= self._retry_policy.attempts
             try:
                 with turns(self._turn):
@@ -73,7 +76,10 @@ class Retries:
                 tries += 1
                 if attempt >= self._retry_policy.attempts or (hold and now > limited_until):
                     raise doubt or error from None
-                await self._wait(error, tries, in_doubt=doubt is not None)
+                try:
+                    await self._wait(error, tries, in_doubt=doubt is not None)
+                except Halted:
+                    raise doubt or Halted from None
             except DestinationError as error:
                 error.perhaps_done |= doubt is not None
                 raise

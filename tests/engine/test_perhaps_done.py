@@ -108,6 +108,19 @@ def test_a_run_that_ends_on_a_lost_token_leaves_the_doubt(shop: Shop, sandbox: S
     assert set(failed(shop, sink_sync(), report).values()) == {"ambiguous"}
 
 
+def test_a_run_that_ends_between_two_tries_has_the_words_of_the_doubtful_answer(shop: Shop, sandbox: Sandbox) -> None:
+    people(shop, 20)
+    sync = sink_sync(options=TEN)
+    sandbox.fault("server_error", vendor="rest", next=1, status=503, written=True, retry_after=60)
+    sandbox.fault("server_error", vendor="rest", status=401)
+    report = shop.run(sync, sink(sandbox.url, concurrency=2))
+    assert report.status is RunStatus.FAILED
+    rows = shop.outcomes(sync, report.run_id)
+    doubtful = [row for row in rows if row.reason == "ambiguous"]
+    assert len(doubtful) == 10
+    assert {str(row.message).split(":")[0] for row in doubtful} == {"HTTP 503"}
+
+
 @pytest.fixture
 def slack(sandbox: Sandbox) -> Sandbox:
     sandbox.settings.change({"slack_post_seconds": 0.0, "slack_minute_seconds": 0.0})
