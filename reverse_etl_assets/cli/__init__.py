@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reverse_etl_assets import __version__
 from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
 from reverse_etl_assets.cli.chosen import CHOSEN
@@ -36,6 +37,12 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def _project(
     project: Annotated[
@@ -44,9 +51,12 @@ def _project(
             "--project",
             metavar="MODULE",
             help="The Python module that has your `project` and `destinations`. Left out: what REVERSE_ETL_DEPLOYMENT "
-            "names, or the nearest pyproject.toml, below [tool.reverse_etl].",
+            "names, or the table `tool.reverse_etl` of the nearest pyproject.toml.",
         ),
     ] = "",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which release this is.")
+    ] = False,
 ) -> None:
     """Before each command."""
     CHOSEN.set(project)

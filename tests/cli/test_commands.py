@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import dagster as dg
 import pytest
 
+from reverse_etl_assets.cli import app
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.orchestration.vendor_resources import ZendeskResource
 from reverse_etl_sandbox.server import Sandbox
@@ -32,6 +34,11 @@ def test_help_imports_no_engine() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stderr.strip() == ""
     assert "why" in run.stdout
+
+
+def test_which_release_this_is(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["--version"], standalone_mode=False)
+    assert capsys.readouterr().out == f"{version('reverse-etl-assets')}\n"
 
 
 def test_run_all(two: Office, sandbox: Sandbox) -> None:
