@@ -90,6 +90,7 @@ def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office:
     """What the journal heard counts for whoever asks, before a next run folds it in."""
     sent, unsent = "p10@shop.example", f"p{ROWS - 1}@shop.example"
     with running(office, sandbox) as process:
+        sandbox.settings.change({"latency_ms": 10_000.0})  # it goes on as long as this test asks
         meanwhile = office.answer(sent, "people_to_crm")
         going_on = " ".join(office.ok("status").split())
         process.kill()
