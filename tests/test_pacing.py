@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from reverse_etl_assets.accounts.pacing import Pacer, backoff
+from reverse_etl_assets.accounts.turns import next_turn
 from reverse_etl_assets.accounts.waiting import Halted
+from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.schema import pace
@@ -297,3 +299,27 @@ def test_a_longer_wait_ends_with_the_run(pacer: Callable[[None], Pacer], fake: T
         assert fake.now - start <= 1
 
     asyncio.run(main())
+
+
+def test_a_call_of_several_requests_comes_to_its_end_with_the_run(pacer: Callable[[None], Pacer], fake: Time) -> None:
+    """What its first request wrote would be in doubt else; each further one still waits for its turn before that."""
+    paced, sent = pacer(None), []
+
+    async def call(last: bool) -> int:
+        for number in range(3):
+            await next_turn()
+            sent.append(fake.now)
+            if number == 0:
+                await paced.hold(30)
+                fake.on_sleep = paced.waits.halted.set
+        return len(sent)
+
+    async def main() -> None:
+        retries = Retries(paced, RetryPolicy())
+        assert await retries.call(call) == 3
+        with pytest.raises(Halted):
+            await retries.call(call)
+
+    asyncio.run(main())
+    assert len(sent) == 3
+    assert sent[1] > sent[0]

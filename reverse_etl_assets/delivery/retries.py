@@ -1,6 +1,7 @@
 """Asks a destination again: how often, how long between, and never after the run has been told to end."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from reverse_etl_assets.accounts.pacing import Pacer, backoff
 from reverse_etl_assets.accounts.turns import turns
 from reverse_etl_assets.accounts.waiting import Halted
 from reverse_etl_assets.errors import Ambiguous, DestinationError, RetryLater, Unavailable
-from reverse_etl_assets.journal import LONGEST_HOLD
+from reverse_etl_assets.journal import LONGEST_HOLD, Stopped
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Retries:
                 raise doubt or Halted from None
             last = attempt + 1 >= self._retry_policy.attempts
             try:
-                with turns(self._turn):
+                with turns(self._further_turn):
                     return await call(last)
             except (RetryLater, Ambiguous) as error:
                 hold = isinstance(error, RetryLater) and error.hold
@@ -95,6 +96,12 @@ class Retries:
         await self._pacer.slot()
         if not self._asks_on:
             self._check_halted()
+
+    async def _further_turn(self) -> None:
+        """For a further request of the same call. It comes to its end also where the run does: else what its first
+        request did would be in doubt."""
+        with contextlib.suppress(Halted, Stopped):
+            await self._pacer.slot()
 
     def _check_halted(self) -> None:
         if self.halted.is_set():
