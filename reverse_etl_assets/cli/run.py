@@ -228,7 +228,7 @@ def _progress(name: str) -> "Iterator[Progress]":
 
     from reverse_etl_assets.cli.output import console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
     with Progress(
         *columns, console=console(err=True), transient=True, disable=not console(err=True).is_terminal
     ) as bar:

@@ -58,6 +58,13 @@ def test_run_one_prints_a_table(two: Office) -> None:
     assert "events" not in said
 
 
+def test_a_terminal_gets_a_bar_while_rows_go_out(two: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what is printed to is taken for a terminal
+    shown = two.ok("run", "people_to_crm")
+    assert "planning" in shown
+    assert "2 created" in shown
+
+
 @heavy
 def test_run_prints_reasons(two: Office) -> None:
     two.build(ADA, (None, "Eve", "Oslo"), ("no address", "Joe", "Rome"))
