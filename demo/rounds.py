@@ -26,9 +26,9 @@ def materialise_everything(project: Project, log: Path) -> Round:
     from demo.definitions import defs  # needs the manifest
 
     with (
-        log.open("a") as text,
-        contextlib.redirect_stdout(text),
-        contextlib.redirect_stderr(text),
+        log.open("a") as shown,
+        contextlib.redirect_stdout(shown),
+        contextlib.redirect_stderr(shown),
         warnings.catch_warnings(),
         dg.DagsterInstance.get() as instance,
     ):

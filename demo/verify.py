@@ -67,15 +67,15 @@ def _one_outcome_each(project: Project, rounds: Sequence[Round]) -> str:
 
 
 def _records(project: Project, rounds: Sequence[Round], counts: Mapping[str, Any]) -> str:
-    message: Counter[tuple[str, str, str]] = Counter()
+    written: Counter[tuple[str, str, str]] = Counter()
     for found in rounds:
         for name, run in found.runs.items():
             sync = project.syncs[name]
             for write in _WRITES:
-                message[_VENDORS[sync.destination], sync.object, write] += run.counts[write]
+                written[_VENDORS[sync.destination], sync.object, write] += run.counts[write]
     wrong = [
         f"{vendor} {kind}: {number} {write} by the outcomes, {counts[vendor]['objects'][kind][write]} in the sandbox"
-        for (vendor, kind, write), number in message.items()
+        for (vendor, kind, write), number in written.items()
         if counts[vendor]["objects"][kind][write] != number
     ]
     return "; ".join(wrong)

@@ -136,8 +136,8 @@ class Transport:
         await self.call(int(request.headers.get("Content-Length", 0)))
 
     async def _after(self, response: httpx.Response) -> None:
-        if self._meter and (answered := _answered(self._quota, response)):
-            self._meter.learn(answered)
+        if self._meter and (counter := _counter_of(self._quota, response)):
+            self._meter.learn(counter)
 
 
 def bounded(bounds: Bounds, connections: int) -> BoundedTransport:
@@ -152,7 +152,7 @@ def certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _answered(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:
+def _counter_of(quota: Callable[[httpx.Response], Quota | None], response: httpx.Response) -> Quota | None:
     try:
         return quota(response)
     except Exception as error:  # a counter that cannot be read must not put in doubt what the answer says

@@ -141,8 +141,8 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
     return {name: str(value) for name, value in values.items()}
 
 
-def _yes(message: bool) -> str:
-    return "yes" if message else "no"
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def as_markdown(found: "list[dict[str, str]]") -> str:

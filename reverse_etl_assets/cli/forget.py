@@ -153,31 +153,32 @@ def _show_forgotten(deployed: "Deployed", forgotten: "Sequence[Forgotten]", *, j
 
 def _sentences(deployed: "Deployed", each: "Forgotten", permanently: bool) -> list[str]:
     known, sync = each.known, deployed.project.syncs.get(each.known.sync)
-    message = []
+    sentences = []
     for outcome in each.deletion.outcomes:
         ids = [outcome.destination_id] if outcome.destination_id else each.deletion.known_ids
         name = f" ({', '.join(ids)})" if ids else ""
         gone = outcome.reason == "already_gone"
         what = "gone already" if gone else f"{outcome.status} for good" if permanently else outcome.status
-        message.append(f"the record{name} was {what}.")
+        sentences.append(f"the record{name} was {what}.")
     if sync and each.deletion.outcomes:
-        message += _what_is_kept(deployed, sync, each, permanently)
+        sentences += _what_is_kept(deployed, sync, each, permanently)
     if sync and each.deletion.left:
         ids = ", ".join(each.deletion.left)
-        message.append(
+        sentences.append(
             f"`{sync.destination}` may still hold {sync.object} {ids}, deleted before in a way that can be undone"
             " there: restore it and delete it for good by hand, for nothing here knows it any more."
         )
     for row in known.left:
         name = f" {row.destination_id}" if row.destination_id else ""
-        message.append(f"version {row.version} left a record in {row.destination} {row.object}{name}: delete it there.")
+        where = f"{row.destination} {row.object}{name}"
+        sentences.append(f"version {row.version} left a record in {where}: delete it there.")
     if not each.purged:
-        message.append(f"NOT purged, for the record is needed to try again: {each.deletion.problem}")
-        return message
-    message.append(f"purged {sum(known.rows.values()):,} rows of its state, and what its runs kept in the journal.")
+        sentences.append(f"NOT purged, for the record is needed to try again: {each.deletion.problem}")
+        return sentences
+    sentences.append(f"purged {sum(known.rows.values()):,} rows of its state, and what its runs kept in the journal.")
     if known.in_model:
-        message.append("its model still holds the key, and the next run sends the person again.")
-    return [*message, *_in_dagster(deployed, known, sync)]
+        sentences.append("its model still holds the key, and the next run sends the person again.")
+    return [*sentences, *_in_dagster(deployed, known, sync)]
 
 
 def _what_is_kept(deployed: "Deployed", sync: "Sync", each: "Forgotten", permanently: bool) -> list[str]:
@@ -186,8 +187,8 @@ def _what_is_kept(deployed: "Deployed", sync: "Sync", each: "Forgotten", permane
         if permanently and kind.after_deletion:
             return [f"Who deleted it before may have left something to restore. {kind.after_deletion}"]
         return []
-    message = kind.after_erasure if permanently and kind.after_erasure else kind.after_deletion
-    return [message] if message else []
+    kept = kind.after_erasure if permanently and kind.after_erasure else kind.after_deletion
+    return [kept] if kept else []
 
 
 def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> list[str]:
@@ -196,8 +197,8 @@ def _in_dagster(deployed: "Deployed", known: "Known", sync: "Sync | None") -> li
     if (sync and any(deployed.project.mask(sync).key_parts)) or not (runs or os.environ.get("DAGSTER_HOME")):
         return []
     asset = f"{sync.destination}/{sync.sync}" if sync else f"<destination>/{known.sync}"
-    message = "Dagster's events show some keys of each run, and this one is not marked as personal data. To purge them:"
-    return [message, *(f"  dagster run delete {run}" for run in runs), f"  dagster asset wipe {asset}"]
+    why = "Dagster's events show some keys of each run, and this one is not marked as personal data. To purge them:"
+    return [why, *(f"  dagster run delete {run}" for run in runs), f"  dagster asset wipe {asset}"]
 
 
 def _known_as_json(known: "Known") -> dict[str, Any]:

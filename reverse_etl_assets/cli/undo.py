@@ -61,12 +61,12 @@ def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, j
         if ended:  # it says how far it came
             raise typer.Exit(exit_code(error)) from None
         raise
-    text = summary(deployed.project.journal, report, account.type)
+    sentences = summary(deployed.project.journal, report, account.type)
     if json:
-        print_json({**report_as_json(report), "undoes": run, "said": text})
+        print_json({**report_as_json(report), "undoes": run, "said": sentences})
     else:
         show_reports(console(), deployed, [report])
-        for sentence in text:
+        for sentence in sentences:
             say(sentence)
         if report.waits:
             say(f'To let it out: reverse-etl approve {report.plan_id} --why "...", then the same undo again.')

@@ -93,6 +93,6 @@ def _show_row(out: "Console", answer: "RowAnswer") -> None:
         for name, value in answer.sent.items():
             out.print(f"    {escape(name)}: {shown(value)}")
     for earlier in answer.earlier[:3]:
-        message = " ".join(filter(None, (earlier.reason, earlier.code)))
-        out.print(f"  [dim]before, {moment(earlier.answered_at)}:[/] {coloured(earlier.status)} {escape(message)}")
+        reason = " ".join(filter(None, (earlier.reason, earlier.code)))
+        out.print(f"  [dim]before, {moment(earlier.answered_at)}:[/] {coloured(earlier.status)} {escape(reason)}")
     out.print()

@@ -113,9 +113,9 @@ def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[
 
 def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[str, Sequence[str]]) -> Model:
     columns = node["columns"].values()
-    message = _meta(node).get("reverse_etl") or {}
-    if not isinstance(message, Mapping):
-        raise ConfigurationError(f"dbt model {node['name']}: `meta.reverse_etl` is {message!r}, not a mapping.")
+    marks = _meta(node).get("reverse_etl") or {}
+    if not isinstance(marks, Mapping):
+        raise ConfigurationError(f"dbt model {node['name']}: `meta.reverse_etl` is {marks!r}, not a mapping.")
     return Model(
         name=names(node)[0],
         unique_id=node["unique_id"],
@@ -126,7 +126,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[
         pii={column["name"].lower(): kind for column in columns if (kind := _personal(node["name"], column))},
         version=node.get("version"),
         latest_version=node.get("latest_version"),
-        reverse_etl=message,
+        reverse_etl=marks,
         tags=_tags(node),
         database=node.get("database"),
         materialized=(node.get("config") or {}).get("materialized") or "table",
@@ -244,8 +244,8 @@ def _with_more(dbt_folder: Path, path: Path, output: Mapping[str, Any]) -> DuckD
     """By the classes of dbt-duckdb, which make the SQL; they take a second to import."""
     from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
 
-    message = {name: output[name] for name in ("extensions", "secrets", "settings") if output.get(name)}
-    credentials = DuckDBCredentials(path=str(path), **copy.deepcopy(message))
+    given = {name: output[name] for name in ("extensions", "secrets", "settings") if output.get(name)}
+    credentials = DuckDBCredentials(path=str(path), **copy.deepcopy(given))
     setup: list[str] = []
     for each in credentials.extensions or []:
         name, repository = (each, None) if isinstance(each, str) else (each["name"], each["repo"])

@@ -117,8 +117,8 @@ def judge_results(model: Model, journal: Journal, trouble: Mapping[Path, str]) -
 
 
 def _failed(result: ModelResult, build: ModelResult | None) -> str:
-    message = result.test if result.status in _PLAIN else f"{result.test} ({result.status})"
-    return f"{message}, which has not run since the model was built anew" if build and result.at < build.at else message
+    test = result.test if result.status in _PLAIN else f"{result.test} ({result.status})"
+    return f"{test}, which has not run since the model was built anew" if build and result.at < build.at else test
 
 
 def _not_built(status: str, culprits: Sequence[str]) -> str:

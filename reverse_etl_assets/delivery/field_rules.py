@@ -90,8 +90,8 @@ class FieldRules:
             why = "; ".join(f"`{c.field}` stays {self._shown(c.field, current)}: {c.why}" for c in conflicts)
             return Verdict(replace(row, note=note), self._skipped(row, Reason.KEPT, why))
         if not fields and is_back:
-            text = RowError("the deleted record was brought back, with its id and all that it had")
-            back = Outcome(row.record.key, Status.CREATED, error=text, destination_id=current.destination_id)
+            remark = RowError("the deleted record was brought back, with its id and all that it had")
+            back = Outcome(row.record.key, Status.CREATED, error=remark, destination_id=current.destination_id)
             return Verdict(replace(row, note=note), back)
         if not fields:
             message = "the record holds these values already"
@@ -133,8 +133,8 @@ class FieldRules:
         names = [f for f in names if f not in wanted or not self._same(f, wanted[f], current.fields.get(f))]
         if names and row.base is None:
             return "somebody made a record with this key since"
-        text = [f"`{name}` (now {self._shown(name, current)})" for name in names]
-        return f"somebody changed {', '.join(text)} since" if names else ""
+        edited = [f"`{name}` (now {self._shown(name, current)})" for name in names]
+        return f"somebody changed {', '.join(edited)} since" if names else ""
 
     def _left(self, row: OutboxRow) -> Mapping[str, Any]:
         """What the undone run left in the fields that it wrote."""
@@ -163,7 +163,7 @@ def _decide(rule: Wins, ours_at: datetime | None, theirs_at: datetime | None, *,
     ours_at = ours_at.replace(tzinfo=UTC) if ours_at.tzinfo is None else ours_at
     newer, older = ("row", "record") if ours_at > theirs_at else ("record", "row")
     times = {"row": ours_at, "record": theirs_at}
-    why = f"the {newer} was changed later ({_text(times[newer])}) than the {older} ({_text(times[older])})"
+    why = f"the {newer} was changed later ({_moment(times[newer])}) than the {older} ({_moment(times[older])})"
     return (_WAREHOUSE if newer == "row" else _DESTINATION), why
 
 
@@ -176,7 +176,7 @@ def _in_full(row: OutboxRow, note: Note) -> OutboxRow:
     return replace(row, record=replace(row.record, fields=fields), full=None, note=note)
 
 
-def _text(at: datetime) -> str:
+def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

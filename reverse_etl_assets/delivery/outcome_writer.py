@@ -145,8 +145,8 @@ class Settlement:
 
     def _unanswered(self, row: OutboxRow, operation: Operation) -> Outcome:
         reason = Reason.UNANSWERED if self.repeatable(operation, [row]) else Reason.AMBIGUOUS
-        message = RowError("the destination's answer does not name this row")
-        return Outcome(row.record.key, Status.FAILED, reason, message)
+        problem = RowError("the destination's answer does not name this row")
+        return Outcome(row.record.key, Status.FAILED, reason, problem)
 
     async def settle_all(
         self, work: WorkItem, reason: Reason, error: DestinationError | ConfigurationError, number: int | None = None
@@ -154,8 +154,8 @@ class Settlement:
         """The same failure for every row of a batch."""
         if number is None:
             number = await self.begin(work, sends=reason is Reason.AMBIGUOUS)
-        message = RowError(self.message(work, error), getattr(error, "code", None), getattr(error, "field", None))
-        await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, message)) for row in work.rows])
+        problem = RowError(self.message(work, error), getattr(error, "code", None), getattr(error, "field", None))
+        await self.answer(number, [(row, Outcome(row.record.key, Status.FAILED, reason, problem)) for row in work.rows])
 
     async def unanswered(self, work: WorkItem, number: int, error: DestinationError, last: bool) -> None:
         """Settle a batch that was perhaps carried out, if nothing more will be told of it. Raises the error if it was

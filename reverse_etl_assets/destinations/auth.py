@@ -115,12 +115,12 @@ class FetchedToken(httpx.Auth, ABC):
         if response.is_success and isinstance(token, str):
             return token
         word = str(answer.get("error") or "")
-        message = [each for each in (word, words_in(response, answer, but=word)) if each]
+        words = [each for each in (word, words_in(response, answer, but=word)) if each]
         for secret in filter(None, (str(asked.get(name) or "") for name in _SECRETS)):  # some endpoints quote it
-            message = [each.replace(secret, "***") for each in message]
-        reason = ": ".join(message) or f"{bare(status_words(response))}, without an access_token"
+            words = [each.replace(secret, "***") for each in words]
+        reason = ": ".join(words) or f"{bare(status_words(response))}, without an access_token"
         advice = self.advice.get(str(answer.get("error"))) or self.advice.get(str(response.status_code))
-        if not message and not advice:
+        if not words and not advice:
             setting = "base_url" if httpx.URL(self._url).is_relative_url else "token_url"
             advice = f"look whether `{setting}` is right"
         problem = f"the token was refused: {bare(reason)}"

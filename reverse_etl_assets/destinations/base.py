@@ -95,7 +95,7 @@ class BaseDestination(TakesForms, ABC, Generic[C, O]):
     @classmethod
     @abstractmethod
     def open(cls, connection: C, target: Target, options: O, transport: Transport) -> AbstractAsyncContextManager[Self]:
-        """The destination, ready for calls. Every call to it goes over the line, or is counted with `line.call`."""
+        """The destination, ready for calls. Each goes over the transport, or is counted with `transport.call`."""
 
     @classmethod
     @abstractmethod

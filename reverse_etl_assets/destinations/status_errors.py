@@ -90,24 +90,24 @@ _SENTENCES, _DEEP = 3, 4
 _BARE = frozenset({"ok", "error", "errors", "code", "status", "type", "request_id", "response_metadata"})
 
 
-def words_in(response: httpx.Response, answered: Any, *, but: str = "") -> str | None:
+def words_in(response: httpx.Response, body: Any, *, but: str = "") -> str | None:
     """What the body of a refusal says in words wherever a sentence may stand in it; None if there is none `but` the one
     that is known already. For an answer that has its word in one place (`error`) and the reason in another. As nobody
     knows what stands there, it is masked as first words are."""
-    found = [each for each in dict.fromkeys(_sentences(answered, text=False, deep=_DEEP)) if each != but]
-    if but and not found and isinstance(answered, dict) and answered.keys() - _BARE:
+    found = [each for each in dict.fromkeys(_sentences(body, in_words=False, deep=_DEEP)) if each != but]
+    if but and not found and isinstance(body, dict) and body.keys() - _BARE:
         return status_words(response)
     return masked("; ".join(found[:_SENTENCES]), response) or None
 
 
-def _sentences(answered: Any, *, text: bool, deep: int) -> Iterator[str]:
-    if isinstance(answered, str):
-        if text and answered.strip():
-            yield answered.strip()
-    elif deep and isinstance(answered, list):
-        for each in answered:
-            yield from _sentences(each, text=text, deep=deep - 1)
-    elif deep and isinstance(answered, dict):
-        for name in sorted(answered, key=lambda each: _SAYING.index(each) if each in _SAYING else len(_SAYING)):
-            inside = text and isinstance(answered[name], list | dict)  # `details: {email: [...]}`
-            yield from _sentences(answered[name], text=name in _SAYING or inside, deep=deep - 1)
+def _sentences(part: Any, *, in_words: bool, deep: int) -> Iterator[str]:
+    if isinstance(part, str):
+        if in_words and part.strip():
+            yield part.strip()
+    elif deep and isinstance(part, list):
+        for each in part:
+            yield from _sentences(each, in_words=in_words, deep=deep - 1)
+    elif deep and isinstance(part, dict):
+        for name in sorted(part, key=lambda each: _SAYING.index(each) if each in _SAYING else len(_SAYING)):
+            inside = in_words and isinstance(part[name], list | dict)  # `details: {email: [...]}`
+            yield from _sentences(part[name], in_words=name in _SAYING or inside, deep=deep - 1)

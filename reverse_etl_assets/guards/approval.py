@@ -114,14 +114,14 @@ def decide(
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """In words, what is not as it was when the plan was approved."""
-    sentence = []
+    changes = []
     for part, words in _PARTS.items():
         before, after = (msgspec.json.decode(each.get(part, "{}"), type=dict[str, str]) for each in (then, now))
         if names := [f"`{name}`" for name in {**before, **after} if before.get(name) != after.get(name)]:
-            sentence.append(f"{words.format(', '.join(names))} changed")
+            changes.append(f"{words.format(', '.join(names))} changed")
     if then.get("rows") != now["rows"]:
-        sentence.append(f"the data changed ({_counts(then.get('counts', '{}'))}, now {_counts(now['counts'])})")
-    return ", ".join(sentence) or "the plan changed"
+        changes.append(f"the data changed ({_counts(then.get('counts', '{}'))}, now {_counts(now['counts'])})")
+    return ", ".join(changes) or "the plan changed"
 
 
 def _counts(text: str) -> str:

@@ -64,7 +64,7 @@ def row_count(seen: Evidence) -> list[Finding]:
     shares = [percent_of(limit, away, earlier.rows, whole)]
     if earlier.enough_for_deviations:
         shares.append(Share("deviations", ratio(away, earlier.sigma), limit.deviations, "deviations", whole))
-    text = f"{rows} rows, usually {earlier.rows:.0f} (the median of {earlier.message}{ignored})"
+    text = f"{rows} rows, usually {earlier.rows:.0f} (the median of {earlier.runs}{ignored})"
     finding = within("row_count", text, away, limit, shares, seen.policy.percent_from)
     figures = {"model rows": rows, "usual rows": earlier.rows, "rows away": away, **finding.figures}
     return [replace(finding, figures={name: number for name, number in figures.items() if name != "rows"})]

@@ -25,10 +25,10 @@ class EarlierRun:
 
 @dataclass(frozen=True)
 class Usual:
-    """What a row count is compared with. `message` names the runs; `later` of them had to be left out."""
+    """What a row count is compared with. `runs` names them; `later` of them had to be left out."""
 
     counts: tuple[int, ...]
-    message: str
+    runs: str
     by_weekday: bool
     later: int = 0
 

@@ -206,13 +206,13 @@ def _journaled(project: Project, run_id: str) -> dict[str, Any]:
 
 def _progress(context: dg.AssetExecutionContext) -> Callable[[Plan, Mapping[str, int]], None]:
     """Counts in the log now and then. Never values."""
-    words = time.monotonic()
+    logged_at = time.monotonic()
 
     def on_progress(plan: Plan, statuses: Mapping[str, int]) -> None:
-        nonlocal words
-        if time.monotonic() - words < _PROGRESS_EVERY:
+        nonlocal logged_at
+        if time.monotonic() - logged_at < _PROGRESS_EVERY:
             return
-        words = time.monotonic()
+        logged_at = time.monotonic()
         counts = ", ".join(f"{number:,} {status}" for status, number in sorted(statuses.items()))
         context.log.info(f"{sum(statuses.values()):,} of {sum(plan.to_send.values()):,} rows: {counts}")
 

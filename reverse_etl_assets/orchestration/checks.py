@@ -127,7 +127,7 @@ def _failed_rows(report: Report) -> _Result:
     metadata: dict[str, Any] = {"failed": failed, "change set": of}
     if of:
         metadata["failed percent"] = round(100 * failed / of, 4)
-    metadata["limit"] = _text(limit)
+    metadata["limit"] = _limit_text(limit)
     severity = dg.AssetCheckSeverity.ERROR if report.too_many_failed else dg.AssetCheckSeverity.WARN
     return failed == 0, severity, f"{failed} of {of} rows failed", metadata
 
@@ -182,7 +182,7 @@ def _verified_delivery(report: Report) -> _Result:
     return good, severity(found), clip(str(found), 2_000), difference_metadata(found)
 
 
-def _text(limit: Limit) -> str:
+def _limit_text(limit: Limit) -> str:
     """Text, for Dagster would plot a number."""
     rows = f"{limit.rows} rows" if limit.rows is not None else ""
     percent = f"{limit.percent:g} %" if limit.percent is not None else ""

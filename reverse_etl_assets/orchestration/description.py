@@ -59,9 +59,9 @@ def _column(sync: Sync, field: str, source: MappedField, model: Model) -> dg.Tab
     if source.column is None:
         return dg.TableColumn(field, "constant", f"always {source.constant!r}", unique)
     declared = {name.lower(): kind for name, kind in model.columns.items()}.get(source.column.lower())
-    message = {name.lower(): text for name, text in model.descriptions.items()}.get(source.column.lower())
+    described = {name.lower(): text for name, text in model.descriptions.items()}.get(source.column.lower())
     origin = f"from {model.name}.{source.column}"
-    return dg.TableColumn(field, declared or "unknown", f"{origin}: {message}" if message else origin, unique)
+    return dg.TableColumn(field, declared or "unknown", f"{origin}: {described}" if described else origin, unique)
 
 
 def _code_reference(file: Path) -> dg.CodeReferencesMetadataValue:

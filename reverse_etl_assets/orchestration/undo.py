@@ -50,19 +50,19 @@ def _execute(
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
     sync, report = _undo(context, config, project, destinations)
     account = destinations[sync.destination].destination_type
-    words = summary(project.journal, report, account)
+    sentences = summary(project.journal, report, account)
     if report.status is RunStatus.GUARDED:
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
         guards = {"guards": findings_table(report.findings)}
         raise _failure(f"nothing was put back{waits}: {report.detail}", guards)
     found = run_metadata(report, project)
     figures: Any = {"undoes": config.run, **{n: value for n, value in found.items() if n not in _OF_A_SYNC}}
-    for sentence in words:
+    for sentence in sentences:
         context.log.info(sentence)
     # The event comes before the failure: rows were put back, whatever became of the others.
-    yield dg.AssetObservation(asset_key(sync), description="\n".join(words), metadata=figures)
+    yield dg.AssetObservation(asset_key(sync), description="\n".join(sentences), metadata=figures)
     if not is_whole(report):
-        raise _failure("not all was put back. " + " ".join(words), figures)
+        raise _failure("not all was put back. " + " ".join(sentences), figures)
     yield dg.Output(None, metadata=figures)
 
 

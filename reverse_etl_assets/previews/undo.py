@@ -171,8 +171,8 @@ async def _judge(
             answers = await session.read([row.record.external_id for row in rows], known)
             for row in rows:
                 if error := answers.refused.get(row.record.external_id):
-                    message = RowError(mask.message([row.record], str(error)))
-                    outcomes.append(Outcome.rejected(row.record.key, message))
+                    problem = RowError(mask.message([row.record], str(error)))
+                    outcomes.append(Outcome.rejected(row.record.key, problem))
                 elif outcome := rules.judge(row, answers.found.get(row.record.external_id, ())).outcome:
                     outcomes.append(outcome)
     return outcomes

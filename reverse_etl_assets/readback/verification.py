@@ -92,8 +92,8 @@ def _wanted_of_run(
     if deleted:
         return Wanted(key, external_id, None)  # it would be looked for twice, by its key and by its id
     sent = decode(fields)
-    values = sent if names is None else names
-    holds = {name: sent[name] for name in values if name not in (kept or ())}
+    written = sent if names is None else names
+    holds = {name: sent[name] for name in written if name not in (kept or ())}
     return Wanted(key, external_id, holds, destination_id=destination_id)
 
 

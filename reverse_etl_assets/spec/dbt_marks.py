@@ -39,18 +39,18 @@ def with_dbt_versions(source: YamlSource, value: Mapping[str, Any], models: Mapp
     own = dict(value)
     if model.version is not None and value["model"] == model.name:  # `model: customers.v1`
         own.setdefault("model_version", model.version)
-    message = _said_of(model, str(value["sync"]))
+    marks = _marks_of(model, str(value["sync"]))
     problems = [
         source.say(
             (name if name in value else "model",),
             f"`{name}` is {own[name]!r} here, and {says!r} in dbt ({place}); take one of them out.",
         )
-        for name, (says, place) in message.items()
+        for name, (says, place) in marks.items()
         if name in own and own[name] != says
     ]
     if problems:
         raise SpecError("\n".join(problems))
-    return {**value, **{name: says for name, (says, _) in message.items()}}
+    return {**value, **{name: says for name, (says, _) in marks.items()}}
 
 
 def pinned(source: YamlSource, name: str, version: int | None, models: Mapping[str, Model]) -> str:
@@ -99,20 +99,20 @@ def _plain(model: str) -> str:
     return model.partition(".")[0]
 
 
-def _said_of(model: Model, sync: str) -> dict[str, tuple[Any, str]]:
+def _marks_of(model: Model, sync: str) -> dict[str, tuple[Any, str]]:
     """What dbt says of one sync, each with its place; what stands under the sync's name comes before the rest."""
     says, place = _read(model), f"{model.file}, model {model.name}, meta.reverse_etl"
-    message = {name: (value, f"{place}.{name}") for name, value in says.given.items()}
+    marks = {name: (value, f"{place}.{name}") for name, value in says.given.items()}
     for tag in model.tags:
         if tag.startswith(_TAG):
             number = tag.removeprefix(_TAG)
-            if not number.isdecimal() or message.get("version", (int(number), ""))[0] != int(number):
+            if not number.isdecimal() or marks.get("version", (int(number), ""))[0] != int(number):
                 raise SpecError(
                     f"{model.file}: model {model.name}: the tag `{tag}` is no version, or not the only one."
                 )
-            message["version"] = (int(number), f"{model.file}, model {model.name}, tag {tag}")
+            marks["version"] = (int(number), f"{model.file}, model {model.name}, tag {tag}")
     own = says.syncs.get(sync, _Versions()).given
-    return message | {name: (value, f"{place}.syncs.{sync}.{name}") for name, value in own.items()}
+    return marks | {name: (value, f"{place}.syncs.{sync}.{name}") for name, value in own.items()}
 
 
 def _read(model: Model) -> _ModelSays:

@@ -9,7 +9,7 @@ from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.spec.dbt_marks import pinned, stray_names, with_dbt_versions
 from reverse_etl_assets.spec.fitness import DestinationTypes, destination_problems, field_problems, model_problems
-from reverse_etl_assets.spec.overlaps import rivals
+from reverse_etl_assets.spec.overlaps import overlaps
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
@@ -34,7 +34,7 @@ def load_syncs(folder: Path, models: Mapping[str, Model], destinations: Destinat
             continue
         sources[sync.sync] = source
         syncs[sync.sync] = sync
-    problems += rivals(syncs, sources)
+    problems += overlaps(syncs, sources)
     if not problems:  # a file that is wrong may be the sync that dbt means
         problems = stray_names(models.values(), {name: sync.model for name, sync in syncs.items()})
     if problems:

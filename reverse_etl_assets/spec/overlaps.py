@@ -6,7 +6,7 @@ from reverse_etl_assets.spec.sync import Sync, Wins
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
 
-def rivals(syncs: Mapping[str, Sync], sources: Mapping[str, YamlSource]) -> list[str]:
+def overlaps(syncs: Mapping[str, Sync], sources: Mapping[str, YamlSource]) -> list[str]:
     """A line for each field that two syncs own, with both places; `sources` are the syncs' files, by name."""
     owners: dict[tuple[str, str, str], str] = {}
     problems = []

@@ -100,12 +100,12 @@ def load_answers(con: duckdb.DuckDBPyConnection, batches: Iterable[SentBatch]) -
 def _answer_rows(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
     once = None if batch.once is None else frozenset(batch.once)
     anew = None if batch.anew is None else frozenset(batch.anew)
-    for row in _answered(batch):
+    for row in _rows_of_answers(batch):
         number = row[0]
         yield (*row, None if once is None else number in once, None if anew is None else number in anew)
 
 
-def _answered(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
+def _rows_of_answers(batch: SentBatch) -> Iterator[tuple[Any, ...]]:
     if batch.answered_at is None:  # whatever else is known of these rows comes before this
         why = "the request was sent, and the process ended before the answer came"
         for number in batch.rows:

@@ -34,13 +34,13 @@ class Begun:
         return {"set_aside": self.set_aside, "adopted": self.adopted or 0}
 
     def __str__(self) -> str:
-        message = [f"version {self.version} begins with `cutover: {self.cutover}`"]
+        parts = [f"version {self.version} begins with `cutover: {self.cutover}`"]
         if self.left is not None:
-            message.append(f"rows of version {self.left} that it does not follow: {self.set_aside:,}")
+            parts.append(f"rows of version {self.left} that it does not follow: {self.set_aside:,}")
         if self.cutover is Cutover.ADOPT:
             records = "not read yet" if self.adopted is None else f"{self.adopted:,}"
-            message.append(f"records that were there: {records}")
-        return "; ".join(message)
+            parts.append(f"records that were there: {records}")
+        return "; ".join(parts)
 
 
 def begun(con: duckdb.DuckDBPyConnection) -> Begun | None:

@@ -81,8 +81,8 @@ class Trace:
         return [value for (value,) in found.fetchall()]
 
 
-def _latest_first(ids_by_time: tuple[Any, str]) -> float:
-    return -ids_by_time[0].timestamp() if ids_by_time[0] else 0.0
+def _latest_first(found: tuple[Any, str]) -> float:
+    return -found[0].timestamp() if found[0] else 0.0
 
 
 def known_runs(con: duckdb.DuckDBPyConnection) -> set[str]:

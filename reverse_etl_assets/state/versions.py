@@ -208,7 +208,7 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
     old, changes = current.number, current.definition.breaks(definition)
     if sync.version < old:
         return (
-            f"`version` is {sync.version}, and version {old} was sent since {_message(current)}. A version is never"
+            f"`version` is {sync.version}, and version {old} was sent since {_how_begun(current)}. A version is never"
             f" taken back: write `version: {old}`, or begin what the file says now as version {old + 1}, with a"
             " `cutover`. "
         )
@@ -219,7 +219,7 @@ def _why_not(current: Version, sync: Sync, definition: Definition) -> str | None
         )
     if sync.cutover not in (None, current.cutover):
         return (
-            f"version {old} was sent since {_message(current)}, so `cutover: {sync.cutover}` begins nothing. Take it"
+            f"version {old} was sent since {_how_begun(current)}, so `cutover: {sync.cutover}` begins nothing. Take it"
             f" out, or raise `version` to {old + 1}. "
         )
     return None
@@ -243,7 +243,7 @@ def _unclear(current: Version, sync: Sync, definition: Definition) -> str | None
     return None
 
 
-def _message(version: Version) -> str:
+def _how_begun(version: Version) -> str:
     how = f"begun with `cutover: {version.cutover}`" if version.cutover else "begun"
     return f"it was {how} on {version.began_at:%Y-%m-%d %H:%M} UTC"
 

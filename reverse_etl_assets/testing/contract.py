@@ -180,8 +180,8 @@ class DestinationContract(OutcomeContract):
     @live
     async def test_what_is_told_of_the_quota_makes_sense(self, server: Any, session: Session) -> None:
         sent = session.destination.build_request(batch(UPSERT, self.record(1)))
-        answered = session.destination.quota(await session.destination.exchange(sent))
-        assert answered is None or 0 <= answered.used <= answered.limit > 0
+        quota = session.destination.quota(await session.destination.exchange(sent))
+        assert quota is None or 0 <= quota.used <= quota.limit > 0
         assert session.destination.quota(httpx.Response(200)) is None
 
     @live

@@ -188,8 +188,8 @@ class DuckDBWarehouse:
             except duckdb.Error as error:
                 states = self.copy_of or self.state_folder
                 other = str(self.database) if models else ""
-                meaning = failure(error, states, self.memory_limit, str(states / state.name), other)
-                raise meaning or error from None
+                explained = failure(error, states, self.memory_limit, str(states / state.name), other)
+                raise explained or error from None
 
     def _attach_state(self, con: duckdb.DuckDBPyConnection, state: Path, name: str, *, write: bool) -> None:
         """One of an earlier form is brought to this release's: where it is written to as a whole or not at all, else in
@@ -329,8 +329,8 @@ class DuckDBWarehouse:
                 return
             except duckdb.Error as error:
                 if not is_locked(error):
-                    meaning = failure(error, self.state_folder, self.memory_limit, str(path))
-                    raise meaning or StateError(f"{path} cannot be opened: {first_line(error)}.") from error
+                    explained = failure(error, self.state_folder, self.memory_limit, str(path))
+                    raise explained or StateError(f"{path} cannot be opened: {first_line(error)}.") from error
                 if time.monotonic() > give_up:
                     raise FileLocked(
                         f"{path} is still locked by another process after {self.lock_wait:.0f} s: {error}"

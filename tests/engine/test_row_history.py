@@ -20,23 +20,23 @@ def test_four_earlier_days_of_the_weekday_are_compared_with() -> None:
     """Sundays have fewer rows than the days before them; of each day the last run counts."""
     days = {ago: [1, 100] if ago % 7 == 0 else [5, 1000] for ago in range(1, 50)}
     found = usual(runs_of({**days, 0: [3, 4]}), SUNDAY)
-    assert (found.counts, found.message, found.rows) == ((100,) * 4, "the last 4 Sundays", 100)
+    assert (found.counts, found.runs, found.rows) == ((100,) * 4, "the last 4 Sundays", 100)
     assert found.enough_for_deviations
-    assert usual(runs_of(days), SUNDAY + DAY).message == "the last 4 Mondays"
+    assert usual(runs_of(days), SUNDAY + DAY).runs == "the last 4 Mondays"
 
 
 def test_three_of_them_are_too_few() -> None:
     days = {ago: [100 if ago % 7 == 0 else 1000] for ago in range(1, 28)}
     found = usual(runs_of(days), SUNDAY)
-    assert (found.message, found.counts) == ("the last 10 runs", (1000,) * 6 + (100,) + (1000,) * 3)
+    assert (found.runs, found.counts) == ("the last 10 runs", (1000,) * 6 + (100,) + (1000,) * 3)
 
 
 def test_a_run_of_today_is_no_earlier_day() -> None:
     """Midnight UTC parts the days."""
     midnight = SUNDAY - 9 * 3_600
     weeks = [EarlierRun(midnight - week * 7 * DAY, 100) for week in (1, 2, 3)]
-    assert usual([*weeks, EarlierRun(midnight, 100)], SUNDAY).message == "the last 4 runs"
-    assert usual([*weeks, EarlierRun(midnight - 28 * DAY, 100)], SUNDAY).message == "the last 4 Sundays"
+    assert usual([*weeks, EarlierRun(midnight, 100)], SUNDAY).runs == "the last 4 runs"
+    assert usual([*weeks, EarlierRun(midnight - 28 * DAY, 100)], SUNDAY).runs == "the last 4 Sundays"
 
 
 def test_the_journal_is_read_as_far_back_as_needed() -> None:

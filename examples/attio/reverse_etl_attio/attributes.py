@@ -77,7 +77,7 @@ def written(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def answered(values: Sequence[Mapping[str, Any]]) -> Any:
+def read(values: Sequence[Mapping[str, Any]]) -> Any:
     """The values of one attribute as they can be sent back; None for none."""
     plain = [_plain(value) for value in values]
     return plain if len(plain) > 1 else plain[0] if plain else None

@@ -37,7 +37,7 @@ from reverse_etl_assets.destinations import (
     key_value,
     retry_after,
 )
-from reverse_etl_attio.attributes import FORMS, answered, field_of, key_texts, problems, same, written
+from reverse_etl_attio.attributes import FORMS, field_of, key_texts, problems, read, same, written
 
 REQUESTS_PER_SECOND = 24.0
 """25 writes a second, whatever the endpoint, and 100 reads besides ("Rate limiting", docs.attio.com, read 2026-11-22).
@@ -215,7 +215,7 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
 
     def _current(self, record: Mapping[str, Any]) -> Current:
         values = record["values"]
-        return Current(_id_of(record), {name: answered(values.get(name) or []) for name in self.target.fields})
+        return Current(_id_of(record), {name: read(values.get(name) or []) for name in self.target.fields})
 
     def same(self, field: str, sent: Any, held: Any) -> bool:
         return same(self.target, field, sent, held)

@@ -79,7 +79,7 @@ def request_error(response: httpx.Response, audience: str) -> DestinationError:
     violations = [each for each in _detail(error, "BadRequest").get("fieldViolations", ()) if isinstance(each, dict)]
     reasons = [str(each["reason"]) for each in violations if each.get("reason")]
     code = next(iter(reasons), None) or info.get("reason") or error.get("status")
-    message = _text(response, error, violations)
+    message = _message(response, error, violations)
     match response.status_code:
         case 400 | 404 | 409 | 412 if unusable := _unusable([*reasons, str(code)]):
             return AudienceUnusable(f"{audience} cannot be used: {unusable} ({message}).")
@@ -124,8 +124,8 @@ def warnings(response: httpx.Response) -> dict[int, RowError]:
     2026-07-30, read 2026-11-30).
     """
     answer = decode_json(response)
-    answered = answer.get("fieldWarnings") if isinstance(answer, dict) else None
-    rows = _rows([each for each in answered if isinstance(each, dict)] if isinstance(answered, list) else [])
+    listed = answer.get("fieldWarnings") if isinstance(answer, dict) else None
+    rows = _rows([each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else [])
     return {
         at: replace(row, message=f"Google took the row and ignored a field: {row.message}") for at, row in rows.items()
     }
@@ -174,8 +174,8 @@ def outcomes(
         message = f"Google refused {refused} of {len(members)} members of this request without saying which ({reasons})"
         error_or_none = RowError(message, next(iter(errors), None))
     for record, member in members:
-        text = error_or_none or warned.get(record.key)
-        done = Outcome(record.key, _status(operation, record), error=text, inferred=True)
+        remark = error_or_none or warned.get(record.key)
+        done = Outcome(record.key, _status(operation, record), error=remark, inferred=True)
         yield done if operation is Operation.DELETE else _with_id(done, packed(record, member))
 
 
@@ -230,7 +230,7 @@ def _rows(violations: list[dict[str, Any]]) -> dict[int, RowError]:
     return rows
 
 
-def _text(response: httpx.Response, error: Mapping[str, Any], violations: list[dict[str, Any]]) -> str:
+def _message(response: httpx.Response, error: Mapping[str, Any], violations: list[dict[str, Any]]) -> str:
     message = str(error.get("message") or status_words(response))
     more = [f"{each.get('field')}: {each.get('description') or each.get('reason')}" for each in violations[:3]]
     return " ".join([message, *more])

@@ -169,7 +169,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
     def _consent(self) -> dict[str, str]:
         """Of all members of a request; a member's own goes before it."""
         given = {"adUserData": self.options.ad_user_data, "adPersonalization": self.options.ad_personalization}
-        return {name: f"CONSENT_{message.upper()}" for name, message in given.items() if message}
+        return {name: f"CONSENT_{word.upper()}" for name, word in given.items() if word}
 
     def _post(self, method: str, body: Mapping[str, Any]) -> httpx.Request:
         headers = {"Content-Type": "application/json"}
@@ -273,7 +273,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         if not replacement.is_complete:
             return JobState.OPEN
         if (request := replacement.to_ask) and not replacement.is_late:
-            replacement.answered(request, await self._status(request))
+            replacement.learn(request, await self._status(request))
             return JobState.RUNNING
         if not replacement.removed and not replacement.keeps_the_others:
             await self._remove_others(replacement.since)
@@ -290,7 +290,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
 
 def _by_key(rows: Mapping[int, RowError], members: list[tuple[Record, Member]]) -> dict[str, RowError]:
     """What was said of rows, by their keys."""
-    return {members[at][0].key: message for at, message in rows.items() if at < len(members)}
+    return {members[at][0].key: error for at, error in rows.items() if at < len(members)}
 
 
 def _date(response: httpx.Response) -> datetime:

@@ -51,7 +51,7 @@ class Replacement:
         """A request of which it is not known what became of it."""
         return next((request for request in self.requests.values() if request not in self.statuses), None)
 
-    def answered(self, request: str, status: Mapping[str, Any]) -> None:
+    def learn(self, request: str, status: Mapping[str, Any]) -> None:
         if job_state(status) is JobState.DONE:
             self.statuses[request] = status
 

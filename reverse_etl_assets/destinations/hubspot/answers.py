@@ -163,14 +163,14 @@ def met_another(target: Target, record: Record, error: RequestRejected) -> Outco
 
 
 def _refused(target: Target, operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
-    text = row_error(error)
+    problem = row_error(error)
     category = error.get("category")
-    if operation is Operation.INSERT and _says_it_exists(target, category, text):
-        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(text.message)
-        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, text.message, held[0] if held else None)
+    if operation is Operation.INSERT and _says_it_exists(target, category, problem):
+        held = listed(error.get("context") or {}, "existingId") or _EXISTING.findall(problem.message)
+        return Outcome.skipped(record.key, Reason.ALREADY_EXISTS, problem.message, held[0] if held else None)
     if operation in _NOT_THERE and category == "OBJECT_NOT_FOUND":
-        return Outcome.skipped(record.key, _NOT_THERE[operation], text.message, record.destination_id)
-    return Outcome.rejected(record.key, text, retry=category in RETRY_ROW)
+        return Outcome.skipped(record.key, _NOT_THERE[operation], problem.message, record.destination_id)
+    return Outcome.rejected(record.key, problem, retry=category in RETRY_ROW)
 
 
 def _says_it_exists(target: Target, category: str | None, error: RowError) -> bool:
@@ -180,8 +180,9 @@ def _says_it_exists(target: Target, category: str | None, error: RowError) -> bo
 
 def refusal(error: Mapping[str, Any]) -> RequestRejected:
     """The refusal of a whole batch, for an error that does not say whom it means."""
-    text = row_error(error)
-    return RequestRejected(f"{text.code}: {text.message}" if text.code else text.message, text.code, text.field)
+    problem = row_error(error)
+    message = f"{problem.code}: {problem.message}" if problem.code else problem.message
+    return RequestRejected(message, problem.code, problem.field)
 
 
 def removed(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator[Outcome]:
@@ -204,8 +205,8 @@ def removed(target: Target, batch: Batch, answer: Mapping[str, Any]) -> Iterator
 
 def has_ended(answer: Mapping[str, Any], errors: int) -> bool:
     """Whether all that an answer does not name was carried out: it speaks of no more errors than were read."""
-    answered = answer.get("numErrors")
-    count = max(len(listed(answer, "errors")), answered if isinstance(answered, int) else 0)
+    number = answer.get("numErrors")
+    count = max(len(listed(answer, "errors")), number if isinstance(number, int) else 0)
     return answer.get("status") in (None, "COMPLETE") and count <= errors
 
 
@@ -244,8 +245,8 @@ def _invalid_properties(message: str) -> list[dict[str, Any]]:
     return [each for each in properties if not each.get("isValid")]
 
 
-def no_property(text: RowError) -> TargetChanged:
-    return TargetChanged(f"{text.code}: {bare(text.message)} (`{text.field}`): {IT_WAS_THERE}")
+def no_property(problem: RowError) -> TargetChanged:
+    return TargetChanged(f"{problem.code}: {bare(problem.message)} (`{problem.field}`): {IT_WAS_THERE}")
 
 
 def listed(mapping: Mapping[str, Any], name: str) -> list[Any]:

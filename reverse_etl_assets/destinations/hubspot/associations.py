@@ -157,8 +157,8 @@ def _id(result: Mapping[str, Any], side: str) -> str:
 
 
 def _refused(operation: Operation, record: Record, error: Mapping[str, Any]) -> Outcome:
-    text = row_error(error)
+    problem = row_error(error)
     if error.get("category") == "OBJECT_NOT_FOUND":
         gone = Reason.ALREADY_GONE if operation is Operation.DELETE else Reason.NOT_FOUND
-        return Outcome.skipped(record.key, gone, text.message, record.destination_id)
-    return Outcome.rejected(record.key, text, retry=error.get("category") in RETRY_ROW)
+        return Outcome.skipped(record.key, gone, problem.message, record.destination_id)
+    return Outcome.rejected(record.key, problem, retry=error.get("category") in RETRY_ROW)

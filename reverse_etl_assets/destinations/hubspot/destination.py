@@ -100,10 +100,8 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
             raise
         if self.client.base_url.host.endswith(".hubapi.com"):  # else there are no pages to link to
             with suppress(AuthenticationFailed, RequestRejected):  # nor if the token may not see the account
-                answered = await self._api.get(self._api.account_path())
-                self._portal = {
-                    _PORTAL: [str(answered["portalId"]), str(answered.get("uiDomain") or "app.hubspot.com")]
-                }
+                account = await self._api.get(self._api.account_path())
+                self._portal = {_PORTAL: [str(account["portalId"]), str(account.get("uiDomain") or "app.hubspot.com")]}
 
     async def _lacks_version(self) -> bool:
         try:

@@ -66,16 +66,16 @@ class Members(ObjectKind):
             raise CheckFailed(
                 [f"There is no list `{self._id}` ({error}). Its id stands under Segments > Details in HubSpot."]
             ) from error
-        answered = answer.get("list") or {}
-        if answered.get("deletedAt"):
+        described = answer.get("list") or {}
+        if described.get("deletedAt"):
             raise CheckFailed([f"List `{self._id}` was deleted: {_RESTORE}."])
-        self._holds = str(answered.get(_OBJECT_TYPE) or _CONTACTS)
+        self._holds = str(described.get(_OBJECT_TYPE) or _CONTACTS)
         properties = await self.api.get(self.api.path("properties", self._holds))
-        if problems := list(self._problems(answered, properties["results"])):
+        if problems := list(self._problems(described, properties["results"])):
             raise CheckFailed(problems)
 
-    def _problems(self, answered: Mapping[str, Any], properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        if answered.get("processingType") == "DYNAMIC":
+    def _problems(self, described: Mapping[str, Any], properties: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        if described.get("processingType") == "DYNAMIC":
             yield (
                 f"List `{self._id}` is an active one: HubSpot alone decides who is on it. Name a static list, or turn"
                 " it into one in HubSpot."

@@ -31,14 +31,14 @@ def pairs_of(error: Mapping[str, Any], sent: Collection[Pair], objects: Sequence
 
 def _places(error: Mapping[str, Any]) -> Iterator[list[list[tuple[str, str]]]]:
     """What is told in each place, as lists of type and id: one list for each sentence."""
-    answered = [error, *(each for each in listed(error, "errors") if isinstance(each, dict))]
-    for each in answered:
+    errors = [error, *(each for each in listed(error, "errors") if isinstance(each, dict))]
+    for each in errors:
         context = each.get("context")
         if isinstance(context, dict):
             yield [[(side, str(value)) for side in _SIDES for value in listed(context, side)]]
             yield [[("", str(value))] for name in _ALONE for value in listed(context, name) if str(value).isdecimal()]
             yield [_in_words(value) for name in context for value in listed(context, name)]
-    for each in answered:
+    for each in errors:
         yield [_in_words(each.get("message"))]
 
 

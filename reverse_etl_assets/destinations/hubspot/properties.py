@@ -69,7 +69,7 @@ def _record_key_problems(raw: Mapping[str, Mapping[str, Any]], target: Target) -
 
 
 def _keys(raw: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
-    keys = [each for each, answered in raw.items() if answered.get("hasUniqueValue") and each != RECORD_ID]
+    keys = [each for each, described in raw.items() if described.get("hasUniqueValue") and each != RECORD_ID]
     return keys if object_name(name) != "contacts" or "email" in keys else [*keys, "email"]
 
 
@@ -84,6 +84,6 @@ def field_of(raw: Mapping[str, Any]) -> Field:
         kind = MANY
     if kind == "string" and raw.get("hubspotDefined") is not False:
         kind = _FORMS.get(raw["name"], kind)
-    answered = kind in ("enumeration", MANY) and not raw.get("externalOptions")
-    options = [str(each.get("value")) for each in raw.get("options") or ()] if answered else []
+    has_choices = kind in ("enumeration", MANY) and not raw.get("externalOptions")
+    options = [str(each.get("value")) for each in raw.get("options") or ()] if has_choices else []
     return Field(raw["name"], kind, read_only_because=why, choices=options)

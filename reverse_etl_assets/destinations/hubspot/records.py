@@ -169,11 +169,11 @@ class Records(ObjectKind):
 
     def read_response(self, batch: Batch, response: httpx.Response) -> Iterator[Outcome]:
         if batch.operation is not Operation.DELETE:
-            yield from self._answered(batch, response).outcomes
+            yield from self._answer_to(batch, response).outcomes
         else:  # also of one that is deleted for good
             yield from removed(self.target, batch, answer_of(response))
 
-    def _answered(self, batch: Batch, response: httpx.Response) -> BatchAnswer:
+    def _answer_to(self, batch: Batch, response: httpx.Response) -> BatchAnswer:
         return BatchAnswer(self.target, batch, answer_of(response), self._stages)
 
     async def named_by_record(self, batch: Batch, response: httpx.Response) -> list[Outcome]:
@@ -184,15 +184,15 @@ class Records(ObjectKind):
         by_address = batch.operation is Operation.UPSERT and by_email(self.target.object, self.target.external_id)
         if not by_address and batch.operation is not Operation.UPDATE:
             return []
-        answered = self._answered(batch, response)
-        if not answered.nameless or not answered.unnamed:
+        answer = self._answer_to(batch, response)
+        if not answer.nameless or not answer.unnamed:
             return []
-        rows = list(answered.unnamed.values())
+        rows = list(answer.unnamed.values())
         try:
             ids = await (self._lookup.ids([row.external_id for row in rows]) if by_address else self._now_of(rows))
         except DestinationError:  # then nobody knows whom the results mean
             return []
-        return answered.named_by(ids)
+        return answer.named_by(ids)
 
     async def _now_of(self, rows: Sequence[Record]) -> dict[str, list[str]]:
         """The ids of the records that the rows' ids point to now, by external id; one request for each.

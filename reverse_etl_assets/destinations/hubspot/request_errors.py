@@ -51,14 +51,14 @@ def category(response: httpx.Response) -> str | None:
 def request_error(response: httpx.Response, *, writes: bool = False) -> DestinationError:
     """The error for an answer that is not 2xx; `writes` says that it is to a batch of rows."""
     body = _body(response)
-    text = row_error(body)
-    message = text.message or status_words(response)
-    message = f"{text.code}: {message}" if text.code else message
+    problem = row_error(body)
+    message = problem.message or status_words(response)
+    message = f"{problem.code}: {message}" if problem.code else message
     status = response.status_code
     if status in (404, 410) and writes:  # rows that are not there are named in a 207
         return TargetChanged(f"{bare(message)}: {IT_WAS_THERE}")
-    if text.code == NO_PROPERTY:
-        return no_property(text)
+    if problem.code == NO_PROPERTY:
+        return no_property(problem)
     if status == 429:
         return _rate_limit(response, body, message)
     if status == 423:  # locks last for 2 seconds
@@ -69,9 +69,9 @@ def request_error(response: httpx.Response, *, writes: bool = False) -> Destinat
         return RetryLater(message, retry_after(response))
     if status == 403:
         return AuthenticationFailed(f"{bare(message)}.{_missing_scopes(body)}")
-    error = error_by_status(response, message, text.code)
+    error = error_by_status(response, message, problem.code)
     if isinstance(error, RequestRejected):
-        error.field = text.field
+        error.field = problem.field
     return error
 
 

@@ -141,8 +141,8 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
             yield outcome
 
     def error_for(self, response: httpx.Response) -> DestinationError:
-        words = _first_error(response)
-        code, text = words.get("code"), words.get("message")
+        refusal = _first_error(response)
+        code, text = refusal.get("code"), refusal.get("message")
         message = ": ".join(str(each) for each in (code, text or status_words(response)) if each)
         if code == "intercom_version_invalid":
             return TargetChanged(
@@ -172,7 +172,7 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
                 )
         error = error_by_status(response, message, code)
         if isinstance(error, RequestRejected):  # which tells the code beside the words
-            return RequestRejected(str(text or message or error), error.code, words.get("field"))
+            return RequestRejected(str(text or message or error), error.code, refusal.get("field"))
         return error
 
     def _other_kind(self) -> str:
@@ -208,15 +208,15 @@ def _first_error(response: httpx.Response) -> dict[str, Any]:
     Beside the list of the reference there are answers of the kind `{"status": 400, "error": "Bad Request"}`.
     """
     try:
-        answered = msgspec.json.decode(response.content, type=dict[str, Any])
+        body = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
         return {}
-    errors = answered.get("errors")
+    errors = body.get("errors")
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
         first = errors[0]
-        return first if first.get("message") else {**first, "message": words_in(response, answered)}
-    error = answered["error"] if isinstance(answered.get("error"), str) else ""
-    words = ": ".join(each for each in (error, words_in(response, answered, but=error)) if each)
+        return first if first.get("message") else {**first, "message": words_in(response, body)}
+    error = body["error"] if isinstance(body.get("error"), str) else ""
+    words = ": ".join(each for each in (error, words_in(response, body, but=error)) if each)
     return {"message": words} if words else {}
 
 

@@ -269,10 +269,10 @@ def _plain(destination_id: str) -> str:
 def _removed(record: Record, destination_id: str, answer: Mapping[str, Any]) -> Outcome | None:
     """The outcome of a delete that was answered for this record. The reference calls neither word required: an answer
     without both of them says that it is done, one that says false says that it is not."""
-    answered = [answer[name] for name in ("archived", "deleted") if name in answer]
-    if answered and not any(answered):
+    flags = [answer[name] for name in ("archived", "deleted") if name in answer]
+    if flags and not any(flags):
         return None
-    return Outcome(record.key, Status.DELETED, destination_id=destination_id, inferred=not answered)
+    return Outcome(record.key, Status.DELETED, destination_id=destination_id, inferred=not flags)
 
 
 def _again(record: Record, text: str, destination_id: str) -> Outcome:

@@ -37,10 +37,10 @@ def received(answer: Any) -> Received:
         raise Ambiguous("the answer does not say how many entries were received")
     samples = answer.get("invalid_entry_samples") or {}
     if isinstance(samples, dict):
-        answered = {str(sample): str(reason) for sample, reason in samples.items()}
+        reasons = {str(sample): str(reason) for sample, reason in samples.items()}
     else:
-        answered = {str(sample): "" for sample in samples} if isinstance(samples, list) else {}
-    return Received(rows, invalid, answered)
+        reasons = {str(sample): "" for sample in samples} if isinstance(samples, list) else {}
+    return Received(rows, invalid, reasons)
 
 
 def whole(value: Any) -> int | None:
@@ -51,22 +51,22 @@ def whole(value: Any) -> int | None:
 
 
 def outcomes(
-    status: Status, people: People, text: Received, refused: Refused, *, sent: int, place: str
+    status: Status, people: People, answer: Received, refused: Refused, *, sent: int, place: str
 ) -> Iterator[Outcome]:
     """One for each row, with the first cell as its id: the external id as Meta knows it.
 
     `sent` is how many entries the counts are about, `place` what they were sent in; `refused` are those of them that
     samples name.
     """
-    if text.invalid >= sent:
-        reason = next((without_hashes(reason) for reason in text.samples.values() if reason), "no reason is given")
+    if answer.invalid >= sent:
+        reason = next((without_hashes(reason) for reason in answer.samples.values() if reason), "no reason is given")
         error = RowError(f"Meta calls every entry of the {place} invalid: {reason}", "INVALID_ENTRY")
         yield from (Outcome.rejected(record.key, error) for record, _ in people)
         return
-    left = text.invalid - len(refused)
+    left = answer.invalid - len(refused)
     doubt = None
     if left > 0:
-        words = f"Meta calls {text.invalid:,} of the {sent:,} entries of the {place} invalid, and does not name"
+        words = f"Meta calls {answer.invalid:,} of the {sent:,} entries of the {place} invalid, and does not name"
         doubt = RowError(f"{words} {left:,} of them; this row may be one", "INVALID_ENTRIES")
     for record, cells in people:
         if refusal := refused.get(record.key):

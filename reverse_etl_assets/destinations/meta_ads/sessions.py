@@ -39,10 +39,10 @@ class HandedOver:
         self.offered, self._last, self.spare = self.taken + len(rows), part.last, rows[-1]
         return {"batch_seq": max(part.number, 2) if self.taken else 1, "last_batch_flag": part.last}
 
-    def take(self, message: Received | None = None) -> None:
+    def take(self, answer: Received | None = None) -> None:
         """Meta has the part that was offered."""
-        self.taken, self.closed = max(self.offered, message.rows if message else 0), self._last
-        self.invalid = message.invalid if message else self.invalid
+        self.taken, self.closed = max(self.offered, answer.rows if answer else 0), self._last
+        self.invalid = answer.invalid if answer else self.invalid
 
 
 def state_of(session: Mapping[str, Any], now: float) -> JobState:

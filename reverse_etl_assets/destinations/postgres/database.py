@@ -51,7 +51,7 @@ class Database:
     """Opens a connection for each transaction that runs at once, and keeps it for the next."""
 
     def __init__(self, connection: PostgresConnection, transport: Transport) -> None:
-        self._conninfo, self._line = conninfo(connection), transport
+        self._conninfo, self._transport = conninfo(connection), transport
         self._idle: list[Connection] = []
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class Database:
 
         All settings are those of the transaction, so that a pooler may hand out another session for the next one.
         """
-        await self._line.call(size)
+        await self._transport.call(size)
         connection = await self._take()
         in_doubt = False
         try:

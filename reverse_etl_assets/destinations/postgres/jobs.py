@@ -48,15 +48,15 @@ async def _describe(connection: Connection, table: sql.Identifier, text: str) ->
 async def _tidy(connection: Connection, schema: str, identity: str) -> None:
     tables = await (await connection.execute(_TABLES, [schema])).fetchall()
     alive = {row[0] for row in await (await connection.execute(_SESSIONS)).fetchall()}
-    for name, message in tables:
-        if _is_dead(message or "", identity, alive):
+    for name, comment in tables:
+        if _is_dead(comment or "", identity, alive):
             await connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(schema, name)))
 
 
-def _is_dead(message: str, identity: str, alive: Iterable[str]) -> bool:
+def _is_dead(comment: str, identity: str, alive: Iterable[str]) -> bool:
     """Left by a run of this sync that is over, or by any that is long over. Another sync may have the same target."""
     try:
-        whose, session, opened = message.split()
+        whose, session, opened = comment.split()
         age = time.time() - float(opened)
     except ValueError:
         return False  # not made by us
@@ -71,14 +71,14 @@ async def take_part(
     await connection.execute("select pg_advisory_xact_lock(%s, %s)", _lock(job))
     name = staging.rows.as_string(connection)
     found = await connection.execute("select obj_description(to_regclass(%s), 'pg_class')", [name])
-    [[message]] = await found.fetchall()
-    if message is None:
+    [[comment]] = await found.fetchall()
+    if comment is None:
         raise RetryLater(f"the staging table of job {job} is gone")
     await staging.fill(connection, layout, batch, part.number)
     if part.last:
         await staging.create_done(connection)
         await Merge(connection, table, layout, staging).run()
-        await _describe(connection, staging.done, message)
+        await _describe(connection, staging.done, comment)
         await connection.execute(sql.SQL("create index on {} (key)").format(staging.done))
         await connection.execute(sql.SQL("drop table {}").format(staging.rows))
 

@@ -145,25 +145,25 @@ class Merge:
         found = await self._execute(_UNREADABLE, low=sql.Literal(low), high=sql.Literal(high), values=values)
         unreadable = await found.fetchall()
         for number, field, code, message in unreadable:
-            sentence = RowError(without_values(message, code), code, field)
-            await self._refuse(sql.SQL("s.number = {}").format(sql.Literal(number)), sentence)
+            problem = RowError(without_values(message, code), code, field)
+            await self._refuse(sql.SQL("s.number = {}").format(sql.Literal(number)), problem)
         return bool(unreadable)
 
     async def _refuse_one(self, number: int, error: psycopg.Error) -> None:
         if error.sqlstate in _ORDER:  # it stays staged, for another try
-            sentence = row_error(error, None)
+            problem = row_error(error, None)
             note = sql.SQL(
                 "insert into {done} (number, key, status, reason, code, message)"
                 " select number, key, 'failed', 'rejected', {code}, {message} from {rows} where number = {number}"
             )
-            literals = {"code": sentence.code, "message": sentence.message, "number": number}
+            literals = {"code": problem.code, "message": problem.message, "number": number}
             await self._execute(note, **{name: sql.Literal(value) for name, value in literals.items()})
             return
         field = None if error.diag.column_name else await self._field_at_fault(number)
         await self._refuse(sql.SQL("s.number = {}").format(sql.Literal(number)), row_error(error, field))
 
-    async def _refuse(self, which: sql.Composable, sentence: RowError) -> None:
-        parts = {"code": sentence.code, "message": sentence.message, "field": sentence.field}
+    async def _refuse(self, which: sql.Composable, problem: RowError) -> None:
+        parts = {"code": problem.code, "message": problem.message, "field": problem.field}
         await self._execute(_REFUSE, which=which, **{name: sql.Literal(value) for name, value in parts.items()})
 
     async def _field_at_fault(self, number: int) -> str | None:

@@ -27,7 +27,7 @@ TRANSIENT_JOB_ERRORS = ("InternalServerError", "TooManyLockFailure")
 _ROW_ERROR = re.compile(r"(?P<code>[A-Z][A-Z0-9_]*):(?P<message>.*):(?P<fields>[\w., ]*?)\s*--\s*", re.DOTALL)
 
 Convert = Mapping[str, Callable[[Any], Any]]
-InvalidValue = Callable[[Record], RowError | None]
+WhyNot = Callable[[Record], RowError | None]
 """Why no request can be made of a row, if none can."""
 Parents = Mapping[str, tuple[str, str]]
 
@@ -56,7 +56,7 @@ def key_column(target: Target, operation: Operation) -> str:
 
 
 def encode_csv(
-    target: Target, batch: Batch, convert: Convert, parents: Parents, unfit: InvalidValue = lambda record: None
+    target: Target, batch: Batch, convert: Convert, parents: Parents, unfit: WhyNot = lambda record: None
 ) -> bytes:
     """The file of a job, with a column for each field that any of its rows names.
 
@@ -87,7 +87,7 @@ def _by_column(record: Record, parents: Parents) -> Mapping[str, Any]:
     return fields
 
 
-def _unsendable(record: Record, unfit: InvalidValue) -> RowError | None:
+def _unsendable(record: Record, unfit: WhyNot) -> RowError | None:
     """Why a CSV cannot carry the record: a text that reads `#N/A` would clear its field instead."""
     if CLEAR in record.fields.values():
         return RowError(f"a text that reads {CLEAR} cannot be sent by Bulk API 2.0, which would clear the field")
@@ -113,7 +113,7 @@ def job_outcomes(
     answer: JobAnswer,
     fold: Callable[[str], str],
     choices: Choices = NO_CHOICES,
-    unfit: InvalidValue = lambda record: None,
+    unfit: WhyNot = lambda record: None,
 ) -> Iterator[Outcome]:
     """One outcome for each row that the job's results name, and for each row of a job that did nothing at all.
 
@@ -135,7 +135,7 @@ def job_outcomes(
     yield from _left_out(waiting.values(), answer, unfit)
 
 
-def _left_out(waiting: Iterable[Record], answer: JobAnswer, unfit: InvalidValue) -> Iterator[Outcome]:
+def _left_out(waiting: Iterable[Record], answer: JobAnswer, unfit: WhyNot) -> Iterator[Outcome]:
     for record in waiting:
         if error := _unsendable(record, unfit):
             yield Outcome(record.key, Status.FAILED, Reason.INVALID, error)

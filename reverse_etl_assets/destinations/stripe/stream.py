@@ -136,15 +136,15 @@ class Refusals:
 
     def outcomes(self, batch: Batch, at: datetime) -> Iterator[Outcome]:
         """For every row: what we did not send, what is named as refused, and the rest, of which nothing is said."""
-        text = None
+        doubt = None
         if self.unnamed:
             code = ", ".join(sorted(self.why))
             message = f"Stripe refused {self.unnamed:,} events of about this time without naming them; it may be one"
-            text = RowError(message, code)
+            doubt = RowError(message, code)
         for record in batch.records:
             if problem := not_taken(record, at):
                 yield Outcome(record.key, Status.FAILED, Reason.INVALID, problem)
             elif refused := self.named.get(record.external_id):
                 yield Outcome.rejected(record.key, refused)
             else:
-                yield Outcome(record.key, Status.CREATED, None, text, record.external_id, inferred=True)
+                yield Outcome(record.key, Status.CREATED, None, doubt, record.external_id, inferred=True)

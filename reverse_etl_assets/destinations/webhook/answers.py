@@ -107,8 +107,8 @@ class ListedResults:
 
     def _find_meaning(self, operation: Operation, word: str, code: str) -> tuple[Status | None, bool]:
         """What a row's status and code mean, and whether the destination said so itself."""
-        text = self._meanings.get(code.lower()) or self._meanings.get(word.lower())
-        status = text or _usual_meaning(word, operation, self._results)
+        named = self._meanings.get(code.lower()) or self._meanings.get(word.lower())
+        status = named or _usual_meaning(word, operation, self._results)
         return status, status is not None and word.lower() in {"201", status.value, *self._meanings}
 
 

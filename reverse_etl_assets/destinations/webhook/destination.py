@@ -193,8 +193,8 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         answer, id_at = _json(response), self.options.results.id
         one = len(batch.records) == 1
         if unread := self._named.unread(answer, (self.target.external_id, *self.target.fields), one=one):
-            words = RowError(f"the answer speaks of errors at `{unread}`; `results.refused` can say what that means")
-            yield from (Outcome(each.key, Status.FAILED, Reason.AMBIGUOUS, words) for each in records)
+            problem = RowError(f"the answer speaks of errors at `{unread}`; `results.refused` can say what that means")
+            yield from (Outcome(each.key, Status.FAILED, Reason.AMBIGUOUS, problem) for each in records)
             return
         found = dig(decode_json(response), id_at) if id_at and response.content else None
         yield from status_outcomes(batch, records, response.status_code, None if found is None else str(found))

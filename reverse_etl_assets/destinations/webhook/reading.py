@@ -71,9 +71,9 @@ class RecordPages:
         return Current(key if own is None else plain_text(own), held, self._changed_at(record))
 
     def _changed_at(self, record: Mapping[str, Any]) -> datetime | None:
-        message = dig(record, self._settings.changed_at)
+        text = dig(record, self._settings.changed_at)
         try:
-            return datetime.fromisoformat(message).astimezone(UTC) if isinstance(message, str) else None
+            return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) else None
         except ValueError:
             return None
 

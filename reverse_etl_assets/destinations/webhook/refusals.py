@@ -46,11 +46,11 @@ class NamedRefusals:
         keys = {self._form(record.external_id): record for record in batch.records}
         for each in self._results.refused:
             for name, entry in _entries(each, dig(answer, each.path)):
-                text = RowError(_text(each, name, entry), as_word(dig(entry, each.code)) or None)
+                problem = RowError(_message(each, name, entry), as_word(dig(entry, each.code)) or None)
                 if each.index is None and each.key is None:
-                    raise RequestRejected(text.message, text.code)
+                    raise RequestRejected(problem.message, problem.code)
                 record = self._meant(each, batch, keys, name, entry)
-                named.setdefault(record.key, _outcome(each, batch, record, text))
+                named.setdefault(record.key, _outcome(each, batch, record, problem))
         taken = as_word(dig(answer, self._results.taken))
         if taken and taken != str(len(batch.records) - len(named)):
             raise Ambiguous(f"{taken} of {len(batch.records)} rows were taken, and {len(named)} are named as refused")
@@ -124,17 +124,17 @@ def _entries(each: Refused, listed: Any) -> Iterator[tuple[str | None, Any]]:
         yield None, listed
 
 
-def _text(each: Refused, name: str | None, entry: Any) -> str:
+def _message(each: Refused, name: str | None, entry: Any) -> str:
     text = dig(entry, each.error)
     if text is None and isinstance(entry, str) and (name is not None or "" not in (each.index, each.key)):
         text = entry  # it names nobody, so it is the message
     return as_word(text) or f"named in `{each.path}`"
 
 
-def _outcome(each: Refused, batch: Batch, record: Record, text: RowError) -> Outcome:
+def _outcome(each: Refused, batch: Batch, record: Record, problem: RowError) -> Outcome:
     if Status(each.means) is Status.SKIPPED:
-        return Outcome.skipped(record.key, SKIPPED[batch.operation], text.message)
-    return Outcome.rejected(record.key, text)
+        return Outcome.skipped(record.key, SKIPPED[batch.operation], problem.message)
+    return Outcome.rejected(record.key, problem)
 
 
 @lru_cache(1_000)

@@ -32,8 +32,8 @@ class Forbidden(AuthenticationFailed):
 
 def request_error(response: httpx.Response, on_401: str = "") -> DestinationError:
     """The error of a request that was not taken; `error` is a word or an object, `details` name fields."""
-    answered = _object(response)
-    code, message, field = _words(response, answered)
+    body = _object(response)
+    code, message, field = _words(response, body)
     status, text = response.status_code, message or status_words(response)
     if code and message and code not in message:
         text = f"{code}: {message}"
@@ -86,8 +86,8 @@ def written(
     A record is told with all fields of its `group`: one that was sent and is not there was dropped.
     """
     if operation is Operation.DELETE and not response.content:  # 204 of an organization, whose id is in the address
-        answered = response.status_code == 204
-        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=not answered)
+        confirmed = response.status_code == 204
+        return Outcome(record.key, Status.DELETED, destination_id=record.destination_id, inferred=not confirmed)
     answer = decode_json(response)
     held = answer.get(one) if isinstance(answer, dict) else None
     if not isinstance(held, dict) or not held.get("id"):
@@ -139,14 +139,14 @@ def job_outcomes(operation: Operation, sent: Sequence[Record], job: Mapping[str,
 
 
 def _job_outcome(operation: Operation, record: Record, result: Mapping[str, Any]) -> Outcome | None:
-    answered = str(result.get("external_id") or record.external_id)
-    if operation is Operation.UPSERT and answered.lower() != record.external_id.lower():
+    external_id = str(result.get("external_id") or record.external_id)
+    if operation is Operation.UPSERT and external_id.lower() != record.external_id.lower():
         return None
-    text, success = str(result.get("status") or "").lower(), result.get("success")
-    status = _SAID.get(text) or (_DONE.get(operation) if success is True else None)
+    word, success = str(result.get("status") or "").lower(), result.get("success")
+    status = _SAID.get(word) or (_DONE.get(operation) if success is True else None)
     if status:
         return Outcome(record.key, status, destination_id=str(result["id"]) if result.get("id") else None)
-    if text != "failed" and success is not False:
+    if word != "failed" and success is not False:
         return None
     code = str(result.get("error") or "") or None
     message = str(result.get("details") or code or "refused without a reason")
@@ -157,23 +157,23 @@ def _job_outcome(operation: Operation, record: Record, result: Mapping[str, Any]
 
 def _object(response: httpx.Response) -> Mapping[str, Any]:
     try:
-        answered = msgspec.json.decode(response.content)
+        body = msgspec.json.decode(response.content)
     except msgspec.DecodeError:
         return {}
-    return answered if isinstance(answered, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
-def _words(response: httpx.Response, answered: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+def _words(response: httpx.Response, body: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Code, message and field of an error."""
-    error = answered.get("error")
-    description = answered.get("description") or answered.get("error_description") or answered.get("message")
+    error = body.get("error")
+    description = body.get("description") or body.get("error_description") or body.get("message")
     if isinstance(error, dict):
         title = str(error.get("title") or "")
-        return title or None, str(error.get("message") or "") or words_in(response, answered, but=title), None
+        return title or None, str(error.get("message") or "") or words_in(response, body, but=title), None
     code = str(error) if error else None
-    details = answered.get("details")
+    details = body.get("details")
     for field, found in details.items() if isinstance(details, dict) else ():
         first = found[0] if isinstance(found, list) and found else found
         if isinstance(first, dict):
             return str(first.get("error") or code), str(first.get("description") or description), str(field)
-    return code, str(description) if description else words_in(response, answered, but=code or "") or code, None
+    return code, str(description) if description else words_in(response, body, but=code or "") or code, None

@@ -290,8 +290,8 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         sent, left_out = zendesk_jobs.divided(batch, job_id)
         number = zendesk_jobs.number(job_id)
         answered = job_outcomes(batch.operation, sent, await self._job(number)) if number else ()
-        message = RowError("the value was no option of its field in Zendesk, which would have dropped it")
-        unsent = [Outcome(record.key, Status.FAILED, Reason.INVALID, message) for record in left_out]
+        problem = RowError("the value was no option of its field in Zendesk, which would have dropped it")
+        unsent = [Outcome(record.key, Status.FAILED, Reason.INVALID, problem) for record in left_out]
         return [*answered, *(self._refused(record) or each for record, each in zip(left_out, unsent, strict=True))]
 
     async def _job(self, number: str) -> dict[str, Any]:

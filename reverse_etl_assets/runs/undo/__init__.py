@@ -134,29 +134,32 @@ def summary(journal: Journal, report: Report, account: type[BaseDestination[Any,
     """What came of an undo, in sentences."""
     counts, sync = report.counts, report.sync
     ways = ", ".join(f"{counts[name]:,} {word}" for name, word in _WRITTEN.items() if counts.get(name))
-    text = [f"{report.written:,} of {counts.get('model_rows', 0):,} rows were put back{f': {ways}' if ways else ''}."]
+    how = f": {ways}" if ways else ""
+    sentences = [f"{report.written:,} of {counts.get('model_rows', 0):,} rows were put back{how}."]
     if counts.get("from_destination") or counts.get("from_synced"):
         read, ours = counts.get("from_destination", 0), counts.get("from_synced", 0)
-        text.append(
+        sentences.append(
             f"Values put back: of {read:,} rows what the record held just before the run, of {ours:,} our last write."
         )
     if counts.get("in_doubt"):
-        text.append(
+        sentences.append(
             f"{counts['in_doubt']:,} of them were in doubt: the run had sent them, and their answers were lost."
         )
     if counts.get("has_arrived"):
-        text.append(
+        sentences.append(
             f"{counts['has_arrived']:,} of them had no answer, and somebody has said since that they did arrive."
         )
     if counts.get("forgotten"):
-        text.append(f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are.")
+        sentences.append(
+            f"{counts['forgotten']:,} more rows that the run wrote are no longer known; they stay as they are."
+        )
     if not Route(sync, account).reads_back:
-        text.append(f"{sync.destination} cannot be read, so what people edited there since is written over.")
+        sentences.append(f"{sync.destination} cannot be read, so what people edited there since is written over.")
     if stop := journal.stopped(sync.destination, sync.sync):
         again = "so that no run sends the same again" if report.written else "as before"
         lift = f"`reverse-etl resume --sync {sync.sync}`" if stop.scope.startswith("sync:") else "`reverse-etl resume`"
-        text.append(f"The sync is stopped ({stop.scope}) by {stop.who}, {again}: {stop.why}. {lift} lets it run.")
-    return text
+        sentences.append(f"The sync is stopped ({stop.scope}) by {stop.who}, {again}: {stop.why}. {lift} lets it run.")
+    return sentences
 
 
 def _why_not(run: Run, sync: Sync, account: Account) -> str | None:
