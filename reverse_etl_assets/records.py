@@ -131,6 +131,27 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class JobLimits:
+    """How a destination takes large change sets as asynchronous jobs (`RunsJobs`).
+
+    `max_rows` and `max_bytes` are those of a job, or of a part of one that spans the run. From `from_rows` rows of one
+    operation on a job is used.
+    `opens_loaded` says that `open_job` hands the rows over as well, and `upload` is not called: the vendor tells the id
+    only then. `spans_run` says that one job takes all batches of a run, whatever their operation and number, as parts
+    that come one after the other; nothing of it shows at the destination before the last one came.
+    `timeout` is for how many seconds a run waits for a job that is still running; then the next run of the sync
+    collects its results. None waits as long as it takes.
+    """
+
+    max_rows: int
+    max_bytes: int
+    from_rows: int = 1
+    opens_loaded: bool = False
+    spans_run: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a destination can do, as data; the engine decides by it and by nothing else.
 
@@ -158,6 +179,8 @@ class Capabilities:
     `erases` says that a delete leaves nothing that anybody could restore: because it never does, or because it will not
     where the target says `for_good`. `reaches_deleted` says whether such a delete, by its id, reaches a record that was
     deleted before and is kept; None where none is kept.
+    `find_limit`, `read_limit` and `restore_limit` are the most ids of one look-up, read or request to restore; the
+    engine never asks for more. `jobs` says how large change sets go out as jobs; None: not for this target.
     `id_separator` joins several identities of one record in an id (an audience's member by all that was uploaded): two
     rows with one of them in common stand for one record.
     """
@@ -186,6 +209,10 @@ class Capabilities:
     erases: bool = False
     reaches_deleted: bool | None = None
     id_separator: str = ""
+    find_limit: int = 1
+    read_limit: int = 1
+    restore_limit: int = 1
+    jobs: JobLimits | None = None
 
     @property
     def once(self) -> frozenset[Operation]:

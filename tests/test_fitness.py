@@ -17,8 +17,6 @@ from reverse_etl_assets.spec.sync import Sync
 
 
 class Reader(HubSpot):
-    read_limit = 100
-
     async def read_records(self, external_ids: Any, known: Any = None) -> Mapping[str, list[Current]]:
         return {}
 

@@ -132,7 +132,7 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
         "tells created": _yes(able.confirms),
         "reads back": _yes(route.reads_back),
         "checks fields": _yes(kind.describes),
-        "jobs": _yes(hasattr(kind, "open_job")),
+        "jobs": _yes(able.jobs is not None),
         "quota": _yes(kind.quota.__func__ is not BaseDestination.quota.__func__),  # type: ignore[attr-defined]
         "version": version,
         "supported until": end or "",

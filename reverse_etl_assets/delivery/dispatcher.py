@@ -93,7 +93,7 @@ class Dispatcher:
     @property
     def spans_run(self) -> bool:
         """One job takes all batches: `run` hands them over, and `collect` folds in what became of them."""
-        return isinstance(self.destination, RunsJobs) and self.destination.job_spans_run
+        return self.capabilities.jobs is not None and self.capabilities.jobs.spans_run
 
     async def run(self, chunks: Iterator[list[OutboxRow]]) -> Dispatched:
         """Send everything. Returns when every row is settled, or when the run is stopped.
@@ -136,9 +136,8 @@ class Dispatcher:
             await asyncio.wait(self._in_flight, timeout=self.retry_policy.last_answers)
 
     def _limits(self, operation: Operation) -> tuple[int, int]:
-        if operation in self._job_operations and isinstance(self.destination, RunsJobs):
-            rows = self.destination.job_max_rows
-            return min(rows, READ_BEFORE_JOB) if self._rules else rows, self.destination.job_max_bytes
+        if operation in self._job_operations and (jobs := self.capabilities.jobs):
+            return min(jobs.max_rows, READ_BEFORE_JOB) if self._rules else jobs.max_rows, jobs.max_bytes
         return self.capabilities.max_rows, self.capabilities.max_bytes
 
     async def _work(self, feed: Feed) -> None:
@@ -154,7 +153,7 @@ class Dispatcher:
                 await asyncio.shield(feed.done(work, again))
 
     async def _hand_over(self, feed: Feed) -> None:
-        assert self._jobs is not None  # noqa: S101 - the contract of `job_spans_run`
+        assert self._jobs is not None  # noqa: S101 - the contract of `spans_run`
         try:
             await self._jobs.send_parts(self._parts(feed), self._retries)
         except Halted:

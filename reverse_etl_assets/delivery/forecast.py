@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reverse_etl_assets.delivery.dispatcher import READ_BEFORE_JOB
 from reverse_etl_assets.delivery.feed import ENVELOPE
-from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords, RunsJobs
+from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.policies import Cost
@@ -65,35 +65,35 @@ class _Reckoner:
         batch_rows = self._batch_rows(operation, as_job)
         batches, reads = _divide_up(rows, batch_rows), 0
         if self._reads_first and operation is not Operation.INSERT and isinstance(destination, ReadsRecords):
-            reads = batches * _divide_up(min(rows, batch_rows), destination.read_limit)
+            reads = batches * _divide_up(min(rows, batch_rows), destination.capabilities.read_limit)
         elif operation in destination.capabilities.needs_id and isinstance(destination, FindsRecords):
-            reads = _divide_up(self._to_find(operation), destination.find_limit)
+            reads = _divide_up(self._to_find(operation), destination.capabilities.find_limit)
         return batches * (_CALLS_PER_JOB if as_job else 1), reads * destination.capabilities.requests_per_read
 
     def verifies(self, rows: int) -> int:
         sample = self._columns.sync.verify.sample
         if not isinstance(self._destination, ReadsRecords) or not self._route.reads_back:
             return 0
-        reads = _divide_up(rows if sample == "all" else min(rows, sample), self._destination.read_limit)
+        reads = _divide_up(rows if sample == "all" else min(rows, sample), self._destination.capabilities.read_limit)
         return reads * self._destination.capabilities.requests_per_read
 
     def full_sync(self, rows: int) -> int:
         calls = _divide_up(rows, self._destination.capabilities.max_rows)
-        if isinstance(self._destination, RunsJobs) and self._as_job(rows):
-            return min(calls, _CALLS_PER_JOB * _divide_up(rows, self._destination.job_max_rows))
+        jobs = self._destination.capabilities.jobs
+        if jobs and self._as_job(rows):
+            return min(calls, _CALLS_PER_JOB * _divide_up(rows, jobs.max_rows))
         return calls
 
     def _as_job(self, rows: int) -> bool:
-        return isinstance(self._destination, RunsJobs) and (
-            self._destination.job_spans_run or rows >= self._destination.job_threshold
-        )
+        jobs = self._destination.capabilities.jobs
+        return jobs is not None and (jobs.spans_run or rows >= jobs.from_rows)
 
     def _batch_rows(self, operation: Operation, as_job: bool) -> int:
         """How many rows fill a request or a job, by number or by size."""
         limits = self._destination.capabilities
         most_rows, most_bytes = limits.max_rows, limits.max_bytes
-        if as_job and isinstance(self._destination, RunsJobs):
-            most_rows, most_bytes = self._destination.job_max_rows, self._destination.job_max_bytes
+        if as_job and limits.jobs:
+            most_rows, most_bytes = limits.jobs.max_rows, limits.jobs.max_bytes
             most_rows = min(most_rows, READ_BEFORE_JOB) if self._reads_first else most_rows
         return max(1, min(most_rows, int(most_bytes / (self._row_bytes(operation) + ENVELOPE))))
 

@@ -53,6 +53,8 @@ class JobFollower:
         self._longest_pause, self._attempts = retry_policy.job_poll, retry_policy.attempts
         self._questions = Retries(pacer, retry_policy, asks_on=True)
         self._done: set[str] = set()
+        jobs = destination.capabilities.jobs  # None: the options are others than those of the run that began the job
+        self._spans_run, self._timeout = (jobs.spans_run, jobs.timeout) if jobs else (False, None)
 
     async def upload(self, job: str, batch: Batch, part: Part) -> None:
         """Hand the rows over. Raises RetryLater or RequestRejected if the job did not take them: then none was
@@ -65,7 +67,7 @@ class JobFollower:
             await guarded(self._destination.upload(job, batch, part), self._name)
         except (RetryLater, Ambiguous, GarbledAnswer) as error:
             state = await self._insist(lambda: self._destination.poll(job))
-            if state is JobState.OPEN or (state is JobState.GONE and self._destination.job_spans_run):
+            if state is JobState.OPEN or (state is JobState.GONE and self._spans_run):
                 raise RetryLater(str(error)) from error
             if state is JobState.GONE:
                 raise Ambiguous(f"job {job} is not known to the destination any more: {error}") from error
@@ -77,7 +79,7 @@ class JobFollower:
     async def _runs_all_the_same(self, job: str) -> bool:
         """Of several requests of an upload one was refused, perhaps after the job had begun. The parts of a job that
         spans the run show nothing before the last one: a refusal of one is what it says."""
-        if self._destination.job_spans_run:
+        if self._spans_run:
             return False
         return await self._insist(lambda: self._destination.poll(job)) in (JobState.RUNNING, JobState.DONE)
 
@@ -94,7 +96,7 @@ class JobFollower:
         return await self._insist(lambda: self._destination.collect(job, batch))
 
     async def _wait_for(self, job: str, *, handed_over: bool) -> None:
-        clock, timeout = asyncio.get_running_loop().time, self._destination.job_timeout
+        clock, timeout = asyncio.get_running_loop().time, self._timeout
         longest = LONGEST if timeout is None else timeout
         began, not_begun = clock(), 0
         for look in count():

@@ -28,6 +28,7 @@ class JobSender:
         self, destination: RunsJobs, writer: JournalWriter, follower: JobFollower, settlement: Settlement
     ) -> None:
         self._destination, self._writer = destination, writer
+        self._opens_loaded = destination.capabilities.jobs is not None and destination.capabilities.jobs.opens_loaded
         self._follower, self._settlement = follower, settlement
 
     async def send(self, work: WorkItem, batch: Batch, last: bool) -> WorkItem | None:
@@ -39,7 +40,7 @@ class JobSender:
             await self._settlement.not_sent(number)
             raise
         except DestinationError as error:
-            if self._destination.job_opens_loaded:
+            if self._opens_loaded:
                 await self._settlement.unanswered(work, number, error, last)
                 return None
             await self._settlement.not_sent(number)  # at worst there is an empty job
@@ -50,7 +51,7 @@ class JobSender:
         return await self._follow(work, batch, number, job, last)
 
     async def _follow(self, work: WorkItem, batch: Batch, number: int, job: str, last: bool) -> WorkItem | None:
-        if not self._destination.job_opens_loaded and not await self._uploaded(work, batch, number, job):
+        if not self._opens_loaded and not await self._uploaded(work, batch, number, job):
             return None
         try:
             answered = await self._follower.results(job, batch, handed_over=True)

@@ -45,9 +45,9 @@ class Lookups:
     def at_once(self, operation: Operation) -> int:
         """Rows that are looked up in one request; 1 if those of the operation are not."""
         if self._reads(operation) and isinstance(self._destination, ReadsRecords):
-            return self._destination.read_limit
+            return self._destination.capabilities.read_limit
         if operation in self._destination.capabilities.needs_id and isinstance(self._destination, FindsRecords):
-            return self._destination.find_limit
+            return self._destination.capabilities.find_limit
         return 1
 
     def _reads(self, operation: Operation) -> bool:
@@ -70,7 +70,7 @@ class Lookups:
         else:
             assert isinstance(self._destination, FindsRecords)  # noqa: S101 - the contract of `needs_id`
             keys = to_look_up(work)
-            work, found = await self._ask(work, keys, self._destination.find_limit, self._destination.find)
+            work, found = await self._ask(work, keys, self._destination.capabilities.find_limit, self._destination.find)
         rows, outcomes = addressed(work, found)
         await self._settle(work, outcomes)
         return rows
@@ -129,7 +129,9 @@ class Lookups:
             return {key: done.get(gone[key], False) for key in keys}
 
         number = await self._settlement.begin(asked)
-        asked, done = await self._ask(asked, list(gone), self._destination.restore_limit, by_key, self._restoring)
+        asked, done = await self._ask(
+            asked, list(gone), self._destination.capabilities.restore_limit, by_key, self._restoring
+        )
         await self._settlement.not_sent(number)
         stay = [row if done[row.record.external_id] else _without_id(row) for row in asked.rows]
         back = {row.number for row in stay if row.record.destination_id}
@@ -140,7 +142,7 @@ class Lookups:
         keys = [row.record.external_id for row in work.rows]
         known = known_ids(work.rows, self._destination.capabilities)
         read = partial(self._destination.read_records, known=known)
-        return await self._ask(work, keys, self._destination.read_limit, read)
+        return await self._ask(work, keys, self._destination.capabilities.read_limit, read)
 
     async def _settle(self, work: WorkItem, outcomes: Sequence[tuple[OutboxRow, Outcome]]) -> None:
         if outcomes:

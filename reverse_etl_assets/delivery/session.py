@@ -19,7 +19,7 @@ from reverse_etl_assets.delivery.dispatcher import Dispatcher
 from reverse_etl_assets.delivery.field_rules import FieldRules
 from reverse_etl_assets.delivery.guarding import guarded
 from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
-from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords, RunsJobs
+from reverse_etl_assets.destinations.base import NOTHING_KNOWN, Account, BaseDestination, ReadsRecords
 from reverse_etl_assets.errors import GarbledAnswer, RetryLater
 from reverse_etl_assets.journal import Journal, Stopped
 from reverse_etl_assets.journal.writer import JournalWriter
@@ -83,7 +83,7 @@ class Session:
         assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
         answers = Answers[Sequence[Current]]()
         turns = asyncio.Semaphore(self.destination.capabilities.concurrency)
-        size = reader.read_limit
+        size = self.destination.capabilities.read_limit
 
         async def read(ids: Sequence[str]) -> None:
             async with turns:
@@ -114,11 +114,11 @@ class Session:
         on_progress: Callable[[Mapping[str, int]], None] = lambda statuses: None,
     ) -> Dispatcher:
         """`to_send` decides which operations go out as jobs."""
-        reader = self.destination
+        able = self.destination.capabilities.jobs
         jobs = frozenset(
             operation
             for operation, rows in (to_send or {}).items()
-            if isinstance(reader, RunsJobs) and (reader.job_spans_run or rows >= reader.job_threshold)
+            if able and (able.spans_run or rows >= able.from_rows)
         )
         return Dispatcher(
             self.destination,

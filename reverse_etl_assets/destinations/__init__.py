@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         Capabilities as Capabilities,
         Current as Current,
         FieldType as FieldType,
+        JobLimits as JobLimits,
         Operation as Operation,
         Outcome as Outcome,
         Quota as Quota,

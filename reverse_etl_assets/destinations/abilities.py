@@ -26,10 +26,8 @@ NOTHING_KNOWN: Mapping[str, str] = MappingProxyType({})
 
 @runtime_checkable
 class FindsRecords(Protocol):
-    """Can look records up by external id; needed for operations named in `Capabilities.needs_id`."""
-
-    find_limit: int
-    """Most external ids in one lookup."""
+    """Can look records up by external id, as many at once as `Capabilities.find_limit` says; needed for the operations
+    in `Capabilities.needs_id`."""
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """The destination ids of the records that carry each external id now; an absent one has none.
@@ -41,13 +39,11 @@ class FindsRecords(Protocol):
 
 @runtime_checkable
 class ReadsRecords(Protocol):
-    """Can read back what it holds: needed for field rules, exact undo, verification, drift and `cutover: adopt`.
+    """Can read back what it holds, as many at once as `Capabilities.read_limit` says: needed for field rules, exact
+    undo, verification, drift and `cutover: adopt`.
 
     Reads see every write that was answered before them. A search index that lags behind is no place to read from.
     """
-
-    read_limit: int
-    """Most external ids in one read; the engine never asks for more."""
 
     async def read_records(
         self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN
@@ -76,9 +72,6 @@ class RestoresRecords(Protocol):
     """Keeps deleted records for a while, and can bring one back under its own id: an undo asks for that before it makes
     a record anew."""
 
-    restore_limit: int
-    """Most ids in one request."""
-
     async def restore(self, destination_ids: Sequence[str]) -> Mapping[str, bool]:
         """Whether each record is back now; false for one that is not kept any more, or never was gone. One request,
         which may be asked again."""
@@ -105,24 +98,13 @@ class Part:
 
 @runtime_checkable
 class RunsJobs(Protocol):
-    """Takes large change sets as asynchronous jobs. The engine keeps the job's id and polls, also after a crash."""
+    """Takes large change sets as asynchronous jobs, as `Capabilities.jobs` says. The engine keeps the job's id and
+    polls, also after a crash."""
 
-    job_threshold: int
-    """From how many rows of one operation a job is used."""
-    job_max_rows: int
-    """Of a job, or of a part of one that spans the run."""
-    job_max_bytes: int
-    job_opens_loaded: bool
-    """`open_job` hands the rows over as well, and `upload` is not called: the vendor tells the id only then."""
-    job_spans_run: bool
-    """One job takes all batches of a run, whatever their operation, as parts that come one after the other; nothing of
-    it shows at the destination before the last one came. `job_threshold` does not count then."""
-    job_timeout: float | None
-    """Seconds that a run waits for a job that is still running; then the next run of the sync collects its results.
-    None waits as long as it takes."""
+    capabilities: Capabilities
 
     async def open_job(self, batch: Batch) -> str:
-        """Create an empty job and return its id. Nothing is processed yet, unless `job_opens_loaded`."""
+        """Create an empty job and return its id. Nothing is processed yet, unless `JobLimits.opens_loaded`."""
 
     async def upload(self, job_id: str, batch: Batch, part: Part) -> None:
         """Hand the rows over; with the last part let the job start."""
@@ -130,4 +112,5 @@ class RunsJobs(Protocol):
     async def poll(self, job_id: str) -> JobState: ...
 
     async def collect(self, job_id: str, batch: Batch) -> Sequence[Outcome]:
-        """One outcome for each row that the job's results name; with `job_spans_run` of the batch's rows alone."""
+        """One outcome for each row that the job's results name; of a job that spans the run, of the batch's rows
+        alone."""

@@ -78,7 +78,7 @@ class _Adoption:
         assert isinstance(reader, ReadsRecords)  # noqa: S101 - refused when the sync is loaded
         held: list[tuple[int, str, str, Sequence[str]]] = []
         same = comparing(reader.same, type(reader).__name__)
-        at_once = reader.read_limit * session.destination.capabilities.concurrency
+        at_once = session.destination.capabilities.read_limit * session.destination.capabilities.concurrency
         for start in range(0, len(page), at_once):
             self._obey_the_kill_switch()
             part = page[start : start + at_once]

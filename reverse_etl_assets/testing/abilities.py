@@ -45,7 +45,7 @@ class LookupContract(Harness):
     @live
     async def test_one_lookup_takes_as_many_keys_as_it_says(self, server: Any, session: Session) -> None:
         finder = _finder(session)
-        keys = [self.record(number).external_id for number in range(finder.find_limit)]
+        keys = [self.record(number).external_id for number in range(session.destination.capabilities.find_limit)]
         before = len(session.wire.sent)
         assert list(await finder.find(keys)) == keys
         assert len([request for request in session.wire.sent[before:] if "token" not in request.url.path]) == 1

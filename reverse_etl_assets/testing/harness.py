@@ -65,7 +65,8 @@ class Session:
     async def send(self, sent: Batch) -> Sequence[Outcome]:
         """One batch as it is: by a request, or by a job if the destination takes so many rows as one."""
         runner = self.destination
-        if isinstance(runner, RunsJobs) and not runner.job_spans_run and len(sent.records) >= runner.job_threshold:
+        jobs = runner.capabilities.jobs
+        if jobs and not jobs.spans_run and len(sent.records) >= jobs.from_rows:
             return await self.collected(await self.handed_over(sent), sent)
         return await self.destination.send(sent)
 
@@ -74,7 +75,7 @@ class Session:
         runner = self.destination
         assert isinstance(runner, RunsJobs)
         job = await runner.open_job(sent)
-        if not runner.job_opens_loaded:
+        if not (runner.capabilities.jobs and runner.capabilities.jobs.opens_loaded):
             assert await runner.poll(job) is JobState.OPEN
             await runner.upload(job, sent, Part())
         return job
@@ -95,8 +96,8 @@ class Session:
             return list(records)
         keys = [record.external_id for record in records if record.destination_id is None]
         found: dict[str, Sequence[str]] = {}
-        for start in range(0, len(keys), self.destination.find_limit):
-            found |= await self.destination.find(keys[start : start + self.destination.find_limit])
+        for start in range(0, len(keys), self.destination.capabilities.find_limit):
+            found |= await self.destination.find(keys[start : start + self.destination.capabilities.find_limit])
         several = {key: ids for key, ids in found.items() if len(ids) > 1}
         assert not several, f"several records carry a key, and the engine sends nothing to them: {several}"
         known = {key: ids[0] for key, ids in found.items() if ids}
@@ -124,7 +125,7 @@ class Session:
     async def read(self, *external_ids: str, known: Mapping[str, str] = NOTHING_KNOWN) -> dict[str, list[Current]]:
         """What the destination holds, by key; as the engine does, asks for no more at once than it takes."""
         assert isinstance(self.destination, ReadsRecords)
-        most = self.destination.read_limit
+        most = self.destination.capabilities.read_limit
         found: dict[str, list[Current]] = {}
         for start in range(0, len(external_ids), most):
             asked = external_ids[start : start + most]

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 from reverse_etl_assets.accounts.pacing import Pacer
 from reverse_etl_assets.delivery.dispatcher import Dispatcher
-from reverse_etl_assets.destinations.base import RunsJobs
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.writer import JournalWriter
 from reverse_etl_assets.records import Capabilities, Operation, Status
@@ -128,7 +127,8 @@ class PaceContract(Harness):
             clock.now += _LATER
             before, answered = len(session.wire.sent), session.wire.answered
             clock.unused = lambda: session.wire.answered - answered < sum(each.turns for each in {pacer, reading})
-            jobs = isinstance(destination, RunsJobs) and rows >= destination.job_threshold
+            able = destination.capabilities.jobs
+            jobs = able is not None and rows >= able.from_rows
             dispatcher = Dispatcher(
                 destination,
                 writer,

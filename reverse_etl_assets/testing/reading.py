@@ -146,7 +146,7 @@ class ReadBackContract(Harness):
 
     @live
     async def test_more_records_than_one_read_takes(self, server: Any, session: Session) -> None:
-        most = _reader(session).read_limit
+        most = session.destination.capabilities.read_limit
         assert most >= 1
         rows = self.records(most + 1)
         await self._put(session, *rows)

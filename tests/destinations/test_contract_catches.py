@@ -15,6 +15,7 @@ from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, 
 from reverse_etl_assets.records import Batch, Current, Operation, Outcome, Quota, Status
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import test_contract
+from tests.limited import limited
 
 
 class TakesEvery2xxForSuccess(HubSpot):
@@ -221,8 +222,7 @@ class ReadsTheFirstOfSeveral(Salesforce):
         return {key: held[:1] for key, held in (await super().read_records(external_ids, known)).items()}
 
 
-class PromisesLongReads(HubSpot):
-    read_limit = 101
+PromisesLongReads = limited(HubSpot, read_limit=101)
 
 
 class TakesSilenceForAbsence(HubSpot):

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from reverse_etl_assets.testing.harness import Harness, Stored, with_field
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
+from tests.limited import limited
 
 TEXT = FieldType.TEXT
 
@@ -32,11 +32,9 @@ def keys_by_hash() -> dict[str, str]:
 class SmallRequests(GoogleAds):
     """So that a thousand rows are many requests."""
 
-    job_max_rows = 2
-
     @classmethod
     def capabilities_for(cls, target: Target, options: GoogleAdsOptions) -> Capabilities:
-        return replace(super().capabilities_for(target, options), max_rows=2)
+        return limited(GoogleAds, max_rows=2, jobs={"max_rows": 2}).capabilities_for(target, options)
 
 
 class Audience(Harness):

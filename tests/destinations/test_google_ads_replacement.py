@@ -8,13 +8,14 @@ from reverse_etl_assets.errors import RetryLater
 from reverse_etl_assets.records import Batch, Outcome, Reason, Status
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations.audiences import AUDIENCE, GRANTED, UPSERT, finished, members, people, with_ads
+from tests.limited import spans_run
 
 REPLACE = {**GRANTED, "replace": True}
 WHOLE = replace(AUDIENCE, operations=frozenset({UPSERT}), complete=True)
 
 
 async def replaced(ads: GoogleAds, *parts: Batch) -> list[Outcome]:
-    assert ads.job_spans_run
+    assert spans_run(ads)
     job = await ads.open_job(parts[0])
     for number, part in enumerate(parts, 1):
         for _ in range(3):
@@ -66,7 +67,7 @@ def test_a_replacement_does_not_wait_longer_than_it_may(sandbox: Sandbox) -> Non
 
 def test_only_runs_that_send_every_row_replace(sandbox: Sandbox) -> None:
     async def work(ads: GoogleAds) -> None:
-        assert not ads.job_spans_run
+        assert not spans_run(ads)
         assert ads.capabilities.replaces
 
     with_ads(work, sandbox, options=REPLACE)

@@ -72,21 +72,17 @@ def test_a_day_that_is_used_up_ends_the_run(tmp_path: Path) -> None:
 class ReadsApart(API.Leads):  # type: ignore[name-defined, misc]
     """Looks leads up one at a time, which are counted apart."""
 
-    find_limit = 1
-
     @classmethod
     def capabilities_for(cls, target: Target, options: SyncOptions) -> Capabilities:
-        return replace(super().capabilities_for(target, options), reads_per_second=49)
+        return replace(super().capabilities_for(target, options), reads_per_second=49, find_limit=1)
 
 
 class ReadsTwice(API.Leads):  # type: ignore[name-defined, misc]
     """Looks leads up one at a time, and each again by its id."""
 
-    find_limit = 1
-
     @classmethod
     def capabilities_for(cls, target: Target, options: SyncOptions) -> Capabilities:
-        return replace(super().capabilities_for(target, options), requests_per_read=2)
+        return replace(super().capabilities_for(target, options), requests_per_read=2, find_limit=1)
 
     async def find(self, external_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         found: Mapping[str, Sequence[str]] = await super().find(external_ids)

@@ -230,8 +230,8 @@ def test_jobs_are_for_replacing_alone() -> None:
     complete = replace(TARGET, complete=True)
     connection = accounts.meta_ads("https://graph.example")
     for to, options, expected in ((complete, {"replace": True}, True), (complete, {}, False)):
-        assert accounts.offline(MetaAds, connection, to, **options).job_spans_run is expected
-    assert accounts.offline(MetaAds, connection, TARGET, replace=True).job_spans_run is False  # an undo, say
+        assert (accounts.offline(MetaAds, connection, to, **options).capabilities.jobs is not None) is expected
+    assert accounts.offline(MetaAds, connection, TARGET, replace=True).capabilities.jobs is None  # an undo, say
 
 
 @pytest.mark.parametrize(

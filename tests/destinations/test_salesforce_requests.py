@@ -13,6 +13,7 @@ from reverse_etl_assets.errors import ContractViolation, SpecError
 from reverse_etl_assets.records import FieldType, Operation, Record, Target
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
+from tests.limited import jobs_from
 
 TARGET = target(
     "Contact",
@@ -140,8 +141,8 @@ def test_what_is_no_api_name_is_refused_when_syncs_are_loaded(name: str) -> None
 def test_settings_reach_the_capabilities() -> None:
     assert salesforce().capabilities.fold_case
     assert not salesforce(case_sensitive_key=True).capabilities.fold_case
-    assert salesforce().job_threshold == 2000
-    assert salesforce(bulk_threshold=None).job_threshold > 10**12
+    assert jobs_from(salesforce()) == 2000
+    assert jobs_from(salesforce(bulk_threshold=None)) is None
 
 
 def test_link() -> None:

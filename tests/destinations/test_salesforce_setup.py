@@ -176,7 +176,7 @@ def test_a_duplicate_rule_speaks_unless_duplicates_are_allowed(sandbox: Sandbox)
     assert (refused.status, refused.error.code) == (Status.FAILED, "DUPLICATES_DETECTED")
     assert send(sandbox, CONTACT, twin, allow_duplicates=True)["b"].status is Status.CREATED
     org = accounts.offline(Salesforce, accounts.salesforce("https://acme.example"), CONTACT, allow_duplicates=True)
-    assert org.job_threshold > 1_000_000
+    assert org.capabilities.jobs is None
 
 
 def test_an_org_without_bulk_access_says_what_to_set() -> None:

@@ -15,6 +15,7 @@ from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.records import Batch, FieldType, Operation, Reason, Target
 from reverse_etl_assets.testing.builders import batch, record, target
 from tests.destinations import accounts
+from tests.limited import jobs_from
 
 USERS = target("users", "external_id", *Operation, name=FieldType.TEXT, **{"user_fields.tier": FieldType.TEXT})
 ORGANIZATIONS = target("organizations", "external_id", name=FieldType.TEXT)
@@ -159,10 +160,10 @@ def test_an_api_token_signs_in_with_an_address_and_an_oauth_token_without(email:
 
 
 def test_where_jobs_are_used() -> None:
-    assert zendesk().job_threshold == 5
-    assert zendesk(bulk=False).job_threshold > 1_000_000
-    assert zendesk(ORGANIZATIONS).job_threshold > 1_000_000  # there is no job that upserts them
-    assert zendesk(TICKETS).job_threshold == 5
+    assert jobs_from(zendesk()) == 5
+    assert jobs_from(zendesk(bulk=False)) is None
+    assert jobs_from(zendesk(ORGANIZATIONS)) is None  # there is no job that upserts them
+    assert jobs_from(zendesk(TICKETS)) == 5
 
 
 def test_where_a_record_is_seen() -> None:

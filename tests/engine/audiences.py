@@ -7,18 +7,20 @@ from typing import Any
 from pydantic import SecretStr
 
 from reverse_etl_assets.destinations.base import Account, Part
-from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsConnection
-from reverse_etl_assets.records import Batch
+from reverse_etl_assets.destinations.meta_ads import MetaAds, MetaAdsConnection, MetaAdsOptions
+from reverse_etl_assets.records import Batch, Capabilities, Target
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.meta_ads import CUSTOMERS, REPLACED
 from tests.engine.shop import FAST, sink_sync
+from tests.limited import limited
 
 
 class SmallParts(MetaAds):
     """Four rows a part, and no patience."""
 
-    job_max_rows = 4
-    job_timeout = 0.0
+    @classmethod
+    def capabilities_for(cls, target: Target, options: MetaAdsOptions) -> Capabilities:
+        return limited(MetaAds, jobs={"max_rows": 4, "timeout": 0.0}).capabilities_for(target, options)
 
 
 class Mortal(SmallParts):

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,13 +27,13 @@ from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.records import Capabilities, Target
 from reverse_etl_assets.runs.forget import Forgetting, Subject
 from reverse_etl_assets.runs.undo import undo_run
 from reverse_etl_assets.spec.sync import Sync
 from tests.destinations import accounts
 from tests.engine.audiences import meta
 from tests.engine.shop import EAGER, FAST, Shop, crm, sink
+from tests.limited import limited
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,12 +66,7 @@ def slack(url: str) -> Account:
 
 def small(kind: type[BaseDestination[Any, Any]], rows: int) -> type[BaseDestination[Any, Any]]:
     """The destination with requests and jobs of so few rows, so that there are many."""
-
-    def capabilities_for(cls: Any, target: Target, options: Any) -> Capabilities:
-        return replace(kind.capabilities_for(target, options), max_rows=rows)
-
-    limits = {"capabilities_for": classmethod(capabilities_for), "job_max_rows": rows}
-    return type(f"Small{kind.__name__}", (kind,), limits)
+    return limited(kind, max_rows=rows, jobs={"max_rows": rows})
 
 
 def google_ads(url: str) -> Account:

@@ -15,6 +15,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop, crm_sync
 from tests.heavy import first, heavy
+from tests.limited import limited
 
 ANN, BEN, CAT = (f"p{i}@shop.example" for i in range(3))
 
@@ -231,12 +232,10 @@ def test_the_kill_switch_holds_before_and_between_reads(shop: Shop, crm: Crm, mo
     assert reads(crm) == 0
     shop.journal.resume("all", "Kim", "over")
 
-    kind: Any = crm.account.type
+    kind: Any = limited(crm.account.type, read_limit=1)
 
     class Stopping(kind):  # type: ignore[misc]
         """Somebody stops everything while the first page is read."""
-
-        read_limit = 1
 
         async def read_records(self, external_ids: Any, known: Any = NOTHING_KNOWN) -> Any:
             shop.journal.stop("all", "Kim", "audit")

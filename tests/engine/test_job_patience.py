@@ -14,7 +14,7 @@ from reverse_etl_assets.delivery.retries import RetryPolicy
 from reverse_etl_assets.destinations.base import JobState, RunsJobs
 from reverse_etl_assets.errors import DestinationError, GarbledAnswer, RequestRejected, RetryLater
 from reverse_etl_assets.journal import LONGEST_HOLD, Journal
-from reverse_etl_assets.records import Batch, Operation, Outcome
+from reverse_etl_assets.records import Batch, Capabilities, JobLimits, Operation, Outcome
 
 RUNNING, OPEN, DONE = JobState.RUNNING, JobState.OPEN, JobState.DONE
 LATER, REFUSED, GARBLED = RetryLater("not now"), RequestRejected("no"), GarbledAnswer("what?")
@@ -24,10 +24,10 @@ ATTEMPTS = 3
 class Vendor:
     """Says of a job, each time it is asked, the next of its answers; the last one again and again."""
 
-    job_spans_run = False
-
     def __init__(self, says: Sequence[JobState | DestinationError], patience: float | None) -> None:
-        self.says, self.job_timeout, self.asked = says, patience, 0
+        able, jobs = frozenset(Operation), JobLimits(max_rows=1, max_bytes=1, timeout=patience)
+        self.capabilities = Capabilities(able, idempotent=able, max_rows=1, max_bytes=1, jobs=jobs)
+        self.says, self.asked = says, 0
 
     async def poll(self, job: str) -> JobState:
         said = self.says[min(self.asked, len(self.says) - 1)]

@@ -24,6 +24,7 @@ from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, Shop, sink_sync
 from tests.engine.test_kill import CONTACTS
 from tests.heavy import first, first_rows, heavy
+from tests.limited import limited
 
 DAY = 86_400.0
 PEOPLE = "select 'c' || i as id, 'n' as name from range({}) r(i)"
@@ -250,16 +251,13 @@ def test_a_run_that_comes_home_after_months_has_its_counts(later: Shop, sandbox:
     assert run.counts["created"] == 120
 
 
-class Hurried(Salesforce):
-    """Waits for nothing."""
-
-    job_timeout: Any = 0.0
-
-
 def test_a_job_that_never_ends_is_given_up_too(later: Shop, sandbox: Sandbox, days: Days) -> None:
     later.build(PEOPLE.format(120))
     sandbox.settings.change({"salesforce_bulk_polls": 1_000_000})
-    sync, there = contacts(), Account("salesforce", Hurried, salesforce(sandbox.url).connection)
+    sync, there = (
+        contacts(),
+        Account("salesforce", limited(Salesforce, jobs={"timeout": 0.0}), salesforce(sandbox.url).connection),
+    )
     first = later.run(sync, there)
     assert first.pending
     for day in (0.0, 8.0):

@@ -45,7 +45,6 @@ class LaggingCrm(BaseDestination[ConnectionSettings, SyncOptions]):
     """Finds by a search that lags behind; makes records, and changes them by their ids alone."""
 
     Connection = ConnectionSettings
-    find_limit = read_limit = 100
 
     @classmethod
     def capabilities_for(cls, target: Target, options: SyncOptions) -> Capabilities:
@@ -56,6 +55,8 @@ class LaggingCrm(BaseDestination[ConnectionSettings, SyncOptions]):
             concurrency=1,
             idempotent=frozenset({Operation.UPDATE, Operation.DELETE}),
             needs_id=ALL,
+            find_limit=100,
+            read_limit=100,
         )
 
     @classmethod

@@ -1,22 +1,17 @@
 """A run whose rows the destination has and has not settled yet: neither a success nor a failure in Dagster."""
 
-from typing import Any
-
 import dagster as dg
 import pytest
 
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.orchestration.vendor_resources import SalesforceResource
 from reverse_etl_sandbox.server import Sandbox
+from tests.limited import limited
 from tests.orchestration.small_project import SmallProject
 
 
-class Hurried(Salesforce):
-    job_timeout: Any = 0.0
-
-
 class HurriedResource(SalesforceResource):
-    destination_type = Hurried
+    destination_type = limited(Salesforce, jobs={"timeout": 0.0})
 
 
 def test_a_job_that_takes_longer_than_the_run_waits(

@@ -22,12 +22,12 @@ NAMES = {
     "reverse_etl_assets.destinations": """
         Accepts Account Ambiguous AuthenticationFailed BaseDestination Batch BearerToken Budget CHANGES CREATES
         Capabilities CheckFailed ClientCredentials ConfigurationError ConnectionSettings ContractViolation Current
-        DestinationError FetchedToken Field FieldType FindsRecords Forms HeaderToken HttpDestination JobRefused JobState
-        JwtBearer NOTHING_KNOWN NUMBERS Operation Outcome Part Quota QuotaExhausted ReadsRecords Reason Record
-        RefreshToken RequestRejected RestoresRecords RetryLater RowError RunsJobs Status SyncOptions Target
-        TargetChanged Transport VendorApi
-        canonical decode_json destination_type destination_types encode_json error_by_status field_problems json_text
-        key_form key_value nearest plain_text retry_after same_value sends status_words
+        DestinationError FetchedToken Field FieldType FindsRecords Forms HeaderToken HttpDestination JobLimits
+        JobRefused JobState JwtBearer NOTHING_KNOWN NUMBERS Operation Outcome Part Quota QuotaExhausted ReadsRecords
+        Reason Record RefreshToken RequestRejected RestoresRecords RetryLater RowError RunsJobs Status SyncOptions
+        Target TargetChanged Transport VendorApi canonical decode_json destination_type destination_types encode_json
+        error_by_status field_problems json_text key_form key_value nearest plain_text retry_after same_value sends
+        status_words
     """,
     "reverse_etl_assets.testing": """
         DestinationContract Harness JobContract LookupContract Model OutcomeContract PaceContract ReadBackContract

@@ -71,7 +71,6 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
     Connection = AttioConnection
     describes = True
     forms_of_types = FORMS
-    find_limit = read_limit = KEYS_AT_ONCE
 
     _pages = ""
     """Where a record's page is, but for its id."""
@@ -94,6 +93,8 @@ class Attio(HttpDestination[AttioConnection, SyncOptions]):
             confirms=False,
             needs_id=frozenset({Operation.UPDATE, Operation.DELETE}),
             several_records=frozenset({MANY}),
+            find_limit=KEYS_AT_ONCE,
+            read_limit=KEYS_AT_ONCE,
         )
 
     @classmethod

@@ -24,7 +24,7 @@ from reverse_etl_assets.errors import (
     RetryLater,
     SpecError,
 )
-from reverse_etl_assets.records import Batch, Capabilities, Operation, Outcome, Record, RowError, Target
+from reverse_etl_assets.records import Batch, Capabilities, JobLimits, Operation, Outcome, Record, RowError, Target
 
 MEMBERS = 10_000
 """Audience members of one request ("Limits and quotas", Data Manager API guide, 2026-02-17)."""
@@ -57,11 +57,6 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
     api = API
     after_deletion = "Google says neither who is in an audience nor when a removal is through; it can take a day."
 
-    job_threshold = 1
-    job_max_rows = MEMBERS
-    job_max_bytes = LONGEST_BODY
-    job_opens_loaded = True
-
     def __init__(
         self,
         connection: GoogleAdsConnection,
@@ -70,9 +65,6 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         client: httpx.AsyncClient,
     ) -> None:
         super().__init__(connection, target, options, client)
-        self.job_spans_run = options.replace and target.complete
-        self.job_opens_loaded = not self.job_spans_run
-        self.job_timeout = None if self.job_spans_run else options.wait
         self._people = People(options.phone_region)
         self._audience = f"Audience {target.object} of Google Ads account {connection.customer_id}"
         self._opened: set[str] = set()
@@ -86,6 +78,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
         """Adding a member twice, or removing nobody, does no harm. An address in other case is the same person's."""
         if found := google_ads_mapping.problems(target, options):
             raise SpecError(" ".join(found))
+        replaces = options.replace and target.complete
         return Capabilities(
             operations=_OPERATIONS,
             idempotent=_OPERATIONS,
@@ -97,6 +90,13 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
             confirms=False,
             replaces=options.replace,
             id_separator=" ",
+            jobs=JobLimits(
+                MEMBERS,
+                LONGEST_BODY,
+                opens_loaded=not replaces,
+                spans_run=replaces,
+                timeout=None if replaces else options.wait,
+            ),
         )
 
     def auth(self) -> httpx.Auth | None:
@@ -182,7 +182,7 @@ class GoogleAds(HttpDestination[GoogleAdsConnection, GoogleAdsOptions]):
     async def open_job(self, batch: Batch) -> str:
         """Hand the batch over. If Google names rows that it does not take, the others are sent again without them;
         if it then names more, the engine looks for them by halves, as Google may name one at a time."""
-        if self.job_spans_run:
+        if self.options.replace and self.target.complete:
             return await self._begin_replacement()
         members, _ = self._members(batch)
         if not members:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import httpx
@@ -37,9 +38,6 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
     )
     after_erasure = "HubSpot deletes a contact for good with all that belongs to it; nobody can restore it."
 
-    find_limit = RECORDS_PER_REQUEST
-    read_limit = RECORDS_PER_REQUEST
-
     def __init__(
         self, connection: HubSpotConnection, target: Target, options: HubSpotOptions, client: httpx.AsyncClient
     ) -> None:
@@ -50,7 +48,8 @@ class HubSpot(HttpDestination[HubSpotConnection, HubSpotOptions]):
 
     @classmethod
     def capabilities_for(cls, target: Target, options: HubSpotOptions) -> Capabilities:
-        return _kind_of(target).capabilities(target)
+        able = _kind_of(target).capabilities(target)
+        return replace(able, find_limit=RECORDS_PER_REQUEST, read_limit=RECORDS_PER_REQUEST)
 
     @classmethod
     def reads_back(cls, target: Target, options: HubSpotOptions) -> bool:

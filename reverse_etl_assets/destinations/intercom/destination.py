@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, ClassVar
 
@@ -81,19 +82,17 @@ class Intercom(HttpDestination[IntercomConnection, IntercomOptions]):
     )
     after_erasure = "Intercom removes a contact for good."
 
-    read_limit = 1
-
     def __init__(
         self, connection: IntercomConnection, target: Target, options: IntercomOptions, client: httpx.AsyncClient
     ) -> None:
         super().__init__(connection, target, options, client)
         self._api = Api(self)
         self._object = _kind_of(target)(self._api, target, options)
-        self.find_limit = self._object.find_limit
 
     @classmethod
     def capabilities_for(cls, target: Target, options: IntercomOptions) -> Capabilities:
-        return _kind_of(target).capabilities(target)
+        kind = _kind_of(target)
+        return replace(kind.capabilities(target), find_limit=kind.find_limit)
 
     @classmethod
     def reads_back(cls, target: Target, options: IntercomOptions) -> bool:

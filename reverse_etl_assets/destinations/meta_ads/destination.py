@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -37,7 +36,7 @@ from reverse_etl_assets.destinations.meta_ads.people import Cell, InvalidValue, 
 from reverse_etl_assets.destinations.meta_ads.sessions import HandedOver, state_of
 from reverse_etl_assets.destinations.vendor_api import VendorApi
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, DestinationError, RequestRejected, RetryLater
-from reverse_etl_assets.records import Batch, Capabilities, FieldType, Operation, Outcome, Status, Target
+from reverse_etl_assets.records import Batch, Capabilities, FieldType, JobLimits, Operation, Outcome, Status, Target
 from reverse_etl_assets.wording import COUNTRY, Written
 
 ROWS_PER_REQUEST = 10_000
@@ -93,6 +92,9 @@ API = VendorApi(
 )
 
 
+_SESSION = JobLimits(ROWS_PER_REQUEST, BYTES_PER_REQUEST, spans_run=True, timeout=60.0)
+
+
 class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
     """The object is an audience's id; fields are names of Meta's schema, and are normalised and hashed here.
 
@@ -110,17 +112,10 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
         " person: to have all audiences of the ad account do so is another call, which is not made."
     )
 
-    job_threshold = sys.maxsize  # a job is only for `replace`
-    job_max_rows = ROWS_PER_REQUEST
-    job_max_bytes = BYTES_PER_REQUEST
-    job_opens_loaded = False
-    job_timeout: float | None = 60.0
-
     def __init__(
         self, connection: MetaAdsConnection, target: Target, options: MetaAdsOptions, client: httpx.AsyncClient
     ) -> None:
         super().__init__(connection, target, options, client)
-        self.job_spans_run = options.replace and target.complete
         self.clock = time.time
         self._schema = list(dict.fromkeys([target.external_id, *target.fields]))
         self._latest: tuple[Batch, tuple[People, list[Outcome]]] | None = None
@@ -139,6 +134,7 @@ class MetaAds(HttpDestination[MetaAdsConnection, MetaAdsOptions]):
             fold_case=target.external_id in ("EMAIL", "MADID") and target.key_type is FieldType.TEXT,
             confirms=False,
             replaces=options.replace,
+            jobs=_SESSION if options.replace and target.complete else None,
         )
 
     def auth(self) -> httpx.Auth:

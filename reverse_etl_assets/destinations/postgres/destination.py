@@ -1,6 +1,5 @@
 """A PostgreSQL table that product applications read. All of a run is written in one transaction."""
 
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +9,7 @@ from reverse_etl_assets.destinations.base import NOTHING_KNOWN, BaseDestination,
 from reverse_etl_assets.destinations.postgres.options import PostgresConnection, PostgresOptions
 from reverse_etl_assets.destinations.postgres.values import same_in_column
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, Operation, Outcome, Target
+from reverse_etl_assets.records import Batch, Capabilities, Current, FieldType, JobLimits, Operation, Outcome, Target
 
 if TYPE_CHECKING:
     from reverse_etl_assets.destinations.postgres.work import Work
@@ -37,18 +36,10 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
     describes = True
     after_deletion = "PostgreSQL keeps nothing of a deleted row but in backups, replicas and what your triggers copy."
 
-    read_limit = KEYS_PER_READ
-    job_threshold = sys.maxsize
-    job_max_rows = ROWS_PER_PART
-    job_max_bytes = 20_000_000
-    job_opens_loaded = False
-    job_timeout: float | None = None
-
     def __init__(
         self, connection: PostgresConnection, target: Target, options: PostgresOptions, work: "Work | None"
     ) -> None:
         super().__init__(connection, target, options)
-        self.job_spans_run = options.atomic
         self._opened = work
 
     @classmethod
@@ -89,6 +80,8 @@ class Postgres(BaseDestination[PostgresConnection, PostgresOptions]):
             fold_case=options.fold_case,
             partial=frozenset(partial),
             erases=True,
+            read_limit=KEYS_PER_READ,
+            jobs=JobLimits(ROWS_PER_PART, 20_000_000, spans_run=True) if options.atomic else None,
         )
 
     @property

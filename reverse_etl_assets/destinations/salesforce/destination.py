@@ -1,7 +1,6 @@
 """Salesforce: sObject Collections for small change sets, Bulk API 2.0 jobs for large ones."""
 
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,6 +53,7 @@ from reverse_etl_assets.records import (
     Capabilities,
     Current,
     FieldType,
+    JobLimits,
     Operation,
     Outcome,
     Quota,
@@ -96,15 +96,6 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
     forms_of_types = salesforce_describe.FORMS
     after_deletion = "Salesforce keeps a deleted record in its Recycle Bin for 15 days: empty it there."
 
-    find_limit = 200
-    read_limit = 200
-    restore_limit = recycle_bin.RECORDS_PER_CALL
-    job_max_rows = 100_000
-    job_opens_loaded = False
-    job_spans_run = False
-    job_timeout = None
-    job_max_bytes = JOB_BYTES
-
     def __init__(
         self,
         connection: SalesforceConnection,
@@ -113,8 +104,6 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         client: httpx.AsyncClient,
     ) -> None:
         super().__init__(connection, target, options, client)
-        jobs = options.bulk_threshold is not None and not options.allow_duplicates
-        self.job_threshold = options.bulk_threshold if jobs and options.bulk_threshold else sys.maxsize
         self._headers = {"Content-Type": "application/json"}
         if options.allow_duplicates:
             self._headers["Sforce-Duplicate-Rule-Header"] = "allowSave=true"
@@ -140,6 +129,7 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
         for name in (target.object, target.external_id):
             if not _API_NAME.fullmatch(name):
                 raise SpecError(f"`{name}` is not an API name; those look like `Contact` or `Customer_Key__c`.")
+        jobs_from = None if options.allow_duplicates else options.bulk_threshold
         return Capabilities(
             operations=frozenset(Operation),
             idempotent=frozenset(Operation),
@@ -152,6 +142,10 @@ class Salesforce(HttpDestination[SalesforceConnection, SalesforceOptions]):
             partial=frozenset({Operation.UPSERT, Operation.UPDATE}),
             several_records=frozenset({"DUPLICATE_EXTERNAL_ID"}),
             retry_serially=True,
+            find_limit=200,
+            read_limit=200,
+            restore_limit=recycle_bin.RECORDS_PER_CALL,
+            jobs=JobLimits(100_000, JOB_BYTES, from_rows=jobs_from) if jobs_from else None,
         )
 
     @classmethod

@@ -1,7 +1,6 @@
 """Stripe: customers with their billing metadata, and usage as meter events."""
 
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from reverse_etl_assets.destinations.stripe import fields as stripe_fields, mete
 from reverse_etl_assets.destinations.stripe.answers import request_error, settled
 from reverse_etl_assets.destinations.stripe.limits import (
     CUSTOMERS,
-    EVENTS_PER_REQUEST,
     METER_EVENT_STREAM,
     METER_EVENTS,
     OBJECTS,
@@ -30,7 +28,7 @@ from reverse_etl_assets.destinations.stripe.limits import (
     in_test_mode,
 )
 from reverse_etl_assets.destinations.stripe.options import API, OLDEST, StripeConnection, StripeOptions
-from reverse_etl_assets.destinations.stripe.reading import CLAUSES, StripeReading
+from reverse_etl_assets.destinations.stripe.reading import StripeReading
 from reverse_etl_assets.destinations.stripe.stream import STREAM, Handover, Refusals, StripeAuth
 from reverse_etl_assets.errors import Ambiguous, CheckFailed, ContractViolation, DestinationError, RequestRejected
 from reverse_etl_assets.records import (
@@ -67,19 +65,10 @@ class Stripe(HttpDestination[StripeConnection, StripeOptions]):
         " and address that stood on them."
     )
 
-    find_limit = CLAUSES
-    read_limit = 1
-    job_max_rows = EVENTS_PER_REQUEST
-    job_max_bytes = 1_000_000
-    job_opens_loaded = True
-    job_spans_run = False
-    job_timeout: float | None = 0.0  # the next run collects: a wait for each request would take the stream its speed
-
     def __init__(
         self, connection: StripeConnection, target: Target, options: StripeOptions, client: httpx.AsyncClient
     ) -> None:
         super().__init__(connection, target, options, client)
-        self.job_threshold = 1 if target.object == METER_EVENT_STREAM else sys.maxsize
         self._by_id = target.external_id == "id"
         self._reading = StripeReading(self._get, target)
         self._gone: dict[str, str] = {}  # ids that proved to be of no customer any more, by external id

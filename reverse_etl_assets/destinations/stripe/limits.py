@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from reverse_etl_assets.destinations.stripe.fields import nested
 from reverse_etl_assets.destinations.stripe.options import StripeOptions
+from reverse_etl_assets.destinations.stripe.reading import CLAUSES
 from reverse_etl_assets.errors import SpecError
-from reverse_etl_assets.records import Capabilities, Operation, Target
+from reverse_etl_assets.records import Capabilities, JobLimits, Operation, Target
 
 CUSTOMERS, METER_EVENTS, METER_EVENT_STREAM = OBJECTS = ("customers", "meter_events", "meter_event_stream")
 
@@ -26,6 +27,10 @@ _DELETING = (
 )
 
 
+_STREAM = JobLimits(EVENTS_PER_REQUEST, 1_000_000, opens_loaded=True, timeout=0.0)
+"""The next run collects: a wait for each request would take the stream its speed."""
+
+
 def in_test_mode(target: Target, options: StripeOptions) -> Capabilities:
     """Limits of test mode, which are the lower ones. Stripe does not publish its limit of concurrency, nor of bytes.
 
@@ -35,7 +40,10 @@ def in_test_mode(target: Target, options: StripeOptions) -> Capabilities:
     if target.object in (METER_EVENTS, METER_EVENT_STREAM):
         insert = frozenset({Operation.INSERT})
         rows = 1 if target.object == METER_EVENTS else EVENTS_PER_REQUEST
-        return Capabilities(insert, insert, rows, 1_000_000, REQUESTS_PER_SECOND, concurrency=16, confirms=rows == 1)
+        jobs = _STREAM if target.object == METER_EVENT_STREAM else None
+        return Capabilities(
+            insert, insert, rows, 1_000_000, REQUESTS_PER_SECOND, concurrency=16, confirms=rows == 1, jobs=jobs
+        )
     if not options.delete and {Operation.UPSERT, Operation.DELETE} <= target.operations:
         raise SpecError(_DELETING)
     by_id = target.external_id == "id"
@@ -49,6 +57,7 @@ def in_test_mode(target: Target, options: StripeOptions) -> Capabilities:
         requests_per_second=REQUESTS_PER_SECOND,
         concurrency=8,
         needs_id=frozenset() if by_id else frozenset(able),
+        find_limit=CLAUSES,
         partial=frozenset() if nested(target.fields) else frozenset(able & _WRITES),
         erases=True,
     )

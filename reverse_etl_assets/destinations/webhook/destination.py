@@ -65,8 +65,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         """Inserts are idempotent only with an idempotency key, and one row a request: batches are cut anew."""
         for operation in able(options):
             RequestTemplates(target, options, operation)  # raises SpecError for an unknown placeholder
-        if options.read:
-            RecordPages(target, options.read, fold_case=options.fold_case)
+        pages = RecordPages(target, options.read, fold_case=options.fold_case) if options.read else None
         idempotent = {Operation.UPSERT, Operation.UPDATE, Operation.DELETE}
         if options.idempotency_header and options.batch_size == 1:
             idempotent.add(Operation.INSERT)
@@ -80,6 +79,7 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
             partial=options.partial & able(options),
             not_taken=options.not_taken,
             refuses_whole=options.refuses_whole,
+            read_limit=pages.at_once if pages else 1,
         )
 
     @classmethod
@@ -200,10 +200,6 @@ class Webhook(HttpDestination[WebhookConnection, WebhookOptions]):
         yield from status_outcomes(batch, records, response.status_code, None if found is None else str(found))
 
     # Reading back
-
-    @property
-    def read_limit(self) -> int:
-        return self._pages.at_once if self._pages else 1
 
     async def read_records(
         self, external_ids: Sequence[str], known: Mapping[str, str] = NOTHING_KNOWN

@@ -47,6 +47,7 @@ from reverse_etl_assets.records import (
     Capabilities,
     Current,
     FieldType,
+    JobLimits,
     Operation,
     Outcome,
     Reason,
@@ -80,6 +81,11 @@ API = VendorApi(
 )
 
 
+_JOBS = JobLimits(ROWS_PER_JOB, 5_000_000, from_rows=JOBS_FROM, opens_loaded=True, timeout=1_800.0)
+"""A run waits for half an hour. Zendesk tells of a job for a day ("Job Statuses", Zendesk's API reference, November
+2026)."""
+
+
 class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     """Users and organizations, matched by their external id, and tickets, by their number.
 
@@ -102,21 +108,10 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
         " a second step, which is not made: do it in Zendesk (People, Deleted users)."
     )
 
-    find_limit = ROWS_PER_JOB
-    read_limit = ROWS_PER_JOB
-    job_max_rows = ROWS_PER_JOB
-    job_max_bytes = 5_000_000
-    job_opens_loaded = True
-    job_spans_run = False
-    job_timeout = 1_800.0
-    """Half an hour. Zendesk tells of a job for a day ("Job Statuses", Zendesk's API reference, November 2026)."""
-
     def __init__(
         self, connection: ZendeskConnection, target: Target, options: ZendeskOptions, client: httpx.AsyncClient
     ) -> None:
         super().__init__(connection, target, options, client)
-        one_by_one = target.object == "organizations" and Operation.UPSERT in target.operations
-        self.job_threshold = JOBS_FROM if options.bulk and not one_by_one else sys.maxsize
         self._one = ONE.get(target.object, "")
         self._root = f"/api/v2/{target.object}"
         self._ids = "ids" if target.external_id == "id" else "external_ids"
@@ -127,6 +122,7 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
     def capabilities_for(cls, target: Target, options: ZendeskOptions) -> Capabilities:
         """The bytes a request may have are our choice: Zendesk publishes no limit."""
         able = zendesk_fields.writes(target.object)
+        one_by_one = target.object == "organizations" and Operation.UPSERT in target.operations
         return Capabilities(
             operations=able,
             idempotent=able,
@@ -137,6 +133,9 @@ class Zendesk(HttpDestination[ZendeskConnection, ZendeskOptions]):
             fold_case=True,
             needs_id=able - {Operation.UPSERT},
             partial=able - {Operation.DELETE},
+            find_limit=ROWS_PER_JOB,
+            read_limit=ROWS_PER_JOB,
+            jobs=_JOBS if options.bulk and not one_by_one else None,
         )
 
     @classmethod
