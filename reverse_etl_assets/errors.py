@@ -113,7 +113,7 @@ class Hopeless(DestinationError):
 
 
 class Unavailable(DestinationError):
-    """The destination asks for a longer wait than a run's patience: the run ends, and a later one tries again."""
+    """The destination asks for a longer wait than a run takes: it ends, and a later one tries again."""
 
     def __init__(self, message: str, *, perhaps_done: bool = False) -> None:
         super().__init__(message)

@@ -37,7 +37,7 @@ class RetryPolicy:
 
 
 class Retries:
-    """The patience of one run. Once `halted` is set, every wait ends with Halted.
+    """How one run goes on. Once `halted` is set, every wait ends with Halted.
 
     Nothing goes out then, but where it `asks_on`, for a question about rows that are out: until it would have to wait.
     """
@@ -52,7 +52,7 @@ class Retries:
         """Call until it is taken; `call` is told when it is the last time.
 
         Refusals for the rate alone do not count as attempts: they end when the account's time is up. Raises Unavailable
-        if the destination asks for a longer wait than the run's patience.
+        if the destination asks for a longer wait than the policy allows.
         Raises the last error, or an earlier one if that try may have been carried out, also where the run ends between
         two tries. A refusal is raised as it is, with `perhaps_done` if an earlier try may have been.
         """

@@ -26,7 +26,7 @@ class InvalidValue(ValueError):
 
 
 def transformed(sync: Sync, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's fields as they go out. Raises Unfit for the first value that cannot be normalised."""
+    """A row's fields as they go out. Raises InvalidValue for the first value that cannot be normalised."""
     going = dict(fields)
     for field, source in sync.mapping.items():
         if source.transform and field in going:

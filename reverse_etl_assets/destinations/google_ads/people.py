@@ -49,7 +49,7 @@ class People:
     phone_region: str | None = None
 
     def member(self, operation: Operation, record: Record) -> Member:
-        """The row as an `AudienceMember`. Raises Unfit.
+        """The row as an `AudienceMember`. Raises InvalidValue.
 
         Who is to be removed is named by all that was ever uploaded of them, which is the record's id.
         """
@@ -68,7 +68,7 @@ class People:
         return member
 
     def _identifiers(self, fields: Mapping[str, Any]) -> Iterator[Identifier]:
-        """Each identifier that has a value, hashed, in the order of the fields. Raises Unfit."""
+        """Each identifier that has a value, hashed, in the order of the fields. Raises InvalidValue."""
         for name, value in fields.items():
             if _EMAIL.fullmatch(name) and (hashed := _hashed(name, value, email)):
                 yield {"emailAddress": hashed}
@@ -141,7 +141,7 @@ def _address(fields: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _hashed(field: str, value: Any, normalise: Callable[[str], str]) -> str | None:
-    """The hash of a value, None for NULL and a blank text. Raises Unfit."""
+    """The hash of a value, None for NULL and a blank text. Raises InvalidValue."""
     text = _text(field, value)
     if text is None:
         return None

@@ -43,7 +43,7 @@ def cells(schema: Sequence[str], record: Record, key: str, region: str | None) -
     """One cell for each name of the schema; a value that is not there is an empty text.
 
     `key` is the name that holds the external id; `region` is where telephone numbers without an international prefix
-    are, unless the row's COUNTRY says so. Raises Unfit.
+    are, unless the row's COUNTRY says so. Raises InvalidValue.
     """
     values = {key: record.external_id, **record.fields}
     at = _country_of(values.get("COUNTRY")) or region
