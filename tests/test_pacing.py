@@ -2,7 +2,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
@@ -10,10 +10,13 @@ from hypothesis import given, strategies as st
 from reverse_etl_assets.accounts.pacing import Pacer, backoff
 from reverse_etl_assets.accounts.turns import next_turn
 from reverse_etl_assets.accounts.waiting import Halted
+from reverse_etl_assets.delivery.job_follower import JobFollower
 from reverse_etl_assets.delivery.retries import Retries, RetryPolicy
+from reverse_etl_assets.destinations.base import Part, RunsJobs
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.schema import pace
+from reverse_etl_assets.records import Batch, Capabilities, JobLimits, Operation
 from tests.heavy import first
 
 ACCOUNT = "crm"
@@ -323,3 +326,32 @@ def test_a_call_of_several_requests_comes_to_its_end_with_the_run(pacer: Callabl
     asyncio.run(main())
     assert len(sent) == 3
     assert sent[1] > sent[0]
+
+
+class Vendor:
+    """Takes a job in three requests: one that opens it, and two for its rows."""
+
+    capabilities = Capabilities(frozenset(), idempotent=frozenset(), max_rows=1, max_bytes=1, jobs=JobLimits(1, 1))
+
+    def __init__(self, clock: Time) -> None:
+        self.clock, self.times = clock, list[float]()
+
+    async def request(self) -> None:
+        await next_turn()
+        self.times.append(self.clock())
+
+    async def upload(self, job: str, batch: Batch, part: Part) -> None:
+        await self.request()
+        await self.request()
+
+
+def test_a_job_that_is_handed_over_takes_a_turn_for_each_request(pacer: Callable[[float], Pacer], fake: Time) -> None:
+    paced, vendor = pacer(1.0), Vendor(fake)
+    follower = JobFollower(cast(RunsJobs, vendor), paced, RetryPolicy())
+
+    async def send(last: bool) -> None:
+        await vendor.request()
+        await follower.upload("j1", Batch(Operation.UPSERT, [], ""), Part())
+
+    asyncio.run(Retries(paced, RetryPolicy()).call(send))
+    assert [time - vendor.times[0] for time in vendor.times] == [0.0, 1.0, 2.0]

@@ -49,7 +49,7 @@ class JobFollower:
     def __init__(self, destination: RunsJobs, pacer: Pacer, retry_policy: RetryPolicy) -> None:
         self._destination = destination
         self._name = type(destination).__name__
-        self._pacer = pacer
+        self._waits = pacer.waits
         self._longest_pause, self._attempts = retry_policy.job_poll, retry_policy.attempts
         self._questions = Retries(pacer, retry_policy, asks_on=True)
         self._done: set[str] = set()
@@ -60,11 +60,9 @@ class JobFollower:
         """Hand the rows over. Raises RetryLater or RequestRejected if the job did not take them: then none was
         processed; JobUnreadable or Ambiguous if nobody can tell."""
         try:
-            await self._pacer.slot()
+            await self._questions.once(lambda: guarded(self._destination.upload(job, batch, part), self._name))
         except (Halted, Stopped) as error:
             raise RetryLater("the run is told to end") from error
-        try:
-            await guarded(self._destination.upload(job, batch, part), self._name)
         except (RetryLater, Ambiguous, GarbledAnswer) as error:
             state = await self._insist(lambda: self._destination.poll(job))
             if state is JobState.OPEN or (state is JobState.GONE and self._spans_run):
@@ -139,7 +137,7 @@ class JobFollower:
     async def _pause(self, look: int) -> None:
         """If the run is told to end meanwhile, the next one asks for the job."""
         try:
-            await self._pacer.waits.wait(min(self._longest_pause, 0.25 * 2.0 ** min(look, 10)))
+            await self._waits.wait(min(self._longest_pause, 0.25 * 2.0 ** min(look, 10)))
         except (Halted, Stopped) as error:
             raise _left(error) from error
 

@@ -85,6 +85,12 @@ class Retries:
                 error.perhaps_done |= doubt is not None
                 raise
 
+    async def once(self, call: Callable[[], Awaitable[T]]) -> T:
+        """One try, at its turn, also within a call that has had its own. Raises Halted if it does not come to that."""
+        await self._turn()
+        with turns(self._further_turn):
+            return await call()
+
     async def pause(self, tries: int) -> None:
         """Wait before rows are sent again that the destination asked for."""
         await self._sleep(self._backoff(tries))
