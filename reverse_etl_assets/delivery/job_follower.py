@@ -53,8 +53,10 @@ class JobFollower:
         self._longest_pause, self._attempts = retry_policy.job_poll, retry_policy.attempts
         self._questions = Retries(pacer, retry_policy, asks_on=True)
         self._done: set[str] = set()
-        jobs = destination.capabilities.jobs  # None: the options are others than those of the run that began the job
-        self._spans_run, self._timeout = (jobs.spans_run, jobs.timeout) if jobs else (False, None)
+        jobs = destination.capabilities.jobs
+        # None where the options are others than those of the run that began the job: then nothing says how long it may
+        # take, and it is left to the next run if it is not done.
+        self._spans_run, self._timeout = (jobs.spans_run, jobs.timeout) if jobs else (False, 0.0)
 
     async def upload(self, job: str, batch: Batch, part: Part) -> None:
         """Hand the rows over. Raises RetryLater or RequestRejected if the job did not take them: then none was

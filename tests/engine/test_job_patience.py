@@ -24,8 +24,10 @@ ATTEMPTS = 3
 class Vendor:
     """Says of a job, each time it is asked, the next of its answers; the last one again and again."""
 
-    def __init__(self, says: Sequence[JobState | DestinationError], patience: float | None) -> None:
-        able, jobs = frozenset(Operation), JobLimits(max_rows=1, max_bytes=1, timeout=patience)
+    def __init__(
+        self, says: Sequence[JobState | DestinationError], patience: float | None, *, has_jobs: bool = True
+    ) -> None:
+        able, jobs = frozenset(Operation), JobLimits(max_rows=1, max_bytes=1, timeout=patience) if has_jobs else None
         self.capabilities = Capabilities(able, idempotent=able, max_rows=1, max_bytes=1, jobs=jobs)
         self.says, self.asked = says, 0
 
@@ -82,6 +84,15 @@ def test_a_job_that_never_ends_is_left_once_patience_is_over(
     assert job_follower.LONGEST == 7 * 24 * 3_600
     monkeypatch.setattr(job_follower, "LONGEST", 0.0)
     vendor = Vendor([RUNNING] * 50 + [DONE], patience)
+    with pytest.raises(JobUnfinished, match="still running after 0 s"):
+        follow(tmp_path, vendor)
+    assert vendor.asked == 1
+
+
+def test_a_job_of_earlier_options_is_not_waited_for(tmp_path: Path) -> None:
+    """The destination has no jobs any more as the sync stands now, and so no time for them."""
+    assert follow(tmp_path, Vendor([DONE], None, has_jobs=False)) == []
+    vendor = Vendor([RUNNING] * 50 + [DONE], None, has_jobs=False)
     with pytest.raises(JobUnfinished, match="still running after 0 s"):
         follow(tmp_path, vendor)
     assert vendor.asked == 1
