@@ -24,6 +24,7 @@ from reverse_etl_assets.cli.runs import runs
 from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
+from reverse_etl_assets.cli.terminal import say
 from reverse_etl_assets.cli.undo import undo
 from reverse_etl_assets.cli.verify import verify
 from reverse_etl_assets.cli.why import why
@@ -39,7 +40,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
