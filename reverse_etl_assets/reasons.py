@@ -179,6 +179,11 @@ class Reason(StrEnum):
         return tuple(reason for reason in cls if holds(reason.meaning))
 
 
+def meaning_of(word: str | None) -> Meaning | None:
+    """What the word of an outcome means. None of no reason: a destination of somebody's own may give none."""
+    return next((reason.meaning for reason in Reason if reason == word), None)
+
+
 SETTLED = Reason.which(lambda meaning: meaning.settles)
 IN_DOUBT = Reason.which(lambda meaning: meaning.in_doubt)
 NEVER_TRIED = Reason.which(lambda meaning: not meaning.tried)

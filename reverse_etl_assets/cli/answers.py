@@ -12,6 +12,7 @@ from reverse_etl_assets.errors import FileLocked, ReverseEtlError, StateError, S
 from reverse_etl_assets.journal.records import Run, RunStatus, Stop
 from reverse_etl_assets.previews.preview import PlannedRow, Preview, preview, recovered
 from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.reasons import meaning_of
 from reverse_etl_assets.records import Reason, Status
 from reverse_etl_assets.runs.recovery import job_is_open
 from reverse_etl_assets.spec.sync import Sync
@@ -244,9 +245,9 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield f"Its answer was lost, and somebody has looked since and said that it did arrive in {where}{name}."
         case (_, Reason.AMBIGUOUS) if last.run_id in facts.memory.at_work:
             yield f"It was handed over to {where} at {at}, in a job whose results the next run folds in."
-        case (_, str(reason)):
-            sentence = Reason(reason).meaning.sentence
-            yield sentence.format(where=where, at=at, said=words, message=last.message, undoes=facts.undoes)
+        case (_, reason) if meaning := meaning_of(reason):
+            given = {"where": where, "at": at, "said": words, "message": last.message, "undoes": facts.undoes}
+            yield meaning.sentence.format(**given)
 
 
 def _place(facts: _Facts) -> Iterator[str]:

@@ -19,6 +19,7 @@ from reverse_etl_assets.previews.kept_plan import kept_plan
 from reverse_etl_assets.previews.markdown import markdown
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.project import Project
+from reverse_etl_assets.reasons import meaning_of
 from reverse_etl_assets.records import Reason
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.policies import BeforeImages
@@ -198,7 +199,7 @@ def _group(group: ErrorGroup) -> tuple[Any, ...]:
         clip(group.code, _SHORT),
         clip(group.field, _SHORT),
         clip(group.message, _LONG),
-        Reason(group.reason).meaning.next_run,
+        meaning.next_run if (meaning := meaning_of(group.reason)) else None,
         clip(group.example, _SHORT),
     )
 

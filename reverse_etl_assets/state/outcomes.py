@@ -64,7 +64,7 @@ class ErrorGroup:
     """Rows of a run that failed or were skipped for the same reason, with one of them as an example."""
 
     status: str
-    reason: str
+    reason: str | None
     code: str | None
     field: str | None
     rows: int

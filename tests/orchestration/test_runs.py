@@ -1,12 +1,15 @@
 """A sync's run as Dagster shows it: what is recorded, what is red, and what is never sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.guards import GUARDS
+from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
+from reverse_etl_assets.records import Batch, Outcome, Status
 from reverse_etl_assets.state.lock import exclusive
 from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import heavy
@@ -269,6 +272,25 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     assert sum(group["rows"] for group in groups) == figures["failed"]
     assert {group["next_run"] for group in groups} == {"sends it again, until it was refused too often"}
     assert list(figures)[-2:] == ["why rows did not arrive", "rows (failed first)"]
+
+
+class Wordless(HubSpot):
+    """A destination whose author gives no reason."""
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        return [Outcome(outcome.key, Status.FAILED) for outcome in await super().send(batch)]
+
+
+class WordlessResource(HubSpotResource):
+    destination_type = Wordless
+
+
+def test_rows_that_failed_without_a_reason_are_shown(small: SmallProject) -> None:
+    crm = WordlessResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
+    small.__dict__["destinations"] = {"crm": crm}
+    ran = small.run(small.asset())
+    (group,) = [row.data for row in ran.observed["why rows did not arrive"].records]
+    assert (group["rows"], group["status"], group["reason"], group["next_run"]) == (100, "failed", None, None)
 
 
 @heavy
