@@ -69,12 +69,10 @@ class Deployed:
 
     def link(self, sync: Sync) -> str | None:
         """Where people see what the sync writes, if the destination has such a page."""
-
         return self.destinations[sync.destination].link(sync.untyped_target)
 
     def record_link(self, sync: Sync, destination_id: str, learned: Mapping[str, Sequence[str]]) -> str | None:
         """Where people see one record that the sync writes, if the destination has such a page."""
-
         return self.destinations[sync.destination].record_link(sync.untyped_target, destination_id, learned)
 
     def account_without_credentials(self, sync: Sync) -> Account:

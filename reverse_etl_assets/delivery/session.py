@@ -147,7 +147,6 @@ async def open_session(
     obeys_sync_stop: bool = True,
 ) -> AsyncIterator[Session]:
     """Opens the account for one target of the route; `usage` counts what is used. A stop ends every longer wait."""
-
     sync = route.sync.sync
 
     def look() -> None:
