@@ -15,6 +15,8 @@ import pytest
 from demo.data import change, generate, plant_bad_rows, remove
 from tests.heavy import heavy
 
+pytestmark = heavy
+
 TABLES = ("customers", "orders", "leads", "page_views", "product_events")
 
 
@@ -42,7 +44,6 @@ def warehouse(generated: Path, tmp_path: Path) -> Path:
     return copy
 
 
-@heavy
 def test_rows_do_not_depend_on_threads(tmp_path: Path) -> None:
     # more rows than one row group holds, so that two threads really share the work
     generate(tmp_path / "one.duckdb", 130_000, threads=1)
@@ -55,7 +56,6 @@ def test_rows_do_not_depend_on_threads(tmp_path: Path) -> None:
         assert one == two
 
 
-@heavy
 def test_generating_again_replaces_the_tables_with_the_same_rows(warehouse: Path) -> None:
     before = checksum(warehouse)
     change(warehouse, 10)
@@ -64,7 +64,6 @@ def test_generating_again_replaces_the_tables_with_the_same_rows(warehouse: Path
     assert checksum(warehouse) == before
 
 
-@heavy
 def test_rows_depend_on_the_seed(generated: Path, tmp_path: Path) -> None:
     generate(tmp_path / "other.duckdb", 1000, seed=8)
     assert checksum(tmp_path / "other.duckdb") != checksum(generated)
@@ -172,7 +171,6 @@ def test_remove_takes_the_customers_and_their_orders(warehouse: Path) -> None:
     assert rows(warehouse, "FROM raw.orders ANTI JOIN raw.customers USING (customer_id)") == []
 
 
-@heavy
 @pytest.mark.parametrize("work", [change, remove])
 @pytest.mark.parametrize("count", [-1, 1001])
 def test_more_rows_than_customers(warehouse: Path, work: object, count: int) -> None:

@@ -11,6 +11,9 @@ from reverse_etl_assets.testing.builders import record, target
 from reverse_etl_assets.testing.pace import PaceContract, VirtualClock
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import accounts
+from tests.heavy import heavy
+
+pytestmark = heavy
 
 
 class TestPace(PaceContract):

@@ -19,6 +19,8 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.heavy import first, heavy, seeds
 
+pytestmark = heavy
+
 SEEDS = seeds("CHAOS_SEEDS", 3)
 WRITTEN = (Status.CREATED, Status.UPDATED)
 _LOST, _UNNAMED = "no answer that can be read: RemoteProtocolError", "the destination's answer does not name this row"
@@ -117,7 +119,6 @@ def test_a_mirror_at_the_sink(shop: Shop, sandbox: Sandbox, seed: int) -> None:
     assert shop.run(sync, account).change_set == 0
 
 
-@heavy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_contacts_in_hubspot(shop: Shop, sandbox: Sandbox, seed: int) -> None:
     sync, account = crm_sync(), crm(sandbox.url)
@@ -161,7 +162,6 @@ def release(shop: Shop, sync: Sync, keys: set[str | None]) -> None:
         assert all(held_rows.release(con, key) for key in keys if key)
 
 
-@heavy
 @pytest.mark.parametrize("vendor", first(["sink", "hubspot"]))
 def test_ten_thousand_rows_none_hidden_none_lost(
     shop: Shop, sandbox: Sandbox, vendor: str, capsys: pytest.CaptureFixture[str]
@@ -201,7 +201,6 @@ def show_figures(vendor: str, report: Report, sandbox: Sandbox, capsys: pytest.C
         )
 
 
-@heavy
 def test_an_account_that_never_stops_refusing_is_given_up_on_in_time(shop: Shop, sandbox: Sandbox) -> None:
     account: Account = sink(sandbox.url)
     people(shop, 50, "first")

@@ -18,6 +18,8 @@ from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.heavy import first, heavy, seeds
 
+pytestmark = heavy
+
 SEEDS = seeds("KILLS", 4)
 TWENTY = {**SINK, "batch_size": 20}
 CRM_BATCH, CRM_CONCURRENCY = 100, 6
@@ -205,7 +207,6 @@ def killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, sync: Sync, re
     return shop.journal.history(sync.sync, 1)[0]
 
 
-@heavy
 def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
     """With the rows that were in flight: nobody was told what became of them."""
     sync, before = a_mirror(shop, remote)
@@ -217,7 +218,6 @@ def test_a_run_that_was_killed_is_undone(shop: Shop, launcher: Launcher, remote:
     assert remote.snapshot("hubspot", "contacts", ids=False) == before
 
 
-@heavy
 @pytest.mark.parametrize("requests", first([4, 12] if len(SEEDS) < 18 else range(1, 17)))
 def test_an_undo_that_was_killed(shop: Shop, launcher: Launcher, remote: RemoteSandbox, requests: int) -> None:
     """Whatever runs next folds in what it was told; another undo puts back the rest, and nothing is an edit."""
@@ -268,7 +268,6 @@ def kill_after_the_hand_over(shop: Shop, launcher: Launcher, remote: RemoteSandb
     launcher.kill()
 
 
-@heavy
 def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:
@@ -286,7 +285,6 @@ def test_a_job_that_was_handed_over_is_collected_by_the_next_run(
     assert len(uploads) == 1
 
 
-@heavy
 def test_a_job_that_the_destination_forgot_is_reported(shop: Shop, launcher: Launcher, remote: RemoteSandbox) -> None:
     sync = sink_sync(**CONTACTS)
     kill_after_the_hand_over(shop, launcher, remote, sync)
@@ -299,7 +297,6 @@ def test_a_job_that_the_destination_forgot_is_reported(shop: Shop, launcher: Lau
     assert report.counts["created"] == 500
 
 
-@heavy
 def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:
@@ -314,7 +311,6 @@ def test_a_job_that_cannot_be_asked_about_waits_for_a_later_run(
     assert remote.counts()["salesforce"]["objects"]["Contact"]["records"] == 500
 
 
-@heavy
 @pytest.mark.parametrize("path", first(["successfulResults", "jobs/ingest/[^/]+$"]))
 def test_a_job_of_which_one_question_is_refused_is_not_handed_over_again(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox, path: str
@@ -331,7 +327,6 @@ def test_a_job_of_which_one_question_is_refused_is_not_handed_over_again(
     assert len([line for line in remote.log("salesforce") if line["method"] == "PUT"]) == 1
 
 
-@heavy
 def test_jobs_that_were_opened_with_their_rows_are_collected(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox
 ) -> None:

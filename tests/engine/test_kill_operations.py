@@ -13,6 +13,8 @@ from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.engine.test_kill import remote, until
 from tests.heavy import heavy, seeds
 
+pytestmark = heavy
+
 __all__ = ["remote"]
 
 SEEDS = seeds("KILLS", 1)
@@ -55,7 +57,6 @@ def test_killed_while_it_adopts(shop: Shop, launcher: Launcher, remote: RemoteSa
     assert shop.run(adopting, account).change_set == 0
 
 
-@heavy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_while_an_approved_plan_goes_out(
     shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int
@@ -88,7 +89,6 @@ def test_killed_while_an_approved_plan_goes_out(
     assert shop.run(sync, account).change_set == 0
 
 
-@heavy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_while_a_person_is_forgotten(shop: Shop, launcher: Launcher, remote: RemoteSandbox, seed: int) -> None:
     account, sync, who = crm(remote.url), contacts(), "p7@shop.example"

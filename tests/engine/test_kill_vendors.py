@@ -12,7 +12,9 @@ from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
 from tests.engine.test_kill import acknowledged, remote, until
-from tests.heavy import first, seeds
+from tests.heavy import first, heavy, seeds
+
+pytestmark = heavy
 
 __all__ = ["remote"]
 
