@@ -10,6 +10,9 @@ STEP = 1.0  # seconds
 class Halted(Exception):
     """The run is ending; what was about to be sent is not."""
 
+    doubt: Exception | None = None
+    """What was answered to an earlier try of the same, which may have been carried out."""
+
 
 class Waits:
     """`look` asks whether the run may go on, and raises Stopped if not; it may take its time."""

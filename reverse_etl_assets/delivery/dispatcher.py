@@ -218,6 +218,10 @@ class Dispatcher:
             self._settlement.halt_on(work, error)
         except STOPPING as error:
             self._settlement.halt_on(work, error)
+        except Halted as end:  # between two tries
+            if isinstance(end.doubt, DestinationError):
+                await self._settlement.settle_all(work, Reason.AMBIGUOUS, end.doubt)
+            raise
         return None
 
     def _stop_if_all_refused(self, work: WorkItem, error: DestinationError) -> None:

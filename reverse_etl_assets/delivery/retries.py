@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -53,17 +53,15 @@ class Retries:
 
         Refusals for the rate alone do not count as attempts: they end when the account's time is up. Raises Unavailable
         if the destination asks for a longer wait than the policy allows.
-        Raises the last error, or an earlier one if that try may have been carried out, also where the run ends between
-        two tries. A refusal is raised as it is, with `perhaps_done` if an earlier try may have been.
+        Raises the last error, or an earlier one if that try may have been carried out. A refusal is raised as it is,
+        with `perhaps_done` if an earlier try may have been. Halted has such an earlier error as `doubt`.
         """
         limited_until: float | None = None
         doubt: DestinationError | None = None
         tries = attempt
         while True:
-            try:
+            with _doubtful(doubt):
                 await self._turn()
-            except Halted:
-                raise doubt or Halted from None
             last = attempt + 1 >= self._retry_policy.attempts
             try:
                 with turns(self._further_turn):
@@ -77,10 +75,8 @@ class Retries:
                 tries += 1
                 if attempt >= self._retry_policy.attempts or (hold and now > limited_until):
                     raise doubt or error from None
-                try:
+                with _doubtful(doubt):
                     await self._wait(error, tries, in_doubt=doubt is not None)
-                except Halted:
-                    raise doubt or Halted from None
             except DestinationError as error:
                 error.perhaps_done |= doubt is not None
                 raise
@@ -136,6 +132,16 @@ class Retries:
         """Sleep, but wake up when the run is ending."""
         await self._pacer.waits.wait(seconds)
         self._check_halted()
+
+
+@contextlib.contextmanager
+def _doubtful(doubt: DestinationError | None) -> Iterator[None]:
+    """The run may end meanwhile, between two tries."""
+    try:
+        yield
+    except Halted as end:
+        end.doubt = doubt
+        raise
 
 
 def _moment(seconds: float) -> str:
