@@ -43,6 +43,7 @@ def _serve(out: Console) -> None:
     ui, vendors = _free_port("DAGSTER_PORT", 3000), _free_port("SANDBOX_PORT", 8787)
     home = fresh_folder("dev")
     with _child("reverse_etl_sandbox", "--port", str(vendors)), product_database() as database:
+        out.print("Everything runs once before Dagster starts, which takes a few minutes.")
         with out.status("Making source data, building the models, running the syncs"):
             project = prepare(home, f"http://{_HOST}:{vendors}", 2000, 7, database.url)
             from demo.rounds import materialise_everything
@@ -50,6 +51,7 @@ def _serve(out: Console) -> None:
             materialise_everything(project, home / "demo.log")
         out.print(f"Sandbox   http://{_HOST}:{vendors}/   the vendors' records, calls and faults")
         out.print(f"Dagster   http://{_HOST}:{ui}/   ready in half a minute; Ctrl-C ends both")
+        out.print("A sync of your own: docs/write-a-sync.md says how to try one beside these.", style="dim")
         arguments = ("-w", str(ROOT / "workspace.yaml"), "-h", _HOST, "-p", str(ui), "--log-level", "warning")
         with _child("dagster", "dev", *arguments, folder=home) as dagster:
             dagster.wait()
