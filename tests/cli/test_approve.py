@@ -65,6 +65,7 @@ def test_approve_and_run_at_once(waiting: Office, sandbox: Sandbox) -> None:
     assert names(sandbox) == {"ada", "eve"}
 
 
+@heavy
 def test_at_once_sends_that_plan_or_nothing(waiting: Office, sandbox: Sandbox) -> None:
     """Also where no guard holds the other plan back."""
     waiting.build((ADA[0], "Ada", "Paris"), BOB)

@@ -50,6 +50,7 @@ def test_plan(marked: Office) -> None:
     assert marked.json("plan", "people_to_crm", "--reveal")["rows"][0]["fields"]["firstname"]["after"] == "Zoe-Maria"
 
 
+@heavy
 def test_plan_of_rows_that_cannot_be_sent(marked: Office) -> None:
     marked.build(ZOE, (ZOE[0].upper(), None, ""))
     found = marked.json("plan", "people_to_crm")

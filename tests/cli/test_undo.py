@@ -164,6 +164,7 @@ def test_the_command_itself(office: Office, ran: str) -> None:
     assert "there is no sync `people_to_crm`" in result.output
 
 
+@heavy
 def test_without_credentials_the_plan_is_shown_all_the_same(
     office: Office, ran: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

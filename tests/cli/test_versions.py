@@ -42,6 +42,7 @@ def test_plan_and_run_say_how_a_version_begins(ran: Office) -> None:
     assert run["cutover"] == {"version": 3, "cutover": "resend", "left": 2, "set_aside": 0, "adopted": 0}
 
 
+@heavy
 def test_status_counts_what_is_not_followed_any_more(ran: Office) -> None:
     assert [each["versions"] for each in ran.json("status")["syncs"]] == [[]]
     ran.sync("people_to_crm", **AGAIN)
@@ -52,6 +53,7 @@ def test_status_counts_what_is_not_followed_any_more(ran: Office) -> None:
     assert (second["version"], second["leaves"], second["set_aside"]) == (2, 1, 1)
 
 
+@heavy
 def test_why_answers_for_rows_that_an_earlier_version_wrote(ran: Office) -> None:
     ran.sync("people_to_crm", **AGAIN)
     ran.ok("run", "people_to_crm")

@@ -51,6 +51,7 @@ def test_left_the_model_and_deleted(ran: Office) -> None:
     assert "because the row had left the model" in said
 
 
+@heavy
 def test_earlier_runs_are_listed(ran: Office) -> None:
     ran.build((ADA[0], "Ada", "Rome"), BOB)
     ran.ok("run", "--all")
