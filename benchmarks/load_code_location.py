@@ -38,7 +38,7 @@ def load(folder: str) -> None:
     from reverse_etl_assets.orchestration.build import build_sync_definitions
     from reverse_etl_assets.project import Project
 
-    project = Project(project.dbt_folder, Path(folder), project.destinations)
+    project = Project(project.dbt, Path(folder), project.destinations)
     RepositorySnap.from_def(build_sync_definitions(project, destinations).get_repository_def())
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(used.ru_utime + used.ru_stime)

@@ -10,6 +10,7 @@ import dagster as dg
 
 from reverse_etl_assets import (
     Alerts,
+    DbtSettings,
     DestinationResource,
     GoogleAdsResource,
     HubSpotResource,
@@ -84,7 +85,7 @@ alerts = Alerts(
 )
 
 project = Project(
-    dbt_folder=_HERE.parent / "dbt_project",
+    dbt=DbtSettings(_HERE.parent / "dbt_project"),
     syncs_folder=_HERE / "syncs",
     destinations={name: resource.destination_type for name, resource in destinations.items()},
 )

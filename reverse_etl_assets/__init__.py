@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from reverse_etl_assets.dbt.settings import DbtSettings as DbtSettings
     from reverse_etl_assets.errors import (
         CheckFailed as CheckFailed,
         ConfigurationError as ConfigurationError,

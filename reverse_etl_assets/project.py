@@ -9,6 +9,7 @@ from typing import Any
 
 from reverse_etl_assets.dbt.manifest import Model, duckdb_profile, load_models, profile_target
 from reverse_etl_assets.dbt.results import Dbt
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
@@ -31,7 +32,7 @@ class Project:
     comparison may take (`1GB` if unset; above it DuckDB spills to the home's disk).
     """
 
-    dbt_folder: Path
+    dbt: DbtSettings
     syncs_folder: Path
     destinations: Mapping[str, type[BaseDestination[Any, Any]]]
     values_in_events: bool = False
@@ -43,11 +44,11 @@ class Project:
         if named and not Path(named).is_absolute():
             # dbt reads it from the folder of its project, so there it would mean another place.
             raise ConfigurationError(f"{HOME}={named} is a relative path; write it whole, from `/` on.")
-        return Path(named or self.dbt_folder.parent / ".reverse_etl").absolute()
+        return Path(named or self.dbt.project_dir.parent / ".reverse_etl").absolute()
 
     @property
     def manifest(self) -> Path:
-        return self.dbt_folder / "target" / "manifest.json"
+        return self.dbt.manifest
 
     @cached_property
     def models(self) -> dict[str, Model]:
@@ -68,14 +69,14 @@ class Project:
 
     @cached_property
     def warehouse(self) -> DuckDBWarehouse:
-        profile = duckdb_profile(self.dbt_folder)
+        profile = duckdb_profile(self.dbt.project_dir)
         return DuckDBWarehouse(
             profile.path,
             self.home / "state",
             memory_limit=os.environ.get(MEMORY) or "1GB",
             attached=profile.attached,
             setup=profile.setup,
-            dbt_folder=self.dbt_folder,
+            dbt_folder=self.dbt.project_dir,
         )
 
     @cached_property
@@ -90,5 +91,5 @@ class Project:
 
     @cached_property
     def environment(self) -> Environment:
-        dbt = Dbt(self.manifest, profile_target(self.dbt_folder))
+        dbt = Dbt(self.manifest, profile_target(self.dbt.project_dir))
         return Environment(self.journal, self.warehouse, self.models, dbt=dbt)

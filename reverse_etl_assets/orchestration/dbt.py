@@ -54,7 +54,7 @@ def dbt_cli(project: Project) -> DbtCliResource:
     """dbt of the environment that Python runs in, also if that is not on the PATH."""
     beside = Path(sys.executable).with_name("dbt")
     executable = str(beside) if beside.exists() else "dbt"
-    return _Dbt(project_dir=str(project.dbt_folder), dbt_executable=executable)
+    return _Dbt(project_dir=str(project.dbt.project_dir), dbt_executable=executable)
 
 
 def prepare_manifest(project: Project) -> None:
@@ -65,7 +65,7 @@ def prepare_manifest(project: Project) -> None:
 
 def refresh_manifest(project: Project) -> None:
     """Parse the dbt project if it changed since it was last parsed."""
-    folder = project.dbt_folder
+    folder = project.dbt.project_dir
     files = [file for kind in _SOURCES for file in folder.rglob(kind) if folder / "target" not in file.parents]
     newest = max(file.stat().st_mtime for file in files)
     if not project.manifest.exists() or project.manifest.stat().st_mtime < newest:
@@ -73,7 +73,7 @@ def refresh_manifest(project: Project) -> None:
 
 
 def build_dbt_assets(project: Project) -> dg.AssetsDefinition:
-    dbt_project = DbtProject(project.dbt_folder)
+    dbt_project = DbtProject(project.dbt.project_dir)
 
     @dbt_assets(manifest=project.manifest, project=dbt_project, dagster_dbt_translator=Translator(), name="dbt_models")
     def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:

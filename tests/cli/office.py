@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from reverse_etl_assets.cli import app
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, WebhookResource
 from reverse_etl_assets.project import Project
@@ -86,7 +87,7 @@ class Office:
     @cached_property
     def project(self) -> Project:
         types = {name: resource.destination_type for name, resource in self.destinations.items()}
-        return ProjectOfFewRows(self.dbt_folder, self.syncs_folder, types)
+        return ProjectOfFewRows(DbtSettings(self.dbt_folder), self.syncs_folder, types)
 
     def forget(self) -> None:
         """Read the syncs anew."""

@@ -12,9 +12,9 @@ from reverse_etl_assets.cli import app
 
 MODULE = """
 from pathlib import Path
-from reverse_etl_assets import Project
+from reverse_etl_assets import DbtSettings, Project
 
-project = Project(Path({folder!r}) / "dbt", Path({folder!r}) / "syncs", {{}})
+project = Project(DbtSettings(Path({folder!r}) / "dbt"), Path({folder!r}) / "syncs", {{}})
 destinations = {{}}
 """
 WORDS = "this manifest is missing"

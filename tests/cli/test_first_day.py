@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from demo import deployment
 from reverse_etl_assets.cli import app
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.project import Project
 from reverse_etl_sandbox.server import Sandbox
@@ -176,7 +177,7 @@ def machine(
     made = Machine(tmp_path, vendor, count)
     module = ModuleType(f"first_day_in_{tmp_path.name}")
     types = {name: resource.destination_type for name, resource in deployment.destinations.items()}
-    project = Project(ROOT / "dbt_project", tmp_path / "syncs", types)
+    project = Project(DbtSettings(ROOT / "dbt_project"), tmp_path / "syncs", types)
     module.__dict__.update(destinations=resources(sandbox.url), project=project)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     yield made

@@ -23,6 +23,7 @@ DEPLOYMENT = """
 from pathlib import Path
 import dagster as dg
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, WebhookResource
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.project import Project
 
 crm = HubSpotResource(
@@ -30,7 +31,8 @@ crm = HubSpotResource(
 )
 destinations = {"crm": crm, "hook": WebhookResource(base_url=dg.EnvVar("OFFICE_HOOK_URL"), allow_private=True)}
 here = Path(__file__).parent
-project = Project(here / "dbt", here / "syncs", {name: each.destination_type for name, each in destinations.items()})
+types = {name: each.destination_type for name, each in destinations.items()}
+project = Project(DbtSettings(here / "dbt"), here / "syncs", types)
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import yaml
 
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
@@ -53,7 +54,9 @@ class Shop:
 
     def __post_init__(self) -> None:
         (self.home / "syncs").mkdir()
-        self.project = ProjectOfFewRows(self.dbt_folder, self.home / "syncs", {"crm": HubSpotResource.destination_type})
+        self.project = ProjectOfFewRows(
+            DbtSettings(self.dbt_folder), self.home / "syncs", {"crm": HubSpotResource.destination_type}
+        )
 
     @property
     def destinations(self) -> Mapping[str, DestinationResource]:

@@ -13,6 +13,7 @@ import dagster as dg
 import yaml
 from dagster._serdes import serialize_value
 
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
@@ -107,7 +108,7 @@ class SmallProject:
     @cached_property
     def project(self) -> Project:
         types = {name: resource.destination_type for name, resource in self.destinations.items()}
-        return ProjectOfFewRows(self.dbt_folder, self.syncs_folder, types)
+        return ProjectOfFewRows(DbtSettings(self.dbt_folder), self.syncs_folder, types)
 
     def build(self, query: str) -> None:
         """Build the model from a query, as dbt would."""

@@ -10,6 +10,7 @@ import pytest
 from dagster._core.instance.config import PoolGranularity
 from dagster._core.instance.ref import InstanceRef
 
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.build import build_sync_definitions
@@ -96,7 +97,7 @@ def test_a_link_to_the_object_where_the_destination_has_one(
     org = SalesforceResource(
         base_url=dg.EnvVar("ORG_URL"), client_id="app", client_secret=dg.EnvVar("NOT_NEEDED_TO_LOAD")
     )
-    project = Project(dbt_folder, shop.home / "syncs", {"org": org.destination_type})
+    project = Project(DbtSettings(dbt_folder), shop.home / "syncs", {"org": org.destination_type})
     asset = build_sync_definitions(project, {"org": org}).resolve_assets_def(dg.AssetKey(["org", "leads"]))
     (found,) = asset.specs
     assert found.metadata["destination"].url == "https://acme.my.salesforce.com/lightning/o/Lead/list"
@@ -136,7 +137,7 @@ def test_a_typo_in_a_file_is_the_error_of_the_code_location(shop: Shop) -> None:
 
 def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="dbt parse"):
-        build_sync_definitions(Project(tmp_path, tmp_path, {}), {})
+        build_sync_definitions(Project(DbtSettings(tmp_path), tmp_path, {}), {})
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_literal_secret_is_refused(tmp_path: Path, resource: DestinationResource, field: str) -> None:
-    project = Project(tmp_path, tmp_path, {"acme": resource.destination_type})
+    project = Project(DbtSettings(tmp_path), tmp_path, {"acme": resource.destination_type})
     with pytest.raises(ConfigurationError, match=rf'acme: {field} .*dg\.EnvVar\("ACME_{field.upper()}"\)') as error:
         build_sync_definitions(project, {"acme": resource})
     assert "literal" not in str(error.value)
@@ -157,7 +158,7 @@ def test_a_literal_secret_is_refused(tmp_path: Path, resource: DestinationResour
 def test_a_destination_must_not_take_the_name_of_another_resource(tmp_path: Path) -> None:
     resource = HubSpotResource(access_token=dg.EnvVar("X"))
     with pytest.raises(ConfigurationError, match="destination 'dbt'"):
-        build_sync_definitions(Project(tmp_path, tmp_path, {}), {"dbt": resource})
+        build_sync_definitions(Project(DbtSettings(tmp_path), tmp_path, {}), {"dbt": resource})
 
 
 def test_the_snapshot_of_the_code_location_holds_no_secret(shop: Shop) -> None:

@@ -72,10 +72,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from reverse_etl_assets import HubSpotResource, Project, build_sync_definitions
+from reverse_etl_assets import DbtSettings, HubSpotResource, Project, build_sync_definitions
 
 crm = HubSpotResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
-project = Project(Path({dbt!r}), Path({syncs!r}), {{"crm": crm.destination_type}})
+project = Project(DbtSettings(Path({dbt!r})), Path({syncs!r}), {{"crm": crm.destination_type}})
 defs = build_sync_definitions(project, {{"crm": crm}})
 """
 LAUNCH = """

@@ -15,7 +15,9 @@ HUBSPOT = retl.HubSpotResource(
     base_url="https://api.hubapi.com", access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN"), requests_per_second=10.0
 )
 PROJECT = retl.Project(
-    dbt_folder=Path("dbt_project"), syncs_folder=Path("syncs"), destinations={"hubspot": HUBSPOT.destination_type}
+    dbt=retl.DbtSettings(Path("dbt_project")),
+    syncs_folder=Path("syncs"),
+    destinations={"hubspot": HUBSPOT.destination_type},
 )
 DEFINITIONS = retl.build_sync_definitions(
     PROJECT, {"hubspot": HUBSPOT}, retl.Alerts(channel="#data", destination="slack", ui_url="http://localhost:3000")
