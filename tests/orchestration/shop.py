@@ -54,9 +54,8 @@ class Shop:
 
     def __post_init__(self) -> None:
         (self.home / "syncs").mkdir()
-        self.project = ProjectOfFewRows(
-            DbtSettings(self.dbt_folder), self.home / "syncs", {"crm": HubSpotResource.destination_type}
-        )
+        types = {"crm": HubSpotResource.destination_type}
+        self.project = ProjectOfFewRows(DbtSettings(self.dbt_folder), self.home / "syncs", types)
 
     @property
     def destinations(self) -> Mapping[str, DestinationResource]:
