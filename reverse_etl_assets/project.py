@@ -27,9 +27,9 @@ HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_
 class Project:
     """Paths and what is read from them. Nothing is opened before it is needed.
 
-    `REVERSE_ETL_HOME` names the folder of state and journal (`.reverse_etl` beside the dbt project if unset),
-    `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset), `REVERSE_ETL_MEMORY` what a
-    comparison may take (`1GB` if unset; above it DuckDB spills to the home's disk).
+    `REVERSE_ETL_HOME` names the folder of state and journal (`.reverse_etl` beside the dbt project if neither it nor
+    `home_folder` does), `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset),
+    `REVERSE_ETL_MEMORY` what a comparison may take (`1GB` if unset; above it DuckDB spills to the home's disk).
     """
 
     dbt: DbtSettings
@@ -37,6 +37,8 @@ class Project:
     destinations: Mapping[str, type[BaseDestination[Any, Any]]]
     values_in_events: bool = False
     """Show values of rows in Dagster's events, of columns that are not marked as personal data."""
+    home_folder: Path | None = None
+    """The folder of state and journal where `REVERSE_ETL_HOME` names none."""
 
     @cached_property
     def home(self) -> Path:
@@ -44,7 +46,7 @@ class Project:
         if named and not Path(named).is_absolute():
             # dbt reads it from the folder of its project, so there it would mean another place.
             raise ConfigurationError(f"{HOME}={named} is a relative path; write it whole, from `/` on.")
-        return Path(named or self.dbt.project_dir.parent / ".reverse_etl").absolute()
+        return Path(named or self.home_folder or self.dbt.project_dir.parent / ".reverse_etl").absolute()
 
     @property
     def manifest(self) -> Path:

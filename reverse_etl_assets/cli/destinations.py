@@ -116,7 +116,7 @@ def _ability(deployed: "Deployed", sync: "Sync") -> "dict[str, str]":
 
     resource = deployed.destinations[sync.destination]
     kind, api = resource.destination_type, resource.destination_type.api
-    version = str(getattr(resource, "api_version", api.version if api else ""))
+    version = str(resource.known("api_version") or (api.version if api else ""))
     end = api.end_of(version) if api else None
     route = Route(sync, kind)
     able = route.capabilities

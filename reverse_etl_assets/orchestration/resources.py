@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dagster as dg
-from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
+from pydantic import ConfigDict
 
 from reverse_etl_assets.accounts.daily import Budget
+from reverse_etl_assets.deployment.settings import BUDGET, DestinationSettings, Variable, is_secret
 from reverse_etl_assets.destinations.base import Account, BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.records import Target
 
 _IntEnvVar: Any = type(dg.EnvVar.int(""))  # Dagster has no public name for it
-_BUDGET = {"daily_calls": "calls", "leave_percent": "leave"}
 
 
 class DestinationResource(dg.ConfigurableResource[Any]):
@@ -46,7 +46,7 @@ class DestinationResource(dg.ConfigurableResource[Any]):
         super().__pydantic_init_subclass__(**kwargs)
         if not hasattr(cls, "destination_type"):
             raise ConfigurationError(f"{cls.__name__} has no `destination_type`: name the class of your destination.")
-        if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields) - set(_BUDGET):
+        if foreign := set(cls.model_fields) - set(cls.destination_type.Connection.model_fields) - set(BUDGET):
             known = ", ".join(cls.destination_type.Connection.model_fields)
             raise ConfigurationError(
                 f"{cls.__name__}: {', '.join(sorted(foreign))} is no field of its Connection, which has {known}."
@@ -57,25 +57,24 @@ class DestinationResource(dg.ConfigurableResource[Any]):
 
         Raises ConfigurationError if a variable is not set or a value does not fit; no message holds a value.
         """
-        settings = {"budget": self.budget(name)}
-        for field, value in self._given():
-            if field not in _BUDGET:
-                settings[field] = _read(value, f"destination {name}: {field}")
-        try:
-            connection = self.destination_type.Connection.model_validate(settings)
-        except ValidationError as error:
-            raise ConfigurationError(_problems(name, error)) from None
-        return Account(name, self.destination_type, connection)
+        return self._settings().account(name)
 
     def budget(self, name: str) -> Budget:
         """What the account may use. Needs no credentials. Raises ConfigurationError if a value does not fit."""
-        given = {field: value for field, value in self._given() if field in _BUDGET}
-        try:
-            return Budget.model_validate(
-                {_BUDGET[field]: _read(value, f"destination {name}: {field}") for field, value in given.items()}
-            )
-        except ValidationError as error:
-            raise ConfigurationError(_problems(name, error)) from None
+        return self._settings().budget(name)
+
+    def known(self, field: str) -> Any:
+        """A setting's value, if it is known while definitions are loaded."""
+        return self._settings().known(field)
+
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables that the account needs, each with the field that names it."""
+        return self._settings().variables()
+
+    def _settings(self) -> DestinationSettings:
+        """The same without Dagster."""
+        given = {field: _plain(getattr(self, field)) for field in type(self).model_fields}
+        return DestinationSettings(self.destination_type, {f: value for f, value in given.items() if value is not None})
 
     def refuse_literal_secrets(self, name: str) -> None:
         """Raises ConfigurationError if a secret stands in the code.
@@ -83,81 +82,34 @@ class DestinationResource(dg.ConfigurableResource[Any]):
         Dagster stores the fields of a resource with its code location, where everyone with access to the UI reads
         them; of a `dg.EnvVar` it stores the name of the variable alone.
         """
-        for field, value in self._given():
-            if self._is_secret(field) and not all(isinstance(leaf, dg.EnvVar) for leaf in _leaves(value)):
-                variable = f'dg.EnvVar("{f"{name}_{field}".upper()}")'
-                right = f'{{"...": {variable}}}' if isinstance(value, Mapping) else variable
-                raise ConfigurationError(
-                    f"destination {name}: {field} is a secret, and would be readable in Dagster's UI."
-                    f" Name an environment variable instead: {field}={right}."
-                )
-
-    def known_base_url(self) -> str | None:
-        """The address, if it is known while definitions are loaded."""
-        return self.base_url.get_value() if isinstance(self.base_url, dg.EnvVar) else self.base_url
+        for field in self._settings().literal_secrets():
+            variable = f'dg.EnvVar("{f"{name}_{field}".upper()}")'
+            right = f'{{"...": {variable}}}' if isinstance(getattr(self, field), Mapping) else variable
+            raise ConfigurationError(
+                f"destination {name}: {field} is a secret, and would be readable in Dagster's UI."
+                f" Name an environment variable instead: {field}={right}."
+            )
 
     def link(self, target: Target) -> str | None:
         """Where people see the object, if the destination has such a page and its address is known."""
-        base_url = self.known_base_url()
-        return self.destination_type.link(base_url, target) if base_url else None
+        return self._settings().link(target)
 
     def record_link(self, target: Target, destination_id: str, learned: Mapping[str, Sequence[str]]) -> str | None:
         """Where people see one record; likewise."""
-        base_url = self.known_base_url()
-        return self.destination_type.record_link(base_url, target, destination_id, learned) if base_url else None
-
-    def _given(self) -> Iterator[tuple[str, Any]]:
-        for field in type(self).model_fields:
-            if (value := getattr(self, field)) is not None:
-                yield field, value
-
-    @classmethod
-    def _is_secret(cls, field: str) -> bool:
-        return field not in _BUDGET and _holds_secret(cls.destination_type.Connection.model_fields[field].annotation)
+        return self._settings().record_link(target, destination_id, learned)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """A resource that Dagster has resolved holds secrets."""
-        for field, value in self._given():
-            yield field, "***" if self._is_secret(field) else value
+        for field in type(self).model_fields:
+            if (value := getattr(self, field)) is not None:
+                yield field, "***" if is_secret(self.destination_type, field) else value
 
 
-def _read(value: Any, where: str) -> Any:
-    """The value, with variables replaced by what the environment holds."""
+def _plain(value: Any) -> Any:
+    """The value, with Dagster's variables as ours."""
     match value:
         case dg.EnvVar() | _IntEnvVar():
-            try:
-                found = value.get_value()
-            except ValueError:
-                raise ConfigurationError(
-                    f"{where} needs a whole number in the environment variable {value.env_var_name}."
-                ) from None
-            if found in (None, ""):
-                raise ConfigurationError(f"{where} needs the environment variable {value.env_var_name}; it is not set.")
-            return found
+            return Variable(value.env_var_name, whole=isinstance(value, _IntEnvVar))
         case Mapping():
-            return {key: _read(inner, f"{where}.{key}") for key, inner in value.items()}
+            return {key: _plain(inner) for key, inner in value.items()}
     return value
-
-
-def _problems(name: str, error: ValidationError) -> str:
-    """A line for each problem, under the resource's own name of the field; one about several names them itself."""
-    own = {theirs: field for field, theirs in _BUDGET.items()}
-    found = [(".".join(own.get(str(part), str(part)) for part in each["loc"]), each["msg"]) for each in error.errors()]
-    return "\n".join(
-        ": ".join(filter(None, (f"destination {name}", field, message.removeprefix("Value error, "))))
-        for field, message in found
-    )
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _leaves(inner)
-    else:
-        yield value
-
-
-def _holds_secret(annotation: Any) -> bool:
-    if annotation in (SecretStr, SecretBytes):
-        return True
-    return any(_holds_secret(inner) for inner in getattr(annotation, "__args__", ()))

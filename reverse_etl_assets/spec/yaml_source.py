@@ -11,23 +11,27 @@ from pydantic import BaseModel, ValidationError
 from reverse_etl_assets.errors import SpecError
 
 Location = tuple[str | int, ...]
+_SYNC = "a sync is a mapping of fields, such as `model: customer_traits`"
 _NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 
 
 class YamlSource:
     """One YAML file: its value and the line of every key.
 
-    Raises SpecError with file and line if the text is not YAML, not a mapping, or names a key twice.
+    Raises SpecError with file and line if the text is not YAML, not a mapping (`right` says what it would be), or names
+    a key twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, right: str = "a sync is a mapping of fields, such as `model: customer_traits`"
+    ) -> None:
         self.path = path
         self.lines: dict[Location, int] = {(): 1}
         try:
             loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
             node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
-                raise SpecError(f"{path}:1: a sync is a mapping of fields, such as `model: customer_traits`.")
+                raise SpecError(f"{path}:1: {right}.")
             self._walk(node, ())
             self.value: dict[str, Any] = loader.construct_document(node)
         except yaml.MarkedYAMLError as error:

@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = {
     "reverse_etl_assets": """
-        Alerts CheckFailed ConfigurationError DbtSettings DestinationError DestinationResource GoogleAdsResource HubSpotResource
-        IntercomResource MetaAdsResource PostgresResource Preview Project Report ReverseEtlError Run SalesforceResource
+        Alerts CheckFailed ConfigurationError DbtSettings DestinationError DestinationResource GoogleAdsResource
+        HubSpotResource IntercomResource MetaAdsResource PostgresResource Preview Project Report ReverseEtlError Run SalesforceResource
         SlackResource SpecError StateError StripeResource SyncBusy WebhookResource ZendeskResource
         build_sync_definitions load_syncs preview run_sync undo_run verify
     """,

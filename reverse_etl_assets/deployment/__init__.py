@@ -1,0 +1,1 @@
+"""A project with its destinations: put together from a file, or by somebody's code."""
