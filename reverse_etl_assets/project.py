@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reverse_etl_assets.dbt.manifest import Model, duckdb_profile, load_models, profile_target
+from reverse_etl_assets.dbt.manifest import Model, load_models
+from reverse_etl_assets.dbt.profile import Profile, read_profile
 from reverse_etl_assets.dbt.results import Dbt
 from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.delivery.session import Environment
@@ -70,14 +71,16 @@ class Project:
         return mask if self.values_in_events else mask.also(sync.mapping)
 
     @cached_property
+    def profile(self) -> Profile:
+        """dbt's, read when it is first asked for: dbt takes seconds to be imported."""
+        return read_profile(self.dbt)
+
+    @cached_property
     def warehouse(self) -> DuckDBWarehouse:
-        profile = duckdb_profile(self.dbt.project_dir)
         return DuckDBWarehouse(
-            profile.path,
+            lambda: self.profile.duckdb,
             self.home / "state",
             memory_limit=os.environ.get(MEMORY) or "1GB",
-            attached=profile.attached,
-            setup=profile.setup,
             dbt_folder=self.dbt.project_dir,
         )
 
@@ -93,5 +96,5 @@ class Project:
 
     @cached_property
     def environment(self) -> Environment:
-        dbt = Dbt(self.manifest, profile_target(self.dbt.project_dir))
+        dbt = Dbt(self.manifest, lambda: self.profile.target)
         return Environment(self.journal, self.warehouse, self.models, dbt=dbt)

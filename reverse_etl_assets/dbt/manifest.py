@@ -1,22 +1,15 @@
 """What dbt knows of the models, read from its manifest: a model's place, columns, marks, versions and tests."""
 
-import copy
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import jinja2
-import yaml
 
 from reverse_etl_assets.errors import ConfigurationError
 
 EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
 
-_OURS = ("memory_limit", "threads", "temp_directory", "preserve_insertion_order", "timezone")  # settings of our engine
 _PERSONAL = "personal"  # the kind of personal data that is marked without naming one
 
 
@@ -168,113 +161,3 @@ def tested(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str
     attached = test.get("attached_node")
     for unique_id in [attached] if attached else test["depends_on"]["nodes"]:
         yield from names(nodes.get(unique_id) or {"name": unique_id.split(".")[-1]})
-
-
-def profile_target(dbt_folder: Path) -> str:
-    """The target of dbt's profile that counts where none is named. Raises ConfigurationError if there is no profile."""
-    try:
-        return str(_profile(dbt_folder)["target"])
-    except (KeyError, TypeError) as error:
-        raise ConfigurationError(f"{dbt_folder / 'profiles.yml'}: no usable profile: it has no `target`.") from error
-
-
-def _profile(dbt_folder: Path) -> Mapping[str, Any]:
-    """Understands `env_var` as dbt does. Raises ConfigurationError if there is no such profile."""
-    profiles = dbt_folder / "profiles.yml"
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
-    try:
-        profile = yaml.safe_load((dbt_folder / "dbt_project.yml").read_text(encoding="utf-8"))["profile"]
-        flags = {"PROJECT_DIR": str(dbt_folder), "PROFILES_DIR": str(dbt_folder)}
-        text = template.from_string(profiles.read_text(encoding="utf-8")).render(env_var=_env_var, flags=flags)
-        found: Mapping[str, Any] = yaml.safe_load(text)[profile]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError, jinja2.TemplateError) as error:
-        raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
-    return found
-
-
-@dataclass(frozen=True)
-class AttachedDatabase:
-    """A database that dbt's profile attaches beside its own. `sql` attaches it read-only, `file` is a DuckDB file."""
-
-    name: str
-    sql: str = field(repr=False)
-    file: Path | None
-
-
-@dataclass(frozen=True)
-class DuckDBProfile:
-    """What dbt's profile says of the warehouse: its file, what else is attached, and statements that come before."""
-
-    path: Path
-    attached: Sequence[AttachedDatabase] = ()
-    setup: Sequence[str] = field(default=(), repr=False)  # secrets are among them
-
-
-def duckdb_profile(dbt_folder: Path, target: str | None = None) -> DuckDBProfile:
-    """The DuckDB file that dbt's profile names, and what it attaches, so that the warehouse is configured once.
-
-    A relative path is relative to the dbt project, where dbt changes into.
-    Raises ConfigurationError if there is no such profile or its target is not DuckDB.
-    """
-    profiles, outputs = dbt_folder / "profiles.yml", _profile(dbt_folder)
-    try:
-        output = outputs["outputs"][target or outputs["target"]]
-        kind, path = output["type"], output["path"] if output["type"] == "duckdb" else ""
-        path = (dbt_folder / Path(path).expanduser()).resolve()
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{profiles}: no usable profile: {type(error).__name__}: {error}") from error
-    if kind != "duckdb":
-        raise ConfigurationError(f"{profiles}: target is {kind!r}, and only 'duckdb' is supported so far.")
-    more = [name for name in ("attach", "extensions", "secrets") if output.get(name)]
-    try:
-        return _with_more(dbt_folder, path, output) if more else DuckDBProfile(path)
-    except Exception as error:  # dbt's own classes raise what they like, and may quote a secret
-        raise ConfigurationError(
-            f"{profiles}: {', '.join(f'`{name}`' for name in more)} cannot be read as dbt-duckdb reads it"
-            f" ({type(error).__name__}); `dbt debug` says more."
-        ) from None
-
-
-def database_name(path: str | Path) -> str:
-    """What DuckDB calls the database of a file: the first part of its name."""
-    return Path(path).name.lstrip(".").split(".")[0]
-
-
-def _with_more(dbt_folder: Path, path: Path, output: Mapping[str, Any]) -> DuckDBProfile:
-    """By the classes of dbt-duckdb, which make the SQL; they take a second to import."""
-    from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
-
-    given = {name: output[name] for name in ("extensions", "secrets", "settings") if output.get(name)}
-    credentials = DuckDBCredentials(path=str(path), **copy.deepcopy(given))
-    setup: list[str] = []
-    for each in credentials.extensions or []:
-        name, repository = (each, None) if isinstance(each, str) else (each["name"], each["repo"])
-        setup += [f"INSTALL {name}{f' FROM {repository}' if repository else ''}", f"LOAD {name}"]
-    setup += credentials.secrets_sql()
-    settings = {name: value for name, value in (credentials.settings or {}).items() if name.lower() not in _OURS}
-    setup += [f"SET {name} = {_sql_text(str(value))}" for name, value in settings.items()]
-    attached = [_attached(dbt_folder, Attachment(**each)) for each in output.get("attach") or []]
-    return DuckDBProfile(path, attached, setup)
-
-
-def _attached(dbt_folder: Path, attachment: Any) -> AttachedDatabase:
-    name = attachment.alias or database_name(attachment.path)
-    options = {key: value for key, value in (attachment.options or {}).items() if key != "read_only"}
-    plain = not (attachment.type or attachment.secret or options or attachment.is_ducklake)
-    is_file = "://" not in attachment.path and not re.match(r"[A-Za-z_]{2,}:", attachment.path)
-    if is_file and attachment.type in (None, "duckdb", "sqlite"):
-        attachment = replace(attachment, path=str((dbt_folder / Path(attachment.path).expanduser()).resolve()))
-    quoted = '"' + name.replace('"', '""') + '"'
-    sql = replace(attachment, read_only=True, alias=quoted, options=options or None).to_sql()
-    return AttachedDatabase(name, sql, Path(attachment.path) if plain and is_file else None)
-
-
-def _sql_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _env_var(name: str, default: str | None = None) -> str:
-    value = os.environ.get(name, default)
-    if value is None:
-        raise ConfigurationError(f"dbt's profile needs the environment variable {name}, which is not set.")
-    return value

@@ -5,7 +5,7 @@ read 2026-11-30), so each result goes to the journal, where the latest of each t
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +40,8 @@ class Dbt:
     """Where dbt leaves its files, and the target of its profile that the syncs read."""
 
     manifest: Path
-    target: str
+    target: str | Callable[[], str]
+    """Or how to find it out, which takes a look at dbt's profile."""
 
 
 def listen(journal: Journal, dbt: Dbt) -> dict[Path, str]:
@@ -50,11 +51,12 @@ def listen(journal: Journal, dbt: Dbt) -> dict[Path, str]:
     """
     nodes: Mapping[str, Any] | None = None
     trouble: dict[Path, str] = {}
+    target = dbt.target if isinstance(dbt.target, str) else dbt.target()
     for file in _files(dbt.manifest.parent):
         try:
             run_results = json.loads(file.read_text())
             nodes = nodes or json.loads(dbt.manifest.read_text())
-            if run_results["args"].get("target") in (None, dbt.target):
+            if run_results["args"].get("target") in (None, target):
                 journal.hear_model_results(results_of(run_results, nodes))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             trouble[file] = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else "it is not whole"

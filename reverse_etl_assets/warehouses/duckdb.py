@@ -5,14 +5,15 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from reverse_etl_assets.dbt.manifest import EPHEMERAL, AttachedDatabase, Model, database_name
+from reverse_etl_assets.dbt.duckdb_profile import AttachedDatabase, DuckDBProfile, database_name
+from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.errors import ConfigurationError, FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
@@ -141,20 +142,30 @@ class DuckDBWarehouse:
     retried with jitter for `lock_wait` seconds.
     """
 
-    database: Path
+    models: Path | DuckDBProfile | Callable[[], DuckDBProfile]
+    """What dbt's profile says of the file with the models; asked for when they are read, for state needs none of it."""
     state_folder: Path
     memory_limit: str = "1GB"
     threads: int | None = None
     lock_wait: float = 60.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-    attached: Sequence[AttachedDatabase] = ()
-    """What dbt's profile attaches beside its own file."""
-    setup: Sequence[str] = field(default=(), repr=False)
-    """What has to be said before they are attached."""
+    built: Callable[[Model], Model] = field(default=lambda model: model, repr=False)
+    """The model as dbt's target has it: where its table is. Raises a ReverseEtlError if that is not known."""
     dbt_folder: Path | None = None
     """Files that views read are relative to it."""
     copy_of: Path | None = None
     """The folder of state files that this one's are copies of, for a look at what would be."""
+
+    @property
+    def profile(self) -> DuckDBProfile:
+        if isinstance(self.models, Path):
+            return DuckDBProfile(self.models)
+        return self.models if isinstance(self.models, DuckDBProfile) else self.models()
+
+    @property
+    def database(self) -> Path:
+        """The file that dbt builds."""
+        return self.profile.path
 
     @property
     def database_name(self) -> str:
@@ -177,17 +188,18 @@ class DuckDBWarehouse:
         A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing, or if what is
         read cannot be: then without DuckDB's words, for they quote values.
         """
-        with self._instance(again=not (models and self.setup)) as (con, attached):
+        profile = self.profile if models else None
+        with self._instance(again=not (profile and profile.setup)) as (con, attached):
             try:
                 state = self.state_file(sync)
                 attached.append(state_as)
                 self._attach_state(con, state, state_as, write=write)
-                if models:
-                    self._attach_models(con, attached)
+                if profile:
+                    self._attach_models(con, attached, profile)
                 yield con
             except duckdb.Error as error:
                 states = self.copy_of or self.state_folder
-                other = str(self.database) if models else ""
+                other = str(profile.path) if profile else ""
                 explained = failure(error, states, self.memory_limit, str(states / state.name), other)
                 raise explained or error from None
 
@@ -221,20 +233,20 @@ class DuckDBWarehouse:
         except StateError as error:
             raise StateError(f"{state} {error}.") from None
 
-    def _attach_models(self, con: duckdb.DuckDBPyConnection, attached: list[str]) -> None:
-        if not self.database.exists():
-            raise StateError(f"the warehouse {self.database} does not exist yet; build the models with dbt.")
-        self._attach(con, self.database, self.database_name, "(READ_ONLY)")
+    def _attach_models(self, con: duckdb.DuckDBPyConnection, attached: list[str], profile: DuckDBProfile) -> None:
+        if not profile.path.exists():
+            raise StateError(f"the warehouse {profile.path} does not exist yet; build the models with dbt.")
+        self._attach(con, profile.path, self.database_name, "(READ_ONLY)")
         attached.append(self.database_name)
         if self.dbt_folder:
             con.execute(f"SET file_search_path = {literal(str(self.dbt_folder))}")
         try:
-            for statement in self.setup:
+            for statement in profile.setup:
                 con.execute(statement)
         except duckdb.Error as error:  # its words may quote a secret
             what = "a statement of dbt's profile (extensions, secrets, settings) failed"
             raise StateError(f"{what}: {type(error).__name__}; `dbt debug` says more.") from None
-        for each in self.attached:
+        for each in profile.attached:
             self._attach_more(con, each)
             attached.append(each.name)
 
@@ -339,16 +351,18 @@ class DuckDBWarehouse:
 
     def relation(self, model: Model) -> str:
         """The model's table, quoted. Raises StateError if it is in no database that dbt's profile names."""
+        model = self.built(model)
         return f"{quote(self._database_of(model))}.{quote(model.schema)}.{quote(model.identifier)}"
 
     def _database_of(self, model: Model) -> str:
-        own = database_name(self.database)
+        profile = self.profile
+        own = database_name(profile.path)
         wanted = (model.database or own).lower()
         if wanted == own.lower():
             return self.database_name
-        if found := next((each.name for each in self.attached if each.name.lower() == wanted), None):
+        if found := next((each.name for each in profile.attached if each.name.lower() == wanted), None):
             return found
-        known = ", ".join(f"`{name}`" for name in (own, *(each.name for each in self.attached)))
+        known = ", ".join(f"`{name}`" for name in (own, *(each.name for each in profile.attached)))
         raise StateError(
             f"model {model.name} is in database `{model.database}`, and dbt's profile has {known}: attach it there"
             " (`attach`), or let dbt parse the project with the profile's own target."
@@ -366,6 +380,7 @@ class DuckDBWarehouse:
     def column_types(self, con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
         """The built table's columns and their types. Raises StateError if dbt has not built it yet, or never does, and
         if it cannot be read."""
+        model = self.built(model)
         if model.materialized == "ephemeral":
             raise StateError(f"model {model.name} {EPHEMERAL}")
         relation = self.relation(model)

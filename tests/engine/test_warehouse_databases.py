@@ -10,7 +10,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from reverse_etl_assets.dbt.manifest import duckdb_profile, load_models
+from reverse_etl_assets.dbt.duckdb_profile import DuckDBProfile
+from reverse_etl_assets.dbt.manifest import load_models
+from reverse_etl_assets.dbt.profile import read_profile
+from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.journal import Journal
@@ -63,17 +66,13 @@ class DbtProject:
         nodes = {"model.shop.people": {**node, **({"database": database} if database else {})}}
         (self.folder / "manifest.json").write_text(json.dumps({"nodes": nodes}))
 
+    def read(self) -> DuckDBProfile:
+        return read_profile(DbtSettings(self.folder)).duckdb
+
     def run(self, sandbox: Sandbox) -> str:
         """The name that arrived at the sink."""
-        profile = duckdb_profile(self.folder)
         warehouse = DuckDBWarehouse(
-            profile.path,
-            self.folder / "state",
-            threads=2,
-            lock_wait=2.0,
-            attached=profile.attached,
-            setup=profile.setup,
-            dbt_folder=self.folder,
+            self.read(), self.folder / "state", threads=2, lock_wait=2.0, dbt_folder=self.folder
         )
         environment = Environment(self.journal, warehouse, load_models(self.folder / "manifest.json"), EAGER)
         run_sync(sink_sync(), environment, sink(sandbox.url))
@@ -220,7 +219,7 @@ def test_settings_of_the_profile_hold_and_stay_with_this_engine(dbt: DbtProject,
     dbt.sql("lake.duckdb", "create schema marts", view)
     dbt.profile({**LAKE, "settings": {"memory_limit": "10GB", "null_order": "nulls_first"}})
     dbt.model("lake", "view")
-    assert duckdb_profile(dbt.folder).setup == ["SET null_order = 'nulls_first'"], "memory is the engine's own affair"
+    assert dbt.read().setup == ["SET null_order = 'nulls_first'"], "memory is the engine's own affair"
     assert dbt.run(sandbox).lower() == "nulls_first"
     with DuckDBWarehouse(dbt.folder / "none", dbt.folder / "state", threads=2).open("other") as con:
         assert con.execute("select lower(current_setting('null_order'))").fetchall() == [("nulls_last",)]
@@ -238,7 +237,7 @@ def test_secrets_of_the_profile_are_not_shown(dbt: DbtProject, sandbox: Sandbox,
     dbt.table("lake.duckdb", "new")
     dbt.profile(more)
     dbt.model()
-    profile = duckdb_profile(dbt.folder)
+    profile = dbt.read()
     assert "hunter2" in str(list(profile.setup))
     assert "hunter2" not in repr(profile)
     said = dbt.refused(sandbox)
@@ -258,14 +257,14 @@ def test_files_are_looked_for_in_the_dbt_project_only_while_models_are_read(
 def test_an_attach_that_dbt_would_not_read(dbt: DbtProject, attach: list[Any]) -> None:
     dbt.profile({"attach": attach})
     with pytest.raises(ConfigurationError, match="`attach` cannot be read as dbt-duckdb reads it"):
-        duckdb_profile(dbt.folder)
+        dbt.read()
 
 
 def test_what_is_attached_is_not_written_to(dbt: DbtProject, sandbox: Sandbox) -> None:
     dbt.table("dev.duckdb", "old")
     dbt.table("lake.duckdb", "new")
     dbt.profile({"attach": [{"path": "data/lake.duckdb", "alias": "lake", "options": {"read_only": False}}]})
-    (attached,) = duckdb_profile(dbt.folder).attached
+    (attached,) = dbt.read().attached
     assert "READ_ONLY" in attached.sql
     dbt.model("lake")
     before = (dbt.folder / "data" / "lake.duckdb").read_bytes()
