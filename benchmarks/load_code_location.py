@@ -35,11 +35,13 @@ def load(folder: str) -> None:
     from dagster._core.remote_representation.external_data import RepositorySnap
 
     from demo.deployment import destinations, project
-    from reverse_etl_assets.orchestration.build import build_sync_definitions
+    from reverse_etl_assets.orchestration.build import build_definitions
+    from reverse_etl_assets.orchestration.dbt import DbtLink
+    from reverse_etl_assets.orchestration.loaded import load
     from reverse_etl_assets.project import Project
 
     project = Project(project.dbt, Path(folder), project.destinations)
-    RepositorySnap.from_def(build_sync_definitions(project, destinations).get_repository_def())
+    RepositorySnap.from_def(build_definitions(load(project, destinations, DbtLink(project.dbt))).get_repository_def())
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(used.ru_utime + used.ru_stime)
 

@@ -26,6 +26,7 @@ from reverse_etl_assets import (
 )
 
 _HERE = Path(__file__).parent
+SYNCS = _HERE / "syncs"
 
 destinations: dict[str, DestinationResource] = {
     "salesforce": SalesforceResource(
@@ -86,6 +87,6 @@ alerts = Alerts(
 
 project = Project(
     dbt=DbtSettings(_HERE.parent / "dbt_project"),
-    syncs_folder=_HERE / "syncs",
+    syncs_folder=SYNCS,
     destinations={name: resource.destination_type for name, resource in destinations.items()},
 )

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     )
     from reverse_etl_assets.journal.records import Run as Run
     from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
-    from reverse_etl_assets.orchestration.build import build_sync_definitions as build_sync_definitions
+    from reverse_etl_assets.orchestration.build import (
+        build_sync_assets as build_sync_assets,
+        build_sync_definitions as build_sync_definitions,
+        build_sync_specs as build_sync_specs,
+    )
     from reverse_etl_assets.orchestration.resources import DestinationResource as DestinationResource
+    from reverse_etl_assets.orchestration.translator import (
+        DagsterReverseEtlTranslator as DagsterReverseEtlTranslator,
+        SyncTranslatorData as SyncTranslatorData,
+    )
     from reverse_etl_assets.orchestration.vendor_resources import (
         GoogleAdsResource as GoogleAdsResource,
         HubSpotResource as HubSpotResource,

@@ -1,6 +1,7 @@
 """A project: where its models, syncs, state and journal are. The same for Dagster, the command line and tests."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,11 @@ from typing import Any
 from reverse_etl_assets.dbt.manifest import Model, load_models
 from reverse_etl_assets.dbt.profile import Profile, read_profile
 from reverse_etl_assets.dbt.results import Dbt
-from reverse_etl_assets.dbt.settings import DbtSettings
+from reverse_etl_assets.dbt.settings import DbtSettings, dbt_project_name
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.home import claim, find_home
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.stop_signals import StopSignals
 from reverse_etl_assets.privacy.masking import Mask
@@ -21,16 +23,17 @@ from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
-HOME, JOURNAL, MEMORY = "REVERSE_ETL_HOME", "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"
+JOURNAL, MEMORY = "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY"
 
 
 @dataclass(frozen=True)
 class Project:
     """Paths and what is read from them. Nothing is opened before it is needed.
 
-    `REVERSE_ETL_HOME` names the folder of state and journal (`.reverse_etl` beside the dbt project if neither it nor
-    `home_folder` does), `REVERSE_ETL_JOURNAL` the journal's database URL (SQLite in that folder if unset),
-    `REVERSE_ETL_MEMORY` what a comparison may take (`1GB` if unset; above it DuckDB spills to the home's disk).
+    `home_folder` or `REVERSE_ETL_HOME` names the folder of state and journal; if both are unset it is
+    `.reverse_etl/<name>` beside the folder of syncs. It is of one project alone. `REVERSE_ETL_JOURNAL` names the
+    journal's database URL (SQLite in that folder if unset), `REVERSE_ETL_MEMORY` what a comparison may take (`1GB` if
+    unset; above it DuckDB spills to the home's disk).
     """
 
     dbt: DbtSettings
@@ -39,15 +42,23 @@ class Project:
     values_in_events: bool = False
     """Show values of rows in Dagster's events, of columns that are not marked as personal data."""
     home_folder: Path | None = None
-    """The folder of state and journal where `REVERSE_ETL_HOME` names none."""
+    """The folder of state and journal; comes before `REVERSE_ETL_HOME`."""
+    name: str = ""
+    """What tells it from other projects of a code location; the dbt project's name if left out."""
+
+    def __post_init__(self) -> None:
+        if self.name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise ConfigurationError(f"the project's name is {self.name!r}; it has letters, digits and `_`.")
+
+    @cached_property
+    def prefix(self) -> str:
+        """Its name, or that of its dbt project."""
+        return self.name or re.sub(r"[^A-Za-z0-9_]", "_", dbt_project_name(self.dbt.project_dir))
 
     @cached_property
     def home(self) -> Path:
-        named = os.environ.get(HOME)
-        if named and not Path(named).is_absolute():
-            # dbt reads it from the folder of its project, so there it would mean another place.
-            raise ConfigurationError(f"{HOME}={named} is a relative path; write it whole, from `/` on.")
-        return Path(named or self.home_folder or self.dbt.project_dir.parent / ".reverse_etl").absolute()
+        """Raises ConfigurationError for a relative path, and for a folder that is another project's."""
+        return find_home(self.home_folder, beside=self.syncs_folder, earlier=self.dbt.project_dir, name=self.prefix)
 
     @property
     def manifest(self) -> Path:
@@ -86,6 +97,7 @@ class Project:
 
     @cached_property
     def journal(self) -> Journal:
+        claim(self.home, self.prefix)
         url = os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}"
         return Journal.open(url, stop_folder=self.home)
 

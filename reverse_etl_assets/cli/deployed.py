@@ -60,12 +60,10 @@ class Deployed:
             return
         import dagster as dg
 
-        from reverse_etl_assets.orchestration.dbt import model_keys
-        from reverse_etl_assets.orchestration.heard import hear
+        from reverse_etl_assets.orchestration.loaded import loaded_as
 
         with dg.DagsterInstance.get() as instance:
-            key = model_keys(self.project)[sync.model]
-            hear(instance, self.project.journal, self.project.models[sync.model], key)
+            loaded_as(self.project, self.destinations).syncs[sync.sync].hear(instance, self.project)
 
     def link(self, sync: Sync) -> str | None:
         """Where people see what the sync writes, if the destination has such a page."""

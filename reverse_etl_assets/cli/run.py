@@ -251,10 +251,11 @@ def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
         return
     import dagster as dg
 
-    from reverse_etl_assets.orchestration.assets import asset_key
+    from reverse_etl_assets.orchestration.loaded import loaded_as
     from reverse_etl_assets.orchestration.metadata import run_event, run_metadata
 
-    event = run_event(report, asset_key(report.sync), run_metadata(report, deployed.project))
+    key = loaded_as(deployed.project, deployed.destinations).syncs[report.sync.sync].key
+    event = run_event(report, key, run_metadata(report, deployed.project))
     try:
         with dg.DagsterInstance.get() as instance:
             instance.report_runless_asset_event(event)

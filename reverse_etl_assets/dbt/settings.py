@@ -77,3 +77,12 @@ class DbtSettings:
 def said_to_dbt(option: str) -> str | None:
     """What the environment says of an option of dbt: `DBT_ENGINE_TARGET`, `DBT_TARGET`. An empty one says nothing."""
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
+
+
+def dbt_project_name(project_dir: Path) -> str:
+    """As `dbt_project.yml` has it; the folder's name where there is no such file, or it has none."""
+    try:
+        found = yaml.safe_load((project_dir / "dbt_project.yml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        found = None
+    return str(found.get("name") or project_dir.name) if isinstance(found, dict) else project_dir.name

@@ -64,8 +64,8 @@ class DeploymentSettings(BaseModel):
     """The dbt project, whose models are sent."""
     syncs: Path = Path("syncs")
     """The folder of the syncs."""
-    home: Path = Path(".reverse_etl")
-    """The folder of state and journal; `REVERSE_ETL_HOME` comes first."""
+    home: Path | None = None
+    """The folder of state and journal; `REVERSE_ETL_HOME`, or else `.reverse_etl`, if it is left out."""
     values_in_events: bool = False
     """Show values of rows in Dagster's events, of columns that are not marked as personal data."""
     destinations: dict[Annotated[str, NAME], Annotated[DestinationSettings, AsWritten()]] = Field(default_factory=dict)
@@ -87,7 +87,8 @@ class DeploymentSettings(BaseModel):
             syncs_folder=_below(folder, self.syncs),
             destinations={name: each.destination_type for name, each in self.destinations.items()},
             values_in_events=self.values_in_events,
-            home_folder=_below(folder, self.home),
+            name=self.name or "",
+            home_folder=self.home and _below(folder, self.home),
         )
         return Deployment(self.name or "", project, self.destinations)
 

@@ -4,7 +4,7 @@ Dagster's run status sensors see each run once, when it has ended, and keep thei
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,9 @@ from reverse_etl_assets.accounts.transport import bounded
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
-from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.orchestration.vendor_resources import SlackResource
-from reverse_etl_assets.project import Project
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
 
 _WAITS = (1.0, 5.0)  # seconds between attempts, where Slack names none; it did not take the message before
@@ -44,33 +42,31 @@ class Alerts:
     """Where people reach Dagster, for links to runs."""
 
 
-def build_alerts(
-    project: Project, destinations: Mapping[str, DestinationResource], alerts: Alerts
-) -> list[dg.SensorDefinition]:
+def build_alerts(loaded: Loaded, alerts: Alerts) -> list[dg.SensorDefinition]:
     """Raises ConfigurationError if alerts are on and there is no Slack account to send them with."""
     if not alerts.channel:
         return []
+    destinations = loaded.destinations
     resource = destinations.get(alerts.destination)
     if not isinstance(resource, SlackResource):
         known = ", ".join(name for name, each in destinations.items() if isinstance(each, SlackResource)) or "none"
         raise ConfigurationError(f"alerts: `{alerts.destination}` is no Slack destination; there are: {known}.")
-    keys = [asset_key(sync) for sync in project.syncs.values()]
     ends = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS)
-    return [_sensor(status, frozenset(keys), resource, alerts) for status in ends]
+    return [_sensor(status, loaded, resource, alerts) for status in ends]
 
 
 def _sensor(
-    status: dg.DagsterRunStatus, syncs: frozenset[dg.AssetKey], resource: SlackResource, alerts: Alerts
+    status: dg.DagsterRunStatus, loaded: Loaded, resource: SlackResource, alerts: Alerts
 ) -> dg.SensorDefinition:
     @dg.run_status_sensor(
         run_status=status,
-        name=f"alerts_{status.value.lower()}",
+        name=loaded.named(f"alerts_{status.value.lower()}"),
         description=f"Tells {alerts.channel} in Slack of runs that need somebody.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def sensor(context: dg.RunStatusSensorContext) -> None:
         run_id = context.dagster_run.run_id
-        lines = list(_news(context.instance, run_id, syncs, failed=status is dg.DagsterRunStatus.FAILURE))
+        lines = list(_news(context.instance, run_id, loaded.keys, failed=status is dg.DagsterRunStatus.FAILURE))
         if lines:
             more = [f"and {len(lines) - _LINES} more"] if len(lines) > _LINES else []
             text = clip("\n".join([*lines[:_LINES], *more]), _MESSAGE)

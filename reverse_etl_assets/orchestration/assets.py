@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,13 +10,12 @@ from pydantic import Field
 from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
-from reverse_etl_assets.orchestration import description, metadata
-from reverse_etl_assets.orchestration.automation import automation_condition, freshness_policy
+from reverse_etl_assets.orchestration import metadata
 from reverse_etl_assets.orchestration.checks import as_before, check_results, check_specs, unjudged
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.heard import hear
-from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.loaded import LoadedSync
 from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
+from reverse_etl_assets.orchestration.run_tags import RunTags
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.previews.kept_plan import find_plan
 from reverse_etl_assets.project import Project
@@ -39,87 +37,83 @@ class SyncConfig(dg.Config):
     who: str = Field("", description="Your name. Left out: the Dagster run.")
 
 
-def asset_key(sync: Sync) -> dg.AssetKey:
-    return dg.AssetKey([sync.destination, sync.sync])
-
-
-def build_sync_asset(
-    sync: Sync, project: Project, resource: DestinationResource, *, model_key: dg.AssetKey, file: Path
-) -> dg.AssetsDefinition:
-    """One asset a sync, downstream of its dbt model.
+def build_sync_asset(loaded: LoadedSync, project: Project, run_tags: RunTags) -> dg.AssetsDefinition:
+    """One asset a sync. The asset and each of its checks can be selected alone; checks alone send nothing.
 
     Its function is not async: Dagster ends an async one without running its `finally`, and the answers in flight
     would be lost. It does not ask Dagster for its destination either: Dagster reads all variables of a run at its
     start, so one that is missing would fail the syncs of every destination, with an error that names none.
     """
-    key = asset_key(sync)
-    link = resource.link(sync.untyped_target)
 
-    @dg.asset(
-        key=key,
-        deps=[model_key],
-        group_name=sync.destination,
-        kinds=description.kinds(resource.destination_type),
-        owners=sync.owners,
-        tags=sync.tags,
-        description=description.description(sync),
-        metadata=description.definition_metadata(sync, project.models[sync.model], model_key, file=file, link=link),
-        code_version=description.code_version(sync),
-        check_specs=check_specs(key),
-        pool=sync.destination,
-        automation_condition=automation_condition(sync),
-        freshness_policy=freshness_policy(sync),
-        output_required=False,  # rows that a destination has not settled yet are no materialisation
+    @dg.multi_asset(
+        name=loaded.key.to_python_identifier(),
+        specs=[loaded.spec],
+        check_specs=check_specs(loaded.key),
+        can_subset=True,
+        pool=loaded.sync.destination,
     )
     def run(context: dg.AssetExecutionContext, config: SyncConfig) -> Results:
         with obeyed_by_run_retries(context):
-            yield from _execute(context, config, sync, project, resource, model_key)
+            if context.selected_asset_keys:
+                run_tags.add_to(context)
+            yield from _selected(context, _execute(context, config, loaded, project))
 
     return run
 
 
-def _execute(
-    context: dg.AssetExecutionContext,
-    config: SyncConfig,
-    sync: Sync,
-    project: Project,
-    resource: DestinationResource,
-    model_key: dg.AssetKey,
-) -> Results:
+def _selected(context: dg.AssetExecutionContext, results: Results) -> Results:
+    """Without the checks that this run did not select."""
+    names = {check.name for check in context.selected_asset_check_keys}
+    for result in results:
+        if isinstance(result, dg.AssetCheckResult):
+            if result.check_name in names:
+                yield result
+        elif isinstance(result, dg.MaterializeResult):
+            kept = [check for check in result.check_results or () if check.check_name in names]
+            yield result._replace(check_results=kept)
+        else:
+            yield result
+
+
+def _execute(context: dg.AssetExecutionContext, config: SyncConfig, loaded: LoadedSync, project: Project) -> Results:
+    sync, key = loaded.sync, loaded.key
+    if not context.selected_asset_keys:
+        yield from as_before(context.instance, key, "the sync was not selected, and its checks judge its runs")
+        return
     ended: list[Report] = []
     try:
-        report = _run(context, config, sync, project, resource, model_key, ended.append)
+        report = _run(context, config, loaded, project, ended.append)
     except SyncBusy as error:
-        yield from as_before(context.instance, context.asset_key, str(error))
+        yield from as_before(context.instance, key, str(error))
         raise _failure(str(error), {}) from None
     except Exception:
         if not ended:
-            yield from unjudged(context.asset_key, "the run broke off")
+            yield from unjudged(key, "the run broke off")
         for report in ended:  # rows did go out, and the guards had been judged
-            yield from check_results(context.asset_key, metadata.in_events(report, project))
-            yield dg.AssetObservation(context.asset_key, metadata=metadata.run_metadata(report, project))
+            yield from check_results(key, metadata.in_events(report, project))
+            yield dg.AssetObservation(key, metadata=metadata.run_metadata(report, project))
         raise
-    results = check_results(context.asset_key, metadata.in_events(report, project))
+    results = check_results(key, metadata.in_events(report, project))
     if report.status is RunStatus.GUARDED:
-        figures = metadata.guarded_metadata(report, project, resource)
+        figures = metadata.guarded_metadata(report, project, loaded.destination)
         yield from results
-        yield dg.AssetObservation(context.asset_key, metadata=figures)
+        yield dg.AssetObservation(key, metadata=figures)
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
         raise _failure(f"nothing was sent: {report.detail}{waits}", figures, allow_retries=False)
     if report.pending:  # neither a success nor a failure yet
         yield from results
-        yield dg.AssetObservation(context.asset_key, metadata=metadata.pending_metadata(report))
+        yield dg.AssetObservation(key, metadata=metadata.pending_metadata(report))
         return
     if report.status is RunStatus.OPEN:
         yield from results
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
     figures = metadata.run_metadata(report, project)
     if report.ended_well:
-        yield dg.MaterializeResult(asset_key=context.asset_key, metadata=figures, check_results=results)
+        yield dg.MaterializeResult(asset_key=key, metadata=figures, check_results=results)
         return
     # The event comes before the failure: rows did go out, whatever became of the others.
     yield from results
-    yield dg.AssetObservation(context.asset_key, metadata=figures)
+    yield dg.AssetObservation(key, metadata=figures)
     again = report.status is RunStatus.FAILED and not tripped(report.findings)
     problem = project.mask(sync).text(_problem(report))
     raise _failure(problem, metadata.counts(report.counts), allow_retries=again)
@@ -128,17 +122,15 @@ def _execute(
 def _run(
     context: dg.AssetExecutionContext,
     config: SyncConfig,
-    sync: Sync,
+    loaded: LoadedSync,
     project: Project,
-    resource: DestinationResource,
-    model_key: dg.AssetKey,
     on_end: OnEnd,
 ) -> Report:
-    run_id = journal_run_id(context, sync)
+    sync, run_id = loaded.sync, journal_run_id(context, loaded.sync)
     try:
-        account = resource.account(sync.destination)
+        account = loaded.destination.account(sync.destination)
         plan_id = _approve(context, config, sync, project)
-        hear(context.instance, project.journal, project.models[sync.model], model_key)
+        loaded.hear(context.instance, project)
         return run_sync(
             sync,
             project.environment,

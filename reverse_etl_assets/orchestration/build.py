@@ -1,76 +1,128 @@
-"""Everything that Dagster loads, from a project and its destinations."""
+"""Everything that Dagster loads of a project's syncs, to be merged with a team's own definitions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import dagster as dg
-from dagster_duckdb import DuckDBResource
 
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
-from reverse_etl_assets.orchestration.assets import asset_key, build_sync_asset
-from reverse_etl_assets.orchestration.automation import build_schedules, build_sensors
-from reverse_etl_assets.orchestration.dbt import build_dbt_assets, dbt_cli, model_keys, prepare_manifest
+from reverse_etl_assets.orchestration.assets import build_sync_asset
+from reverse_etl_assets.orchestration.dbt import DbtLink, DbtSource, link_dbt
 from reverse_etl_assets.orchestration.drift import build_drift_check, build_drift_job
 from reverse_etl_assets.orchestration.jobs import build_jobs
+from reverse_etl_assets.orchestration.loaded import Loaded, load
 from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
 from reverse_etl_assets.orchestration.removed import build_removed, remember_syncs
 from reverse_etl_assets.orchestration.resources import DestinationResource
-from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
+from reverse_etl_assets.orchestration.run_tags import RunTags
+from reverse_etl_assets.orchestration.schedules import build_schedules, build_sensors
+from reverse_etl_assets.orchestration.translator import DagsterReverseEtlTranslator
 from reverse_etl_assets.orchestration.undo import build_undo_job
 from reverse_etl_assets.project import Project
 
-_TAKEN = ("dbt", "warehouse", "operations")  # names of our own resources and assets
-
 
 def build_sync_definitions(
-    project: Project, destinations: Mapping[str, DestinationResource], alerts: Alerts | None = None
+    *,
+    dbt: DbtSource | Iterable[DbtSource],
+    syncs: Path | str,
+    destinations: Mapping[str, DestinationResource],
+    translator: DagsterReverseEtlTranslator | None = None,
+    name: str = "",
+    home: Path | str | None = None,
+    alerts: Alerts | None = None,
+    values_in_events: bool = False,
 ) -> dg.Definitions:
-    """Raises ConfigurationError for a destination or a missing manifest, SpecError for a sync's file."""
-    _check_destinations(destinations)
-    prepare_manifest(project)
-    syncs = project.syncs.values()
-    files = sync_files(project.syncs_folder)
-    check_syntax(syncs, files)
-    keys = model_keys(project)
-    assets = [
-        build_sync_asset(
-            sync, project, destinations[sync.destination], model_key=keys[sync.model], file=files[sync.sync]
-        )
-        for sync in syncs
-    ]
-    scheduled = [(sync, asset_key(sync)) for sync in syncs]
-    by_name = {sync.sync: key for sync, key in scheduled}
-    quarantine = build_quarantine_asset(project, destinations)
-    looked_at = [(sync, sync.verify.drift, key) for sync, key in scheduled if sync.verify.drift]
-    drift = [build_drift_job(*each) for each in looked_at]
+    """Assets, checks, jobs, schedules and sensors of a folder of syncs; no dbt assets, and no executor.
+
+    `dbt` is a team's own `@dbt_assets` (one or several of one project), or its `DbtProject`: project, profile, target
+    and the keys of models follow from them. `name`, that of the dbt project if it is left out, comes before the names
+    of jobs, sensors and ops, so that two calls stand side by side. `home` is the folder of state and journal.
+
+    Raises ConfigurationError for `dbt`, a destination or a manifest, SpecError for a sync's file.
+    """
+    link = link_dbt(dbt)
+    project = _project(link, syncs, destinations, name, home, values_in_events=values_in_events)
+    return build_definitions(load(project, destinations, link, translator), alerts)
+
+
+def build_sync_assets(
+    *,
+    dbt: DbtSource | Iterable[DbtSource],
+    syncs: Path | str,
+    destinations: Mapping[str, DestinationResource],
+    translator: DagsterReverseEtlTranslator | None = None,
+    name: str = "",
+    home: Path | str | None = None,
+) -> list[dg.AssetsDefinition]:
+    """The assets of the syncs alone, each with its checks. Arguments and errors as of `build_sync_definitions`."""
+    link = link_dbt(dbt)
+    return _assets(load(_project(link, syncs, destinations, name, home), destinations, link, translator))
+
+
+def build_sync_specs(
+    *,
+    dbt: DbtSource | Iterable[DbtSource],
+    syncs: Path | str,
+    destinations: Mapping[str, DestinationResource],
+    translator: DagsterReverseEtlTranslator | None = None,
+    name: str = "",
+    home: Path | str | None = None,
+) -> list[dg.AssetSpec]:
+    """What the syncs look like in Dagster, for a code location that shows them and runs them elsewhere. Likewise."""
+    link = link_dbt(dbt)
+    loaded = load(_project(link, syncs, destinations, name, home), destinations, link, translator)
+    return [each.spec for each in loaded.syncs.values()]
+
+
+def build_definitions(loaded: Loaded, alerts: Alerts | None = None) -> dg.Definitions:
+    """Those of syncs that are loaded. Raises ConfigurationError if alerts have no Slack account to be sent with."""
+    project, syncs = loaded.project, loaded.syncs
+    quarantine = build_quarantine_asset(loaded)
+    looked_at = [(name, each, each.sync.verify.drift) for name, each in syncs.items() if each.sync.verify.drift]
+    drift = [build_drift_job(loaded.named(f"{name}_drift"), each, drift) for name, each, drift in looked_at]
     ours = dg.Definitions(
-        assets=[build_dbt_assets(project), *assets, *([quarantine] if quarantine else [])],
-        asset_checks=[build_drift_check(s, project, destinations[s.destination], key) for s, _, key in looked_at],
-        schedules=[*build_schedules(scheduled), *(schedule for _, schedule in drift)],
+        assets=[*_assets(loaded), *([quarantine] if quarantine else [])],
+        asset_checks=[build_drift_check(each, project) for _, each, _ in looked_at],
+        schedules=[*build_schedules(loaded), *(schedule for _, schedule in drift)],
         sensors=[
-            *build_sensors(scheduled),
-            *([quarantine_sensor()] if quarantine else []),
-            *(build_alerts(project, destinations, alerts) if alerts else []),
+            *build_sensors(loaded),
+            *([quarantine_sensor(loaded)] if quarantine else []),
+            *(build_alerts(loaded, alerts) if alerts else []),
         ],
-        jobs=[*build_jobs(project), build_undo_job(project, destinations), *(job for job, _ in drift)],
-        resources={**destinations, "dbt": dbt_cli(project), "warehouse": _warehouse(project)},
-        # A sync waits for HTTP and needs no process of its own; starting one for each step takes seconds.
-        executor=dg.in_process_executor,
+        jobs=[*build_jobs(loaded), build_undo_job(loaded), *(job for job, _ in drift)],
+        # Named as the project's own, for a team may have a resource of the same name.
+        resources={loaded.named(name): resource for name, resource in loaded.destinations.items()},
     )
-    remember_syncs(by_name, files)
-    return dg.Definitions.merge(ours, build_removed(project, by_name.values()))
+    remember_syncs(loaded)
+    return dg.Definitions.merge(ours, build_removed(loaded))
 
 
-def _check_destinations(destinations: Mapping[str, DestinationResource]) -> None:
-    for name, resource in destinations.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in _TAKEN:
-            raise ConfigurationError(
-                f"destination {name!r}: a name has letters, digits and `_`, and is not {' or '.join(_TAKEN)}."
-            )
-        resource.refuse_literal_secrets(name)
+def _assets(loaded: Loaded) -> list[dg.AssetsDefinition]:
+    tags = RunTags(loaded.syncs.values())
+    return [build_sync_asset(each, loaded.project, tags) for each in loaded.syncs.values()]
 
 
-def _warehouse(project: Project) -> DuckDBResource:
-    """For assets and checks of your own. Read-only, for DuckDB takes one writer, dbt, or many readers."""
-    return DuckDBResource(database=str(project.warehouse.database), connection_config={"access_mode": "READ_ONLY"})
+def _project(
+    link: DbtLink,
+    syncs: Path | str,
+    destinations: Mapping[str, DestinationResource],
+    name: str,
+    home: Path | str | None,
+    *,
+    values_in_events: bool = False,
+) -> Project:
+    for each, resource in destinations.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each):
+            raise ConfigurationError(f"destination {each!r}: a name has letters, digits and `_`.")
+        resource.refuse_literal_secrets(each)
+    types = {each: resource.destination_type for each, resource in destinations.items()}
+    return Project(
+        link.settings,
+        Path(syncs).absolute(),
+        types,
+        values_in_events,
+        name=name,
+        home_folder=Path(home) if home else None,
+    )

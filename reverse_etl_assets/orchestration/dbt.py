@@ -1,105 +1,112 @@
-"""The dbt project as assets. What dbt said of each model goes to the journal, where every sync of it looks it up."""
+"""A team's dbt project as Dagster knows it: what it is called with, and which asset each of its models is."""
 
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from importlib import metadata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import (
-    DagsterDbtTranslator,
-    DagsterDbtTranslatorSettings,
-    DbtCliInvocation,
-    DbtCliResource,
-    DbtProject,
-    dbt_assets,
+from dagster_dbt import DagsterDbtTranslator, DbtProject
+from dagster_dbt.asset_utils import (
+    DAGSTER_DBT_MANIFEST_METADATA_KEY,
+    DAGSTER_DBT_PROJECT_METADATA_KEY,
+    DAGSTER_DBT_TRANSLATOR_METADATA_KEY,
+    DAGSTER_DBT_UNIQUE_ID_METADATA_KEY,
 )
-from packaging.version import Version
 
-from reverse_etl_assets.dbt.manifest import names
-from reverse_etl_assets.dbt.results import results_of
-from reverse_etl_assets.project import Project
+from reverse_etl_assets.dbt.settings import DbtSettings
+from reverse_etl_assets.errors import ConfigurationError
 
-_SOURCES = ("*.sql", "*.yml", "*.yaml", "*.csv")
-
-
-class Translator(DagsterDbtTranslator):
-    """Groups by layer (the folder below `models`), and descriptions without the SQL."""
-
-    def __init__(self) -> None:
-        super().__init__(DagsterDbtTranslatorSettings(enable_code_references=True))
-
-    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return str(dbt_resource_props.get("description") or "")
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        if group := super().get_group_name(dbt_resource_props):
-            return group
-        folders = dbt_resource_props.get("fqn", [])[1:-1]
-        return str(folders[0]) if folders else f"{dbt_resource_props['resource_type']}s"
+DbtSource = dg.AssetsDefinition | DbtProject | DbtSettings
+"""`@dbt_assets` of a team, or its project where no assets are at hand."""
 
 
-class _Dbt(DbtCliResource):
-    """dagster-dbt asks `dbt --version` before every build: seconds, and a look at the package index on the way."""
+@dataclass(frozen=True)
+class DbtLink:
+    """`keys` are those of the models that the assets build, by dbt's unique id; `partitioned` those with partitions."""
 
-    @property
-    def _cli_version(self) -> Version:
-        return Version(metadata.version("dbt-core"))
+    settings: DbtSettings
+    keys: Mapping[str, dg.AssetKey] = field(default_factory=dict)
+    partitioned: frozenset[dg.AssetKey] = frozenset()
+    translator: DagsterDbtTranslator = field(default_factory=DagsterDbtTranslator)
+    manifest: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    project: DbtProject | None = None
 
-
-def dbt_cli(project: Project) -> DbtCliResource:
-    """dbt of the environment that Python runs in, also if that is not on the PATH."""
-    beside = Path(sys.executable).with_name("dbt")
-    executable = str(beside) if beside.exists() else "dbt"
-    return _Dbt(project_dir=str(project.dbt.project_dir), dbt_executable=executable)
-
-
-def prepare_manifest(project: Project) -> None:
-    """Under `dagster dev`, parse the dbt project if it changed. Each run is a process that comes by here."""
-    if os.environ.get("DAGSTER_IS_DEV_CLI"):
-        refresh_manifest(project)
-
-
-def refresh_manifest(project: Project) -> None:
-    """Parse the dbt project if it changed since it was last parsed."""
-    folder = project.dbt.project_dir
-    files = [file for kind in _SOURCES for file in folder.rglob(kind) if folder / "target" not in file.parents]
-    newest = max(file.stat().st_mtime for file in files)
-    if not project.manifest.exists() or project.manifest.stat().st_mtime < newest:
-        dbt_cli(project).cli(["parse", "--quiet"], target_path=project.manifest.parent).wait()
+    def key(self, unique_id: str, manifest: Path) -> dg.AssetKey:
+        """The asset of a model, also of one that no assets were given for. `manifest` is what syncs were read with."""
+        if known := self.keys.get(unique_id):
+            return known
+        if self.manifest:
+            return self.translator.get_asset_spec(self.manifest, unique_id, self.project).key
+        nodes = json.loads(manifest.read_text(encoding="utf-8"))
+        return self.translator.get_asset_key({**nodes.get("sources", {}), **nodes["nodes"]}[unique_id])
 
 
-def build_dbt_assets(project: Project) -> dg.AssetsDefinition:
-    dbt_project = DbtProject(project.dbt.project_dir)
+def link_dbt(given: DbtSource | Iterable[DbtSource]) -> DbtLink:
+    """What a team's assets say of their project, so that nothing is said twice.
 
-    @dbt_assets(manifest=project.manifest, project=dbt_project, dagster_dbt_translator=Translator(), name="dbt_models")
-    def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
-        # DuckDB reports a missing folder as it reports a locked file, and dbt would wait for it.
-        project.warehouse.database.parent.mkdir(parents=True, exist_ok=True)
-        invocation = dbt.cli(["build"], context=context)
-        try:
-            yield from invocation.stream()
-        finally:  # a sync must see failed tests above all
-            _remember_results(invocation, project)
+    Raises ConfigurationError for assets of something else, of several projects, or of a project that they do not name.
+    """
+    sources = [given] if isinstance(given, DbtSource) else list(given)
+    assets = [source for source in sources if isinstance(source, dg.AssetsDefinition)]
+    strangers = [type(source).__name__ for source in sources if not isinstance(source, DbtSource)]
+    if strangers or not sources:
+        found = f"it is given {', '.join(strangers)}" if strangers else "nothing is given"
+        raise ConfigurationError(f"`dbt` takes your @dbt_assets, or a DbtProject; {found}.")
+    specs = [spec for each in assets for spec in _dbt_specs(each)]
+    beside = [source for source in sources if not isinstance(source, dg.AssetsDefinition)]
+    named = [spec.metadata[DAGSTER_DBT_PROJECT_METADATA_KEY] for spec in specs if _names_project(spec)]
+    projects = _distinct([*beside, *named])
+    if not projects:
+        raise ConfigurationError(
+            f"@dbt_assets {assets[0].op.name} do not name their dbt project: write"
+            " `@dbt_assets(manifest=project.manifest_path, project=project)`, or give the DbtProject beside them:"
+            " `dbt=[assets, project]`."
+        )
+    if len(projects) > 1:
+        folders = ", ".join(str(settings.project_dir) for settings in projects)
+        raise ConfigurationError(
+            f"`dbt` is given several dbt projects, targets or profiles ({folders}). Call `build_sync_definitions` once"
+            " for each, with a `name` of its own; they stand side by side."
+        )
+    if not specs:
+        return DbtLink(projects[0])
+    first = specs[0].metadata
+    return DbtLink(
+        projects[0],
+        {spec.metadata[DAGSTER_DBT_UNIQUE_ID_METADATA_KEY]: spec.key for spec in specs},
+        frozenset(spec.key for spec in specs if spec.partitions_def),
+        first[DAGSTER_DBT_TRANSLATOR_METADATA_KEY],
+        first[DAGSTER_DBT_MANIFEST_METADATA_KEY].manifest,
+        first.get(DAGSTER_DBT_PROJECT_METADATA_KEY),
+    )
 
-    return dbt_models
+
+def _dbt_specs(assets: dg.AssetsDefinition) -> list[dg.AssetSpec]:
+    found = [spec for spec in assets.specs if DAGSTER_DBT_MANIFEST_METADATA_KEY in spec.metadata]
+    if not found:
+        raise ConfigurationError(
+            f"`dbt` is given {', '.join(key.to_user_string() for key in assets.keys)}, which @dbt_assets did not make."
+        )
+    return found
 
 
-def model_keys(project: Project) -> dict[str, dg.AssetKey]:
-    """The asset of every model, by each name that a sync may call the model by."""
-    nodes = json.loads(project.manifest.read_text())["nodes"].values()
-    translator = Translator()
-    models = [node for node in nodes if node["resource_type"] == "model"]
-    return {name: translator.get_asset_key(node) for node in models for name in names(node)}
+def _names_project(spec: dg.AssetSpec) -> bool:
+    return spec.metadata.get(DAGSTER_DBT_PROJECT_METADATA_KEY) is not None
 
 
-def _remember_results(invocation: DbtCliInvocation, project: Project) -> None:
-    try:
-        results = invocation.get_artifact("run_results.json")
-        manifest = invocation.get_artifact("manifest.json")
-    except FileNotFoundError:  # dbt was ended, or did not get as far as building
-        return
-    project.journal.hear_model_results(results_of(results, manifest))
+def _distinct(projects: Sequence[DbtProject | DbtSettings]) -> list[DbtSettings]:
+    return list(dict.fromkeys(map(_settings, projects)))
+
+
+def _settings(project: DbtProject | DbtSettings) -> DbtSettings:
+    if isinstance(project, DbtSettings):
+        return project
+    return DbtSettings(
+        project.project_dir.resolve(),
+        project.profiles_dir.resolve(),
+        project.profile,
+        project.target,
+        project.target_path,
+    )

@@ -34,13 +34,13 @@ def code_version(sync: Sync) -> str:
 
 
 def definition_metadata(
-    sync: Sync, model: Model, model_key: dg.AssetKey, *, file: Path, link: str | None
+    sync: Sync, model: Model, model_key: dg.AssetKey | None, *, file: Path, link: str | None
 ) -> dict[str, Any]:
     fields = sync.mapping.items()
     lineage = {
         field: [dg.TableColumnDep(asset_key=model_key, column_name=source.column)]
         for field, source in fields
-        if source.column
+        if source.column and model_key
     }
     metadata: dict[str, Any] = {
         "object": sync.object,

@@ -8,12 +8,11 @@ import dagster as dg
 
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.loaded import LoadedSync
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.readback.differences import Difference, Verified
 from reverse_etl_assets.readback.verification import Drifted, verify
 from reverse_etl_assets.spec.policies import Drift
-from reverse_etl_assets.spec.sync import Sync
 
 CHECK = "drift"
 _LONG, _CELL = 2_000, 120  # bytes
@@ -21,10 +20,9 @@ _NOT_AGAIN = "as of the last look, which has a time of its own: "
 _COLUMNS = ("row", "what", "field", "sent", "the record holds")
 
 
-def build_drift_check(
-    sync: Sync, project: Project, resource: DestinationResource, key: dg.AssetKey
-) -> dg.AssetChecksDefinition:
+def build_drift_check(loaded: LoadedSync, project: Project) -> dg.AssetChecksDefinition:
     """The check of a sync that asks for it. It runs alone, by its schedule or by hand."""
+    sync, key = loaded.sync, loaded.key
 
     @dg.asset_check(
         asset=key,
@@ -36,7 +34,7 @@ def build_drift_check(
         if context.job_def.asset_layer.asset_graph.materializable_asset_keys:
             return _as_last_time(context, key)
         try:
-            found = verify(sync, project.environment, resource.account(sync.destination))
+            found = verify(sync, project.environment, loaded.destination.account(sync.destination))
         except ReverseEtlError as error:
             return _not_judged(project.mask(sync).text(str(error)))
         return _result(found.masked(project.event_mask(sync)))
@@ -44,22 +42,22 @@ def build_drift_check(
     return drift
 
 
-def build_drift_job(sync: Sync, drift: Drift, key: dg.AssetKey) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
-    job = drift_job(sync.sync, key, tags={"destination": sync.destination, "sync": sync.sync})
+def build_drift_job(name: str, loaded: LoadedSync, drift: Drift) -> tuple[dg.JobDefinition, dg.ScheduleDefinition]:
+    job = drift_job(name, loaded.key, tags=loaded.tags)
     schedule = dg.ScheduleDefinition(
-        name=f"{sync.sync}_drift_schedule",
+        name=f"{name}_schedule",
         job=job,
         cron_schedule=drift.cron,
         execution_timezone="UTC",
-        description=f"Looks for drift in {sync.destination}/{sync.sync} at {drift.cron} (UTC).",
+        description=f"Looks for drift in {loaded.key.to_user_string()} at {drift.cron} (UTC).",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return job, schedule
 
 
-def drift_job(sync: str, key: dg.AssetKey, tags: Mapping[str, str] | None = None) -> Any:
+def drift_job(name: str, key: dg.AssetKey, tags: Mapping[str, str] | None = None) -> Any:
     return dg.define_asset_job(
-        f"{sync}_drift",
+        name,
         selection=dg.AssetSelection.checks(dg.AssetCheckKey(key, CHECK)),
         description=f"Looks whether the records of {key.to_user_string()} still hold what they were sent.",
         tags=tags,

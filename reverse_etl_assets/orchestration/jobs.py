@@ -11,6 +11,7 @@ from pydantic import Field
 from reverse_etl_assets.errors import ConfigurationError, ReverseEtlError
 from reverse_etl_assets.journal.records import ControlEntry, Stop
 from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.runs import kill_switch
 
@@ -23,20 +24,27 @@ class KillSwitch(dg.Config):
     who: str = Field("", description="Your name. Left out: the Dagster run.")
 
 
-def build_jobs(project: Project) -> list[dg.JobDefinition]:
-    @dg.op(description="No batch of the scope begins after this; batches already sent still get their answers.")
+def build_jobs(loaded: Loaded) -> list[dg.JobDefinition]:
+    project, name = loaded.project, loaded.named
+
+    @dg.op(
+        name=name("stop"),
+        description="No batch of the scope begins after this; batches already sent still get their answers.",
+    )
     def stop(context: dg.OpExecutionContext, config: KillSwitch) -> dg.Output[None]:
-        return _switch(context, config, project, kill_switch.stop)
+        return _switch(context, config, project, "stop", kill_switch.stop)
 
-    @dg.op(description="Lifts the stop of this very scope; stops of other scopes stay.")
+    @dg.op(name=name("resume"), description="Lifts the stop of this very scope; stops of other scopes stay.")
     def resume(context: dg.OpExecutionContext, config: KillSwitch) -> dg.Output[None]:
-        return _switch(context, config, project, lambda *given: kill_switch.resume(*given).problem)
+        return _switch(context, config, project, "resume", lambda *given: kill_switch.resume(*given).problem)
 
-    @dg.job(description="Stops syncs at once: all of them, or those of the scope in the launchpad.")
+    @dg.job(
+        name=name("stop_syncs"), description="Stops syncs at once: all of them, or those of the scope in the launchpad."
+    )
     def stop_syncs() -> None:
         stop()
 
-    @dg.job(description="Lets stopped syncs run again. It starts none.")
+    @dg.job(name=name("resume_syncs"), description="Lets stopped syncs run again. It starts none.")
     def resume_syncs() -> None:
         resume()
 
@@ -47,6 +55,7 @@ def _switch(
     context: dg.OpExecutionContext,
     config: KillSwitch,
     project: Project,
+    action: str,
     act: Callable[[Project, str, str, str], str | None],
 ) -> dg.Output[None]:
     who = config.who or f"Dagster run {context.run.run_id[:8]}"
@@ -55,7 +64,7 @@ def _switch(
         problem = act(project, config.scope, who, config.why)
     except ReverseEtlError as error:
         raise dg.Failure(clip(str(error), _MESSAGE), allow_retries=False) from None
-    figures = {"did": f"{context.op.name} {config.scope}", "who": who, **_in_force(project)}
+    figures = {"did": f"{action} {config.scope}", "who": who, **_in_force(project)}
     context.log.info(f"{figures['did']} by {who}: {config.why}")
     if problem:
         context.log.warning(problem)

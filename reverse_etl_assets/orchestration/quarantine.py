@@ -1,28 +1,23 @@
 """The quarantine of all syncs as one asset: a page to look at after each run, and figures to plot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
 from reverse_etl_assets.errors import ReverseEtlError
-from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.resources import DestinationResource
-from reverse_etl_assets.project import Project
+from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.state.quarantine import QuarantinedRow, look
 
-KEY = dg.AssetKey(["operations", "quarantine"])
 _MOST = 100  # rows; `reverse-etl quarantine` lists all
 _LONG, _SHORT = 400, 120  # bytes of a cell
 _COLUMNS = ("sync", "key", "refused", "since", "code", "message", "owner", "hint", "link")
 
 
-def build_quarantine_asset(
-    project: Project, destinations: Mapping[str, DestinationResource]
-) -> dg.AssetsDefinition | None:
+def build_quarantine_asset(loaded: Loaded) -> dg.AssetsDefinition | None:
     """Downstream of every sync; None if there is none."""
-    syncs = list(project.syncs.values())
+    project, syncs = loaded.project, list(loaded.syncs.values())
     if not syncs:
         return None
     has: Any = dg.AutomationCondition  # its own types tell conditions of assets from those of checks
@@ -30,20 +25,20 @@ def build_quarantine_asset(
     ran = has.any_deps_updated() | has.any_deps_match(has.any_checks_match(has.newly_updated()))
 
     @dg.asset(
-        key=KEY,
-        deps=[asset_key(sync) for sync in syncs],
+        key=loaded.quarantine_key,
+        deps=[each.key for each in syncs],
         group_name="operations",
         kinds={"reverse_etl"},
         description="Rows that their destination refused too often, of all syncs. They are not sent as they are.",
         automation_condition=ran.since_last_handled() & ~has.in_progress(),
     )
     def quarantine(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        places = [(sync, destinations[sync.destination].link(sync.untyped_target)) for sync in syncs]
+        places = [(each.sync, each.destination.link(each.sync.untyped_target)) for each in syncs]
         try:
             counts, rows = look(project.warehouse, places, _MOST)
         except ReverseEtlError as error:
             raise dg.Failure(clip(str(error), _LONG)) from None
-        by_asset = {asset_key(sync).to_user_string(): counts[sync.sync] for sync in syncs}
+        by_asset = {each.key.to_user_string(): counts[each.sync.sync] for each in syncs}
         shown = [row.masked(project.mask(project.syncs[row.sync])) for row in rows]
         total = sum(counts.values())
         return dg.MaterializeResult(metadata={"in quarantine": total, **by_asset, "rows": _table(shown)})
@@ -51,13 +46,13 @@ def build_quarantine_asset(
     return quarantine
 
 
-def quarantine_sensor() -> dg.SensorDefinition:
+def quarantine_sensor(loaded: Loaded) -> dg.SensorDefinition:
     """Looks again after each run of a sync."""
     return dg.AutomationConditionSensorDefinition(
-        "quarantine_sensor",
-        target=dg.AssetSelection.assets(KEY),
+        loaded.named("quarantine"),
+        target=dg.AssetSelection.assets(loaded.quarantine_key),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Brings operations/quarantine up to date when a sync has run.",
+        description=f"Brings {loaded.quarantine_key.to_user_string()} up to date when a sync has run.",
     )
 
 

@@ -6,7 +6,8 @@ processes of runs; there, each sync that is gone has an asset that says what bec
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +16,82 @@ from dagster._core.definitions.definitions_load_context import DefinitionsLoadCo
 
 from reverse_etl_assets.orchestration.checks import check_specs
 from reverse_etl_assets.orchestration.drift import CHECK as DRIFT, drift_job
+from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.project import Project
 
 _NAME = "reverse_etl/"
 
 
-def remember_syncs(keys: Mapping[str, dg.AssetKey], files: Mapping[str, Path]) -> None:
+def remember_syncs(loaded: Loaded) -> None:
     """Hand the file of each sync to the processes of runs."""
     context = DefinitionsLoadContext.get()
-    for sync, key in keys.items():
-        loaded = {"sync": sync, "file": str(files[sync].resolve())}
-        context.add_to_pending_reconstruction_metadata(f"{_NAME}{key.to_user_string()}", json.dumps(loaded))
+    for name, each in loaded.syncs.items():
+        known = {"sync": name, "job": loaded.named(f"{name}_drift"), "file": str(each.file.resolve())}
+        context.add_to_pending_reconstruction_metadata(f"{_NAME}{each.key.to_user_string()}", json.dumps(known))
 
 
-def build_removed(project: Project, keys: Iterable[dg.AssetKey]) -> dg.Definitions:
+def build_removed(loaded: Loaded) -> dg.Definitions:
     """An asset and a drift check for each sync that Dagster planned with and that has no file now.
 
     There are none but in the process of a run, for everywhere else the files are what Dagster knows.
     """
-    known = set(keys)
-    gone = [(key, sync, file) for key, sync, file in _planned(project) if key not in known]
+    gone = [each for each in _planned(loaded.project) if each.key not in loaded.keys]
     return dg.Definitions(
-        assets=[_asset(key, sync, file) for key, sync, file in gone],
-        asset_checks=[_drift_check(key, sync, file) for key, sync, file in gone],
-        jobs=[drift_job(sync, key) for key, sync, _ in gone],
+        assets=[_asset(each) for each in gone],
+        asset_checks=[_drift_check(each) for each in gone],
+        jobs=[drift_job(each.job, each.key) for each in gone],
     )
 
 
-def _planned(project: Project) -> Iterator[tuple[dg.AssetKey, str, Path]]:
+@dataclass(frozen=True)
+class _Gone:
+    """A sync that Dagster planned with; `job` is the name of its drift job."""
+
+    key: dg.AssetKey
+    sync: str
+    job: str
+    file: Path
+
+
+def _planned(project: Project) -> Iterator[_Gone]:
     context = DefinitionsLoadContext.get()
     if context.load_type is not DefinitionsLoadType.RECONSTRUCTION:
         return
     for name, value in context.reconstruction_metadata.items():
         if not name.startswith(_NAME):
             continue
-        sync = json.loads(value)
-        file = Path(sync["file"])
+        known = json.loads(value)
+        file = Path(known["file"])
         if file.parent == project.syncs_folder.resolve():
-            yield dg.AssetKey.from_user_string(name.removeprefix(_NAME)), sync["sync"], file
+            key = dg.AssetKey.from_user_string(name.removeprefix(_NAME))
+            yield _Gone(key, known["sync"], known["job"], file)
 
 
-def _asset(key: dg.AssetKey, sync: str, file: Path) -> dg.AssetsDefinition:
-    @dg.asset(key=key, check_specs=check_specs(key), output_required=False)
-    def gone(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        raise _failure(sync, file)
+def _asset(gone: _Gone) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=gone.key.to_python_identifier(),
+        specs=[dg.AssetSpec(gone.key, skippable=True)],
+        check_specs=check_specs(gone.key),
+        can_subset=True,
+    )
+    def fail(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        raise _failure(gone)
         yield
 
-    return gone
+    return fail
 
 
-def _drift_check(key: dg.AssetKey, sync: str, file: Path) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=key, name=DRIFT)
+def _drift_check(gone: _Gone) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=gone.key, name=DRIFT)
     def drift() -> dg.AssetCheckResult:
-        raise _failure(sync, file)
+        raise _failure(gone)
 
     return drift
 
 
-def _failure(sync: str, file: Path) -> dg.Failure:
+def _failure(gone: _Gone) -> dg.Failure:
     return dg.Failure(
-        f"there is no sync {sync} any more: {file} was renamed, removed or given another name after Dagster had loaded "
-        "it. Nothing was sent. Reload the code location (Deployment, Reload), and start the run again.",
+        f"there is no sync {gone.sync} any more: {gone.file} was renamed, removed or given another name after Dagster "
+        "had loaded it. Nothing was sent. Reload the code location (Deployment, Reload), and start the run again.",
         allow_retries=False,
     )

@@ -8,16 +8,13 @@ from pydantic import Field
 
 from reverse_etl_assets.errors import ReverseEtlError, StateError
 from reverse_etl_assets.journal.records import RunStatus
-from reverse_etl_assets.orchestration.assets import asset_key
 from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
+from reverse_etl_assets.orchestration.loaded import Loaded, LoadedSync
 from reverse_etl_assets.orchestration.metadata import run_metadata
-from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
-from reverse_etl_assets.project import Project
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.undo import find_run, is_whole, summary, undo_run
-from reverse_etl_assets.spec.sync import Sync
 
 _MESSAGE = 4_000  # bytes
 _OF_A_SYNC = ("dagster/row_count", "before-images")  # figures that an undo does not have
@@ -29,14 +26,17 @@ class Undo(dg.Config):
     who: str = Field("", description="Your name. Left out: the Dagster run.")
 
 
-def build_undo_job(project: Project, destinations: Mapping[str, DestinationResource]) -> dg.JobDefinition:
-    @dg.op(description="Puts back what a run wrote, where nobody has written since, and stops its sync.")
+def build_undo_job(loaded: Loaded) -> dg.JobDefinition:
+    @dg.op(
+        name=loaded.named("undo"),
+        description="Puts back what a run wrote, where nobody has written since, and stops its sync.",
+    )
     def undo(context: dg.OpExecutionContext, config: Undo) -> Any:
         with obeyed_by_run_retries(context):
-            yield from _execute(context, config, project, destinations)
+            yield from _execute(context, config, loaded)
 
     @dg.job(
-        name="undo_run",
+        name=loaded.named("undo_run"),
         description="Puts back what a run of a sync wrote. Look at it first: `reverse-etl undo RUN --dry-run`.",
     )
     def job() -> None:
@@ -46,11 +46,11 @@ def build_undo_job(project: Project, destinations: Mapping[str, DestinationResou
 
 
 def _execute(
-    context: dg.OpExecutionContext, config: Undo, project: Project, destinations: Mapping[str, DestinationResource]
+    context: dg.OpExecutionContext, config: Undo, loaded: Loaded
 ) -> Iterator[dg.AssetObservation | dg.Output[None]]:
-    sync, report = _undo(context, config, project, destinations)
-    account = destinations[sync.destination].destination_type
-    sentences = summary(project.journal, report, account)
+    project = loaded.project
+    of, report = _undo(context, config, loaded)
+    sentences = summary(project.journal, report, of.destination.destination_type)
     if report.status is RunStatus.GUARDED:
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
         guards = {"guards": findings_table(report.findings)}
@@ -60,34 +60,32 @@ def _execute(
     for sentence in sentences:
         context.log.info(sentence)
     # The event comes before the failure: rows were put back, whatever became of the others.
-    yield dg.AssetObservation(asset_key(sync), description="\n".join(sentences), metadata=figures)
+    yield dg.AssetObservation(of.key, description="\n".join(sentences), metadata=figures)
     if not is_whole(report):
         raise _failure("not all was put back. " + " ".join(sentences), figures)
     yield dg.Output(None, metadata=figures)
 
 
-def _undo(
-    context: dg.OpExecutionContext, config: Undo, project: Project, destinations: Mapping[str, DestinationResource]
-) -> tuple[Sync, Report]:
-    mask = None
+def _undo(context: dg.OpExecutionContext, config: Undo, loaded: Loaded) -> tuple[LoadedSync, Report]:
+    project, mask = loaded.project, None
     try:
         name = find_run(project.journal, config.run).sync
-        if name not in project.syncs:
+        if name not in loaded.syncs:
             raise StateError(f"run {config.run} is of sync {name}, which is no longer in the project.")
-        sync = project.syncs[name]
-        mask = project.mask(sync)
+        of = loaded.syncs[name]
+        mask = project.mask(of.sync)
         report = undo_run(
             config.run,
-            sync,
+            of.sync,
             project.environment,
-            destinations[sync.destination].account(sync.destination),
+            of.destination.account(of.sync.destination),
             who=config.who or f"Dagster run {context.run.run_id[:8]}",
             why=config.why,
-            run_id=f"{context.run.run_id}/{sync.sync}",
+            run_id=f"{context.run.run_id}/{name}",
         )
     except ReverseEtlError as error:
         raise _failure(mask.text(str(error)) if mask else str(error), {}) from None
-    return sync, report
+    return of, report
 
 
 def _failure(message: str, figures: Mapping[str, Any]) -> dg.Failure:

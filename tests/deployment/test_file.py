@@ -55,13 +55,13 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
     assert found.project.destinations == {"crm": HubSpot}
 
 
-def test_the_home_lies_beside_the_file_and_the_environment_comes_first(
+def test_the_home_lies_beside_the_file_unless_the_environment_or_the_file_says_otherwise(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = written(folder, SMALL)
-    assert read_deployment(file).project.home == folder / ".reverse_etl"
+    assert read_deployment(written(folder, SMALL)).project.home == folder / ".reverse_etl" / "shop"
     monkeypatch.setenv("REVERSE_ETL_HOME", str(folder / "elsewhere"))
-    assert read_deployment(file).project.home == folder / "elsewhere"
+    assert read_deployment(written(folder, SMALL)).project.home == folder / "elsewhere"
+    assert read_deployment(written(folder, f"{SMALL}\nhome: state\n")).project.home == folder / "state"
 
 
 def test_dbt_is_called_as_the_file_says(folder: Path) -> None:

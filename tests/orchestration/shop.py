@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from reverse_etl_assets.dbt.settings import DbtSettings
-from reverse_etl_assets.orchestration.build import build_sync_definitions
+from reverse_etl_assets.orchestration.alerts import Alerts
+from reverse_etl_assets.orchestration.build import build_definitions
+from reverse_etl_assets.orchestration.dbt import link_dbt
+from reverse_etl_assets.orchestration.loaded import load
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
@@ -69,8 +73,24 @@ class Shop:
         file.write_text(yaml.safe_dump({**CONTACTS, **changes}, sort_keys=False))
         return file
 
-    def definitions(self) -> dg.Definitions:
-        return build_sync_definitions(self.project, self.destinations)
+    def definitions(self, alerts: Alerts | None = None, **more: DestinationResource) -> dg.Definitions:
+        """The team's own, with dbt, and those of the syncs."""
+        dbt_models = self.dbt_assets()
+        loaded = load(self.project, {**self.destinations, **more}, link_dbt(dbt_models))
+        cli = DbtCliResource(
+            project_dir=str(self.dbt_folder), dbt_executable=str(Path(sys.executable).with_name("dbt"))
+        )
+        ours = dg.Definitions([dbt_models], resources={"dbt": cli}, executor=dg.in_process_executor)
+        return dg.Definitions.merge(ours, build_definitions(loaded, alerts))
+
+    def dbt_assets(self) -> dg.AssetsDefinition:
+        project = DbtProject(self.dbt_folder)
+
+        @dbt_assets(manifest=project.manifest_path, project=project)
+        def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
+            yield from dbt.cli(["build"], context=context).stream()
+
+        return dbt_models
 
     def fill(self, query: str) -> None:
         """What dbt finds at its source."""

@@ -15,7 +15,10 @@ from dagster._serdes import serialize_value
 
 from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.orchestration.assets import build_sync_asset
+from reverse_etl_assets.orchestration.dbt import DbtLink
+from reverse_etl_assets.orchestration.loaded import Loaded, LoadedSync, load, load_one
 from reverse_etl_assets.orchestration.resources import DestinationResource
+from reverse_etl_assets.orchestration.run_tags import RunTags
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
 from reverse_etl_assets.project import Project
 from reverse_etl_assets.spec.loading import load_sync
@@ -25,6 +28,7 @@ from tests.warehouse import ProjectOfFewRows, writing
 TOKEN = "pat-sandbox"
 PEOPLE = "model.shop.people"
 MODEL_KEY = dg.AssetKey(["marts", "people"])
+QUARANTINE = dg.AssetKey(["shop", "quarantine"])
 CONTACTS: Mapping[str, Any] = {
     "model": "people",
     "destination": "crm",
@@ -134,7 +138,16 @@ class SmallProject:
         file = self.write_sync(**changes)
         sync = load_sync(YamlSource(file), self.project.models, self.project.destinations)
         resource = self.destinations[sync.destination]
-        return build_sync_asset(sync, self.project, resource, model_key=MODEL_KEY, file=file)
+        link = DbtLink(self.project.dbt, {PEOPLE: MODEL_KEY})
+        return self.asset_of(load_one(sync, self.project, resource, link, file=file))
+
+    def asset_of(self, loaded: LoadedSync) -> dg.AssetsDefinition:
+        return build_sync_asset(loaded, self.project, RunTags([loaded]))
+
+    def loaded(self, **more: DestinationResource) -> Loaded:
+        """All syncs that are there, and further destinations."""
+        self.project.__dict__.pop("syncs", None)
+        return load(self.project, {**self.destinations, **more}, DbtLink(self.project.dbt, {PEOPLE: MODEL_KEY}))
 
     def run(self, *assets: dg.AssetsDefinition) -> Ran:
         result = dg.materialize(assets, instance=self.instance, raise_on_error=False)

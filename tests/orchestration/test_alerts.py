@@ -9,7 +9,6 @@ import pytest
 
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
-from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_sandbox.server import Sandbox
@@ -28,7 +27,7 @@ class Watch:
         self.small, self.sandbox, self.asset = small, sandbox, asset
         slack = SlackResource(base_url=f"{sandbox.url}/slack/api", token=dg.EnvVar("TEST_SLACK_TOKEN"))
         self.destinations: dict[str, DestinationResource] = {**small.destinations, "slack": slack}
-        self.sensors = build_alerts(small.project, self.destinations, ALERTS)
+        self.sensors = build_alerts(small.loaded(slack=slack), ALERTS)
         self.cursors: dict[str, str | None] = {}
         self.tick()  # the first one takes its place in Dagster's history
 
@@ -182,13 +181,13 @@ def test_slack_is_asked_again_only_if_it_did_not_take_the_message(watch: Set, mo
 def test_a_code_location_has_the_sensors(shop: Shop) -> None:
     slack = SlackResource(token=dg.EnvVar("TEST_SLACK_TOKEN"))
     shop.write_sync("contacts")
-    definitions = build_sync_definitions(shop.project, {**shop.destinations, "slack": slack}, ALERTS)
+    definitions = shop.definitions(ALERTS, slack=slack)
     sensors = {sensor.name: sensor for sensor in definitions.sensors or ()}
-    for name in ("alerts_failure", "alerts_success"):
+    for name in ("shop_alerts_failure", "shop_alerts_success"):
         assert sensors[name].default_status is dg.DefaultSensorStatus.RUNNING
 
 
 def test_alerts_are_off_without_a_channel_and_need_an_account(small: SmallProject) -> None:
-    assert build_alerts(small.project, small.destinations, replace(ALERTS, channel="")) == []
+    assert build_alerts(small.loaded(), replace(ALERTS, channel="")) == []
     with pytest.raises(ConfigurationError, match="`slack` is no Slack destination; there are: none"):
-        build_alerts(small.project, small.destinations, ALERTS)
+        build_alerts(small.loaded(), ALERTS)

@@ -16,7 +16,6 @@ from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource, SalesforceResource, WebhookResource
-from reverse_etl_assets.project import Project
 from tests.heavy import heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import TOKEN, Ran
@@ -57,7 +56,7 @@ def test_a_sync_in_the_catalog(shop: Shop) -> None:
     assert (reference.file_path, reference.line_number) == (str(file), 1)
 
 
-def test_pool_checks_and_the_model_without_its_sql(shop: Shop) -> None:
+def test_pool_and_checks(shop: Shop) -> None:
     shop.write_sync("contacts")
     definitions = shop.definitions()
     asset = definitions.resolve_assets_def(dg.AssetKey(["crm", "contacts"]))
@@ -72,9 +71,6 @@ def test_pool_checks_and_the_model_without_its_sql(shop: Shop) -> None:
         "quarantined_rows",
         "possible_duplicates",
     }
-    model = spec(shop, "people")
-    assert model.description == "People we know."
-    assert model.group_name == "marts"
 
 
 def test_the_name_of_the_sync_is_the_asset_whatever_its_file_is_called(shop: Shop) -> None:
@@ -86,7 +82,7 @@ def test_the_name_of_the_sync_is_the_asset_whatever_its_file_is_called(shop: Sho
     assert Path(reference.file_path).name == "new_name.yaml"
     assert reference.line_number == 2
     keys = shop.definitions().resolve_asset_graph().materializable_asset_keys
-    assert keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["operations", "quarantine"]), dg.AssetKey("people")}
+    assert keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["shop", "quarantine"]), dg.AssetKey("people")}
 
 
 def test_a_link_to_the_object_where_the_destination_has_one(
@@ -97,8 +93,10 @@ def test_a_link_to_the_object_where_the_destination_has_one(
     org = SalesforceResource(
         base_url=dg.EnvVar("ORG_URL"), client_id="app", client_secret=dg.EnvVar("NOT_NEEDED_TO_LOAD")
     )
-    project = Project(DbtSettings(dbt_folder), shop.home / "syncs", {"org": org.destination_type})
-    asset = build_sync_definitions(project, {"org": org}).resolve_assets_def(dg.AssetKey(["org", "leads"]))
+    definitions = build_sync_definitions(
+        dbt=DbtSettings(dbt_folder), syncs=shop.home / "syncs", destinations={"org": org}
+    )
+    asset = definitions.resolve_assets_def(dg.AssetKey(["org", "leads"]))
     (found,) = asset.specs
     assert found.metadata["destination"].url == "https://acme.my.salesforce.com/lightning/o/Lead/list"
     assert found.kinds == {"reverse_etl", "salesforce"}
@@ -109,10 +107,10 @@ def test_schedules_and_freshness(shop: Shop) -> None:
     shop.write_sync("by_age", object="companies", schedule={"fresh_within": "6 hours", "warn_after": "4 hours"})
     definitions = shop.definitions()
     repository = definitions.get_repository_def()
-    schedule = repository.get_schedule_def("by_clock_schedule")
+    schedule = repository.get_schedule_def("shop_by_clock_schedule")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("15 6 * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert repository.get_sensor_def("freshness_sensor").default_status is dg.DefaultSensorStatus.RUNNING
+    assert repository.get_sensor_def("shop_crm_freshness").default_status is dg.DefaultSensorStatus.RUNNING
     policy = spec(shop, "crm/by_age").freshness_policy
     assert policy == dg.FreshnessPolicy.time_window(timedelta(hours=6), timedelta(hours=4))
     assert spec(shop, "crm/by_clock").freshness_policy is None
@@ -137,7 +135,7 @@ def test_a_typo_in_a_file_is_the_error_of_the_code_location(shop: Shop) -> None:
 
 def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="dbt parse"):
-        build_sync_definitions(Project(DbtSettings(tmp_path), tmp_path, {}), {})
+        build_sync_definitions(dbt=DbtSettings(tmp_path), syncs=tmp_path, destinations={})
 
 
 @pytest.mark.parametrize(
@@ -149,16 +147,9 @@ def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_literal_secret_is_refused(tmp_path: Path, resource: DestinationResource, field: str) -> None:
-    project = Project(DbtSettings(tmp_path), tmp_path, {"acme": resource.destination_type})
     with pytest.raises(ConfigurationError, match=rf'acme: {field} .*dg\.EnvVar\("ACME_{field.upper()}"\)') as error:
-        build_sync_definitions(project, {"acme": resource})
+        build_sync_definitions(dbt=DbtSettings(tmp_path), syncs=tmp_path, destinations={"acme": resource})
     assert "literal" not in str(error.value)
-
-
-def test_a_destination_must_not_take_the_name_of_another_resource(tmp_path: Path) -> None:
-    resource = HubSpotResource(access_token=dg.EnvVar("X"))
-    with pytest.raises(ConfigurationError, match="destination 'dbt'"):
-        build_sync_definitions(Project(DbtSettings(tmp_path), tmp_path, {}), {"dbt": resource})
 
 
 def test_the_snapshot_of_the_code_location_holds_no_secret(shop: Shop) -> None:
@@ -215,9 +206,9 @@ def test_drift_has_a_schedule_and_a_job_of_its_own(shop: Shop) -> None:
     definitions = shop.definitions()
     repository = definitions.get_repository_def()
     (schedule,) = [each for each in repository.schedule_defs if "drift" in each.name]
-    assert (schedule.name, schedule.job_name) == ("people_to_crm_drift_schedule", "people_to_crm_drift")
+    assert (schedule.name, schedule.job_name) == ("shop_people_to_crm_drift_schedule", "shop_people_to_crm_drift")
     assert (schedule.cron_schedule, schedule.default_status.value) == ("0 4 * * *", "RUNNING")
-    job = definitions.resolve_job_def("people_to_crm_drift").execute_in_process(instance=shop.instance)
+    job = definitions.resolve_job_def("shop_people_to_crm_drift").execute_in_process(instance=shop.instance)
     (check,) = Ran(job.success, job.all_events, job.run_id).checks.values()
     assert (check.check_name, check.asset_key) == ("drift", dg.AssetKey(["crm", "people_to_crm"]))
     assert check.description == "not judged: sync people_to_crm has not run yet, so there is nothing to look at."

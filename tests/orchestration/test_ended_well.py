@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.orchestration.quarantine import KEY as QUARANTINE, build_quarantine_asset
+from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset
 from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import first, heavy
-from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
+from tests.orchestration.small_project import MODEL_KEY, QUARANTINE, Ran, SmallProject
 
 
 class Downstream:
@@ -21,7 +21,7 @@ class Downstream:
         self.sync = small.asset(**changes)
         self.cursor: Any = None
         self.now = datetime.now(UTC)
-        page = build_quarantine_asset(small.project, small.destinations)
+        page = build_quarantine_asset(small.loaded())
         assert page is not None
         eager = dg.AutomationCondition.eager()
         mine = dg.asset(name="mine", deps=[self.sync.key], automation_condition=eager)(lambda: None)

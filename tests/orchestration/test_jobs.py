@@ -13,8 +13,8 @@ from tests.orchestration.small_project import SmallProject
 
 
 def launch(small: SmallProject, name: str, **config: str) -> Any:
-    (job,) = [job for job in build_jobs(small.project) if job.name == name]
-    op = name.split("_")[0]
+    (job,) = [job for job in build_jobs(small.loaded()) if job.name == f"shop_{name}"]
+    op = f"shop_{name.split('_')[0]}"
     run_config = {"ops": {op: {"config": config}}} if config else None
     return job.execute_in_process(run_config, instance=small.instance, raise_on_error=False)
 

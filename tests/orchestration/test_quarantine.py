@@ -7,12 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.metadata import counts
-from reverse_etl_assets.orchestration.quarantine import KEY, build_quarantine_asset
+from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset
 from tests.heavy import heavy
 from tests.orchestration.shop import Shop
-from tests.orchestration.small_project import SmallProject
+from tests.orchestration.small_project import QUARANTINE, SmallProject
 
 PEOPLE = "select case when i < {} then 'bad ' || i else 'u' || i || '@example.com' end as email, 'n' as name"
 STRICT = {"quarantine": {"after": 1, "hint": "Ask sales ops."}, "max_failed": {"rows": 100}, "owners": ["team:sales"]}
@@ -21,7 +20,7 @@ STRICT = {"quarantine": {"after": 1, "hint": "Ask sales ops."}, "max_failed": {"
 def page(small: SmallProject) -> dict[str, Any]:
     """What a materialisation of the page says."""
     small.project.__dict__.pop("syncs", None)
-    asset = build_quarantine_asset(small.project, small.destinations)
+    asset = build_quarantine_asset(small.loaded())
     assert asset is not None
     return dict(small.run(asset).metadata)
 
@@ -78,14 +77,14 @@ def test_a_page_before_anything_ran(small: SmallProject) -> None:
 
 
 def test_it_is_downstream_of_every_sync(shop: Shop) -> None:
-    assert KEY not in shop.definitions().resolve_asset_graph().materializable_asset_keys, "nothing to look at"
+    assert QUARANTINE not in shop.definitions().resolve_asset_graph().materializable_asset_keys, "nothing to look at"
     shop.write_sync("contacts")
     shop.write_sync("firms", object="companies", primary_key="name", external_id="domain", mapping={"city": "email"})
     shop.project.__dict__.pop("syncs", None)
-    definitions = build_sync_definitions(shop.project, shop.destinations)
+    definitions = shop.definitions()
     graph = definitions.resolve_asset_graph()
-    assert graph.get(KEY).parent_keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["crm", "firms"])}
-    sensor = definitions.get_repository_def().get_sensor_def("quarantine_sensor")
+    assert graph.get(QUARANTINE).parent_keys == {dg.AssetKey(["crm", "contacts"]), dg.AssetKey(["crm", "firms"])}
+    sensor = definitions.get_repository_def().get_sensor_def("shop_quarantine")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
@@ -97,7 +96,7 @@ def fresh() -> Iterator[dg.DagsterInstance]:
 
 def test_it_is_brought_up_to_date_once_after_a_run(small: SmallProject, fresh: dg.DagsterInstance) -> None:
     sync = small.asset(name="contacts")
-    page_asset = build_quarantine_asset(small.project, small.destinations)
+    page_asset = build_quarantine_asset(small.loaded())
     assert page_asset is not None
     definitions = dg.Definitions([sync, page_asset])
     cursor, now, asked = None, datetime(2026, 6, 30, 12, tzinfo=UTC), []
@@ -106,12 +105,12 @@ def test_it_is_brought_up_to_date_once_after_a_run(small: SmallProject, fresh: d
             fresh.report_runless_asset_event(dg.AssetMaterialization(sync.key))
         now += timedelta(seconds=30)
         result = dg.evaluate_automation_conditions(
-            definitions, fresh, asset_selection=dg.AssetSelection.assets(KEY), cursor=cursor, evaluation_time=now
+            definitions, fresh, asset_selection=dg.AssetSelection.assets(QUARANTINE), cursor=cursor, evaluation_time=now
         )
         cursor = result.cursor
-        asked.append(result.get_num_requested(KEY))
+        asked.append(result.get_num_requested(QUARANTINE))
         if asked[-1]:
-            fresh.report_runless_asset_event(dg.AssetMaterialization(KEY))
+            fresh.report_runless_asset_event(dg.AssetMaterialization(QUARANTINE))
     assert asked == [0, 1, 0, 1]
 
 

@@ -51,7 +51,9 @@ def test_a_run_says_what_became_of_the_file(shop: Shop, what: str) -> None:
         f"there is no sync contacts any more: {file} was renamed, removed or given another name after Dagster had "
         "loaded it. Nothing was sent. Reload the code location (Deployment, Reload), and start the run again."
     )
-    drift = again.resolve_job_def("contacts_drift").execute_in_process(instance=shop.instance, raise_on_error=False)
+    drift = again.resolve_job_def("shop_contacts_drift").execute_in_process(
+        instance=shop.instance, raise_on_error=False
+    )
     assert failure_of(drift.all_events).description == said
 
 
@@ -72,11 +74,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from reverse_etl_assets import DbtSettings, HubSpotResource, Project, build_sync_definitions
+from reverse_etl_assets import DbtSettings, HubSpotResource, build_sync_definitions
 
 crm = HubSpotResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
-project = Project(DbtSettings(Path({dbt!r})), Path({syncs!r}), {{"crm": crm.destination_type}})
-defs = build_sync_definitions(project, {{"crm": crm}})
+defs = build_sync_definitions(dbt=DbtSettings(Path({dbt!r})), syncs=Path({syncs!r}), destinations={{"crm": crm}})
 """
 LAUNCH = """
 mutation($keys: [AssetKeyInput!]!) { launchRun(executionParams: {

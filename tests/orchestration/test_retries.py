@@ -57,7 +57,7 @@ def test_what_may_be_over_soon_is_tried_again(retrying: SmallProject, sandbox: S
 
 
 def test_an_undo_is_not_tried_again(retrying: SmallProject) -> None:
-    job = build_undo_job(retrying.project, retrying.destinations)
-    config = {"ops": {"undo": {"config": {"run": "nonsense", "why": "x"}}}}
+    job = build_undo_job(retrying.loaded())
+    config = {"ops": {"shop_undo": {"config": {"run": "nonsense", "why": "x"}}}}
     result = job.execute_in_process(config, instance=retrying.instance, raise_on_error=False)
     assert not tried_again(retrying, result.run_id)

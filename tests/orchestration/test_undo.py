@@ -11,8 +11,8 @@ from tests.orchestration.small_project import SmallProject
 
 
 def launch(small: SmallProject, **config: str) -> Any:
-    job = build_undo_job(small.project, small.destinations)
-    run_config = {"ops": {"undo": {"config": config}}}
+    job = build_undo_job(small.loaded())
+    run_config = {"ops": {"shop_undo": {"config": config}}}
     return job.execute_in_process(run_config, instance=small.instance, raise_on_error=False)
 
 

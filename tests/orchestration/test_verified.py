@@ -5,13 +5,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.drift import build_drift_check
-from reverse_etl_assets.spec.loading import load_sync
-from reverse_etl_assets.spec.yaml_source import YamlSource
 from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import heavy
-from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
+from tests.orchestration.small_project import Ran, SmallProject
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -82,12 +79,10 @@ class Drifting:
     def __init__(self, small: SmallProject, **drift: Any) -> None:
         verify = {"sample": 0, "drift": {"cron": "0 4 * * *", "sample": "all", **drift}}
         file = small.write_sync(before_images="synced", verify=verify)
-        sync = load_sync(YamlSource(file), small.project.models, small.project.destinations)
-        crm = small.destinations["crm"]
-        asset = build_sync_asset(sync, small.project, crm, model_key=MODEL_KEY, file=file)
-        self.small, self.key = small, asset.key
+        loaded = small.loaded().syncs[file.stem]
+        self.small, self.key = small, loaded.key
         self.definitions = dg.Definitions(
-            [asset], asset_checks=[build_drift_check(sync, small.project, crm, asset.key)]
+            [small.asset_of(loaded)], asset_checks=[build_drift_check(loaded, small.project)]
         )
 
     def materialize(self) -> Ran:

@@ -14,10 +14,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = {
     "reverse_etl_assets": """
-        Alerts CheckFailed ConfigurationError DbtSettings DestinationError DestinationResource GoogleAdsResource
-        HubSpotResource IntercomResource MetaAdsResource PostgresResource Preview Project Report ReverseEtlError Run SalesforceResource
-        SlackResource SpecError StateError StripeResource SyncBusy WebhookResource ZendeskResource
-        build_sync_definitions load_syncs preview run_sync undo_run verify
+        Alerts CheckFailed ConfigurationError DagsterReverseEtlTranslator DbtSettings DestinationError
+        DestinationResource GoogleAdsResource HubSpotResource IntercomResource MetaAdsResource
+        PostgresResource Preview Project Report ReverseEtlError Run SalesforceResource SlackResource SpecError
+        StateError StripeResource SyncBusy SyncTranslatorData WebhookResource ZendeskResource
+        build_sync_assets build_sync_definitions build_sync_specs load_syncs preview run_sync undo_run verify
     """,
     "reverse_etl_assets.destinations": """
         Accepts Account Ambiguous AuthenticationFailed BaseDestination Batch BearerToken Budget CHANGES CREATES

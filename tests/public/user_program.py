@@ -19,8 +19,22 @@ PROJECT = retl.Project(
     syncs_folder=Path("syncs"),
     destinations={"hubspot": HUBSPOT.destination_type},
 )
+
+
+class Translator(retl.DagsterReverseEtlTranslator):
+    def get_asset_spec(self, data: retl.SyncTranslatorData) -> dg.AssetSpec:
+        return super().get_asset_spec(data).replace_attributes(group_name=data.sync.destination)
+
+
+DBT_MODELS = dg.AssetsDefinition(specs=[dg.AssetSpec("people")])
 DEFINITIONS = retl.build_sync_definitions(
-    PROJECT, {"hubspot": HUBSPOT}, retl.Alerts(channel="#data", destination="slack", ui_url="http://localhost:3000")
+    dbt=DBT_MODELS,
+    syncs="syncs",
+    destinations={"hubspot": HUBSPOT},
+    translator=Translator(),
+    name="crm",
+    home="/var/lib/reverse_etl",
+    alerts=retl.Alerts(channel="#data", destination="slack", ui_url="http://localhost:3000"),
 )
 assert_type(DEFINITIONS, dg.Definitions)
 assert_type(retl.__version__, str)
