@@ -13,12 +13,12 @@ import httpx
 
 from reverse_etl_assets.accounts.answer_bounds import Bounds
 from reverse_etl_assets.accounts.transport import bounded
+from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.loaded import Loaded
-from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
 
 _WAITS = (1.0, 5.0)  # seconds between attempts, where Slack names none; it did not take the message before
@@ -48,15 +48,16 @@ def build_alerts(loaded: Loaded, alerts: Alerts) -> list[dg.SensorDefinition]:
         return []
     destinations = loaded.destinations
     resource = destinations.get(alerts.destination)
-    if not isinstance(resource, SlackResource):
-        known = ", ".join(name for name, each in destinations.items() if isinstance(each, SlackResource)) or "none"
+    if resource is None or not issubclass(resource.destination_type, Slack):
+        slacks = [name for name, each in destinations.items() if issubclass(each.destination_type, Slack)]
+        known = ", ".join(slacks) or "none"
         raise ConfigurationError(f"alerts: `{alerts.destination}` is no Slack destination; there are: {known}.")
     ends = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS)
     return [_sensor(status, loaded, resource, alerts) for status in ends]
 
 
 def _sensor(
-    status: dg.DagsterRunStatus, loaded: Loaded, resource: SlackResource, alerts: Alerts
+    status: dg.DagsterRunStatus, loaded: Loaded, resource: ConfiguredDestination, alerts: Alerts
 ) -> dg.SensorDefinition:
     @dg.run_status_sensor(
         run_status=status,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from reverse_etl_assets.deployment.built import remember
+from reverse_etl_assets.deployment.deployment import Deployment
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
 from reverse_etl_assets.orchestration.assets import build_sync_asset
@@ -93,13 +95,18 @@ def build_definitions(loaded: Loaded, alerts: Alerts | None = None) -> dg.Defini
         ],
         jobs=[*build_jobs(loaded), build_undo_job(loaded), *(job for job, _ in drift)],
         # Named as the project's own, for a team may have a resource of the same name.
-        resources={loaded.named(name): resource for name, resource in loaded.destinations.items()},
+        resources={
+            loaded.named(name): each
+            for name, each in loaded.destinations.items()
+            if isinstance(each, dg.ConfigurableResource)
+        },
     )
     remember_syncs(loaded)
     return dg.Definitions.merge(ours, build_removed(loaded))
 
 
 def _assets(loaded: Loaded) -> list[dg.AssetsDefinition]:
+    remember(Deployment(loaded.project.prefix, loaded.project, loaded.destinations))
     tags = RunTags(loaded.syncs.values())
     return [build_sync_asset(each, loaded.project, tags) for each in loaded.syncs.values()]
 

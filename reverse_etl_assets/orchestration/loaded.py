@@ -7,10 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.dbt import DbtLink
 from reverse_etl_assets.orchestration.heard import hear
-from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.syntax import check_syntax, sync_files
 from reverse_etl_assets.orchestration.translator import DagsterReverseEtlTranslator, SyncTranslatorData
 from reverse_etl_assets.project import Project
@@ -23,7 +23,7 @@ class LoadedSync:
 
     sync: Sync
     spec: dg.AssetSpec
-    destination: DestinationResource
+    destination: ConfiguredDestination
     file: Path
     models: Mapping[str, dg.AssetKey]
 
@@ -45,7 +45,7 @@ class LoadedSync:
 @dataclass(frozen=True)
 class Loaded:
     project: Project
-    destinations: Mapping[str, DestinationResource]
+    destinations: Mapping[str, ConfiguredDestination]
     syncs: Mapping[str, LoadedSync]
 
     def named(self, what: str) -> str:
@@ -63,7 +63,7 @@ class Loaded:
 
 def load(
     project: Project,
-    destinations: Mapping[str, DestinationResource],
+    destinations: Mapping[str, ConfiguredDestination],
     dbt: DbtLink,
     translator: DagsterReverseEtlTranslator | None = None,
 ) -> Loaded:
@@ -84,7 +84,7 @@ def load(
 _LOADED: dict[int, Loaded] = {}
 
 
-def loaded_as(project: Project, destinations: Mapping[str, DestinationResource]) -> Loaded:
+def loaded_as(project: Project, destinations: Mapping[str, ConfiguredDestination]) -> Loaded:
     """As the code location loaded the project's syncs in this process; else as they are without a translator of its
     own. For commands that tell Dagster of what they did."""
     known = _LOADED.get(id(project))
@@ -94,7 +94,7 @@ def loaded_as(project: Project, destinations: Mapping[str, DestinationResource])
 def load_one(
     sync: Sync,
     project: Project,
-    destination: DestinationResource,
+    destination: ConfiguredDestination,
     dbt: DbtLink,
     translator: DagsterReverseEtlTranslator | None = None,
     *,

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
+from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.journal.usage import Allowance
 from reverse_etl_assets.orchestration.checks import findings_table
 from reverse_etl_assets.orchestration.clipping import clip
-from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.previews.kept_plan import kept_plan
 from reverse_etl_assets.previews.markdown import markdown
 from reverse_etl_assets.privacy.masking import Mask
@@ -93,7 +93,7 @@ def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMateria
     return dg.AssetObservation(key, metadata=figures)
 
 
-def guarded_metadata(report: Report, project: Project, resource: DestinationResource) -> dict[str, Any]:
+def guarded_metadata(report: Report, project: Project, resource: ConfiguredDestination) -> dict[str, Any]:
     """Of a run that was held back: what stopped it, what it would have sent, and how to let it out."""
     figures: dict[str, Any] = {"nothing was sent": clip(report.detail or "", 2_000)}
     figures |= {name: report.counts.get(name, 0) for name in _CHANGES}
