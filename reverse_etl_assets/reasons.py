@@ -151,6 +151,13 @@ class Reason(StrEnum):
         settles=True,
         tried=False,
     )
+    NO_PARENT = _skipped(
+        "no_parent",
+        "the row of another sync that it belongs to (`after`) is not there",
+        "sends it, once that row has arrived",
+        "It was kept back at {at}: {message}.",
+        tried=False,
+    )
     STOPPED = _skipped(
         "stopped",
         "the run ended before its turn",

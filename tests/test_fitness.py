@@ -56,6 +56,7 @@ mapping:
 allow_pii: {email: They asked us to write.}
 sync_mode: mirror
 """
+NO_MIRROR = GOOD.replace("sync_mode: mirror", "sync_mode: incremental")
 MUTE = GOOD.replace("destination: crm", "destination: hook")
 RULE = "hook` cannot; `crm`, `other_crm` can."
 
@@ -206,7 +207,7 @@ def test_a_model_without_documented_columns(tmp_path: Path) -> None:
 
 
 def test_two_syncs_that_send_one_field(tmp_path: Path) -> None:
-    b = GOOD.replace("object: contacts", "object: CONTACTS").replace("town: city", "Town: {constant: x}")
+    b = NO_MIRROR.replace("object: contacts", "object: CONTACTS").replace("town: city", "Town: {constant: x}")
     assert refused(tmp_path, a=GOOD, b=b) == [
         f"b.yml:{line}: mapping.{field}: `a` sends this field of `CONTACTS` to `crm` too (a.yml:{line});"
         " leave it to one of them, or give one `wins: destination`, so that it only fills what is empty."
@@ -221,10 +222,10 @@ def test_two_syncs_that_send_one_field(tmp_path: Path) -> None:
         GOOD.replace("destination: crm", "destination: other_crm"),
         GOOD.replace("sync_mode: mirror", "sync_mode: insert_only"),
         GOOD.replace("sync_mode: mirror", "sync_mode: append"),
-        GOOD.replace("city", "{column: city, wins: destination}").replace(
+        NO_MIRROR.replace("city", "{column: city, wins: destination}").replace(
             "mail: email", "mail: {column: email, wins: destination}"
         ),
-        GOOD.replace("town: city", "street: city").replace("mail: email", "telephone: email"),
+        NO_MIRROR.replace("town: city", "street: city").replace("mail: email", "telephone: email"),
     ],
     ids=["another object", "another destination", "insert_only", "append", "fills only", "other fields"],
 )
@@ -235,16 +236,67 @@ def test_syncs_that_are_not_in_each_others_way(tmp_path: Path, other: str) -> No
 
 def test_both_match_by_a_field_that_both_map(tmp_path: Path) -> None:
     key = GOOD.replace("external_id: number\n", "").replace("town: city", "Number: id")
-    load(tmp_path, a=key, b=key.replace("mail: email", "phone: email").replace("Number", "number"))
+    load(
+        tmp_path,
+        a=key,
+        b=key.replace("mail: email", "phone: email").replace("Number", "number").replace("mirror", "incremental"),
+    )
 
 
 def test_two_that_fill_and_one_that_owns(tmp_path: Path) -> None:
-    fills = without_permission(GOOD).replace("  mail: email\n", "").replace("city", "{column: city, wins: destination}")
+    fills = (
+        without_permission(NO_MIRROR)
+        .replace("  mail: email\n", "")
+        .replace("city", "{column: city, wins: destination}")
+    )
     load(tmp_path, a=fills, b=GOOD, c=fills)
-    assert [line.partition(" `")[0] for line in refused(tmp_path, d=GOOD)] == [
+    assert [line.partition(" `")[0] for line in refused(tmp_path, d=NO_MIRROR)] == [
         "d.yml:7: mapping.town:",
         "d.yml:8: mapping.mail:",
     ]
+
+
+def other_fields(text: str) -> str:
+    return text.replace("town: city", "street: city").replace("mail: email", "telephone: email")
+
+
+def test_two_mirrors_of_one_object(tmp_path: Path) -> None:
+    """Whatever their fields and keys: a row that leaves one model would take the other's record."""
+    b = other_fields(GOOD).replace("object: contacts", "object: Contacts").replace("number", "code")
+    assert refused(tmp_path, a=GOOD, b=b) == [
+        "b.yml:10: sync_mode: `a` deletes records of `Contacts` of `crm` too (a.yml:10), so a row that leaves one model"
+        " would take a record that the other still has; let one sync mirror the rows of both, from a model that has"
+        " them all, or give one of them `incremental` or `update_only`."
+    ]
+
+
+class Audience(Reader):
+    """What a run sends takes the place of all that is there."""
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: Any) -> Capabilities:
+        return replace(super().capabilities_for(target, options), replaces=target.complete)
+
+
+class Channel(Reader):
+    """A row is a message of its own."""
+
+    @classmethod
+    def capabilities_for(cls, target: Target, options: Any) -> Capabilities:
+        return replace(super().capabilities_for(target, options), idempotent_by_id=frozenset({Operation.UPSERT}))
+
+
+@pytest.mark.parametrize("mode", ["incremental", "append", "full_refresh"])
+def test_one_that_replaces_all_that_another_sends(tmp_path: Path, mode: str) -> None:
+    all_of_it, other = GOOD.replace("mirror", "full_refresh"), other_fields(GOOD).replace("mirror", mode)
+    name, hit = ("b", "a") if mode == "full_refresh" else ("a", "b")
+    (line,) = refused(tmp_path, {"crm": Audience}, a=all_of_it, b=other)
+    assert line.startswith(f"{name}.yml:3: object: each run takes the place of all that `contacts` of `crm` holds")
+    assert f"what `{hit}` sends there ({hit}.yml:3)" in line
+
+
+def test_two_that_send_messages_to_one_place(tmp_path: Path) -> None:
+    load(tmp_path, {"crm": Channel}, a=GOOD, b=other_fields(GOOD))
 
 
 FIT = ["timestamp", "DATE", "timestamptz", "datetime", None, "a_domain"]

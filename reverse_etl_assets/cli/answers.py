@@ -308,7 +308,7 @@ def _future(facts: _Facts) -> Iterator[str]:
         yield f"But everything is stopped ({facts.stop.scope}) by {facts.stop.who}: {facts.stop.why}"
     elif sends and facts.look:
         for finding in facts.look.findings:
-            if finding.guard == "model_tests" and not finding.passed:
+            if finding.guard in ("parents", "model_tests") and not finding.passed:
                 yield f"But a guard stops the next run: {finding.message}"
 
 
@@ -324,6 +324,11 @@ def _next(facts: _Facts) -> Iterator[str]:
         why = "It stays in quarantine" if known else f"It goes into quarantine ({refused.message})"
         frees = f"`reverse-etl retry KEY --sync {facts.sync.sync}` lets it be sent once more"
         yield f"{why}: it is not sent until its values or the mapping change; {frees}."
+    elif refused is not None and refused.waits_for is not None:
+        parent, key = refused.waits_for
+        where = f"the row {key} of {parent}"
+        yield f"It waits for {where}: {refused.message}. The next run sends it, once that has arrived;"
+        yield f'`reverse-etl why "{key}" --sync {parent}` says what became of that one.'
     elif refused is not None:
         yield f"It cannot be sent as it stands in the model now: {refused.message}."
     elif planned is not None:

@@ -15,7 +15,7 @@ from reverse_etl_assets.visible_text import visible, visible_json
 
 COLOURS = {
     **dict.fromkeys(("done", "created", "updated", "deleted", "added", "pass", "ok"), "green"),
-    **dict.fromkeys(("guarded", "skipped", "stopped", "open", "changed", "held"), "yellow"),
+    **dict.fromkeys(("guarded", "not run", "skipped", "stopped", "open", "changed", "held"), "yellow"),
     **dict.fromkeys(("failed", "rejected", "removed", "error"), "red"),
 }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 _HEAD = ("added", "changed", "removed", "unchanged", "rejected", "held")
-_IF_ANY = ("quarantined", "superseded")
+_IF_ANY = ("quarantined", "superseded", "waiting")
 _MOST_FIELDS = 15
 
 
@@ -167,7 +167,7 @@ def _show_refused(out: "Console", found: "Preview") -> None:
     for row in refused:
         rows.add_row(shown(row.key, 40), row.reason or "", shown(row.message, 200))
     out.print(rows)
-    total = found.plan.rejected + found.plan.held + found.plan.quarantined
+    total = found.plan.rejected + found.plan.held + found.plan.quarantined + found.plan.waiting
     if len(refused) < total:
         out.print(f"[dim]{len(refused):,} of {total:,} rows; --limit 0 lists all[/]\n")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reverse_etl_assets.runs.sending import Progress
     from reverse_etl_assets.spec.sync import Sync
 
+NOT_RUN = "not run"
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 
 
@@ -32,14 +33,18 @@ def run(
     if bool(syncs) == all_:
         raise typer.BadParameter("name syncs, or give --all.", param_hint="SYNC")
     deployed = Deployed()
-    chosen = deployed.chosen(syncs or ())
+    named = {sync.sync for sync in deployed.chosen(syncs or ())}
+    chosen = [sync for name, sync in deployed.project.syncs.items() if name in named]  # parents before children
     reports: list[Report] = []
     errors: dict[str, str] = {}
     begun: list[Sync] = []
     try:
         for sync in chosen:
             begun.append(sync)
-            run_one(deployed, sync, reports, errors)
+            if failed := [parent for parent in sync.parents if parent in errors]:
+                errors[sync.sync] = f"{NOT_RUN}: it comes after {', '.join(failed)}, which did not run"
+            else:
+                run_one(deployed, sync, reports, errors)
     except ENDED as ended:
         _tell_interrupted(deployed, chosen, begun, reports, errors)
         with suppress(typer.Exit):
@@ -121,6 +126,14 @@ def problem(report: "Report") -> str | None:
     return None
 
 
+def _word(report: "Report") -> str:
+    """How the run is called in the table."""
+    from reverse_etl_assets.guards.finding import tripped
+
+    waits = [finding.guard for finding in tripped(report.findings)] == ["parents"]
+    return NOT_RUN if waits else report.status.value
+
+
 def report_as_json(report: "Report") -> dict[str, Any]:
     from reverse_etl_assets.cli.verify import verified_as_json
 
@@ -156,9 +169,10 @@ def show_reports(
     for report in reports:
         counts = [number(report.counts.get(name)) for name in _OUTCOMES]
         figures = (*counts, number(report.calls), f"{report.seconds:.1f}")
-        rows.add_row(report.sync.sync, coloured(report.status.value), *figures)
-    for name in errors or {}:
-        rows.add_row(name, coloured("error"), *("" for _ in numbers))
+        rows.add_row(report.sync.sync, coloured(_word(report)), *figures)
+    for name, message in (errors or {}).items():
+        word = NOT_RUN if message.startswith(f"{NOT_RUN}: ") else "error"
+        rows.add_row(name, coloured(word), *("" for _ in numbers))
     show_table(out, rows)
     for report in reports:
         for run_id in report.recovered:

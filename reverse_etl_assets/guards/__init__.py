@@ -30,6 +30,7 @@ class Guard:
 
 GUARDS = (
     Guard("kill_switch", "Nobody has stopped this sync, its destination or everything.", approvable=False),
+    Guard("parents", "The syncs that come before this one ran well the last time.", approvable=False),
     Guard("model_tests", "The model's last build was good, and so were its dbt tests.", before.model_tests),
     Guard("empty_model", "The model has rows.", before.empty_model),
     Guard("row_count", "The model's row count is near the median of earlier runs.", before.row_count),

@@ -25,10 +25,14 @@ class RunKind(StrEnum):
     FORGET = "forget"  # deletes what is known of a person
 
 
+TOO_MANY_FAILED = "too_many_failed"
+"""Among the counts of a run in which more rows failed than the sync allows."""
+
+
 @dataclass(frozen=True)
 class Run:
     """`version` is that of the sync's file; `plan_id` names what the run was about to send, `state` is the id of the
-    state that it ran with."""
+    state that it ran with. A `trial` was to send so many rows of its plan, and to leave the others as they were."""
 
     run_id: str
     sync: str
@@ -44,6 +48,7 @@ class Run:
     version: int = 1
     undoes: str | None = None
     state: str | None = None
+    trial: int | None = None
 
 
 class PlanStatus(StrEnum):

@@ -31,8 +31,12 @@ class Runs(JournalPart):
         version: int = 1,
         undoes: str | None = None,
         state: str | None = None,
+        trial: int | None = None,
     ) -> None:
-        """`state` is the id of the state that the run has. Raises StateError if there is a run of this id."""
+        """`state` is the id of the state that the run has, `trial` how many rows a trial is to send.
+
+        Raises StateError if there is a run of this id.
+        """
         run = insert(_runs).values(
             run_id=run_id,
             sync=sync,
@@ -46,6 +50,7 @@ class Runs(JournalPart):
             version=version,
             undoes=undoes,
             state=state,
+            trial=trial,
         )
         with self.database.writing() as connection:
             try:
@@ -84,6 +89,11 @@ class Runs(JournalPart):
         runs = runs if sync is None else runs.where(_runs.c.sync == sync)
         return self._read_runs(runs if kind is None else runs.where(_runs.c.kind == kind))
 
+    def last_run(self, sync: str) -> Run | None:
+        """The newest run that sent what the sync's model asks for, or was to; undos and trials are none."""
+        ours = select(_runs).where(_runs.c.sync == sync, _runs.c.kind == RunKind.SYNC, _runs.c.trial.is_(None))
+        return next(iter(self._read_runs(ours.order_by(_runs.c.number.desc()).limit(1))), None)
+
     def latest_runs(self) -> list[Run]:
         """The newest run of every sync, by name of the sync."""
         newest = select(func.max(_runs.c.number)).group_by(_runs.c.sync)
@@ -118,7 +128,7 @@ class Runs(JournalPart):
         """When successful runs started and how many rows the model had, newest first: the `recent` ones, and the last
         one of each UTC day from `since` on. Runs of a clock that was ahead of ours are among the latter only."""
         ours = (_runs.c.sync == sync, _runs.c.kind == RunKind.SYNC, _runs.c.model_rows.is_not(None))
-        done = (*ours, _runs.c.status == RunStatus.DONE)
+        done = (*ours, _runs.c.status == RunStatus.DONE, _runs.c.trial.is_(None))
         number, started = _runs.c.number, _runs.c.started_at
         newest = select(number).where(*done, started <= self.clock()).order_by(number.desc()).limit(recent)
         days = select(func.max(number)).where(*done, started >= since).group_by(func.floor(started / 86_400))
@@ -156,7 +166,7 @@ class Runs(JournalPart):
 
     def _as_run(self, row: Any) -> Run:
         fields = ("run_id", "sync", "destination", "started_at", "ended_at", "model_rows", "detail")
-        more = ("plan_id", "version", "undoes", "state")
+        more = ("plan_id", "version", "undoes", "state", "trial")
         return Run(
             status=RunStatus(row.status),
             counts=msgspec.json.decode(row.counts),

@@ -37,7 +37,7 @@ from sqlalchemy.schema import CreateColumn
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.private_files import make_private_file, make_private_folder
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT = 30.0  # seconds
 CONNECT_TIMEOUT = 5  # seconds
 CREATION_LOCK = 7_203_418_865  # any number, the same in every release
@@ -70,6 +70,7 @@ runs = _table(
     Column("undoes", String),
     Column("looks", Integer),
     Column("state", String),
+    Column("trial", BigInteger),
     Index("reverse_etl_runs_by_sync", "sync", "number"),
 )
 batches = _table(

@@ -42,7 +42,7 @@ _Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)
 MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 10, 20, 5
 MAX_SUMMARY = 50_000  # bytes
 _LONG, _SHORT = 400, 120  # bytes of a cell
-_CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "quarantined", "superseded")
+_CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "quarantined", "superseded", "waiting")
 _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 _NOT_WRITTEN = ("kept", "same", "edited")  # once the record had been read
 

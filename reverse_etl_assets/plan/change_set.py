@@ -1,6 +1,7 @@
 """The plan: what a run would send, found by one comparison inside the warehouse."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from reverse_etl_assets.destinations.base import encode_json
+from reverse_etl_assets.plan import parents
 from reverse_etl_assets.plan.field_changes import FieldChange, count_field_changes
 from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.records import FieldType, Operation
@@ -47,6 +49,8 @@ class Plan:
     field_changes: tuple[FieldChange, ...] = ()
     quarantined: int = 0
     superseded: int = 0
+    waiting: int = 0
+    """Rows whose parent's row is not there; counted as such and as nothing else, too."""
     unusable_times: Mapping[str, int] = field(default_factory=dict)
     """Rows whose time cannot be used, by column."""
     more: Mapping[str, int] = field(default_factory=dict)
@@ -57,7 +61,8 @@ class Plan:
         names = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
         left_out = ("quarantined", "superseded")
         times = {"unusable_times": sum(self.unusable_times.values())} if self.unusable_times else {}
-        return {**{name: getattr(self, name) for name in (*names, *left_out)}, **times, **self.more}
+        waiting = {"waiting": self.waiting} if self.waiting else {}
+        return {**{name: getattr(self, name) for name in (*names, *left_out)}, **waiting, **times, **self.more}
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,9 @@ def make_plan(
         transform(con, outbox, columns)
     held = held_rows.keep_back(con, outbox)
     kept_back = keep_back(con, columns, outbox)
-    found = {kind: rows - kept_back.get(kind, 0) for kind, rows in _count(con, outbox, "kind").items()}
+    waiting = parents.keep_back(con, columns, relation, outbox)
+    apart = Counter(kept_back) + Counter(waiting)
+    found = {kind: rows - apart[kind] for kind, rows in _count(con, outbox, "kind").items()}
     con.execute(f"delete from {outbox} where operation is null and reason is null")
     if superseded:
         name_superseded(con, model, columns, names)
@@ -108,7 +115,7 @@ def make_plan(
         added=found.get("added", 0),
         changed=found.get("changed", 0),
         removed=found.get("removed", 0),
-        unchanged=model_rows - changes - (quarantined - kept_back.get("removed", 0)),
+        unchanged=model_rows - changes - (apart.total() - apart["removed"]),
         rejected=found.get("rejected", 0),
         held=held,
         to_send={Operation(op): n for op, n in _count(con, outbox, "operation").items() if op},
@@ -117,6 +124,7 @@ def make_plan(
         field_changes=count_field_changes(con, columns, outbox) if found.get("changed") else (),
         quarantined=quarantined,
         superseded=superseded,
+        waiting=sum(waiting.values()),
         unusable_times=row_times.unusable(con, model, columns.sync.time_columns, now),
     )
 

@@ -24,7 +24,7 @@ from reverse_etl_assets.warehouses.connection import Connection
 
 _OUTBOX = "state.outbox"
 _COUNTS = ("model_rows", "synced_rows", "added", "changed", "removed", "unchanged", "rejected", "held")
-_LEFT_OUT = ("quarantined", "superseded")
+_LEFT_OUT = ("quarantined", "superseded", "waiting")
 
 
 def kept_plan(

@@ -12,7 +12,7 @@ from reverse_etl_assets.visible_text import visible
 from reverse_etl_assets.warehouses.row_times import in_words
 
 _COUNTS = ("added", "changed", "removed", "unchanged", "rejected", "held")
-_IF_ANY = ("quarantined", "superseded")
+_IF_ANY = ("quarantined", "superseded", "waiting")
 _GUARDS, _FIELDS = 20, 15
 _OF_A_CHANGED_ROW, _OF_A_ROW = 8, 4  # fields
 _LONG, _SHORT = 300, 80  # characters

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.guards.approval import Identity, decide, identify
 from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.judge import budget_finding, guard_findings, prefilter, room_of
+from reverse_etl_assets.guards.parents import parents_finding
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
+from reverse_etl_assets.plan import parents
 from reverse_etl_assets.plan.change_set import Plan, make_plan
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.runs.recovery import KILLED, refuse_elsewhere
@@ -56,12 +58,15 @@ class PlannedRow:
     reason: str | None
     message: str | None
     fields: Mapping[str, tuple[Any, Any]]
+    waits_for: tuple[str, str] | None = field(default=None, kw_only=True)
+    """The sync and the key of the row that has to arrive first, if that is why it is not sent."""
 
     def masked(self, mask: Mask) -> "PlannedRow":
         """As it may be shown."""
+        waits_for = self.waits_for and (self.waits_for[0], mask.parent_key(*self.waits_for))
         values = {name: (mask.value(name, old), mask.value(name, new)) for name, (old, new) in self.fields.items()}
         message = mask.text(self.message or "", {}, self.key) or self.message
-        return replace(self, key=mask.key(self.key), message=message, fields=values)
+        return replace(self, key=mask.key(self.key), message=message, fields=values, waits_for=waits_for)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def preview(
     """
     with recovered(sync, environment, account) as (warehouse, unfinished):
         model = environment.models[sync.model]
-        with warehouse.open(sync.sync, models=True, state_as="stored") as con:
+        with warehouse.open(sync.sync, models=True, state_as="stored", beside=parents.beside(sync)) as con:
             columns = Columns.on(Route(sync, account.type), warehouse.column_types(con, model))
             relation = warehouse.relation(model)
             if key is not None:
@@ -133,15 +138,24 @@ def preview(
             found = Preview(
                 sync,
                 plan,
-                guard_findings(sync, environment.journal, plan, environment.models[sync.model], environment.dbt),
+                [parents_finding(sync, environment.journal), *_findings(sync, environment, plan)],
                 rows_of(con, columns, _OUTBOX, "operation is not null", limit),
-                rows_of(con, columns, _OUTBOX, "operation is null", limit),
+                _with_parents(con, sync, rows_of(con, columns, _OUTBOX, "operation is null", limit)),
                 unfinished=unfinished,
                 stop=environment.journal.stopped(account.name, sync.sync),
                 begun=begun,
                 once_personal=versions.once_personal(versions.history(con)),
             )
             return found if key is not None else _judged(con, columns, found, environment.journal, account)
+
+
+def _findings(sync: Sync, environment: Environment, plan: Plan) -> list[Finding]:
+    return guard_findings(sync, environment.journal, plan, environment.models[sync.model], environment.dbt)
+
+
+def _with_parents(con: Connection, sync: Sync, rows: Sequence[PlannedRow]) -> list[PlannedRow]:
+    waiting = parents.waiting_for(con, sync)
+    return [replace(row, waits_for=waiting.get(row.key or "")) for row in rows]
 
 
 def _judged(con: Connection, columns: Columns, found: Preview, journal: Journal, account: Account) -> Preview:

@@ -29,12 +29,15 @@ class Mask:
 
     fields: frozenset[str] = frozenset()
     key_parts: tuple[bool, ...] = ()
+    parents: frozenset[str] = frozenset()
+    """Syncs that come before, whose rows are named by a column that is personal data."""
 
     @classmethod
     def of(cls, sync: Sync, model: Model) -> "Mask":
         columns = {field: source.column for field, source in sync.mapping.items()}
         fields = frozenset(field for field, column in columns.items() if column and column.lower() in model.pii)
-        return cls(fields, tuple(column.lower() in model.pii for column in sync.primary_key))
+        parents = (each.sync for each in sync.after if any(column.lower() in model.pii for column in each.key))
+        return cls(fields, tuple(column.lower() in model.pii for column in sync.primary_key), frozenset(parents))
 
     def also(self, fields: Iterable[str]) -> "Mask":
         """With more fields that are personal data, or were."""
@@ -43,7 +46,7 @@ class Mask:
     @cached_property
     def hides(self) -> bool:
         """Whether there is anything to hide."""
-        return bool(self.fields) or any(self.key_parts)
+        return bool(self.fields) or any(self.key_parts) or bool(self.parents)
 
     def value(self, field: str, value: Any) -> Any:
         """A field's value as it may be shown: of personal data its first letter at most, and that it is there."""
@@ -58,6 +61,10 @@ class Mask:
             return key
         parts = self._parts(key)
         return "|".join(_shortened(part) if hidden else part for part, hidden in parts)
+
+    def parent_key(self, parent: str, key: str) -> str:
+        """The key of a row of another sync, as a row of this one names it."""
+        return str(_shortened(key)) if parent in self.parents else key
 
     def text(self, text: str, values: Mapping[str, Any] | None = None, *keys: str | None) -> str:
         """A message without a row's personal data, and without anything that looks like an e-mail address.

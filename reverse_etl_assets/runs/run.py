@@ -23,8 +23,10 @@ from reverse_etl_assets.guards.before import Evidence
 from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.in_flight import FailureWindow
 from reverse_etl_assets.guards.judge import budget_finding, guard_findings
-from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
+from reverse_etl_assets.guards.parents import parents_finding
+from reverse_etl_assets.journal.records import TOO_MANY_FAILED, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
+from reverse_etl_assets.plan.parents import beside
 from reverse_etl_assets.readback.adoption import adopt
 from reverse_etl_assets.readback.differences import Verified
 from reverse_etl_assets.readback.verification import verify_run
@@ -123,6 +125,8 @@ class SyncRun:
             message = f"stopped ({stop.scope}) by {stop.who}: {stop.why}"
             return self._guarded([Finding("kill_switch", False, message)], None)
         runs_at_all = [Finding("kill_switch", True, "off"), budget_finding(self.journal, self.account)]
+        if self.changes.kind is RunKind.SYNC:
+            runs_at_all.append(parents_finding(self.sync, self.journal))
         runs_at_all += [] if tripped(runs_at_all) else self._adopt()
         if tripped(runs_at_all):
             return self._guarded(runs_at_all, None)
@@ -155,7 +159,8 @@ class SyncRun:
     def _plan(self) -> _Planned:
         """Write the change set to the outbox; the model's file is open only for this."""
         of_model = self.changes.kind is RunKind.SYNC
-        with self.warehouse.open(self.sync.sync, write=True, models=of_model) as con:
+        others = beside(self.sync) if of_model else {}
+        with self.warehouse.open(self.sync.sync, write=True, models=of_model, beside=others) as con:
             made = self.changes.plan(self.context, con)
             columns, plan, begun = made.columns, made.plan, made.begun
             identity = identify(con, columns, self.account, plan)
@@ -298,6 +303,7 @@ class SyncRun:
             "calls": report.calls,
             "bytes": report.bytes,
             "milliseconds": int(report.seconds * 1000),
+            **({TOO_MANY_FAILED: 1} if report.too_many_failed else {}),
         }
 
     def _report(

@@ -57,6 +57,8 @@ def _used_columns(sync: Sync) -> Iterator[tuple[Location, str]]:
         (("on_duplicate_key",), sync.on_duplicate_key.latest_by),
     ]
     yield from ((where, column) for where, column in others if column)
+    for number, parent in enumerate(sync.after):
+        yield from ((("after", number, "key"), column) for column in parent.key)
 
 
 def _not_permitted(source: YamlSource, sync: Sync, model: Model, used: list[tuple[Location, str]]) -> Iterator[str]:
@@ -139,6 +141,13 @@ def destination_problems(source: YamlSource, sync: Sync, destinations: Destinati
     if capabilities.replaces and sync.change_detection.last_modified_at:
         message = "what a run sends takes the place of all that is there, so every row has to be looked at."
         problems.append(source.say(("change_detection", "last_modified_at"), message))
+    for number, parent in enumerate(sync.after):
+        if capabilities.replaces and parent.holds:
+            message = (
+                "what a run sends takes the place of all that is there, so a row that is held back would be taken out;"
+                " write `on_missing_parent: send`."
+            )
+            problems.append(source.say(("after", number, "key"), message))
     if capabilities.replaces and not sync.mode.sends_all:
         message = f"what a run sends takes the place of all that `{sync.destination}` holds; use `full_refresh`."
         problems.append(source.say(("sync_mode",), message))

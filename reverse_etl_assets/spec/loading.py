@@ -9,22 +9,27 @@ from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.spec.dbt_marks import pinned, stray_names, with_dbt_versions
 from reverse_etl_assets.spec.fitness import DestinationTypes, destination_problems, field_problems, model_problems
+from reverse_etl_assets.spec.order import in_order, order_problems
 from reverse_etl_assets.spec.overlaps import overlaps
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
 
 def load_syncs(folder: Path, models: Mapping[str, Model], destinations: DestinationTypes) -> dict[str, Sync]:
-    """Every sync of a folder by name, each fit for its model and destination, and no two in each other's way.
+    """Every sync of a folder by name, each fit for its model and destination, and no two in each other's way. One that
+    comes before another, by `after`, stands before it.
 
     Raises SpecError with everything that is wrong in all files, a line each.
     """
     syncs: dict[str, Sync] = {}
     sources: dict[str, YamlSource] = {}
     problems: list[str] = []
+    named: set[str] = set()
     for path in sorted((*folder.glob("*.yml"), *folder.glob("*.yaml"))):
         try:
+            named.add(path.stem)  # what its file says wrongly is no reason to say that there is none
             source = YamlSource(path)
+            named.add(str(source.value.get("sync", path.stem)))
             sync = load_sync(source, models, destinations)
         except SpecError as error:
             problems.append(str(error))
@@ -34,12 +39,13 @@ def load_syncs(folder: Path, models: Mapping[str, Model], destinations: Destinat
             continue
         sources[sync.sync] = source
         syncs[sync.sync] = sync
-    problems += overlaps(syncs, sources)
+    problems += overlaps(syncs, sources, destinations)
+    problems += order_problems(syncs, sources, syncs if not problems else named | syncs.keys())
     if not problems:  # a file that is wrong may be the sync that dbt means
         problems = stray_names(models.values(), {name: sync.model for name, sync in syncs.items()})
     if problems:
         raise SpecError("\n".join(problems))
-    return syncs
+    return in_order(syncs)
 
 
 def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: DestinationTypes) -> Sync:

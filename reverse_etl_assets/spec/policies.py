@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -20,6 +21,10 @@ def _duration(value: Any) -> Any:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration, json_schema_input_type=str)]
+
+
+def _to_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Strict(BaseModel):
@@ -97,6 +102,37 @@ class Guards(Strict):
 class Approval(StrEnum):
     WHEN_GUARDED = "when_guarded"  # a plan waits only if a guard trips
     ALWAYS = "always"  # every plan that would send something waits for a person
+
+
+class OnMissingParent(StrEnum):
+    HOLD = "hold"  # the row is held back until the row it belongs to has arrived
+    SEND = "send"  # it is sent all the same
+
+
+class After(Strict):
+    """A sync that comes before this one, its parent. Unless its last run ended well this one does not run."""
+
+    sync: str
+    """The name of the other sync."""
+    key: Annotated[tuple[str, ...], BeforeValidator(_to_list, json_schema_input_type=str | list[str])] = ()
+    """This model's column, or columns, that hold the key of the parent's row. Without it only the runs go in order."""
+    on_missing_parent: OnMissingParent = OnMissingParent.HOLD
+    """What becomes of a row while the parent's row that `key` names is not at the destination."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether rows are held back."""
+        return bool(self.key) and self.on_missing_parent is OnMissingParent.HOLD
+
+    @model_validator(mode="after")
+    def _rule_has_a_key(self) -> "After":
+        if not self.key and "on_missing_parent" in self.model_fields_set:
+            raise PydanticCustomError(
+                "sync",
+                "`on_missing_parent` needs `key: <column>`, which names the parent's row.",
+                {"at": ("on_missing_parent",)},
+            )
+        return self
 
 
 class Cutover(StrEnum):

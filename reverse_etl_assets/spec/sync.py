@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from reverse_etl_assets.records import FieldType, Target
 from reverse_etl_assets.spec.modes import Mode, SyncMode
 from reverse_etl_assets.spec.policies import (
+    After,
     Approval,
     BeforeImages,
     ChangeDetection,
@@ -80,6 +81,11 @@ def _to_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _to_parents(value: Any) -> Any:
+    parents = value if isinstance(value, list | tuple) else [value]
+    return [{"sync": parent} if isinstance(parent, str) else parent for parent in parents]
+
+
 def _to_cron(value: Any) -> Any:
     return {"cron": value} if isinstance(value, str) else value
 
@@ -123,6 +129,10 @@ class Sync(Strict):
     ]
     """Destination field: model column (or `{constant: value}`)."""
     sync_mode: SyncMode
+    after: Annotated[
+        tuple[After, ...], BeforeValidator(_to_parents, json_schema_input_type=str | After | list[str | After])
+    ] = ()
+    """Syncs that come before this one: their names, or more about each."""
     version: Annotated[int, Field(ge=1)] = 1
     """Raise it when key, object, destination, mode or a mapped field changes its meaning; then say `cutover`."""
     cutover: Cutover | None = None
@@ -195,7 +205,13 @@ class Sync(Strict):
         """The model's columns that the sync reads, the primary key first."""
         mapped = (source.column for source in self.mapping.values() if source.column)
         others = (self.change_detection.last_modified_at, self.updated_at, self.on_duplicate_key.latest_by)
-        return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others))))
+        parents = (column for parent in self.after for column in parent.key)
+        return tuple(dict.fromkeys((*self.primary_key, *mapped, *filter(None, others), *parents)))
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The syncs that come before this one, each once."""
+        return tuple(dict.fromkeys(parent.sync for parent in self.after))
 
     @property
     def time_columns(self) -> dict[str, str]:

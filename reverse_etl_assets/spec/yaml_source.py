@@ -60,15 +60,24 @@ class YamlSource:
 
     def line(self, location: Location) -> int:
         """The line of a field, or of the nearest thing around it."""
+        location = self._as_written(location)
         while location not in self.lines:
             location = location[:-1]
         return self.lines[location]
+
+    def _as_written(self, location: Location) -> Location:
+        """Without the numbers in a list of which the file has its one entry alone."""
+        found: Location = ()
+        for part in location:
+            if not isinstance(part, int) or (*found, part) in self.lines:
+                found = (*found, part)
+        return found
 
     def error(self, location: Location, message: str) -> SpecError:
         return SpecError(self.say(location, message))
 
     def say(self, location: Location, message: str) -> str:
-        where = ".".join(str(part) for part in location)
+        where = ".".join(str(part) for part in self._as_written(location))
         return f"{self.path}:{self.line(location)}: {f'{where}: ' if where else ''}{message}"
 
     def explain(self, error: ValidationError, model: type[BaseModel], below: Location = ()) -> SpecError:
@@ -99,7 +108,7 @@ class YamlSource:
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
     """The names that are right at a location: the fields of the model that stands there."""
-    parts = iter(location)
+    parts = iter([part for part in location if not isinstance(part, int)])  # what stands in a list has one form
     for part in parts:
         field = model.model_fields.get(str(part))
         inner = _model_in(field.annotation) if field else None

@@ -110,7 +110,7 @@ class Columns:
     def keys(self) -> Sequence[Column]:
         """The join keys: typed as in the model, or text where the destination folds it."""
         return [
-            Column(f"_retl_k{i}", self._folded(quote(name), sql_type), "VARCHAR" if self._folds else sql_type)
+            Column(f"_retl_k{i}", self.folded(quote(name), sql_type), "VARCHAR" if self.folds else sql_type)
             for i, (name, sql_type) in enumerate(zip(self.sync.primary_key, self._key_types, strict=True))
         ]
 
@@ -118,12 +118,18 @@ class Columns:
     def _key_types(self) -> list[str]:
         return [self.types[name.lower()] for name in self.sync.primary_key]
 
+    def folding(self, case: bool, blanks: bool) -> "Columns":
+        """The same, but for what of a key does not count."""
+        return replace(self, fold_case=case, fold_blanks=blanks)
+
     @property
-    def _folds(self) -> bool:
+    def folds(self) -> bool:
+        """Whether keys are compared as texts of which something does not count."""
         return self.fold_case or self.fold_blanks
 
-    def _folded(self, value: str, sql_type: str) -> str:
-        if not self._folds:
+    def folded(self, value: str, sql_type: str) -> str:
+        """A key's value as it is compared."""
+        if not self.folds:
             return value
         text = self._trimmed(value_text.text(value, sql_type))
         return f"lower({text})" if self.fold_case else text
@@ -190,12 +196,12 @@ class Columns:
         return any(map(value_text.is_respelled, self._key_types))
 
     def _respelled(self, key: Column, sql_type: str) -> str:
-        if not self._folds or not (value_text.is_respelled(sql_type) or self.fold_blanks):
+        if not self.folds or not (value_text.is_respelled(sql_type) or self.fold_blanks):
             return key.name
         if not value_text.is_respelled(sql_type):
             return self._trimmed(key.name)
         before = key.name if field_type(sql_type) is FieldType.JSON else f"upper({key.name})"
-        return f"coalesce({self._folded(f'try_cast({before} as {sql_type})', sql_type)}, {key.name})"
+        return f"coalesce({self.folded(f'try_cast({before} as {sql_type})', sql_type)}, {key.name})"
 
     @property
     def respelled_keys(self) -> list[tuple[Column, str]]:

@@ -5,10 +5,11 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
@@ -75,6 +76,7 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 _OWN_NAMES = frozenset({"state", "stored", "earlier", "fresh", "new_state", "memory", "temp", "system"})
+NO_OTHERS: Mapping[str, str] = MappingProxyType({})
 _MOST_IDLE = 2
 _idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
 """Engines without files, each with its settings, the one that was used last at the end."""
@@ -176,14 +178,26 @@ class DuckDBWarehouse:
     def state_file(self, sync: str) -> Path:
         return self.state_folder / f"{sync}.duckdb"
 
+    @property
+    def _original(self) -> "DuckDBWarehouse":
+        """The one that this may be a copy of; of its states this has one alone."""
+        return replace(self, state_folder=self.copy_of, copy_of=None) if self.copy_of else self
+
     def lock_file(self, sync: str) -> Path:
         return self.state_folder / f"{sync}.lock"
 
     @contextmanager
     def open(
-        self, sync: str, *, write: bool = False, models: bool = False, state_as: str = "state"
+        self,
+        sync: str,
+        *,
+        write: bool = False,
+        models: bool = False,
+        state_as: str = "state",
+        beside: Mapping[str, str] = NO_OTHERS,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with the sync's state as `state_as` and, if asked for, dbt's file and what dbt attaches.
+        """A connection with the sync's state as `state_as` and, if asked for, dbt's file and what it attaches. `beside`
+        it are the states of other syncs, by the name that each gets, to be read.
 
         A sync that never ran has an empty state. Raises StateError if a file stays locked or is missing, or if what is
         read cannot be: then without DuckDB's words, for they quote values.
@@ -191,6 +205,12 @@ class DuckDBWarehouse:
         profile = self.profile if models else None
         with self._instance(again=not (profile and profile.setup)) as (con, attached):
             try:
+                for (
+                    name,
+                    other_sync,
+                ) in beside.items():  # first: one of an earlier form takes the name `state` meanwhile
+                    attached.append(name)
+                    self._attach_state(con, self._original.state_file(other_sync), name, write=False)
                 state = self.state_file(sync)
                 attached.append(state_as)
                 self._attach_state(con, state, state_as, write=write)

@@ -33,7 +33,7 @@ class TestOpening:
     def test_a_newer_version_is_refused(self, journal: Journal, open_journal: Callable[[], Journal]) -> None:
         with journal.database.writing() as connection:
             connection.execute(update(journal_schema.schema).values(version=journal_schema.SCHEMA_VERSION + 1))
-        with pytest.raises(StateError, match="is of version 4, this release knows version 3: upgrade"):
+        with pytest.raises(StateError, match="is of version 5, this release knows version 4: upgrade"):
             open_journal()
 
     def test_a_database_that_fails_in_mid_run_is_a_state_error(self, journal: Journal) -> None:

@@ -100,11 +100,13 @@ def test_everything_is_kept(old_url: str, open_journal: Callable[[], Journal]) -
 def test_it_can_do_what_a_new_one_can(old_url: str, open_journal: Callable[[], Journal]) -> None:
     open_journal().close()
     journal = open_journal()
-    assert ask(old_url, "SELECT version FROM reverse_etl_schema") == [(3,)]
+    assert ask(old_url, "SELECT version FROM reverse_etl_schema") == [(4,)]
     journal.resume("sync:contacts", "ada", "mended")
     begin(journal, "r2", [Intent(2, Operation.INSERT, [4], [Note(4, read=True)])])
     assert next(b for b in journal.batches("r2") if b.number == 2).notes == [Note(4, read=True)]
     assert [journal.count_look("r2") for _ in range(2)] == [1, 2], "a job of the run before can be given up"
+    journal.start_run("r0", "contacts", "crm", trial=10)
+    assert (journal.history("contacts", 1)[0].trial, journal.run("r1").trial) == (10, None)  # type: ignore[union-attr]
     journal.start_run("r3", "contacts", "crm", kind=RunKind.UNDO, undoes="r1", plan_id="p", version=3)
     undo = journal.undone_by("r1")
     assert undo is not None

@@ -22,6 +22,10 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "plan/change_set.py": (*_engine("change_set"), *_PLAN, *_engine("narrowed_plan")),
     "state/versions.py": _engine("mapping_changes", "version_beginnings"),
     "state/cutover.py": _engine("versions", "version_beginnings"),
+    "plan/parents.py": _engine("after"),
+    "guards/parents.py": _engine("after"),
+    "spec/order.py": ("tests/test_order.py",),
+    "spec/overlaps.py": ("tests/test_fitness.py",),
     "guards/before.py": _engine("guards", "guard_removed", "guard_properties"),
     "guards/finding.py": _engine("guards", "guard_properties"),
     "guards/__init__.py": (*_engine("guards", "approvals"), "tests/orchestration/test_runs.py"),
@@ -63,6 +67,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "destinations/status_errors.py": ("tests/destinations/test_statuses.py", *_engine("perhaps_done")),
     # what is decided in SQL
     "sql/change_set.sql": _engine("change_set", "fold", "plan_oracle", "prefilter", "narrowed_plan", "key_texts"),
+    "sql/missing_parents.sql": _engine("after"),
     "sql/narrow.sql": _engine("narrowed_plan"),
     "sql/duplicate_keys.sql": _engine("change_set", "bad_keys"),
     "sql/rejected_rows.sql": _engine("change_set", "bad_keys"),
