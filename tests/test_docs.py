@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from demo.deployment import destinations
 from reverse_etl_assets.cli import app
+from reverse_etl_assets.deployment.file import DeploymentSettings
 from reverse_etl_assets.errors import SpecError
 from reverse_etl_assets.orchestration import resource_source
 from reverse_etl_assets.reasons import Reason
@@ -123,6 +124,7 @@ BASE: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What a part of a file stands in."""
+OTHER_YAML = re.compile("# wrong|^# reverse_etl.yml\n")
 
 
 def whole_file(block: Block) -> str:
@@ -142,12 +144,17 @@ def with_permission(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "allow_pii": {**marked, **spec.get("allow_pii", {})}}
 
 
-@pytest.mark.parametrize("block", [b for b in blocks("yaml") if "# wrong" not in b.text], ids=str)
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if not OTHER_YAML.search(b.text)], ids=str)
 def test_yaml_loads_as_a_sync(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "a_sync.yml"
     file.write_text(whole_file(block))
     sync = load_sync(YamlSource(file), MODELS, TYPES)
     assert sync.mapping
+
+
+@pytest.mark.parametrize("block", [b for b in blocks("yaml") if b.text.startswith("# reverse_etl.yml\n")], ids=str)
+def test_a_project_in_a_file_loads(block: Block) -> None:
+    assert DeploymentSettings.model_validate(yaml.safe_load(block.text)).dbt
 
 
 def test_a_wrong_file_is_explained_in_the_words_of_the_page(tmp_path: Path) -> None:
@@ -281,7 +288,7 @@ def test_the_lines_of_the_worked_example() -> None:
 # Links and names
 
 EVERY_PAGE = [*PAGES, *(ROOT / name for name in ("ARCHITECTURE.md", "SECURITY.md", "examples/attio/README.md"))]
-NOT_OURS = {"first_day.yml"}  # which a reader writes
+NOT_OURS = {"first_day.yml", "reverse_etl.yml"}  # which a reader writes
 MADE = {"build", "dist", "state", "target"}  # folders that a run, dbt or a build makes
 
 

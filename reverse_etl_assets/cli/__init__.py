@@ -10,7 +10,7 @@ import typer
 from reverse_etl_assets import __version__
 from reverse_etl_assets.cli.approve import approve
 from reverse_etl_assets.cli.check import check
-from reverse_etl_assets.cli.chosen import CHOSEN
+from reverse_etl_assets.cli.chosen import CHOSEN, Chosen
 from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.destinations import destinations
 from reverse_etl_assets.cli.errors import Commands
@@ -50,9 +50,18 @@ def _project(
         str,
         typer.Option(
             "--project",
-            metavar="MODULE",
-            help="The Python module that has your `project` and `destinations`. Left out: what REVERSE_ETL_DEPLOYMENT "
-            "names, or the table `tool.reverse_etl` of the nearest pyproject.toml.",
+            metavar="MODULE|FOLDER|FILE",
+            help="Your project: a reverse_etl.yml or its folder, or the Python module that has it. Left out: what"
+            " REVERSE_ETL_DEPLOYMENT names, or the nearest project of this folder and those above.",
+        ),
+    ] = "",
+    target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target of dbt's profile.")] = "",
+    env_file: Annotated[
+        str,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Variables that are not set yet. Left out: `.env` beside the project, if there is one.",
         ),
     ] = "",
     version: Annotated[
@@ -60,7 +69,7 @@ def _project(
     ] = False,
 ) -> None:
     """Before each command."""
-    CHOSEN.set(project)
+    CHOSEN.set(Chosen(project, target, env_file))
 
 
 for command in (

@@ -1,5 +1,16 @@
-"""The project that `--project` names, for the command that follows it."""
+"""What the options before a command choose, for the command that follows them."""
 
 from contextvars import ContextVar
+from dataclasses import dataclass
 
-CHOSEN = ContextVar("project", default="")
+
+@dataclass(frozen=True)
+class Chosen:
+    """`project` is a module, a folder or a file; `target` is dbt's."""
+
+    project: str = ""
+    target: str = ""
+    env_file: str = ""
+
+
+CHOSEN = ContextVar("chosen", default=Chosen())  # noqa: B039 - it is frozen

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from typer.main import get_command
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import Office
+from tests.cli.own_project import OwnProject, build
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,3 +27,25 @@ def office(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) ->
     yield office
     if "journal" in office.project.__dict__:
         office.project.journal.close()
+
+
+@pytest.fixture(scope="session")
+def built_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built") / "shop"
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path, built_shop: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnProject]:
+    """In the working folder; what a command puts into the environment goes again."""
+    for name in [*os.environ]:
+        if name.startswith(("REVERSE_ETL_", "DAGSTER_", "DBT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OWN_CRM_TOKEN", "")
+    monkeypatch.delenv("OWN_CRM_TOKEN")  # so that it is away again afterwards, too
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield OwnProject(tmp_path, built_shop, sandbox.url)
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
