@@ -192,4 +192,4 @@ def test_a_first_run(ready: OwnProject) -> None:
     result = CliRunner().invoke(app, ["run", "people", "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert '"created": 3' in result.stdout
-    assert (ready.folder / ".reverse_etl" / "state" / "people.duckdb").is_file()
+    assert (ready.folder / ".reverse_etl" / "shop" / "state" / "people.duckdb").is_file()
