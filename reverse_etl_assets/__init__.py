@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         build_sync_definitions as build_sync_definitions,
         build_sync_specs as build_sync_specs,
     )
+    from reverse_etl_assets.orchestration.component import ReverseEtlComponent as ReverseEtlComponent
     from reverse_etl_assets.orchestration.resources import DestinationResource as DestinationResource
     from reverse_etl_assets.orchestration.translator import (
         DagsterReverseEtlTranslator as DagsterReverseEtlTranslator,

@@ -8,6 +8,7 @@ import dagster as dg
 
 from reverse_etl_assets.deployment.built import remember
 from reverse_etl_assets.deployment.deployment import Deployment
+from reverse_etl_assets.deployment.settings import DestinationSettings
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
 from reverse_etl_assets.orchestration.assets import build_sync_asset
@@ -29,7 +30,7 @@ def build_sync_definitions(
     *,
     dbt: DbtSource | Iterable[DbtSource],
     syncs: Path | str,
-    destinations: Mapping[str, DestinationResource],
+    destinations: Mapping[str, DestinationResource | DestinationSettings],
     translator: DagsterReverseEtlTranslator | None = None,
     name: str = "",
     home: Path | str | None = None,
@@ -53,7 +54,7 @@ def build_sync_assets(
     *,
     dbt: DbtSource | Iterable[DbtSource],
     syncs: Path | str,
-    destinations: Mapping[str, DestinationResource],
+    destinations: Mapping[str, DestinationResource | DestinationSettings],
     translator: DagsterReverseEtlTranslator | None = None,
     name: str = "",
     home: Path | str | None = None,
@@ -67,7 +68,7 @@ def build_sync_specs(
     *,
     dbt: DbtSource | Iterable[DbtSource],
     syncs: Path | str,
-    destinations: Mapping[str, DestinationResource],
+    destinations: Mapping[str, DestinationResource | DestinationSettings],
     translator: DagsterReverseEtlTranslator | None = None,
     name: str = "",
     home: Path | str | None = None,
@@ -114,7 +115,7 @@ def _assets(loaded: Loaded) -> list[dg.AssetsDefinition]:
 def _project(
     link: DbtLink,
     syncs: Path | str,
-    destinations: Mapping[str, DestinationResource],
+    destinations: Mapping[str, DestinationResource | DestinationSettings],
     name: str,
     home: Path | str | None,
     *,
@@ -123,7 +124,8 @@ def _project(
     for each, resource in destinations.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each):
             raise ConfigurationError(f"destination {each!r}: a name has letters, digits and `_`.")
-        resource.refuse_literal_secrets(each)
+        if isinstance(resource, DestinationResource):  # those of a file were looked at when it was read
+            resource.refuse_literal_secrets(each)
     types = {each: resource.destination_type for each, resource in destinations.items()}
     return Project(
         link.settings,

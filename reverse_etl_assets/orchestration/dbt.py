@@ -83,6 +83,11 @@ def link_dbt(given: DbtSource | Iterable[DbtSource]) -> DbtLink:
     )
 
 
+def is_dbt(assets: dg.AssetsDefinition) -> bool:
+    """Whether `@dbt_assets` made them."""
+    return any(DAGSTER_DBT_MANIFEST_METADATA_KEY in spec.metadata for spec in assets.specs)
+
+
 def _dbt_specs(assets: dg.AssetsDefinition) -> list[dg.AssetSpec]:
     found = [spec for spec in assets.specs if DAGSTER_DBT_MANIFEST_METADATA_KEY in spec.metadata]
     if not found:

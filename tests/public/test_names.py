@@ -16,8 +16,8 @@ NAMES = {
     "reverse_etl_assets": """
         Alerts CheckFailed ConfigurationError DagsterReverseEtlTranslator DbtSettings DestinationError
         DestinationResource GoogleAdsResource HubSpotResource IntercomResource MetaAdsResource
-        PostgresResource Preview Project Report ReverseEtlError Run SalesforceResource SlackResource SpecError
-        StateError StripeResource SyncBusy SyncTranslatorData WebhookResource ZendeskResource
+        PostgresResource Preview Project Report ReverseEtlComponent ReverseEtlError Run SalesforceResource
+        SlackResource SpecError StateError StripeResource SyncBusy SyncTranslatorData WebhookResource ZendeskResource
         build_sync_assets build_sync_definitions build_sync_specs load_syncs preview run_sync undo_run verify
     """,
     "reverse_etl_assets.destinations": """
