@@ -72,7 +72,7 @@ def load(
     check_syntax(syncs.values(), files)
     loaded: dict[str, LoadedSync] = {}
     for name, sync in syncs.items():
-        after = [loaded[parent].key for parent in _parents(sync)]
+        after = [loaded[parent].key for parent in sync.parents]
         loaded[name] = load_one(
             sync, project, destinations[sync.destination], dbt, translator, file=files[name], after=after
         )
@@ -116,10 +116,6 @@ def load_one(
     )
     spec = (translator or DagsterReverseEtlTranslator()).get_asset_spec(data)
     return LoadedSync(sync, spec.replace_attributes(skippable=True), destination, file, models)
-
-
-def _parents(sync: Sync) -> Sequence[str]:
-    return ()
 
 
 def _refuse_same_key(loaded: Iterable[LoadedSync]) -> None:

@@ -235,3 +235,28 @@ def test_a_partition_that_was_never_built_is_not_waited_for(small: SmallProject)
     assert requested(small, False, "2026-11-18", "2026-11-19") == 0, "the reason for the other condition"
     assert requested(small, True, "2026-11-18", "2026-11-19") == 1
     assert requested(small, True, "2026-11-18") == 0, "the latest is not there yet"
+
+
+def test_a_sync_after_another_is_downstream_of_it_and_waits_for_it(small: SmallProject, sandbox: Sandbox) -> None:
+    small.write_sync(
+        "a_child", sync_mode="incremental", after=["parent"], mapping={"email": "email", "lastname": "name"}
+    )
+    small.write_sync(
+        "parent", sync_mode="incremental", mapping={"email": "email", "firstname": "name"}, max_failed={"percent": 1}
+    )
+    definitions = build_definitions(small.loaded())
+    parent, child = (dg.AssetKey(["crm", name]) for name in ("parent", "a_child"))
+    assert definitions.resolve_asset_graph().get(child).parent_keys == {MODEL_KEY, parent}
+    assets = [definitions.resolve_assets_def(key) for key in (child, parent)]
+
+    sandbox.fault("refuse_rows", vendor="hubspot", percent=100, next=1)
+    together = small.run(*assets)
+    assert not together.success
+    assert together.materializations == []
+    alone = small.run(assets[0])
+    assert "parents: " in str(alone.failure.description)
+    assert not sandbox.hubspot.tables["contacts"].live()
+
+    sandbox.faults.clear()
+    again = small.run(*assets)
+    assert [each.asset_key for each in again.materializations] == [parent, child]
