@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.run import trial_of
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.plan.trial import Trial
     from reverse_etl_assets.previews.preview import PlannedRow, Preview
     from reverse_etl_assets.spec.sync import Sync
 
@@ -25,6 +27,10 @@ def plan(
         str | None, typer.Option(metavar="PLAN|waiting", help="Show a plan that waits, as it was kept.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most rows to list; 0 lists all.")] = 20,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Show what `run --only KEY` would send.")
+    ] = None,
+    trial: Annotated[int | None, typer.Option(min=1, help="Show what `run --limit` of so many would send.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a summary for a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -38,7 +44,10 @@ def plan(
         raise typer.BadParameter("give one of --markdown, --json.", param_hint="--markdown")
     deployed = Deployed()
     chosen = deployed.sync(sync)
-    found = _look(deployed, chosen, show, limit or None)
+    tries = trial_of([chosen], only, trial, option="--trial")
+    if tries and show:
+        raise typer.BadParameter("a plan that was kept goes out as a whole.", param_hint="--show")
+    found = _look(deployed, chosen, show, limit or None, tries)
     found = found if reveal else found.masked(deployed.project.mask(chosen))
     if json:
         print_json(_as_json(found))
@@ -48,7 +57,7 @@ def plan(
         _show(console(), found)
 
 
-def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None) -> "Preview":
+def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None, trial: "Trial | None") -> "Preview":
     from reverse_etl_assets.errors import ConfigurationError
     from reverse_etl_assets.previews.kept_plan import kept_plan
     from reverse_etl_assets.previews.preview import preview
@@ -60,7 +69,7 @@ def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | Non
     environment = deployed.project.environment
     if show is None:
         deployed.ask_dagster(sync)
-        return preview(sync, environment, account, limit=limit)
+        return preview(sync, environment, account, limit=limit, trial=trial)
     return kept_plan(sync, environment, account, None if show == "waiting" else show, limit=limit)
 
 
@@ -73,6 +82,7 @@ def _as_json(found: "Preview") -> dict[str, Any]:
         "plan": found.plan_id,
         "goes_out": found.goes_out,
         "counts": found.plan.counts,
+        "trial": None if found.trial is None else {op.value: rows for op, rows in sorted(found.trial.items())},
         "to_send": {operation.value: rows for operation, rows in sorted(found.plan.to_send.items())},
         "fields": [vars(change) for change in found.plan.field_changes],
         "forecast": {**vars(forecast), "calls": forecast.calls, "saved": forecast.saved} if forecast else None,
@@ -112,6 +122,9 @@ def _show(out: "Console", found: "Preview") -> None:
     if found.begun:
         out.print(f"[yellow]{escape(str(found.begun))}[/]")
     out.print(f"Would send {sends(found)}." if plan.to_send else "Nothing to send.")
+    if found.trial is not None:
+        of_it = ", ".join(f"{rows:,} {operation}" for operation, rows in sorted(found.trial.items())) or "nothing"
+        out.print(f"[yellow]A trial would send {of_it} of it, and leave the rest to the next run.[/]")
     for run in found.unfinished:
         out.print(
             f"[yellow]Run {run} was killed; its answers are counted as if they were folded in, as the next run does.[/]"
@@ -143,7 +156,7 @@ def _show_rows(out: "Console", found: "Preview") -> None:
         if text:
             out.print(Padding(text, (0, 0, 0, 4)))
     total = sum(found.plan.to_send.values())
-    if len(found.rows) < total:
+    if len(found.rows) < total and found.trial is None:
         out.print(f"\n[dim]{len(found.rows):,} of {total:,} rows; --limit 0 lists all[/]")
     if found.rows:
         out.print()

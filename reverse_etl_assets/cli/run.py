@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.plan.change_set import Plan
+    from reverse_etl_assets.plan.trial import Trial
     from reverse_etl_assets.runs.report import Report
     from reverse_etl_assets.runs.sending import Progress
     from reverse_etl_assets.spec.sync import Sync
@@ -25,9 +26,18 @@ _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 def run(
     syncs: Annotated[list[str] | None, typer.Argument(help="The syncs to run.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Run every sync.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Try a row: send it alone. May be given several times.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Try the first so many rows, by their keys.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run syncs, one after the other. Exit code 1 if one sent nothing, broke off, or too many of its rows failed."""
+    """Run syncs, one after the other, parents before children. Exit code 1 if one sent nothing, broke off, or too many
+    of its rows failed.
+
+    With --only or --limit it is a trial: the guards judge the whole plan, a few of its rows go out, and the next run
+    sends the rest. It counts for no sync that comes after.
+    """
     from reverse_etl_assets.cli.deployed import Deployed
 
     if bool(syncs) == all_:
@@ -35,6 +45,7 @@ def run(
     deployed = Deployed()
     named = {sync.sync for sync in deployed.chosen(syncs or ())}
     chosen = [sync for name, sync in deployed.project.syncs.items() if name in named]  # parents before children
+    trial = trial_of(chosen, only, limit)
     reports: list[Report] = []
     errors: dict[str, str] = {}
     begun: list[Sync] = []
@@ -44,13 +55,26 @@ def run(
             if failed := [parent for parent in sync.parents if parent in errors]:
                 errors[sync.sync] = f"{NOT_RUN}: it comes after {', '.join(failed)}, which did not run"
             else:
-                run_one(deployed, sync, reports, errors)
+                run_one(deployed, sync, reports, errors, trial=trial)
     except ENDED as ended:
         _tell_interrupted(deployed, chosen, begun, reports, errors)
         with suppress(typer.Exit):
             finish(deployed, reports, errors, json=json)
         raise typer.Exit(exit_code(ended)) from None
     finish(deployed, reports, errors, json=json)
+
+
+def trial_of(
+    chosen: "Sequence[Sync]", only: "Sequence[str] | None", first: int | None, *, option: str = "--limit"
+) -> "Trial | None":
+    """What is to be tried; keys are those of one sync."""
+    from reverse_etl_assets.plan.trial import Trial
+
+    if only and first:
+        raise typer.BadParameter(f"give --only or {option}, not both.", param_hint="--only")
+    if only and len(chosen) > 1:
+        raise typer.BadParameter("a key is a row of one sync; name that one alone.", param_hint="--only")
+    return Trial(tuple(only or ()), first) if only or first else None
 
 
 def _tell_interrupted(
@@ -85,7 +109,13 @@ def finish(deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[st
 
 
 def run_one(
-    deployed: "Deployed", sync: "Sync", reports: "list[Report]", errors: dict[str, str], *, plan_id: str | None = None
+    deployed: "Deployed",
+    sync: "Sync",
+    reports: "list[Report]",
+    errors: dict[str, str],
+    *,
+    plan_id: str | None = None,
+    trial: "Trial | None" = None,
 ) -> None:
     """An error of one sync is no reason to leave the others."""
     from reverse_etl_assets.errors import ReverseEtlError
@@ -97,7 +127,15 @@ def run_one(
             account = deployed.account(sync)
             deployed.ask_dagster(sync)
             environment = deployed.project.environment
-            report = run_sync(sync, environment, account, plan_id=plan_id, on_progress=on_progress, on_end=ended.append)
+            report = run_sync(
+                sync,
+                environment,
+                account,
+                plan_id=plan_id,
+                trial=trial,
+                on_progress=on_progress,
+                on_end=ended.append,
+            )
     except BaseException as error:
         for report in ended:  # it says itself what became of it
             reports.append(report)
@@ -143,6 +181,7 @@ def report_as_json(report: "Report") -> dict[str, Any]:
         "status": report.status.value,
         "plan": report.plan_id,
         "waits": report.waits,
+        "trial": report.trial,
         "problem": problem(report),
         "counts": dict(report.counts),
         "guards": [vars(finding) for finding in report.findings],
@@ -162,7 +201,7 @@ def show_reports(
     out: "Console", deployed: "Deployed", reports: "Sequence[Report]", errors: Mapping[str, str] | None = None
 ) -> None:
     from reverse_etl_assets.cli.output import coloured, escape, number, show_table, table
-    from reverse_etl_assets.journal.records import RunKind
+    from reverse_etl_assets.journal.records import RunKind, RunStatus
 
     numbers = (*_OUTCOMES, "calls", "s")
     rows = table("sync", "status", *numbers, right=numbers, whole=("sync",))
@@ -184,6 +223,9 @@ def show_reports(
             out.print(f"[red]{report.sync.sync}: {escape(report.given_up)}[/]")
         if report.pending:
             out.print(f"[yellow]{report.sync.sync}: {escape(report.detail or '')}[/]")
+        if report.trial is not None and report.status is not RunStatus.GUARDED:
+            rest = "the others are as they were, and the next run sends them"
+            out.print(f"[yellow]{report.sync.sync}: a trial of {_rows(report.trial)}; {rest}.[/]")
         if report.begun:
             out.print(f"[yellow]{report.sync.sync}: {report.begun}[/]")
         if why := problem(report):
@@ -201,6 +243,10 @@ def show_reports(
         show_verified(out, report)
     for name, message in (errors or {}).items():
         out.print(f"[red]{name}: {escape(message)}[/]")
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'s' * (number != 1)}"
 
 
 def show_verified(out: "Console", report: "Report") -> None:

@@ -69,7 +69,13 @@ def _show(out: "Console", deployed: "Deployed", found: "list[Run]") -> None:
     from reverse_etl_assets.cli.output import coloured, escape, moment
 
     for run in found:
-        kind = "" if run.kind == "sync" else f" ({run.kind}{f' of run {run.undoes}' if run.undoes else ''})"
+        kind = (
+            " (trial)"
+            if run.trial is not None
+            else ""
+            if run.kind == "sync"
+            else f" ({run.kind}{f' of run {run.undoes}' if run.undoes else ''})"
+        )
         out.print(f"[bold]{escape(run.run_id)}[/]  {escape(run.sync)}  {coloured(run.status.value)}{escape(kind)}")
         counts = ", ".join(f"{run.counts[name]:,} {name}" for name in _COUNTS if run.counts.get(name))
         counts = counts or ("not at its end" if run.status == "open" else "nothing was sent")

@@ -70,6 +70,7 @@ def _sync_status(deployed: "Deployed", sync: "Sync", run: "Run | None") -> dict[
         "destination": sync.destination,
         "status": run.status.value if run else None,
         "kind": run.kind.value if run else None,
+        "trial": run.trial if run else None,
         "run": run.run_id if run else None,
         "started_at": iso(run.started_at) if run else None,
         "counts": dict(run.counts) if run else {},
@@ -223,7 +224,8 @@ def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
     rows = table("sync", "ran ago", "status", *_COUNTS, right=_COUNTS, whole=("sync",))
     for sync in syncs:
         at = ago(sync["started_at"]) if sync["started_at"] else "never"
-        kind = "" if sync["kind"] in (None, "sync") else f" ({sync['kind']})"
+        what = "trial" if sync["trial"] is not None else sync["kind"]
+        kind = "" if what in (None, "sync") else f" ({what})"
         counts = (number(sync["counts"].get(name)) for name in _COUNTS)
         rows.add_row(sync["sync"], at, coloured(sync["status"] or "") + kind, *counts)
     show_table(out, rows)

@@ -27,7 +27,9 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import Room, Stop, WaitingPlan
 from reverse_etl_assets.plan import parents
 from reverse_etl_assets.plan.change_set import Plan, make_plan
+from reverse_etl_assets.plan.trial import Trial, counted, refuse_trial, tried
 from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.records import Operation
 from reverse_etl_assets.runs.recovery import KILLED, refuse_elsewhere
 from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_assets.spec.route import Route
@@ -90,6 +92,8 @@ class Preview:
     """Runs that were killed; their answers are counted as if they were folded in already."""
     stop: Stop | None = None
     """The kill switch, if it is on: then a run does not even plan."""
+    trial: Mapping[Operation, int] | None = None
+    """What of it a trial would send; None if it is to be sent as a whole."""
     begun: Begun | None = None
     """How the sync's version begins, or began, as long as nothing of it was sent. A preview reads no records."""
     once_personal: frozenset[str] = frozenset()
@@ -118,12 +122,22 @@ class Preview:
 
 
 def preview(
-    sync: Sync, environment: Environment, account: Account, *, limit: int | None = None, key: str | None = None
+    sync: Sync,
+    environment: Environment,
+    account: Account,
+    *,
+    limit: int | None = None,
+    key: str | None = None,
+    trial: Trial | None = None,
 ) -> Preview:
-    """Plan a sync. `limit` cuts the rows that are listed; with a `key`, in any case, only its row is looked at.
+    """Plan a sync. `limit` cuts the rows that are listed; with a `key`, in any case, only its row is looked at; of a
+    `trial` the rows that it would send are listed.
 
-    Raises StateError if the model is not built or the state belongs to another sync, SyncBusy if a run is going on.
+    Raises StateError if the model is not built or the state belongs to another sync, SyncBusy if a run is going on;
+    ConfigurationError if there is no such trial.
     """
+    if trial:
+        refuse_trial(Route(sync, account.type))
     with recovered(sync, environment, account) as (warehouse, unfinished):
         model = environment.models[sync.model]
         with warehouse.open(sync.sync, models=True, state_as="stored", beside=parents.beside(sync)) as con:
@@ -135,18 +149,29 @@ def preview(
             now = environment.clock()
             recent = prefilter(sync, read_facts(con), now)
             plan = make_plan(con, relation, columns, outbox=_OUTBOX, prefilter=recent, now=now)
+            which = "operation is not null"
+            keys = _tried(con, columns, relation, plan, trial) if trial else None
+            if keys is not None:
+                which += " and key in (select key from tried)"
             found = Preview(
                 sync,
                 plan,
                 [parents_finding(sync, environment.journal), *_findings(sync, environment, plan)],
-                rows_of(con, columns, _OUTBOX, "operation is not null", limit),
+                rows_of(con, columns, _OUTBOX, which, None if trial else limit),
                 _with_parents(con, sync, rows_of(con, columns, _OUTBOX, "operation is null", limit)),
                 unfinished=unfinished,
                 stop=environment.journal.stopped(account.name, sync.sync),
                 begun=begun,
+                trial=None if keys is None else counted(con, _OUTBOX, keys),
                 once_personal=versions.once_personal(versions.history(con)),
             )
             return found if key is not None else _judged(con, columns, found, environment.journal, account)
+
+
+def _tried(con: Connection, columns: Columns, relation: str, plan: Plan, trial: Trial) -> list[str]:
+    keys = tried(con, columns, relation, _OUTBOX, trial, all_compared=plan.removed_known)
+    con.execute("create temp table tried as select unnest($keys::varchar[]) as key", {"keys": keys})
+    return keys
 
 
 def _findings(sync: Sync, environment: Environment, plan: Plan) -> list[Finding]:

@@ -28,6 +28,8 @@ class Report:
     forecast: Forecast | None = None
     """What the plan was to take; None if nothing was planned."""
     kind: RunKind = RunKind.SYNC
+    trial: int | None = None
+    """How many rows a trial was to send; None if the run was none."""
     calls: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -63,8 +65,9 @@ class Report:
 
     @property
     def ended_well(self) -> bool:
-        """To its end, with no more rows failed than allowed: what others may build on, and what counts as fresh."""
-        return self.status is RunStatus.DONE and not self.too_many_failed
+        """To its end, with no more rows failed than allowed: what others may build on, and what counts as fresh. A
+        trial leaves rows behind, so it never does."""
+        return self.status is RunStatus.DONE and not self.too_many_failed and self.trial is None
 
     @property
     def written(self) -> int:

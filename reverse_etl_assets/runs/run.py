@@ -7,7 +7,7 @@ this file loses nothing: the next run starts by folding what this one had been t
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reverse_etl_assets.delivery.forecast import Forecast, forecast
@@ -27,6 +27,7 @@ from reverse_etl_assets.guards.parents import parents_finding
 from reverse_etl_assets.journal.records import TOO_MANY_FAILED, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.plan.parents import beside
+from reverse_etl_assets.plan.trial import Trial, counted, leave_others, refuse_trial, tried
 from reverse_etl_assets.readback.adoption import adopt
 from reverse_etl_assets.readback.differences import Verified
 from reverse_etl_assets.readback.verification import verify_run
@@ -36,13 +37,14 @@ from reverse_etl_assets.runs.context import RunContext
 from reverse_etl_assets.runs.recovery import Recovered, job_is_open, recover
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.sending import Progress, send
+from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state import cutover, ledger
-from reverse_etl_assets.state.facts import Learned
+from reverse_etl_assets.state.facts import Learned, read_facts
 from reverse_etl_assets.state.last_check import last_check
 from reverse_etl_assets.state.lock import exclusive as exclusive
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.connection import EngineError
+from reverse_etl_assets.warehouses.connection import Connection, EngineError
 
 _KEEP_BATCHES = 30 * 86_400.0  # seconds; the outcomes of folded batches stand in the state
 
@@ -58,13 +60,17 @@ def run_sync(
     *,
     plan_id: str | None = None,
     run_id: str | None = None,
+    trial: Trial | None = None,
     on_progress: Progress = lambda plan, statuses: None,
     on_end: OnEnd = lambda report: None,
 ) -> Report:
-    """Run a sync once; with a `plan_id` nothing is sent but this approved plan.
+    """Run a sync once; with a `plan_id` nothing is sent but this approved plan, in a `trial` nothing but a few rows.
 
-    Raises SyncBusy if another process runs it, StateError and CheckFailed before anything is sent.
+    Raises SyncBusy if another process runs it, StateError and CheckFailed before anything is sent; ConfigurationError
+    if there is no such trial.
     """
+    if trial:
+        refuse_trial(Route(sync, account.type))
     with exclusive(sync, environment.warehouse):
         run = SyncRun(
             sync,
@@ -73,6 +79,7 @@ def run_sync(
             ModelChanges(),
             plan_id=plan_id,
             run_id=run_id,
+            trial=trial,
             on_progress=on_progress,
             on_end=on_end,
         )
@@ -89,6 +96,8 @@ class _Planned:
     learned: Learned | None
     """What the destination's last check learned; None if a check is due."""
     counts: Mapping[str, int]
+    tried: Sequence[str] | None = None
+    """The keys of the rows that a trial sends; None if all of the plan is to go out."""
 
 
 class SyncRun:
@@ -103,11 +112,13 @@ class SyncRun:
         *,
         plan_id: str | None = None,
         run_id: str | None = None,
+        trial: Trial | None = None,
         on_progress: Progress = lambda plan, statuses: None,
         on_end: OnEnd = lambda report: None,
     ) -> None:
         self.context = RunContext(sync, environment, account, changes.kind, run_id or uuid.uuid4().hex)
         self.sync, self.environment, self.account, self.changes = sync, environment, account, changes
+        self.trial = trial
         self.plan_id, self.on_progress, self.on_end = plan_id, on_progress, on_end
         self.journal, self.warehouse = environment.journal, environment.warehouse
         self.started = time.monotonic()
@@ -134,6 +145,7 @@ class SyncRun:
         findings = self._judge(planned, runs_at_all)
         if tripped(findings):
             return self._guarded(findings, planned)
+        planned = self._cut(planned)
         self._start(planned)
         dispatched = self._dispatch(planned, findings)
         return self._finish(planned, findings, dispatched)
@@ -167,7 +179,24 @@ class SyncRun:
             foreseen = forecast(con, columns, plan, self.account)
             learned = last_check(con, columns, self.sync.options, self.environment.clock())
             counts = {**plan.counts, **(begun.counts if begun else {})}
-            return _Planned(columns, plan, begun, identity, foreseen, learned, counts)
+            keys = self._tried(con, columns, plan) if self.trial else None
+            return _Planned(columns, plan, begun, identity, foreseen, learned, counts, keys)
+
+    def _tried(self, con: Connection, columns: Columns, plan: Plan) -> list[str]:
+        assert self.trial is not None  # noqa: S101 - the caller has asked
+        relation = self.warehouse.relation(self.environment.models[self.sync.model])
+        return tried(con, columns, relation, "state.outbox", self.trial, all_compared=plan.removed_known)
+
+    def _cut(self, planned: _Planned) -> _Planned:
+        """The guards have judged the whole plan; of a trial a few of its rows go out."""
+        if planned.tried is None:
+            return planned
+        with self.warehouse.open(self.sync.sync, write=True) as con:
+            ledger.refuse_taken_over(read_facts(con), self.context.run_id)
+            leave_others(con, planned.tried)
+            to_send = counted(con, "state.outbox", planned.tried)
+        counts = {**planned.counts, "trial": len(planned.tried)}
+        return replace(planned, plan=replace(planned.plan, to_send=to_send), counts=counts)
 
     def _judge(self, planned: _Planned, runs_at_all: list[Finding]) -> list[Finding]:
         findings = [*runs_at_all]
@@ -209,7 +238,11 @@ class SyncRun:
             version=self.sync.version,
             undoes=self.changes.undoes,
             state=self.recovered.state_id,
+            trial=self._rows_of_trial(planned),
         )
+
+    def _rows_of_trial(self, planned: _Planned | None) -> int | None:
+        return (len(planned.tried or ()) if planned else 0) if self.trial else None
 
     # dispatch
 
@@ -325,6 +358,7 @@ class SyncRun:
             forecast=planned.forecast if planned else None,
             unusable_times=planned.plan.unusable_times if planned else {},
             kind=self.changes.kind,
+            trial=self._rows_of_trial(planned),
             calls=self.context.usage.calls,
             bytes=self.context.usage.bytes,
             seconds=time.monotonic() - self.started,

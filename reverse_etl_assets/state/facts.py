@@ -78,6 +78,8 @@ class Facts:
     outbox_definition: str | None = None
     """What the sync's version means once this was sent, as text."""
     outbox_newest: datetime | None = None
+    outbox_trial: bool = False
+    """It has a few rows of what differs; the others are as they were."""
     outbox_full: float | None = None
     """When every row was compared for it."""
 

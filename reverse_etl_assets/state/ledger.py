@@ -156,14 +156,14 @@ def fold(
         con.execute(render("fold_outcomes", fields_json=fields_json), bound)
         _fold_values(con, columns, names)
         _fold_conflicts(con, names, disagreed=disagreed)
-        _remember_unsettled(con, run_id)
+        _remember_unsettled(con, run_id, trial=facts.outbox_trial)
         held_rows.remember(con, columns, run_id, capabilities.once | capabilities.once_if_new)
         shared_records.send_heirs_again(con, columns, run_id, heirs or frozenset())
         shared_records.begin_anew(con)
         if not columns.sync.mode.of_events:
             shared_records.note(con, columns, settled=settled("answers") if facts.shared_noted else None)
         if facts.outbox_of_model:
-            quarantine.remember(con, columns, run_id, settled=settled("answers"))
+            quarantine.remember(con, columns, run_id, settled=settled("answers"), trial=facts.outbox_trial)
         _forget_old(con, names, retention_days)
         with changing_facts(con) as facts:
             _note_fold(con, run_id, facts)
@@ -243,9 +243,10 @@ def _may_have_written(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
     return con.execute(query, {"run_id": run_id}).fetchone() is not None
 
 
-def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
+def _remember_unsettled(con: duckdb.DuckDBPyConnection, run_id: str, *, trial: bool) -> None:
+    """Of a trial, what is known of other rows stays known."""
     mine = "from state.outcomes as o where run_id = $run_id"
-    con.execute("delete from state.pending")
+    con.execute("delete from state.pending" + (" where key in (select key from state.outbox)" if trial else ""))
     con.execute(
         f"insert into state.pending select key {mine} and key is not null and not {settled('o')}"
         " and reason is distinct from $superseded",

@@ -114,7 +114,7 @@ def seal_outbox(
         facts.outbox_types, facts.outbox_id_separator = dict(columns.types), columns.id_separator or None
         facts.outbox_fold_case, facts.outbox_fold_blanks = columns.fold_case, columns.fold_blanks
         facts.outbox_of_model, facts.outbox_definition = of_model, definition
-        facts.outbox_newest, facts.outbox_full = newest, full_at
+        facts.outbox_newest, facts.outbox_full, facts.outbox_trial = newest, full_at, False
 
 
 def outbox_columns(con: duckdb.DuckDBPyConnection) -> Columns:

@@ -41,8 +41,9 @@ def _owned(sync: Sync) -> str:
     return f"owner {', '.join(sync.owners)}" if sync.owners else ""
 
 
-def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, *, settled: str) -> None:
-    """Count a run's refusals, and forget those of rows that settled, left the model or changed.
+def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, *, settled: str, trial: bool) -> None:
+    """Count a run's refusals, and forget those of rows that settled, left the model or changed; of a `trial` nothing is
+    known of other rows.
 
     `settled` is SQL that is true for an answer after which destination and row agree.
     """
@@ -53,6 +54,7 @@ def remember(con: duckdb.DuckDBPyConnection, columns: Columns, run_id: str, *, s
     con.execute(
         "delete from state.refusals as r where not exists"
         " (select 1 from refused_rows as now where now.key = r.key and now.digest = r.digest and not now.settled)"
+        + (" and r.key in (select key from state.outbox)" if trial else "")
     )
     con.execute(
         "update state.refusals as r set times = r.times + 1, counted_at = now.answered_at"

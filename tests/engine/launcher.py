@@ -27,6 +27,7 @@ from reverse_etl_assets.destinations.stripe import Stripe
 from reverse_etl_assets.destinations.zendesk import Zendesk
 from reverse_etl_assets.destinations.zendesk.options import ZendeskConnection
 from reverse_etl_assets.errors import ReverseEtlError
+from reverse_etl_assets.plan.trial import Trial
 from reverse_etl_assets.runs.forget import Forgetting, Subject
 from reverse_etl_assets.runs.undo import undo_run
 from reverse_etl_assets.spec.sync import Sync
@@ -130,10 +131,11 @@ class Launcher:
         undoes: str | None = None,
         plan_id: str | None = None,
         forgets: str | None = None,
+        first: int | None = None,
         **changes: Any,
     ) -> None:
-        """Start a run, of an approved plan alone if one is named, or the undo of one, or forget a person's key; return
-        at once."""
+        """Start a run, of an approved plan alone if one is named, a trial of its `first` rows, or the undo of one, or
+        forget a person's key; return at once."""
         order = {
             "home": str(shop.home),
             "journal": shop.journal_url,
@@ -145,6 +147,7 @@ class Launcher:
             "undoes": undoes,
             "plan_id": plan_id,
             "forgets": forgets,
+            "first": first,
         }
         if self.pid:  # left by a test that failed
             self.kill()
@@ -207,7 +210,8 @@ def run(order: Mapping[str, Any]) -> None:
             forgetting.go(who="ada", why="asked for it", at_destinations=True)
             return
         else:
-            report = shop.run(sync, account, plan_id=order["plan_id"], **options)
+            trial = Trial(first=order["first"]) if order["first"] else None
+            report = shop.run(sync, account, plan_id=order["plan_id"], trial=trial, **options)
     except ReverseEtlError as error:
         say("error", json.dumps({"error": type(error).__name__, "message": str(error)}))
     else:

@@ -24,7 +24,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "learned": st.dictionaries(st.text(st.characters(codec="utf-8")), st.lists(st.just("x"))),
     **dict.fromkeys(("full_compared_at", "checked_at", "outbox_full"), st.none() | st.floats(0, 1e12)),
     **dict.fromkeys(
-        ("shared_noted", "begun_told", "outbox_of_model", "outbox_fold_case", "outbox_fold_blanks"), st.booleans()
+        ("shared_noted", "begun_told", "outbox_of_model", "outbox_trial", "outbox_fold_case", "outbox_fold_blanks"),
+        st.booleans(),
     ),
 }
 FACTS = st.fixed_dictionaries({each.name: VALUES.get(each.name, TEXT) for each in fields(Facts)})

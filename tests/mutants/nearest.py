@@ -22,6 +22,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "plan/change_set.py": (*_engine("change_set"), *_PLAN, *_engine("narrowed_plan")),
     "state/versions.py": _engine("mapping_changes", "version_beginnings"),
     "state/cutover.py": _engine("versions", "version_beginnings"),
+    "plan/trial.py": _engine("trial"),
     "plan/parents.py": _engine("after"),
     "guards/parents.py": _engine("after"),
     "spec/order.py": ("tests/test_order.py",),
