@@ -12,6 +12,10 @@ class SpecError(ReverseEtlError):
     """A sync's YAML is wrong; the message names file, line, field and the nearest right word."""
 
 
+class UnknownModel(SpecError):
+    """A sync's YAML asks for a model that dbt's manifest does not have, or not so that it can be read."""
+
+
 class ConfigurationError(ReverseEtlError):
     """A resource, credential, path or setting outside the sync's YAML is wrong or missing."""
 

@@ -3,18 +3,21 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from reverse_etl_assets.dbt.manifest import Model, load_models
+from reverse_etl_assets.dbt.names import Models
+from reverse_etl_assets.dbt.parsed import manifest_at_hand, manifest_of_target
 from reverse_etl_assets.dbt.profile import Profile, read_profile
-from reverse_etl_assets.dbt.results import Dbt
+from reverse_etl_assets.dbt.results import Dbt, Target, check_place
 from reverse_etl_assets.dbt.settings import DbtSettings, dbt_project_name
 from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import BaseDestination
-from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.errors import ConfigurationError, StateError, UnknownModel
 from reverse_etl_assets.home import claim, find_home
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.stop_signals import StopSignals
@@ -65,12 +68,55 @@ class Project:
         return self.dbt.manifest
 
     @cached_property
-    def models(self) -> dict[str, Model]:
-        return load_models(self.manifest)
+    def models(self) -> Models:
+        """What dbt says of the models, by each name of one: enough to load syncs, and to show what they did. Where
+        their tables are is looked up when they are read, in `target_models`."""
+        at_hand = manifest_at_hand(self.dbt)
+        if at_hand:
+            return load_models(at_hand)
+        try:
+            return self.target_models
+        except ConfigurationError:
+            if not self.manifest.exists():
+                raise
+            return load_models(self.manifest)
+
+    @cached_property
+    def target_models(self) -> Models:
+        """The same by a manifest that is certainly of the profile's target: parsed for it here, if need be.
+
+        Raises ConfigurationError if there is none.
+        """
+        if not self.manifest.exists() and not self.dbt.project_file.exists():
+            return load_models(self.manifest)  # it says so
+        return load_models(manifest_of_target(self.dbt, self.profile, self.home))
+
+    def _as_built(self, model: Model) -> Model:
+        """The model where the target has it. Raises a ReverseEtlError if it does not, or dbt said otherwise."""
+        found = self.target_models.by_id.get(model.unique_id)
+        where = f"for profile `{self.profile.name}`, target `{self.profile.target}`"
+        if found is None:
+            raise StateError(f"model {model.name} is not in dbt's project {where}.")
+        if found.unusable:
+            raise StateError(f"model {model.name} {found.unusable} This is {where}.")
+        check_place(self._dbt, found)
+        return found
 
     @cached_property
     def syncs(self) -> dict[str, Sync]:
-        return load_syncs(self.syncs_folder, self.models, self.destinations)
+        try:
+            return load_syncs(self.syncs_folder, self.models, self.destinations)
+        except UnknownModel:
+            if not self._knows_others():
+                raise
+            return load_syncs(self.syncs_folder, self.models, self.destinations)
+
+    def _knows_others(self) -> bool:
+        """A model that is not in the manifest at hand may be in the target's own: then that is the one to go by."""
+        with suppress(ConfigurationError):
+            before, self.__dict__["models"] = self.models, self.target_models
+            return before.keys() != self.models.keys()
+        return False
 
     def mask(self, sync: Sync) -> Mask:
         """What of the sync's rows people do not see by chance."""
@@ -92,6 +138,7 @@ class Project:
             lambda: self.profile.duckdb,
             self.home / "state",
             memory_limit=os.environ.get(MEMORY) or "1GB",
+            built=self._as_built,
             dbt_folder=self.dbt.project_dir,
         )
 
@@ -108,5 +155,12 @@ class Project:
 
     @cached_property
     def environment(self) -> Environment:
-        dbt = Dbt(self.manifest, lambda: self.profile.target)
-        return Environment(self.journal, self.warehouse, self.models, dbt=dbt)
+        return Environment(self.journal, self.warehouse, self.models, dbt=self._dbt)
+
+    @property
+    def _dbt(self) -> Dbt:
+        def target() -> Target:
+            profile = self.profile
+            return Target(profile.target, profile.default_target, profile.name, self.target_models.by_id)
+
+        return Dbt(self.manifest, target)

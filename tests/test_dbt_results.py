@@ -196,16 +196,16 @@ def test_dbt_under_dagster_has_folders_of_its_own(warehouse: Warehouse) -> None:
 
 def test_a_test_that_was_deleted_stops_nothing(warehouse: Warehouse) -> None:
     warehouse.dbt("build", GOOD)
-    record_model_results(warehouse.journal, "people", {"a_test_deleted_since": "fail"})
+    record_model_results(warehouse.journal, PEOPLE, {"a_test_deleted_since": "fail"})
     assert warehouse.judge() == ModelTests(good=3)
 
 
 def test_the_latest_counts_in_whatever_order_it_is_heard(warehouse: Warehouse) -> None:
     warehouse.dbt("build", GOOD)
     warehouse.judge()
-    warehouse.journal.hear_model_results({"people": [ModelResult("unique_id", "fail", NOON - 60)]})
+    warehouse.journal.hear_model_results({PEOPLE: [ModelResult("unique_id", "fail", NOON - 60)]})
     assert warehouse.judge().bad == ()
-    warehouse.journal.hear_model_results({"people": [ModelResult("unique_id", "fail", warehouse.now + 1e9)]})
+    warehouse.journal.hear_model_results({PEOPLE: [ModelResult("unique_id", "fail", warehouse.now + 1e9)]})
     assert len(warehouse.judge().bad) == 1
     warehouse.dbt("test", {UNIQUE: "pass"})
     assert warehouse.judge().bad == (), "a clock that was ahead must not fix a result for good"

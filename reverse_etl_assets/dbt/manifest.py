@@ -6,21 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reverse_etl_assets.dbt.names import SOURCE, Models, names
 from reverse_etl_assets.errors import ConfigurationError
 
 EPHEMERAL = "is ephemeral: dbt builds nothing of it that could be read. Materialize it as a table or a view."
+_DISABLED = "is disabled in dbt (`enabled: false`), for the target at least that its manifest is of: nothing builds it."
 
 _PERSONAL = "personal"  # the kind of personal data that is marked without naming one
+_KINDS = frozenset({"model", "seed", "snapshot", SOURCE})
 
 
 @dataclass(frozen=True)
 class Model:
-    """A dbt model; of one with versions, one version of it, whose name ends with it: `customers.v2`.
+    """What rows can be read from: a dbt model, seed, snapshot or source (`kind`); of a model with versions, one version
+    of it, whose name ends with it: `customers.v2`. `name` is what people read, `unique_id` what dbt knows it by.
 
     `columns` maps documented columns to their declared type (None if undeclared). `pii` maps the columns that dbt marks
     as personal data, in lower case, to the kind (`email`). `reverse_etl` and `tags` are what the model's own `meta` and
     tags say of syncs, and `file` is where they stand, in the dbt project. `tests` are those of its table (None if that
-    is not known) and `unit_tests` those of its code; `upstream` is all that it is built from.
+    is not known) and `unit_tests` those of its code; `upstream` are the ids of all that it is built from.
     """
 
     name: str
@@ -41,10 +45,23 @@ class Model:
     database: str | None = None
     """Where dbt builds it; None is the profile's own."""
     materialized: str = "table"
+    kind: str = "model"
+    unusable: str = ""
+    """Why no sync can read it, after its name."""
+
+    @property
+    def plain_name(self) -> str:
+        """Without its version."""
+        return self.name.removesuffix(f".v{self.version}")
+
+    @property
+    def plain_id(self) -> str:
+        """The same of all its versions."""
+        return self.unique_id.removesuffix(f".v{self.version}")
 
 
-def load_models(manifest: Path) -> dict[str, Model]:
-    """All models of the manifest by each name that a sync may call them by.
+def load_models(manifest: Path) -> Models:
+    """All that a sync can read by each name that it may use for it.
 
     Raises ConfigurationError if there is no manifest yet, if it cannot be read, or if a mark of personal data cannot be
     understood.
@@ -52,8 +69,9 @@ def load_models(manifest: Path) -> dict[str, Model]:
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
         tests = _tests(found)
-        nodes = [node for node in found["nodes"].values() if _is_model(node)]
-        models = [(node, _model(node, found, tests.get(names(node)[0], {}))) for node in nodes]
+        built = [(node, _model(node, found, tests.get(node["unique_id"], {}))) for node in _enabled(found)]
+        disabled = [(node, _model(node, found, {}, unusable=_DISABLED)) for node in _disabled(found)]
+        return Models((found.get("metadata") or {}).get("project_name"), [*built, *disabled])
     except FileNotFoundError:
         raise ConfigurationError(
             f"dbt's manifest is missing at {manifest}. Build it with `make manifest` (or `dbt parse`)."
@@ -62,24 +80,16 @@ def load_models(manifest: Path) -> dict[str, Model]:
         raise ConfigurationError(
             f"dbt's manifest at {manifest} cannot be read ({type(error).__name__}: {error}); `dbt parse` makes it anew."
         ) from error
-    return {name: model for node, model in models for name in names(node)}
 
 
-def _is_model(node: Mapping[str, Any]) -> bool:
-    return bool(node["resource_type"] == "model")
+def _enabled(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    nodes = (*manifest["nodes"].values(), *(manifest.get("sources") or {}).values())
+    return [node for node in nodes if node["resource_type"] in _KINDS]
 
 
-def names(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a sync may call a model of the manifest: `customers.v2`, and plain `customers` if that is the latest.
-
-    A source is called `crm.people`.
-    """
-    name, version = node["name"], node.get("version")
-    if node.get("resource_type") == "source":
-        return (f"{node['source_name']}.{name}",)
-    if version is None:
-        return (name,)
-    return (f"{name}.v{version}", name) if version == node.get("latest_version") else (f"{name}.v{version}",)
+def _disabled(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    nodes = (same[0] for same in (manifest.get("disabled") or {}).values())
+    return [node for node in nodes if node["resource_type"] in _KINDS]
 
 
 def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
@@ -87,13 +97,19 @@ def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for test in (*manifest["nodes"].values(), *manifest.get("unit_tests", {}).values()):
         if test["resource_type"] in ("test", "unit_test"):
-            for name in tested(test, manifest):
-                found.setdefault(name, {}).setdefault(test["resource_type"], []).append(test["name"])
+            for unique_id in tested(test):
+                found.setdefault(unique_id, {}).setdefault(test["resource_type"], []).append(test["name"])
     return found
 
 
+def tested(test: Mapping[str, Any]) -> Sequence[str]:
+    """The ids of what a test of the manifest is of."""
+    attached = test.get("attached_node")
+    return [attached] if attached else list(test["depends_on"]["nodes"])
+
+
 def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all that a model is built from, the nearest first."""
+    """The ids of all that a model is built from, the nearest first."""
     nodes, seen = {**manifest.get("sources", {}), **manifest["nodes"]}, {node["unique_id"]}
     waiting = [node]
     while waiting:
@@ -101,10 +117,12 @@ def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[
             if unique_id in nodes and unique_id not in seen:
                 seen.add(unique_id)
                 waiting.append(nodes[unique_id])
-                yield names(nodes[unique_id])[0]
+                yield unique_id
 
 
-def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[str, Sequence[str]]) -> Model:
+def _model(
+    node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[str, Sequence[str]], unusable: str = ""
+) -> Model:
     columns = node["columns"].values()
     marks = _meta(node).get("reverse_etl") or {}
     if not isinstance(marks, Mapping):
@@ -113,7 +131,7 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[
         name=names(node)[0],
         unique_id=node["unique_id"],
         schema=node["schema"],
-        identifier=node["alias"],
+        identifier=node.get("alias") or node.get("identifier") or node["name"],
         columns={column["name"]: column.get("data_type") for column in columns},
         descriptions={column["name"]: column.get("description", "") for column in columns},
         pii={column["name"].lower(): kind for column in columns if (kind := _personal(node["name"], column))},
@@ -127,6 +145,8 @@ def _model(node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[
         tests=tuple(tests.get("test", ())),
         unit_tests=tuple(tests.get("unit_test", ())),
         upstream=tuple(_upstream(node, manifest)),
+        kind=node["resource_type"],
+        unusable=unusable,
     )
 
 
@@ -153,11 +173,3 @@ def _personal(model: str, column: Mapping[str, Any]) -> str | None:
         if tag == "pii" or tag.startswith("pii:"):
             return tag.partition(":")[2].strip() or _PERSONAL
     return _PERSONAL if mark else None
-
-
-def tested(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
-    """What a test of the manifest is of: each name of a model, the name of a source, seed or snapshot."""
-    nodes = {**manifest.get("sources", {}), **manifest["nodes"]}
-    attached = test.get("attached_node")
-    for unique_id in [attached] if attached else test["depends_on"]["nodes"]:
-        yield from names(nodes.get(unique_id) or {"name": unique_id.split(".")[-1]})

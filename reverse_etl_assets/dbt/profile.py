@@ -29,6 +29,8 @@ class Profile:
     file: Path
     credentials: Any = field(repr=False)
     duckdb: DuckDBProfile
+    default_target: str | None = None
+    """The target that the file itself names; None if what it names follows from the environment."""
 
     @property
     def database(self) -> str:
@@ -108,7 +110,9 @@ def _read(settings: DbtSettings) -> Profile:
     if kind != "duckdb":
         raise ConfigurationError(f"{where}: target is {kind!r}, and only 'duckdb' is supported so far.")
     credentials = _credentials(where, output)
-    return Profile(name, target, file, credentials, duckdb_part(where, settings.project_dir, credentials))
+    named = str(raw.get("target", "default"))
+    default = None if "{" in named else named
+    return Profile(name, target, file, credentials, duckdb_part(where, settings.project_dir, credentials), default)
 
 
 def _name_in_project(settings: DbtSettings, renderer: Any) -> str:
@@ -116,7 +120,10 @@ def _name_in_project(settings: DbtSettings, renderer: Any) -> str:
 
     file = settings.project_file
     if not file.is_file():
-        raise ConfigurationError(f"{settings.project_dir} is no dbt project: there is no {file.name} in it.")
+        raise ConfigurationError(
+            f"{settings.project_dir} is no dbt project: there is no {file.name} in it. If only its manifest is there,"
+            " name the profile: DBT_PROFILE, or `DbtSettings(profile=...)`."
+        )
     try:
         name = renderer.render_value(load_raw_project(str(settings.project_dir)).get("profile"))
     except Exception as error:

@@ -5,13 +5,16 @@ read 2026-11-30), so each result goes to the journal, where the latest of each t
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reverse_etl_assets.dbt.manifest import Model, names, tested
+from reverse_etl_assets.dbt.manifest import Model, tested
+from reverse_etl_assets.dbt.names import name_of
+from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal, ModelResult
 
 BUILD = "build"
@@ -23,7 +26,7 @@ _BUILDS, _TESTS = frozenset({"build", "run", "clone"}), frozenset({"build", "tes
 _FILES = 10  # dbt under Dagster writes a folder for each command; the latest of them
 
 Results = Mapping[str, Sequence[ModelResult]]
-"""By the name of what was built or tested: a model's names, or that of a source, seed or snapshot."""
+"""By dbt's id of what was built or tested: a model, source, seed or snapshot."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,29 @@ class ModelTests:
 
 
 @dataclass(frozen=True)
+class Target:
+    """The target of dbt's profile that the syncs read, and where its models are, by id.
+
+    `default` is the one that a command of dbt took that named none; None if that follows from its environment.
+    """
+
+    name: str
+    default: str | None
+    profile: str | None = None
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Dbt:
-    """Where dbt leaves its files, and the target of its profile that the syncs read."""
+    """Where dbt leaves its files, and the target that the syncs read."""
 
     manifest: Path
-    target: str | Callable[[], str]
+    target: str | Callable[[], Target]
     """Or how to find it out, which takes a look at dbt's profile."""
+
+    @property
+    def read(self) -> Target:
+        return Target(self.target, self.target) if isinstance(self.target, str) else self.target()
 
 
 def listen(journal: Journal, dbt: Dbt) -> dict[Path, str]:
@@ -51,16 +71,60 @@ def listen(journal: Journal, dbt: Dbt) -> dict[Path, str]:
     """
     nodes: Mapping[str, Any] | None = None
     trouble: dict[Path, str] = {}
-    target = dbt.target if isinstance(dbt.target, str) else dbt.target()
+    target = dbt.read
     for file in _files(dbt.manifest.parent):
         try:
             run_results = json.loads(file.read_text())
             nodes = nodes or json.loads(dbt.manifest.read_text())
-            if run_results["args"].get("target") in (None, target):
+            if is_of(target, run_results):
                 journal.hear_model_results(results_of(run_results, nodes))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             trouble[file] = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else "it is not whole"
     return trouble
+
+
+def is_of(target: Target, run_results: Mapping[str, Any]) -> bool:
+    """Whether a command of dbt was for the target; where that is not said, by the places that it built.
+
+    Raises KeyError, TypeError or AttributeError if the results are not as dbt writes them.
+    """
+    args = run_results["args"]
+    if target.profile and args.get("profile") not in (None, target.profile):
+        return False
+    if named := args.get("target") or target.default:
+        return bool(named == target.name)
+    return not any(_elsewhere(result, target) for result in run_results["results"])
+
+
+def check_place(dbt: Dbt, model: Model) -> None:
+    """Raises StateError if dbt says that it built the model for the target in another place than its manifest says."""
+    file, target = dbt.manifest.with_name("run_results.json"), dbt.read
+    try:
+        found = json.loads(file.read_text())
+        ours = found["args"]["which"] in _BUILDS and (found["args"].get("target") or target.default) == target.name
+        wrong = [each for each in found["results"] if each["unique_id"] == model.unique_id and _elsewhere(each, target)]
+        if ours and wrong and is_of(target, found):
+            raise StateError(
+                f"dbt built {model.name} last as {wrong[0]['relation_name']} for target `{target.name}`"
+                f" ({file}), and its manifest says {_place(model)}: build it again (`dbt build --select {model.name}"
+                f" --target {target.name}`)."
+            )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # `listen` says what is wrong with it
+        return
+
+
+def _elsewhere(result: Mapping[str, Any], target: Target) -> bool:
+    """Whether a build's table is not where the target's manifest has the model."""
+    model = target.models.get(result["unique_id"])
+    parts = re.findall(r'"((?:[^"]|"")*)"', result.get("relation_name") or "")
+    if model is None or len(parts) != 3 or result["status"] != "success":
+        return False
+    wanted = (model.database or parts[0], model.schema, model.identifier)
+    return [part.lower() for part in parts] != [part.lower() for part in wanted]
+
+
+def _place(model: Model) -> str:
+    return ".".join(f'"{part}"' for part in (model.database, model.schema, model.identifier) if part)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -86,12 +150,11 @@ def results_of(run_results: Mapping[str, Any], manifest: Mapping[str, Any]) -> R
             continue
         if node["resource_type"] in ("test", "unit_test"):
             if command in _TESTS and status != "skipped":
-                for name in tested(node, manifest):
-                    found.setdefault(name, []).append(ModelResult(node["name"], status, at))
+                for unique_id in tested(node):
+                    found.setdefault(unique_id, []).append(ModelResult(node["name"], status, at))
         elif command in _BUILDS:
-            for name in names(node):
-                built = "pass" if status == "success" else status
-                found.setdefault(name, []).append(ModelResult(BUILD, built, at))
+            built = "pass" if status == "success" else status
+            found.setdefault(node["unique_id"], []).append(ModelResult(BUILD, built, at))
     return found
 
 
@@ -106,7 +169,9 @@ def _moment(text: str) -> float:
 
 def judge_results(model: Model, journal: Journal, trouble: Mapping[Path, str]) -> ModelTests:
     """What the latest result of each of the model's tests says of the table that is there."""
-    known = {result.test: result for result in journal.model_results(model.name)}
+    known = {result.test: result for result in journal.model_results(model.unique_id)}
+    if not known:  # what an earlier release knew by name, which is another project's too: enough to stop for
+        known = {r.test: r for r in journal.model_results(model.name) if r.status not in _GOOD}
     build = known.pop(BUILD, None)
     if model.tests is not None:  # one that was deleted or switched off must not stop syncs for good
         known = {name: result for name, result in known.items() if name in (*model.tests, *model.unit_tests)}
@@ -129,11 +194,11 @@ def _not_built(status: str, culprits: Sequence[str]) -> str:
 
 def _culprits(model: Model, journal: Journal) -> Iterator[str]:
     """What failed of that which the model is built from."""
-    for name in model.upstream:
-        for result in journal.model_results(name):
+    for unique_id in model.upstream:
+        for result in journal.model_results(unique_id):
             if result.status not in _GOOD | {"skipped"}:
                 what = "build" if result.test == BUILD else result.test
-                yield f"{what} of {name} failed"
+                yield f"{what} of {name_of(unique_id)} failed"
 
 
 def _unreadable(trouble: Mapping[Path, str], known: Iterable[ModelResult]) -> str:

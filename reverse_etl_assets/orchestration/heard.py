@@ -13,7 +13,7 @@ _LOOK_BACK = 5  # a check that was announced, by a run that died or that skipped
 
 def hear(instance: dg.DagsterInstance, journal: Journal, model: Model, key: dg.AssetKey) -> None:
     """Take it into the journal, where the latest result of each test stays."""
-    journal.hear_model_results({model.name: [*_builds(instance, key), *_tests(instance, model, key)]})
+    journal.hear_model_results({model.unique_id: [*_builds(instance, key), *_tests(instance, model, key)]})
 
 
 def _builds(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[ModelResult]:

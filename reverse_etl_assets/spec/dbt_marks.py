@@ -4,13 +4,13 @@
 one; the tag `reverse_etl_version:2` is short for the first. The sync's own file may repeat what stands there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from reverse_etl_assets.dbt.manifest import Model
-from reverse_etl_assets.errors import SpecError
+from reverse_etl_assets.errors import SpecError, UnknownModel
 from reverse_etl_assets.spec.policies import Cutover, Strict
 from reverse_etl_assets.spec.yaml_source import YamlSource, did_you_mean
 
@@ -34,10 +34,10 @@ class _ModelSays(_Versions):
 def with_dbt_versions(source: YamlSource, value: Mapping[str, Any], models: Mapping[str, Model]) -> dict[str, Any]:
     """A sync's file with the versions that dbt gives it. Raises SpecError where the two contradict each other."""
     model = models.get(str(value.get("model")))
-    if model is None:
+    if model is None or model.unusable:
         return dict(value)
     own = dict(value)
-    if model.version is not None and value["model"] == model.name:  # `model: customers.v1`
+    if model.version is not None and str(value["model"]).endswith(f".v{model.version}"):  # `model: customers.v1`
         own.setdefault("model_version", model.version)
     marks = _marks_of(model, str(value["sync"]))
     problems = [
@@ -60,28 +60,33 @@ def pinned(source: YamlSource, name: str, version: int | None, models: Mapping[s
     """
     model = models.get(name)
     if model is None:
-        raise source.error(("model",), f"there is no model `{name}`{did_you_mean(name, models)}")
+        raise UnknownModel(source.say(("model",), f"there is no model `{name}`{did_you_mean(name, models)}"))
+    if model.unusable:
+        raise UnknownModel(source.say(("model",), f"`{name}` {model.unusable}"))
     if version is None:
         return name
     where = ("model_version",)
     if model.version is None:
         raise source.error(where, f"`{name}` has no versions in dbt; take `model_version` out.")
-    plain = _plain(name)
+    plain = name.removesuffix(f".v{model.version}")
     wanted = f"{plain}.v{version}"
     if name not in (plain, wanted):
         raise source.error(where, f"`model: {name}` means another version than {version}; take one of them out.")
     if wanted not in models:
-        known = sorted(each for each in models if each.startswith(f"{plain}.v"))
+        same = [each for each in models.values() if each.plain_id == model.plain_id]
+        known = sorted({f"{plain}.v{each.version}" for each in same})
         raise source.error(where, f"dbt has no version {version} of `{plain}`; it has {', '.join(known)}.")
+    if models[wanted].unusable:
+        raise UnknownModel(source.say(where, f"`{wanted}` {models[wanted].unusable}"))
     return wanted
 
 
-def stray_names(models: Iterable[Model], syncs: Mapping[str, str]) -> list[str]:
+def stray_names(models: Mapping[str, Model], syncs: Mapping[str, str]) -> list[str]:
     """What dbt's YAML says of syncs that there are not; `syncs` maps each sync to its model."""
     problems = []
-    for model in models:
-        plain = _plain(model.name)
-        ours = [name for name, of in syncs.items() if _plain(of) == plain]
+    for model in models.values():
+        plain = model.plain_name
+        ours = [name for name, of in syncs.items() if models[of].plain_id == model.plain_id]
         try:
             strays = [name for name in _read(model).syncs if name not in ours]
         except SpecError as error:
@@ -92,11 +97,6 @@ def stray_names(models: Iterable[Model], syncs: Mapping[str, str]) -> list[str]:
             for name in strays
         ]
     return list(dict.fromkeys(problems))
-
-
-def _plain(model: str) -> str:
-    """A model's name without its version; names have no dots."""
-    return model.partition(".")[0]
 
 
 def _marks_of(model: Model, sync: str) -> dict[str, tuple[Any, str]]:

@@ -44,7 +44,7 @@ class Definition(msgspec.Struct, frozen=True):
         sync = columns.sync
         keys = ", ".join(f"{name} ({key.sql_type})" for name, key in zip(sync.primary_key, columns.keys, strict=True))
         parts = {
-            "model": sync.model.partition(".")[0],
+            "model": model.plain_name,
             "model_version": str(1 if model.version is None else model.version),
             "destination": sync.destination,
             "object": sync.object,

@@ -122,7 +122,7 @@ def test_a_guard_stopped_the_last_run(ran: Office) -> None:
 
 @heavy
 def test_failed_test_of_the_model(ran: Office) -> None:
-    record_model_results(ran.project.journal, "people", {"unique_email": "fail"})
+    record_model_results(ran.project.journal, "model.shop.people", {"unique_email": "fail"})
     ran.build(ADA, BOB, ("eve@shop.example", "Eve", "Oslo"))
     said = ran.answer("eve@shop.example", "people_to_crm")
     assert "But a guard stops the next run: failed on the model's last build: unique_email" in said

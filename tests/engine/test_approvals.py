@@ -264,7 +264,7 @@ class TestAlways:
 def test_a_guard_that_trips_only_now_still_stops(many: tuple[Shop, Sync, Account]) -> None:
     shop, sync, account = many
     plan_id = approved(shop, sync, account)
-    record_model_results(shop.journal, "people", {"unique_people_id": "fail"})
+    record_model_results(shop.journal, "model.shop.people", {"unique_people_id": "fail"})
     report = held_back(shop, sync, account)
     assert report.plan_id == plan_id
     assert [finding.guard for finding in tripped(report.findings)] == ["model_tests"]

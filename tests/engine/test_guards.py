@@ -299,10 +299,10 @@ class TestRuns:
 
     @heavy
     def test_a_failed_test_of_the_model(self, shop: Shop, sandbox: Sandbox) -> None:
-        record_model_results(shop.journal, "people", {"unique_people_id": "fail"})
+        record_model_results(shop.journal, "model.shop.people", {"unique_people_id": "fail"})
         assert self.first(shop, sandbox).status is RunStatus.GUARDED
         assert self.calls(sandbox) == 0
-        record_model_results(shop.journal, "people", {"unique_people_id": "pass"})
+        record_model_results(shop.journal, "model.shop.people", {"unique_people_id": "pass"})
         assert shop.run(self.sync, self.account).counts["created"] == 300
 
     @heavy

@@ -26,7 +26,7 @@ def test_a_sync_alone_refuses_a_model_whose_tests_failed_in_an_earlier_run(shop:
     shop.write_sync("dbt_contacts")
     definitions = shop.definitions()
 
-    record_model_results(shop.project.journal, "people", {"a_test_deleted_since": "fail"})
+    record_model_results(shop.project.journal, "model.shop.people", {"a_test_deleted_since": "fail"})
     shop.fill(DUPLICATE)
     assert not shop.run(definitions, "people").success
     alone = shop.run(definitions, "crm/dbt_contacts")

@@ -157,7 +157,7 @@ def test_an_empty_model_sends_nothing_and_is_not_tried_again(small: SmallProject
 
 @heavy
 def test_failed_tests_of_the_model_keep_a_later_run_from_sending(small: SmallProject, sandbox: Sandbox) -> None:
-    record_model_results(small.project.journal, "people", {"unique_people_email": "fail", "size": "warn"})
+    record_model_results(small.project.journal, "model.shop.people", {"unique_people_email": "fail", "size": "warn"})
     ran = small.run(small.asset())
     assert not ran.success
     assert "unique_people_email" in str(ran.failure.description)
