@@ -68,7 +68,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def models(manifest: Path) -> dict[str, Model]:
+def models(manifest: Path) -> Mapping[str, Model]:
     return load_models(manifest)
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from tests.heavy import heavy
 from tests.warehouse import writing
 
 DBT_PROJECT = "name: shop\nversion: '1.0'\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n"
-ONE_FILE = {
+ONE_FILE: Any = {
     "target": "dev",
     "outputs": {
         "dev": {"type": "duckdb", "path": "shop.duckdb", "schema": "dev"},
         "prod": {"type": "duckdb", "path": "shop.duckdb", "schema": "prod"},
     },
 }
-TWO_FILES = {
+TWO_FILES: Any = {
     "target": "dev",
     "outputs": {
         "dev": {"type": "duckdb", "path": "dev/shop.duckdb", "schema": "main"},
@@ -93,7 +93,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     for name in [name for name in os.environ if name.startswith(("DBT_", "REVERSE_ETL_"))]:
         monkeypatch.delenv(name)
     return Shop(tmp_path)
@@ -131,7 +131,7 @@ def test_a_macro_that_goes_by_the_targets_name(shop: Shop) -> None:
     shop.write(
         "macros/places.sql", f"{{% macro generate_schema_name(custom_schema_name, node) %}}{macro}{{% endmacro %}}"
     )
-    shop.profile({"target": "dev", "outputs": {name: ONE_FILE["outputs"]["dev"] for name in ("dev", "prod")}})
+    shop.profile({"target": "dev", "outputs": dict.fromkeys(("dev", "prod"), ONE_FILE["outputs"]["dev"])})
     shop.table("shop.duckdb", "scratch", "dev")
     shop.table("shop.duckdb", "live", "prod")
     shop.dbt("parse")

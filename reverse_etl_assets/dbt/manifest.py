@@ -97,15 +97,16 @@ def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     found: dict[str, dict[str, list[str]]] = {}
     for test in (*manifest["nodes"].values(), *manifest.get("unit_tests", {}).values()):
         if test["resource_type"] in ("test", "unit_test"):
-            for unique_id in tested(test):
+            for unique_id in tested(test, manifest):
                 found.setdefault(unique_id, {}).setdefault(test["resource_type"], []).append(test["name"])
     return found
 
 
-def tested(test: Mapping[str, Any]) -> Sequence[str]:
+def tested(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
     """The ids of what a test of the manifest is of."""
     attached = test.get("attached_node")
-    return [attached] if attached else list(test["depends_on"]["nodes"])
+    for unique_id in [attached] if attached else test["depends_on"]["nodes"]:
+        yield manifest["nodes"].get(unique_id, {}).get("unique_id", unique_id)
 
 
 def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -150,7 +150,7 @@ def results_of(run_results: Mapping[str, Any], manifest: Mapping[str, Any]) -> R
             continue
         if node["resource_type"] in ("test", "unit_test"):
             if command in _TESTS and status != "skipped":
-                for unique_id in tested(node):
+                for unique_id in tested(node, manifest):
                     found.setdefault(unique_id, []).append(ModelResult(node["name"], status, at))
         elif command in _BUILDS:
             built = "pass" if status == "success" else status

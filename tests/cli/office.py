@@ -45,7 +45,6 @@ shop:
   outputs:
     local: {type: duckdb, path: "{{ env_var('REVERSE_ETL_HOME') }}/warehouse.duckdb", schema: marts}
 """
-PEOPLE = "model.shop.people"
 COLUMNS = ("email", "name", "city")
 
 
@@ -56,7 +55,7 @@ class Office:
         (self.dbt_folder / "target").mkdir(parents=True)
         (self.dbt_folder / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
         (self.dbt_folder / "profiles.yml").write_text(PROFILE)
-        nodes = {PEOPLE: _node(), "test.shop.unique_email": _test()}
+        nodes = {"m": _node(), "t": _test()}
         (self.dbt_folder / "target" / "manifest.json").write_text(json.dumps({"nodes": nodes}))
         self.variables = {
             "REVERSE_ETL_HOME": str(home),
@@ -130,7 +129,7 @@ def _node() -> dict[str, Any]:
         "name": "people",
         "resource_type": "model",
         "config": {},
-        "unique_id": PEOPLE,
+        "unique_id": "model.shop.people",
         "schema": "marts",
         "alias": "people",
         "columns": {name: {"name": name} for name in COLUMNS},
@@ -138,4 +137,4 @@ def _node() -> dict[str, Any]:
 
 
 def _test() -> dict[str, Any]:
-    return {"name": "unique_email", "resource_type": "test", "attached_node": PEOPLE}
+    return {"name": "unique_email", "resource_type": "test", "attached_node": "m"}
