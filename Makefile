@@ -4,6 +4,7 @@
 # make test            the tests, in about five minutes on two cores
 # make test-quick      units of every room and the contract of the first three vendors, in under a minute
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
+# make test-outside    the wheel in an environment of its own, with a team's own dbt and Dagster project
 # make sparse          the destinations' contract once more, against vendors that answer no more than they promise
 # make mutants         how many mistakes in the engine the tests notice (SAMPLE, SEED, MODULES, ONLY); long, and in no CI
 # make test-lowest     test-quick with each dependency at the lowest version that pyproject.toml allows; needs uv
@@ -32,7 +33,7 @@ DBT_FILES := $(shell find dbt_project -name target -prune -o -name logs -prune -
 
 unexport PYTHONDONTWRITEBYTECODE # what the tests start would read the source of each module anew
 
-.PHONY: help demo story dev test test-quick test-heavy test-lowest test-newest-python coverage sparse mutants lint bench lock manifest schema architecture resources
+.PHONY: help demo story dev test test-quick test-heavy test-outside test-lowest test-newest-python coverage sparse mutants lint bench lock manifest schema architecture resources
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -51,6 +52,16 @@ test: $(INSTALLED) $(MANIFEST)
 
 test-quick: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not heavy" $(QUICK)
+
+OUTSIDE := .venv-outside
+
+test-outside: $(INSTALLED)
+	$(PYTHON) -m venv --clear $(OUTSIDE)
+	$(OUTSIDE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r tests/outside/requirements.lock
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w $(OUTSIDE)/wheel .
+	$(OUTSIDE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(OUTSIDE)/wheel/*.whl
+	OUTSIDE=$(OUTSIDE) $(BIN)/python -m pytest tests/outside
 
 test-heavy: $(INSTALLED) $(MANIFEST)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m heavy
@@ -111,6 +122,8 @@ resources: $(INSTALLED)
 lock:
 	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --all-extras --group test \
 		pyproject.toml -o requirements.lock
+	$(UV) pip compile --universal --no-strip-extras --generate-hashes --no-emit-index-url --extra duckdb --extra sandbox \
+		pyproject.toml tests/outside/requirements.in -o tests/outside/requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else \

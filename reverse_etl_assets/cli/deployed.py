@@ -48,7 +48,7 @@ class Deployed:
 
     def ask_dagster(self, sync: Sync) -> None:
         """What its instance, if this machine has one, knows of the sync's model."""
-        if not os.environ.get("DAGSTER_HOME"):
+        if not self.has_dagster:
             return
         import dagster as dg
 
@@ -56,6 +56,11 @@ class Deployed:
 
         with dg.DagsterInstance.get() as instance:
             loaded_as(self.project, self.destinations).syncs[sync.sync].hear(instance, self.project)
+
+    @property
+    def has_dagster(self) -> bool:
+        """Whether this machine has an instance that runs the same: with `--target` it may be other tables."""
+        return bool(os.environ.get("DAGSTER_HOME")) and not CHOSEN.get().target
 
     def link(self, sync: Sync) -> str | None:
         """Where people see what the sync writes, if the destination has such a page."""

@@ -303,11 +303,10 @@ def _progress(name: str) -> "Iterator[Progress]":
 
 def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
     """Show the run in Dagster too, if this machine has an instance. It has gone out, so no failure here matters."""
-    import os
 
     from reverse_etl_assets.journal.records import RunStatus
 
-    if not os.environ.get("DAGSTER_HOME") or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
+    if not deployed.has_dagster or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
         return
     import dagster as dg
 

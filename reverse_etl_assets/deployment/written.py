@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from reverse_etl_assets.accounts.daily import Budget
@@ -45,6 +45,30 @@ class AsWritten:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         plain = core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema())
         return core_schema.no_info_plain_validator_function(read_settings, json_schema_input_schema=plain)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """For editors, and for tools that look at a file without us: the settings of each type that is installed."""
+        types = sorted(destination_types())
+        rules = [
+            {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": found}
+            for name in types
+            if (found := _schema_of(name))
+        ]
+        return {"type": "object", "required": ["type"], "properties": {"type": {"enum": types}}, "allOf": rules}
+
+
+def _schema_of(name: str) -> dict[str, Any] | None:
+    """None of a type whose package cannot be loaded."""
+    try:
+        kind = destination_type(name)
+    except ConfigurationError:
+        return None
+    variable = {"type": "object", "required": ["env"], "properties": {"env": {"type": "string"}}}
+    settings = settings_of(kind)
+    secrets = {each for each in settings if is_secret(kind, each) and not takes_names(kind, each)}
+    needed = [each for each in settings if each not in BUDGET and kind.Connection.model_fields[each].is_required()]
+    properties: dict[str, Any] = {each: variable if each in secrets else {} for each in settings}
+    return {"properties": {"type": {}, **properties}, "required": needed, "additionalProperties": False}
 
 
 def _detail(location: Location, message: str) -> InitErrorDetails:

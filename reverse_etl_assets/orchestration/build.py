@@ -17,7 +17,7 @@ from reverse_etl_assets.orchestration.drift import build_drift_check, build_drif
 from reverse_etl_assets.orchestration.jobs import build_jobs
 from reverse_etl_assets.orchestration.loaded import Loaded, load
 from reverse_etl_assets.orchestration.quarantine import build_quarantine_asset, quarantine_sensor
-from reverse_etl_assets.orchestration.removed import build_removed, remember_syncs
+from reverse_etl_assets.orchestration.removed import build_removed, remember_syncs, warn_of_renamed
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.run_tags import RunTags
 from reverse_etl_assets.orchestration.schedules import build_schedules, build_sensors
@@ -103,6 +103,7 @@ def build_definitions(loaded: Loaded, alerts: Alerts | None = None) -> dg.Defini
         },
     )
     remember_syncs(loaded)
+    warn_of_renamed(loaded)
     return dg.Definitions.merge(ours, build_removed(loaded))
 
 

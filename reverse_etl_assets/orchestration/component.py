@@ -9,13 +9,15 @@ import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from dagster_dbt import DbtProject, DbtProjectComponent
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema
 
 from reverse_etl_assets.deployment.file import DbtPlace, DeploymentSettings
-from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.dbt import DbtSource, is_dbt
+from reverse_etl_assets.spec.yaml_source import YamlSource
 
 _MODEL = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -62,6 +64,32 @@ class ComponentSettings(DeploymentSettings):
         if isinstance(dbt, dict) and "defs" in dbt:
             return {**value, "dbt": DbtOfDefs.model_validate(dbt)}
         return {**value, "dbt": DbtPlace.model_validate(dbt)} if dbt is not None else value
+
+
+class Attributes(BaseModel):
+    """`attributes` as they were written. Dagster can say what is wrong in general; that, we say with file and line."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(ComponentSettings.__pydantic_core_schema__)
+
+    def checked(self, folder: Path) -> ComponentSettings:
+        """Raises ConfigurationError with a line for each thing that is wrong."""
+        try:
+            return ComponentSettings.model_validate(self.model_extra)
+        except ValidationError as error:
+            raise ConfigurationError(_explained(folder / "defs.yaml", error)) from None
+
+
+def _explained(file: Path, error: ValidationError) -> str:
+    """With lines, but for a file that has several components in it."""
+    try:
+        return str(YamlSource(file).explain(error, ComponentSettings, below=("attributes",)))
+    except (SpecError, OSError):
+        found = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        return "\n".join(f"{file}: attributes.{each}" for each in found)
 
 
 class ScaffoldParams(BaseModel):
@@ -116,7 +144,7 @@ class ReverseEtlComponent(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        return ComponentSettings
+        return Attributes
 
     @classmethod
     def get_description(cls) -> str:
@@ -124,9 +152,9 @@ class ReverseEtlComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "ReverseEtlComponent":
-        if not isinstance(attributes, ComponentSettings):
+        if not isinstance(attributes, Attributes):
             raise ConfigurationError(f"{context.path}: `attributes` are missing: `dbt` and `destinations`.")
-        return cls(attributes)
+        return cls(attributes.checked(context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Raises ConfigurationError or SpecError, with file and line, for what is wrong in a file."""

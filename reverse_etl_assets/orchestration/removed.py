@@ -6,8 +6,10 @@ processes of runs; there, each sync that is gone has an asset that says what bec
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.project import Project
 
 _NAME = "reverse_etl/"
+_LOG = logging.getLogger("reverse_etl_assets")
 
 
 def remember_syncs(loaded: Loaded) -> None:
@@ -65,6 +68,26 @@ def _planned(project: Project) -> Iterator[_Gone]:
         if file.parent == project.syncs_folder.resolve():
             key = dg.AssetKey.from_user_string(name.removeprefix(_NAME))
             yield _Gone(key, known["sync"], known["job"], file)
+
+
+def warn_of_renamed(loaded: Loaded) -> None:
+    """A line in the log for each sync that has run and has no file now: a user's job or asset that names it finds
+    nothing, and under a new name it begins anew."""
+    states = loaded.project.home / "state"
+    names = {name.lower(): name for name in loaded.syncs}
+    for state in sorted(states.glob("*.duckdb")):
+        if state.stem.lower() in names:
+            continue
+        near = get_close_matches(state.stem, [n for n in names.values() if not (states / f"{n}.duckdb").exists()], n=1)
+        renamed = f" If `{near[0]}` is its new name, it begins anew there; `sync: {state.stem}` keeps the old one."
+        _LOG.warning(
+            "%s has the state of a sync `%s`, and %s has no such sync. Jobs, schedules and assets that name it no"
+            " longer find it.%s If it is gone for good, remove the file.",
+            state,
+            state.stem,
+            loaded.project.syncs_folder,
+            renamed if near else "",
+        )
 
 
 def _asset(gone: _Gone) -> dg.AssetsDefinition:

@@ -153,3 +153,17 @@ def test_a_run_that_the_ui_starts_says_it(shop: Shop, sandbox: Sandbox) -> None:
     ]
     assert "there is no sync contacts any more" in json.dumps(failure)
     assert not sandbox.hubspot.tables["contacts"].live()
+
+
+def test_a_sync_that_ran_and_has_another_name_now_is_told_at_load(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    file = shop.write_sync("contacts")
+    (shop.home / "state").mkdir()
+    (shop.home / "state" / "contacts.duckdb").touch()
+    shop.definitions()
+    assert caplog.messages == []
+    file.rename(file.with_name("crm_contacts.yml"))
+    shop.project.__dict__.pop("syncs")
+    shop.definitions()
+    (said,) = caplog.messages
+    assert said.startswith(f"{shop.home}/state/contacts.duckdb has the state of a sync `contacts`, and ")
+    assert "If `crm_contacts` is its new name, it begins anew there; `sync: contacts` keeps the old one." in said

@@ -1,0 +1,1 @@
+"""A team's code location, with the lines that send its customers to HubSpot."""

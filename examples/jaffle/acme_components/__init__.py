@@ -1,0 +1,1 @@
+"""The same code location, for a team that lives in components."""
