@@ -10,10 +10,11 @@ import pytest
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import HttpDestination
 from reverse_etl_assets.destinations.hubspot import HubSpot
-from reverse_etl_assets.errors import SpecError
+from reverse_etl_assets.errors import SpecError, StateError
 from reverse_etl_assets.records import Capabilities, Current, Operation, Target
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.warehouses.columns import Columns
 
 
 class Reader(HubSpot):
@@ -119,15 +120,6 @@ WRONG = {
     "a permission for a misspelt column": (
         GOOD.replace("allow_pii: {", "allow_pii: {emial: Why not., "),
         ["a.yml:9: allow_pii.emial: `people` has no column `emial`; did you mean `Email`?"],
-    ),
-    "columns that there are not": (
-        GOOD
-        + "updated_at: sen_at\non_duplicate_key: latest by seen_on\nchange_detection:\n  last_modified_at: seen_it\n",
-        [
-            "a.yml:14: change_detection.last_modified_at: `people` has no column `seen_it`; did you mean `seen_at`?",
-            "a.yml:11: updated_at: `people` has no column `sen_at`; did you mean `seen_at`?",
-            "a.yml:12: on_duplicate_key: `people` has no column `seen_on`; did you mean `seen_at`?",
-        ],
     ),
     "latest without a time": (
         GOOD.replace("town: city", "town: {column: city, wins: latest}"),
@@ -299,20 +291,30 @@ def test_two_that_send_messages_to_one_place(tmp_path: Path) -> None:
     load(tmp_path, {"crm": Channel}, a=GOOD, b=other_fields(GOOD))
 
 
-FIT = ["timestamp", "DATE", "timestamptz", "datetime", None, "a_domain"]
-UNFIT = ["text", "varchar(20)", "bigint", "json"]
+COLUMNS = GOOD + "updated_at: sen_at\non_duplicate_key: latest by of_the_table\n"
 
 
-@pytest.mark.parametrize("kind", [*FIT, *UNFIT])
-@pytest.mark.parametrize("setting", ["change_detection: {last_modified_at: seen_at}", "updated_at: seen_at"])
-def test_a_column_of_times_is_declared_as_one(tmp_path: Path, kind: str | None, setting: str) -> None:
-    model = replace(PEOPLE, columns={**PEOPLE.columns, "seen_at": kind})
-    (tmp_path / "contacts.yaml").write_text(f"{GOOD}{setting}\n")
-    if kind in FIT:
-        assert load_syncs(tmp_path, {"people": model}, TYPES)
-        return
-    with pytest.raises(SpecError, match="it must be a TIMESTAMP or DATE") as caught:
-        load_syncs(tmp_path, {"people": model}, TYPES)
-    where = f"contacts.yaml:{len(GOOD.splitlines()) + 1}: "
-    assert where in str(caught.value)
-    assert f"`seen_at` of `people` is of type {kind}" in str(caught.value)
+def test_columns_are_those_of_the_table_not_of_dbts_yaml(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Which may name others, leave some out and declare any type. A likely slip is a warning."""
+    model = replace(PEOPLE, columns={**PEOPLE.columns, "seen_at": "text"})
+    (tmp_path / "a.yml").write_text(COLUMNS)
+    load_syncs(tmp_path, {"people": model}, TYPES)
+    assert [record.getMessage().replace(f"{tmp_path}/", "") for record in caplog.records] == [
+        "a.yml:11: updated_at: dbt's YAML of `people` has no column `sen_at`; did you mean `seen_at`?"
+    ]
+    assert {record.name for record in caplog.records} == {"reverse_etl_assets"}
+
+
+def test_what_the_table_lacks_is_said_with_its_line(tmp_path: Path) -> None:
+    sync = load(tmp_path, a=COLUMNS)["a"]
+    with pytest.raises(StateError) as said:
+        Columns.of(sync, {"id": "INTEGER", "e_mail": "VARCHAR", "City": "VARCHAR"}, fold_case=False)
+    assert str(said.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "a.yml:8: mapping.mail: the built model people has no column `email`; did you mean `e_mail`?",
+        "a.yml:11: updated_at: the built model people has no column `sen_at`; known are `id`, `e_mail`, `City`.",
+        "a.yml:12: on_duplicate_key: the built model people has no column `of_the_table`; known are `id`, `e_mail`,"
+        " `City`.",
+    ]
+    types = {"id": "INTEGER", "email": "VARCHAR", "city": "VARCHAR", "sen_at": "VARCHAR", "of_the_table": "DATE"}
+    with pytest.raises(StateError, match=r"a\.yml:11: updated_at: model people, column sen_at: `updated_at` needs a"):
+        Columns.of(sync, types, fold_case=False)

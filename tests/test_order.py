@@ -68,8 +68,6 @@ LINE = len(GOOD.splitlines()) + 1
         ("after: zzz", "after: there is no sync `zzz`; known are `p`, `two`."),
         ("after: [p, a]", "after.1: a sync cannot come after itself."),
         ("after: [p, p]", "after.1: `p` is named twice."),
-        ("after: {sync: p, key: frim}", "after.key: `people` has no column `frim`; did you mean `firm`?"),
-        ("after: [{sync: p, key: frim}]", "after.0.key: `people` has no column `frim`; did you mean `firm`?"),
         (
             "after: [{sync: two, key: firm}]",
             "after.0: a row of `two` is named by 2 columns (id, part), and `key` has 1.",

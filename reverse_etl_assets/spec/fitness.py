@@ -1,5 +1,6 @@
 """Whether a sync fits its model and its destination: columns, personal data, keys, and what the destination can do."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,38 +15,42 @@ from reverse_etl_assets.spec.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
 from reverse_etl_assets.spec.yaml_source import Location, YamlSource, did_you_mean
-from reverse_etl_assets.warehouses.row_times import may_be_time
 
 DestinationTypes = Mapping[str, type[BaseDestination[Any, Any]]]
 
 
+_logger = logging.getLogger("reverse_etl_assets")
+_NEAR = "; did you mean"
+
+
 def model_problems(source: YamlSource, sync: Sync, model: Model) -> list[str]:
-    """Columns that the model does not have, and personal data that leaves, or may leave, without a reason."""
-    known = {column.lower() for column in model.columns}
+    """Personal data that leaves, or may leave, without a reason.
+
+    Columns are those of the built table, which `check` and the plan look at. A column that dbt's YAML does not have,
+    though it has one that is near, is a warning.
+    """
     used = list(_used_columns(sync))
-    unknown = [
-        source.say(where, f"`{model.name}` has no column `{column}`{did_you_mean(column, model.columns)}")
-        for where, column in used
-        if known and column.lower() not in known  # undocumented: the plan finds out
-    ]
-    if model.materialized == "ephemeral":
-        unknown.append(source.say(("model",), f"`{model.name}` {EPHEMERAL}"))
+    for where, column in used:
+        if hint := _misspelt(column, model):
+            _logger.warning(source.say(where, f"dbt's YAML of `{model.name}` has no column `{column}`{hint}"))
     return [
-        *unknown,
-        *_no_times(source, sync, model),
+        *([source.say(("model",), f"`{model.name}` {EPHEMERAL}")] if model.materialized == "ephemeral" else []),
         *_not_permitted(source, sync, model, used),
         *_stale_permissions(source, sync, model, used),
     ]
 
 
-def _no_times(source: YamlSource, sync: Sync, model: Model) -> Iterator[str]:
-    """Columns that ought to hold times, and have another type in dbt; one that dbt does not say is seen at the plan."""
-    declared = {name.lower(): kind for name, kind in model.columns.items()}
-    for setting, column in sync.time_columns.items():
-        kind = declared.get(column.lower())
-        if kind and not may_be_time(kind):
-            message = f"`{column}` of `{model.name}` is of type {kind}; it must be a TIMESTAMP or DATE."
-            yield source.say(tuple(setting.split(".")), message)
+def column_places(source: YamlSource, sync: Sync) -> dict[str, str]:
+    """Where each column that the sync uses stands first, as an error begins."""
+    return {column.lower(): source.say(where, "") for where, column in reversed(list(_used_columns(sync)))}
+
+
+def _misspelt(column: str, model: Model) -> str:
+    """The column that is probably meant, if dbt's YAML has none of this name but one that is near."""
+    if column.lower() in {name.lower() for name in model.columns}:
+        return ""
+    hint = did_you_mean(column, model.columns)
+    return hint if hint.startswith(_NEAR) else ""
 
 
 def _used_columns(sync: Sync) -> Iterator[tuple[Location, str]]:
@@ -81,8 +86,7 @@ def _stale_permissions(source: YamlSource, sync: Sync, model: Model, used: list[
     names = {column.lower() for _, column in used}
     for column in sync.allow_pii:
         where = ("allow_pii", column)
-        if model.columns and column.lower() not in {name.lower() for name in model.columns}:
-            hint = did_you_mean(column, model.columns)
+        if column.lower() not in names and (hint := _misspelt(column, model)):
             yield source.say(where, f"`{model.name}` has no column `{column}`{hint}")
         elif column.lower() not in names:
             yield source.say(where, f"the sync does not use `{column}`; take the permission out.")

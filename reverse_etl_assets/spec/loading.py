@@ -8,7 +8,13 @@ from pydantic import ValidationError
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import SpecError, UnknownModel
 from reverse_etl_assets.spec.dbt_marks import pinned, stray_names, with_dbt_versions
-from reverse_etl_assets.spec.fitness import DestinationTypes, destination_problems, field_problems, model_problems
+from reverse_etl_assets.spec.fitness import (
+    DestinationTypes,
+    column_places,
+    destination_problems,
+    field_problems,
+    model_problems,
+)
 from reverse_etl_assets.spec.order import in_order, order_problems
 from reverse_etl_assets.spec.overlaps import overlaps
 from reverse_etl_assets.spec.sync import Sync
@@ -61,6 +67,7 @@ def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: Des
     try:
         sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})
         problems = model_problems(source, sync, models[sync.model])
+        sync = sync.written_at(column_places(source, sync))
     except SpecError as error:
         problems, kind = [str(error)], type(error)
     problems += [*field_problems(source, sync), *destination_problems(source, sync, destinations)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reverse_etl_assets.records import FieldType, Target
@@ -164,6 +164,7 @@ class Sync(Strict):
     owners: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
     cost: Cost = Cost()
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("primary_key")
     @classmethod
@@ -212,6 +213,15 @@ class Sync(Strict):
     def parents(self) -> tuple[str, ...]:
         """The syncs that come before this one, each once."""
         return tuple(dict.fromkeys(parent.sync for parent in self.after))
+
+    def written_at(self, places: Mapping[str, str]) -> "Sync":
+        """The same, knowing where in its file each column stands first, by the column in lower case."""
+        self._places.update(places)
+        return self
+
+    def place(self, column: str) -> str:
+        """`syncs/contacts.yml:7: mapping.Email: `, for an error; nothing of a sync that is in no file."""
+        return self._places.get(column.lower(), "")
 
     @property
     def time_columns(self) -> dict[str, str]:

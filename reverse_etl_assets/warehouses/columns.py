@@ -88,13 +88,14 @@ class Columns:
         types = {name.lower(): sql_type for name, sql_type in model_types.items()}
         missing = [name for name in sync.columns if name.lower() not in types]
         if missing:
-            hints = [f"`{name}`{did_you_mean(name, model_types)}" for name in missing]
-            raise StateError(f"the built model {sync.model} has no column {' '.join(hints)}")
+            said = (f"the built model {sync.model} has no column `{name}`" for name in missing)
+            hints = (did_you_mean(name, model_types) for name in missing)
+            raise StateError("\n".join(map("".join, zip(map(sync.place, missing), said, hints, strict=True))))
         for name in sync.columns:
             try:
                 field_type(types[name.lower()])
             except StateError as error:
-                raise StateError(f"model {sync.model}, column {name}: {error}") from None
+                raise StateError(f"{sync.place(name)}model {sync.model}, column {name}: {error}") from None
         _refuse_texts_as_times(sync, types)
         folds = fold_blanks and len(sync.primary_key) == 1
         return cls(sync, types, fold_case, partial, fold_blanks=folds, id_separator=id_separator)
@@ -268,7 +269,8 @@ def _refuse_texts_as_times(sync: Sync, types: Mapping[str, str]) -> None:
     for setting, name in sync.time_columns.items():
         if not is_time(types[name.lower()]):
             raise StateError(
-                f"model {sync.model}, column {name}: `{setting}` needs a TIMESTAMP or DATE, and the column is of type"
+                f"{sync.place(name)}model {sync.model}, column {name}:"
+                f" `{setting}` needs a TIMESTAMP or DATE, and the column is of type"
                 f" {types[name.lower()]}; cast it in the dbt model."
             )
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import duckdb
 
-from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.duckdb import field_type, quote
 
@@ -21,14 +20,6 @@ YEARS = f"coalesce({_AT} >= timestamp '0001-01-01' and {_AT} < timestamp '10000-
 def is_time(sql_type: str) -> bool:
     """Whether a DuckDB type says at which moment something was."""
     return field_type(sql_type) in (FieldType.TIMESTAMP, FieldType.DATE)
-
-
-def may_be_time(declared: str) -> bool:
-    """Likewise of a type as dbt declares it; true of one that DuckDB does not know."""
-    try:
-        return is_time(str(duckdb.sqltype(declared)))
-    except (duckdb.Error, StateError):
-        return True
 
 
 def moment(column: str) -> str:
