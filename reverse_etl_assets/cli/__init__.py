@@ -15,6 +15,7 @@ from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.destinations import destinations
 from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
+from reverse_etl_assets.cli.list import list_
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.recover_state import recover_state
@@ -77,3 +78,4 @@ for command in (
     *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, schema),
 ):
     app.command()(command)
+app.command("list")(list_)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.selection import Exclude, Names, Select
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,17 +17,21 @@ if TYPE_CHECKING:
 
 
 def check(
-    sync: Annotated[str | None, typer.Argument(help="One sync; all of them if left out.")] = None,
+    syncs: Names = None,
+    select: Select = None,
+    exclude: Exclude = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check files, models, credentials, and every field at its destination. Only reads; exit code 1 on a problem."""
+    """Check files, models, credentials, and every field at its destination; of all syncs unless some are named. Only
+    reads; exit code 1 on a problem."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, escape, print_json
+    from reverse_etl_assets.cli.selection import select as selected
 
     deployed = Deployed()
     problems: dict[str, list[str]] = {}
     warnings: dict[str, list[str]] = {}
-    for chosen in deployed.chosen([sync] if sync else []):
+    for chosen in selected(deployed.project.syncs, syncs, select, exclude):
         warnings[chosen.sync] = []
         problems[chosen.sync] = _problems(deployed, chosen, warnings[chosen.sync])
     if json:

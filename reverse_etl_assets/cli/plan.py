@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverse_etl_assets.cli.run import trial_of
+from reverse_etl_assets.cli.selection import Exclude, Names, Select
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ _MOST_FIELDS = 15
 
 
 def plan(
-    sync: Annotated[str, typer.Argument(help="The sync to look at.")],
+    syncs: Names = None,
+    select: Select = None,
+    exclude: Exclude = None,
     show: Annotated[
         str | None, typer.Option(metavar="PLAN|waiting", help="Show a plan that waits, as it was kept.")
     ] = None,
@@ -38,23 +41,34 @@ def plan(
     """Show what the next run would send: rows, fields, guards, requests. Sends nothing, writes nothing."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
+    from reverse_etl_assets.cli.selection import is_one_name, select as selected
     from reverse_etl_assets.previews.markdown import markdown as in_markdown
 
     if markdown and json:
         raise typer.BadParameter("give one of --markdown, --json.", param_hint="--markdown")
+    if not (syncs or select):
+        raise typer.BadParameter("name a sync, or several.", param_hint="SYNC")
     deployed = Deployed()
-    chosen = deployed.sync(sync)
-    tries = trial_of([chosen], only, trial, option="--trial")
+    chosen = selected(deployed.project.syncs, syncs, select, exclude)
+    tries = trial_of(chosen, only, trial, option="--trial")
     if tries and show:
         raise typer.BadParameter("a plan that was kept goes out as a whole.", param_hint="--show")
-    found = _look(deployed, chosen, show, limit or None, tries)
-    found = found if reveal else found.masked(deployed.project.mask(chosen))
-    if json:
-        print_json(_as_json(found))
+    if show and len(chosen) > 1:
+        raise typer.BadParameter("a plan that was kept is of one sync; name that one alone.", param_hint="--show")
+    plans = []
+    for sync in chosen:
+        found = _look(deployed, sync, show, limit or None, tries)
+        plans.append(found if reveal else found.masked(deployed.project.mask(sync)))
+    if json and is_one_name(syncs, select):
+        print_json(_as_json(plans[0]))
+    elif json:
+        print_json({"plans": [_as_json(found) for found in plans]})
     elif markdown:
-        say(in_markdown(found), nl=False)
+        say("\n".join(in_markdown(found) for found in plans), nl=False)
     else:
-        _show(console(), found)
+        for number, found in enumerate(plans):
+            say("\n" * bool(number), nl=False)
+            _show(console(), found)
 
 
 def _look(deployed: "Deployed", sync: "Sync", show: str | None, limit: int | None, trial: "Trial | None") -> "Preview":
@@ -102,7 +116,8 @@ def _as_json(found: "Preview") -> dict[str, Any]:
 
 def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
     fields = {name: {"before": old, "after": new} for name, (old, new) in row.fields.items()}
-    return {**vars(row), "fields": fields}
+    known = {name: value for name, value in vars(row).items() if name != "waits_for" or value}
+    return {**known, "fields": fields}
 
 
 def _show(out: "Console", found: "Preview") -> None:

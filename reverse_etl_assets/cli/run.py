@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverse_etl_assets.cli.errors import ENDED, exit_code
+from reverse_etl_assets.cli.selection import Exclude, Names, Select
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ _OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 
 
 def run(
-    syncs: Annotated[list[str] | None, typer.Argument(help="The syncs to run.")] = None,
+    syncs: Names = None,
+    select: Select = None,
+    exclude: Exclude = None,
     all_: Annotated[bool, typer.Option("--all", help="Run every sync.")] = False,
     only: Annotated[
         list[str] | None, typer.Option(metavar="KEY", help="Try a row: send it alone. May be given several times.")
@@ -39,12 +42,12 @@ def run(
     sends the rest. It counts for no sync that comes after.
     """
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.cli.selection import select as selected
 
-    if bool(syncs) == all_:
+    if bool(syncs or select) == all_:
         raise typer.BadParameter("name syncs, or give --all.", param_hint="SYNC")
     deployed = Deployed()
-    named = {sync.sync for sync in deployed.chosen(syncs or ())}
-    chosen = [sync for name, sync in deployed.project.syncs.items() if name in named]  # parents before children
+    chosen = selected(deployed.project.syncs, syncs, select, exclude)
     trial = trial_of(chosen, only, limit)
     reports: list[Report] = []
     errors: dict[str, str] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.selection import Exclude, Names, Select
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -22,25 +23,35 @@ _STATE_WAIT = 2.0  # seconds
 
 
 def status(
+    syncs: Names = None,
+    select: Select = None,
+    exclude: Exclude = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show each sync's last run, what is stopped or waits for approval, the log of both, and what was used today."""
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, iso, print_json
+    from reverse_etl_assets.cli.selection import select as selected
 
     deployed = Deployed()
+    chosen = selected(deployed.project.syncs, syncs, select, exclude)
+    of_all = len(chosen) == len(deployed.project.syncs)
+    names, places = {sync.sync for sync in chosen}, {sync.destination for sync in chosen}
     journal = _journal(deployed)
     latest = {run.sync: run for run in journal.latest_runs()}
     usage = _usage(deployed)
+    plans = [plan for plan in journal.waiting_plans() if of_all or plan.sync in names]
     found: dict[str, Any] = {
-        "syncs": [_sync_status(deployed, sync, latest.get(name)) for name, sync in deployed.project.syncs.items()],
+        "syncs": [_sync_status(deployed, sync, latest.get(sync.sync)) for sync in chosen],
         "stops": [{**vars(stop), "at": iso(stop.at)} for stop in journal.stops()],
         "holds": [{"account": name, "until": iso(until)} for name, until in journal.holds().items()],
         "files_that_stop_nothing": [str(path) for path in journal.signals.misnamed()],
-        "waiting_plans": [plan_status(plan) for plan in journal.waiting_plans()],
+        "waiting_plans": [plan_status(plan) for plan in plans],
         "kill_switch_log": [{**vars(entry), "at": iso(entry.at)} for entry in journal.control_log(10)],
-        "usage_today": usage,
-        "destinations": [_destination_status(deployed, name, usage) for name in deployed.destinations],
+        "usage_today": [used for used in usage if of_all or used["sync"] in names],
+        "destinations": [
+            _destination_status(deployed, name, usage) for name in deployed.destinations if of_all or name in places
+        ],
     }
     if json:
         print_json(found)

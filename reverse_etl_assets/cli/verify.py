@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.selection import Exclude, Names, Select
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def verify(
-    sync: Annotated[str, typer.Argument(help="The sync whose records are looked at.")],
+    syncs: Names = None,
+    select: Select = None,
+    exclude: Exclude = None,
     all_: Annotated[bool, typer.Option("--all", help="Look at every record, not at a sample.")] = False,
     sample: Annotated[int | None, typer.Option(min=1, help="Records to look at, picked at random.")] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Let the next run send what differs.")] = False,
@@ -26,20 +30,25 @@ def verify(
     """
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.cli.output import console, print_json
+    from reverse_etl_assets.cli.selection import is_one_name, select as selected
     from reverse_etl_assets.readback.verification import verify as look
 
+    if not (syncs or select):
+        raise typer.BadParameter("name a sync, or several.", param_hint="SYNC")
     if all_ and sample is not None:
         raise typer.BadParameter("give --all or --sample, not both.", param_hint="--sample")
     deployed = Deployed()
-    chosen = deployed.sync(sync)
-    account, environment = deployed.account(chosen), deployed.project.environment
-    found = look(chosen, environment, account, sample="all" if all_ else sample, repair=repair)
-    found = found if reveal else found.masked(deployed.project.mask(chosen))
+    drifted: dict[str, Drifted] = {}
+    for each in selected(deployed.project.syncs, syncs, select, exclude):
+        account, environment = deployed.account(each), deployed.project.environment
+        found = look(each, environment, account, sample="all" if all_ else sample, repair=repair)
+        drifted[each.sync] = found if reveal else found.masked(deployed.project.mask(each))
+        if not json:
+            _show(console(), each.sync, drifted[each.sync])
     if json:
-        print_json({"sync": chosen.sync, **drift_as_json(found)})
-    else:
-        _show(console(), chosen.sync, found)
-    if found.wrong or found.duplicates or found.not_judged:
+        shown = [{"sync": name, **drift_as_json(found)} for name, found in drifted.items()]
+        print_json(shown[0] if is_one_name(syncs, select) else {"syncs": shown})
+    if any(found.wrong or found.duplicates or found.not_judged for found in drifted.values()):
         raise typer.Exit(1)
 
 
