@@ -109,7 +109,8 @@ def _as_json(found: "UndoPreview") -> dict[str, Any]:
 
 
 def _row_as_json(row: "UndoRow") -> dict[str, Any]:
-    return {**vars(row), "fields": {name: {"now": now, "then": then} for name, (now, then) in row.fields.items()}}
+    known = {name: value for name, value in vars(row).items() if name != "waits_for"}  # an undo waits for nothing
+    return {**known, "fields": {name: {"now": now, "then": then} for name, (now, then) in row.fields.items()}}
 
 
 def _show(out: "Console", found: "UndoPreview") -> None:

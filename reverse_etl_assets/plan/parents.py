@@ -14,13 +14,13 @@ from reverse_etl_assets.spec.policies import After
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state.facts import read_facts
-from reverse_etl_assets.state.ledger import columns_of_table
+from reverse_etl_assets.state.ledger import columns_of_table, settled
 from reverse_etl_assets.warehouses import value_text
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
 
 _NUMBERS = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT)
-NOT_THERE, FAILED = "its row of {} has not arrived", "its row of {} failed when it was sent last"
+NOT_THERE, NOT_SETTLED = "its row of {} has not arrived", "its row of {} did not arrive the last time"
 
 
 def beside(sync: Sync) -> dict[str, str]:
@@ -33,7 +33,7 @@ def _name(parent: str) -> str:
 
 
 def keep_back(con: duckdb.DuckDBPyConnection, columns: Columns, relation: str, outbox: str) -> dict[str, int]:
-    """Take the operation from rows whose parent's row is not at the destination, or failed when it was sent last.
+    """Take the operation from rows whose parent's row is not at the destination, or did not arrive the last time.
 
     Returns how many those are, by kind. The table `waiting_rows` then has them, each with the key that it waits for.
     """
@@ -68,7 +68,8 @@ def _keep_back(con: duckdb.DuckDBPyConnection, columns: Columns, parent: After, 
         "same_key": _same_key(con, columns, parent, state),
         "parent": literal(parent.sync),
         "not_there": literal(NOT_THERE.format(parent.sync)),
-        "failed": literal(FAILED.format(parent.sync)),
+        "not_settled": literal(NOT_SETTLED.format(parent.sync)),
+        "settled": settled("outcomes"),
     }
     con.execute(render("missing_parents", **names))
     con.execute("insert into waiting_rows select key, parent, parent_key from missing_parents")

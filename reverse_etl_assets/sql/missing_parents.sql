@@ -1,4 +1,5 @@
--- Rows to be written that name a row of the parent which is not among its synced rows, or failed when it was sent last.
+-- Rows to be written that name a row of the parent which is not among its synced rows, or did not settle the last time:
+-- it failed, is in quarantine, or waits itself.
 create or replace temp table missing_parents as
 with child as (
     select
@@ -12,13 +13,13 @@ with child as (
     from {{ relation }}
     where {{ has_key }} {%- for column in columns %} and {{ column }} is not null{% endfor %}
 ),
-failed as (
+unsettled as (
     {%- if same_key %}
     select key
-    from {{ state }}.outcomes
+    from {{ state }}.outcomes as outcomes
     where key in (select key from {{ state }}.pending) and reason is distinct from 'superseded'
     group by key
-    having arg_max(status, answered_at) = 'failed'
+    having not arg_max({{ settled }}, answered_at)
     {%- else %}
     select null::varchar as key where false
     {%- endif %}
@@ -29,7 +30,7 @@ select
     {{ parent }} as parent,
     child._retl_parent_key as parent_key,
     {%- if same_key %}
-    case when synced._retl_key is null then {{ not_there }} else {{ failed }} end as message
+    case when synced._retl_key is null then {{ not_there }} else {{ not_settled }} end as message
     {%- else %}
     {{ not_there }} as message
     {%- endif %}
@@ -43,5 +44,5 @@ where
     outbox.operation is not null
     and outbox.operation <> 'delete'
     {%- if same_key %}
-    and (synced._retl_key is null or synced._retl_key in (select key from failed))
+    and (synced._retl_key is null or synced._retl_key in (select key from unsettled))
     {%- endif %}

@@ -10,7 +10,9 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_assets.previews.preview import preview
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.runs.undo import undo_run
+from reverse_etl_assets.spec.policies import Quarantine
 from reverse_etl_assets.spec.sync import Sync
+from reverse_etl_assets.state.ledger import mark_stale
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 
@@ -166,9 +168,30 @@ def test_rows_of_a_parent_that_failed_wait_until_it_has_arrived(firm: Firm) -> N
     firm.sandbox.faults.clear()
     report = firm.run(firm.people)
     assert set(firm.became(report).values()) == {"skipped no_parent"}
-    assert firm.shop.by_key(firm.people, report)["p1"].message == "its row of accounts failed when it was sent last"
+    assert firm.shop.by_key(firm.people, report)["p1"].message == "its row of accounts did not arrive the last time"
     firm.run(firm.accounts)
     assert set(firm.became(firm.run(firm.people)).values()) == {"updated"}
+
+
+def test_rows_of_a_parent_in_quarantine_wait_too(firm: Firm) -> None:
+    """As they did while it was refused: it is no more there than it was."""
+    once = firm.accounts.model_copy(update={"quarantine": Quarantine(after=1)})
+    firm.run(once)
+    firm.run(firm.people)
+    firm.build("a1", "a2", "a3", version=2)
+    firm.build_people("p1:a1", "p2:a2", "p3:a3", version=2)
+    firm.sandbox.fault("refuse_rows", percent=100.0)
+    firm.run(once)
+    firm.sandbox.faults.clear()
+    assert firm.run(once).counts["skipped_quarantined"] == 3
+    assert set(firm.became(firm.run(firm.people)).values()) == {"skipped no_parent"}
+
+
+def test_a_parent_that_is_to_be_sent_again_for_drift_is_there(firm: Firm) -> None:
+    firm.run(firm.accounts)
+    with firm.shop.warehouse.open("accounts", write=True) as con:
+        mark_stale(con, {"a1": ["name"]}, [])
+    assert set(firm.became(firm.run(firm.people)).values()) == {"created"}
 
 
 def test_a_child_that_leaves_is_deleted_whatever_became_of_its_parent(firm: Firm) -> None:
