@@ -22,6 +22,7 @@ from reverse_etl_assets.cli.recover_state import recover_state
 from reverse_etl_assets.cli.release import release
 from reverse_etl_assets.cli.run import run
 from reverse_etl_assets.cli.runs import runs
+from reverse_etl_assets.cli.sandbox import sandbox
 from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
@@ -75,7 +76,7 @@ def _project(
 
 for command in (
     *(check, plan, approve, run, why, conflicts, verify, status, runs, undo),
-    *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, schema),
+    *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, sandbox, schema),
 ):
     app.command()(command)
 app.command("list")(list_)

@@ -1,6 +1,7 @@
 """Environment variables from a file: `.env` beside the project, or the one of `--env-file`."""
 
 import os
+from io import StringIO
 from pathlib import Path
 
 from reverse_etl_assets.cli.chosen import CHOSEN
@@ -17,12 +18,12 @@ def read_env_file(folder: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def variables_of(file: Path) -> dict[str, str]:
-    """What a file of variables says, by the same rules as in Dagster."""
+def variables_of(file: Path, text: str | None = None) -> dict[str, str]:
+    """What a file of variables says, or a text that it has, by the same rules as in Dagster."""
     from dotenv import dotenv_values
 
     try:
-        with file.open(encoding="utf-8") as text:
-            return {name: value for name, value in dotenv_values(stream=text).items() if value is not None}
+        given = file.read_text(encoding="utf-8") if text is None else text
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the file of variables {file} cannot be read: {error}") from None
+    return {name: value for name, value in dotenv_values(stream=StringIO(given)).items() if value is not None}

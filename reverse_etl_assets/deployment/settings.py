@@ -18,16 +18,18 @@ BUDGET = {"daily_calls": "calls", "leave_percent": "leave"}
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable that holds a setting; `whole` if that has to be a whole number."""
+    """An environment variable that holds a setting, `default` where it is not set; `whole` if that has to be a whole
+    number."""
 
     name: str
     whole: bool = False
+    default: Any = None
 
     @property
-    def value(self) -> str | None:
-        return os.environ.get(self.name) or None
+    def value(self) -> Any:
+        return os.environ.get(self.name) or self.default
 
-    def read(self, where: str) -> str:
+    def read(self, where: str) -> Any:
         """Raises ConfigurationError if it is not set or does not fit; no message holds its value."""
         if (value := self.value) is None:
             raise ConfigurationError(f"{where} needs the environment variable {self.name}; it is not set.")

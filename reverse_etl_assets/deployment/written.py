@@ -1,6 +1,7 @@
 """The settings of an account as plain data, such as YAML has: `{type: hubspot, access_token: {env: HUBSPOT_TOKEN}}`.
 
-`{env: NAME}` names an environment variable, as in Dagster's own config. A secret is never written down itself.
+`{env: NAME}` names an environment variable, as in Dagster's own config; `{env: NAME, default: VALUE}` has what holds
+where it is not set. A secret is never written down itself.
 """
 
 import re
@@ -25,6 +26,7 @@ from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.spec.yaml_source import Location, did_you_mean
 
 Problem = tuple[Location, str]
+_UNKNOWN = object()
 
 
 def read_settings(data: Any) -> DestinationSettings:
@@ -108,17 +110,15 @@ def _problems(data: Any) -> Iterator[Problem]:
 def _problems_of(kind: type[BaseDestination[Any, Any]], called: str, name: str, value: Any) -> Iterator[Problem]:
     leaves = list(_leaves(value, (name,), whole=not takes_names(kind, name)))
     secret = is_secret(kind, name)
-    literal = False
     for location, leaf in leaves:
-        if _is_variable(leaf):
-            if not isinstance(leaf["env"], str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", leaf["env"]):
-                yield location, "`env` takes the name of an environment variable, such as `HUBSPOT_ACCESS_TOKEN`."
-        elif secret:
+        if _is_variable(leaf) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(leaf["env"])):
+            yield location, "`env` takes the name of an environment variable, such as `HUBSPOT_ACCESS_TOKEN`."
+        if secret and (not _is_variable(leaf) or "default" in leaf):
             yield location, f"is a secret, which does not stand in a file; {_right(called, *map(str, location))}."
-        else:
-            literal = True
-    if literal and all(not _is_variable(leaf) for _, leaf in leaves):
-        yield from _misfits(kind, name, value)
+    if not secret:
+        literal = _without_variables(value, whole=not takes_names(kind, name))
+        if literal is not _UNKNOWN:
+            yield from _misfits(kind, name, literal)
 
 
 def _misfits(kind: type[BaseDestination[Any, Any]], name: str, value: Any) -> Iterator[Problem]:
@@ -147,7 +147,17 @@ def _leaves(value: Any, location: Location, *, whole: bool) -> Iterator[tuple[Lo
 
 
 def _is_variable(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"env"}
+    return isinstance(value, Mapping) and "env" in value and set(value) <= {"env", "default"}
+
+
+def _without_variables(value: Any, *, whole: bool) -> Any:
+    """The value as it stands in the file, with the defaults of variables; `_UNKNOWN` if one has none."""
+    if whole and _is_variable(value):
+        return value.get("default", _UNKNOWN)
+    if isinstance(value, Mapping):
+        inner = {key: _without_variables(each, whole=True) for key, each in value.items()}
+        return _UNKNOWN if _UNKNOWN in inner.values() else inner
+    return value
 
 
 def _read(value: Any, kind: type[BaseDestination[Any, Any]], name: str) -> Any:
@@ -156,7 +166,7 @@ def _read(value: Any, kind: type[BaseDestination[Any, Any]], name: str) -> Any:
 
 def _with_variables(value: Any, *, whole: bool) -> Any:
     if whole and _is_variable(value):
-        return Variable(value["env"])
+        return Variable(value["env"], default=value.get("default"))
     if isinstance(value, Mapping):
         return {key: _with_variables(inner, whole=True) for key, inner in value.items()}
     return value

@@ -33,3 +33,11 @@ def destination_type(name: str) -> type[BaseDestination[Any, Any]]:
         problem = f"The destination type {name!r} cannot be loaded from {point.value}: {type(error).__name__}: {error}"
         raise ConfigurationError(problem) from error
     return loaded
+
+
+def registered_name(kind: type[BaseDestination[Any, Any]]) -> str:
+    """The name that a class is registered under; the class's own if it is under none."""
+    for name, point in destination_types().items():
+        if point.attr == kind.__name__ and kind.__module__.startswith(point.module):
+            return str(name)
+    return kind.__name__

@@ -89,6 +89,16 @@ def test_an_account_is_signed_in_to_by_the_variables_that_are_named(
     assert SECRET not in repr(crm) + str(crm)
 
 
+def test_a_variable_with_a_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = SMALL.replace("daily_calls: 500", "base_url: {env: FILE_CRM_URL, default: https://api.hubapi.com}")
+    monkeypatch.setenv("FILE_CRM_TOKEN", SECRET)
+    monkeypatch.delenv("FILE_CRM_URL", raising=False)
+    crm = read_deployment(written(folder, text)).destinations["crm"]
+    assert (crm.known("base_url"), crm.account("crm").connection.base_url) == ("https://api.hubapi.com",) * 2
+    monkeypatch.setenv("FILE_CRM_URL", "http://127.0.0.1:8787/hubspot")
+    assert (crm.known("base_url"), crm.account("crm").connection.base_url) == ("http://127.0.0.1:8787/hubspot",) * 2
+
+
 def test_names_of_ones_own_may_be_env(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "dbt: shop\ndestinations: {hook: {type: webhook, base_url: https://x, secret_headers: {env: {env: MINE}}}}"
     monkeypatch.setenv("MINE", SECRET)
@@ -113,6 +123,15 @@ def test_names_of_ones_own_may_be_env(folder: Path, monkeypatch: pytest.MonkeyPa
             f"access_token: {{value: {SECRET}}}",
             "crm.access_token.value: is a secret, which does not stand in a file; name the variable that holds it:"
             " `value: {env: HUBSPOT_ACCESS_TOKEN_VALUE}`.",
+        ),
+        (
+            f"access_token: {{env: X, default: {SECRET}}}",
+            "crm.access_token: is a secret, which does not stand in a file; name the variable that holds it:"
+            " `access_token: {env: HUBSPOT_ACCESS_TOKEN}`.",
+        ),
+        (
+            "concurrency: {env: X, default: many}",
+            "crm.concurrency: Input should be a valid integer, unable to parse string as an integer",
         ),
         (
             "requests_per_second: many",
