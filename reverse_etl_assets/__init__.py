@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         ZendeskResource as ZendeskResource,
     )
     from reverse_etl_assets.previews.preview import Preview as Preview, preview as preview
-    from reverse_etl_assets.project import Project as Project
+    from reverse_etl_assets.project import Project as Project, remember_dbt_results as remember_dbt_results
     from reverse_etl_assets.readback.verification import verify as verify
     from reverse_etl_assets.runs.report import Report as Report
     from reverse_etl_assets.runs.run import run_sync as run_sync

@@ -41,7 +41,7 @@ class Models(Mapping[str, "Model"]):
 
     def __init__(self, root: str | None, found: Iterable[tuple[Mapping[str, Any], "Model"]]) -> None:
         """From the nodes of a manifest; those that are disabled come after all others."""
-        self._root = root
+        self.root = root
         self.by_id: dict[str, Model] = {}
         self._packages: dict[str, str | None] = {}
         self._spelled: dict[str, list[str]] = {}
@@ -64,7 +64,7 @@ class Models(Mapping[str, "Model"]):
     def __getitem__(self, name: str) -> "Model":
         ids = self._spelled[name]
         usable = [each for each in ids if not self.by_id[each].unusable] or ids[:1]
-        own = [each for each in usable if self._packages[each] == self._root]
+        own = [each for each in usable if self._packages[each] == self.root]
         found = own if len(own) == 1 else usable
         model = self.by_id[found[0]]
         if len(found) == 1:

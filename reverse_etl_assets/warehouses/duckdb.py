@@ -18,7 +18,7 @@ from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.errors import ConfigurationError, FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.warehouses.failures import failure, first_line, is_locked
+from reverse_etl_assets.warehouses.failures import failure, first_line, is_held_here, is_locked
 from reverse_etl_assets.warehouses.migrations import FORM, form_of, migrate
 
 _TYPES = {
@@ -364,10 +364,17 @@ class DuckDBWarehouse:
                     explained = failure(error, self.state_folder, self.memory_limit, str(path))
                     raise explained or StateError(f"{path} cannot be opened: {first_line(error)}.") from error
                 if time.monotonic() > give_up:
-                    raise FileLocked(
-                        f"{path} is still locked by another process after {self.lock_wait:.0f} s: {error}"
-                    ) from error
+                    raise self._still_locked(path, error) from error
             self.sleep(random.uniform(0.02, 0.25))  # noqa: S311 - jitter
+
+    def _still_locked(self, path: Path, error: duckdb.Error) -> FileLocked:
+        waited = f"after {self.lock_wait:.0f} s (REVERSE_ETL_LOCK_WAIT)"
+        if is_held_here(error):
+            return FileLocked(
+                f"{path}: this process has it open still {waited}, and DuckDB opens a file once in a process:"
+                f" close that connection, such as one of a DuckDBResource or of dbt. {first_line(error)}."
+            )
+        return FileLocked(f"{path} is still locked by another process {waited}: {error}")
 
     def relation(self, model: Model) -> str:
         """The model's table, quoted. Raises StateError if it is in no database that dbt's profile names."""

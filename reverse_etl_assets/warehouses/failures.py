@@ -9,6 +9,9 @@ from reverse_etl_assets.errors import StateError
 
 _QUOTE_VALUES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
 _LOCKED = re.compile(r"could not set lock|used by another process", re.IGNORECASE)
+_HELD_HERE = re.compile(
+    r"unique file handle conflict|already attached by database|different configuration", re.IGNORECASE
+)
 _FULL = re.compile(
     "no space left on device|file too large|disk quota exceeded|failed to offload data block", re.IGNORECASE
 )
@@ -18,8 +21,13 @@ _FILE = re.compile(r'file "([^"]+)"')
 
 
 def is_locked(error: duckdb.Error) -> bool:
-    """Whether the file is free again once another process lets it go."""
-    return bool(_LOCKED.search(str(error)))
+    """Whether the file is free again once another process, or another part of this one, lets it go."""
+    return bool(_LOCKED.search(str(error))) or is_held_here(error)
+
+
+def is_held_here(error: duckdb.Error) -> bool:
+    """Whether it is this process that has the file open: DuckDB opens one only once in a process."""
+    return bool(_HELD_HERE.search(str(error)))
 
 
 def failure(error: duckdb.Error, states: Path, memory: str, what: str, other: str = "") -> StateError | None:

@@ -18,7 +18,8 @@ NAMES = {
         DestinationResource GoogleAdsResource HubSpotResource IntercomResource MetaAdsResource
         PostgresResource Preview Project Report ReverseEtlComponent ReverseEtlError Run SalesforceResource
         SlackResource SpecError StateError StripeResource SyncBusy SyncTranslatorData WebhookResource ZendeskResource
-        build_sync_assets build_sync_definitions build_sync_specs load_syncs preview run_sync undo_run verify
+        build_sync_assets build_sync_definitions build_sync_specs load_syncs preview remember_dbt_results
+        run_sync undo_run verify
     """,
     "reverse_etl_assets.destinations": """
         Accepts Account Ambiguous AuthenticationFailed BaseDestination Batch BearerToken Budget CHANGES CREATES
