@@ -95,6 +95,11 @@ def shown(value: Any, most: int = 60) -> str:
     return escape(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
+def short_id(run_id: str) -> str:
+    """How a run's id begins, by which `undo` knows it too; that of a run of Dagster ends in the sync's name."""
+    return run_id.partition("/")[0][:8]
+
+
 def moment(at: float | datetime | None) -> str:
     if at is None:
         return ""

@@ -1,6 +1,6 @@
 """What a sync answers to who asks by any value: a key, an e-mail address, a name, a vendor's id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,15 @@ class SyncAnswer:
         where = (
             "No row that this sync remembers" if self.obstacle else "No row of the model, or that this sync remembers,"
         )
-        message = f"{where} has it {self.looked_at}."
+        return self._and_why(f"{where} has it {self.looked_at}.")
+
+    @property
+    def absence_of_many(self) -> str:
+        """The same, said of several syncs at once."""
+        where = "No row that they remember" if self.obstacle else "No row of their models, or that they remember,"
+        return self._and_why(f"{where} has it as its key, in a mapped field or as the id of its record.")
+
+    def _and_why(self, message: str) -> str:
         return " ".join(filter(None, (message, self.obstacle, self.gap)))
 
     @property
@@ -66,6 +74,15 @@ class SyncAnswer:
             return [row.as_json() for row in self.rows]
         answer = self.problem or self.absence
         return [{"sync": self.sync, "known": False, "answer": answer, "outcomes": [], "sent": {}}]
+
+
+def absences(answers: Iterable[SyncAnswer]) -> Iterator[tuple[list[str], str]]:
+    """That nothing was found, said once of all syncs of which it is to be said in the same words."""
+    alike: dict[str, list[SyncAnswer]] = {}
+    for answer in answers:
+        alike.setdefault(answer.absence_of_many, []).append(answer)
+    for of_many, group in alike.items():
+        yield [each.sync for each in group], of_many if len(group) > 1 else group[0].absence
 
 
 def ask(deployed: Deployed, sync: Sync, value: str, *, reveal: bool = False) -> SyncAnswer:

@@ -230,23 +230,22 @@ def _show(out: "Console", found: dict[str, Any]) -> None:
 
 
 def _show_syncs(out: "Console", syncs: list[dict[str, Any]]) -> None:
-    from reverse_etl_assets.cli.output import ago, coloured, escape, number, show_table, table
+    from reverse_etl_assets.cli.output import ago, coloured, escape, number, short_id, show_table, table
 
-    rows = table("sync", "ran ago", "status", *_COUNTS, right=_COUNTS, whole=("sync",))
+    rows = table("sync", "ran ago", "status", *_COUNTS, "run", right=_COUNTS, whole=("sync", "run"))
     for sync in syncs:
         at = ago(sync["started_at"]) if sync["started_at"] else "never"
         what = "trial" if sync["trial"] is not None else sync["kind"]
         kind = "" if what in (None, "sync") else f" ({what})"
         counts = (number(sync["counts"].get(name)) for name in _COUNTS)
-        rows.add_row(sync["sync"], at, coloured(sync["status"] or "") + kind, *counts)
+        run = escape(short_id(sync["run"])) if sync["run"] else ""
+        rows.add_row(sync["sync"], at, coloured(sync["status"] or "") + kind, *counts, run)
     show_table(out, rows)
     for sync in syncs:
         if sync["stopped"]:
             out.print(f"[red]{sync['sync']}: stopped ({escape(sync['stopped']['scope'])})[/]")
         if sync["detail"]:
             out.print(f"[yellow]{sync['sync']}: {escape(sync['detail'])}[/]")
-        if sync["run"]:
-            out.print(f"[dim]{sync['sync']}: run {escape(sync['run'])}[/]", soft_wrap=True)
         if sync["state_problem"]:
             out.print(f"[red]{sync['sync']}: {escape(sync['state_problem'])}[/]")
         if sync["held"]:

@@ -24,7 +24,7 @@ _LOST = "A record that is made again has a new id, and only the fields that the 
 
 
 def undo(
-    run: Annotated[str, typer.Argument(help="The run, by its id in the journal.")],
+    run: Annotated[str, typer.Argument(help="The run, by its id in the journal or how that begins.")],
     who: Annotated[str, typer.Option(default_factory=getpass.getuser, show_default="you", help="Who does it.")],
     why: Annotated[str, typer.Option(help="The reason, for the log and for whoever asks.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be put back; write nothing.")] = False,
@@ -34,12 +34,13 @@ def undo(
 ) -> None:
     """Put back what a run wrote, where nobody has written since, and stop its sync. Exit code 1 if not all is back."""
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.runs.undo import find_run
+    from reverse_etl_assets.runs.undo import run_meant
 
     if not why and not dry_run:
         raise typer.BadParameter("say why: whoever finds the sync stopped will ask.", param_hint="--why")
     deployed = Deployed()
-    sync = deployed.sync(find_run(deployed.project.journal, run).sync)
+    found = run_meant(deployed.project.journal, run)
+    run, sync = found.run_id, deployed.sync(found.sync)
     if dry_run:
         _preview(deployed, sync, run, limit=limit, reveal=reveal, json=json)
     else:

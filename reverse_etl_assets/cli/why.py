@@ -50,6 +50,7 @@ def why(
 
 def _show(out: "Console", value: str, answers: "Sequence[SyncAnswer]") -> None:
     from reverse_etl_assets.cli.output import escape, shown
+    from reverse_etl_assets.cli.search import absences
 
     knowing = [answer for answer in answers if answer.knows]
     for answer in knowing:
@@ -64,8 +65,8 @@ def _show(out: "Console", value: str, answers: "Sequence[SyncAnswer]") -> None:
         )
     elif others:
         out.print(f"No row is found by {shown(value)}.")
-        for answer in others:
-            out.print(f"[dim]{answer.sync}: {escape(answer.absence)}[/]")
+        for names, absence in absences(others):
+            out.print(f"[dim]{', '.join(names)}: {escape(absence)}[/]")
 
 
 def _show_sync(out: "Console", value: str, answer: "SyncAnswer") -> None:

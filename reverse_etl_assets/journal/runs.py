@@ -78,6 +78,11 @@ class Runs(JournalPart):
     def run(self, run_id: str) -> Run | None:
         return next(iter(self._read_runs(select(_runs).where(_runs.c.run_id == run_id))), None)
 
+    def runs_beginning(self, run_id: str, limit: int) -> list[Run]:
+        """Those whose ids begin so, newest first."""
+        alike = select(_runs).where(_runs.c.run_id.startswith(run_id, autoescape=True))
+        return self._read_runs(alike.order_by(_runs.c.number.desc()).limit(limit))
+
     def open_runs(self, sync: str) -> list[Run]:
         """The runs whose outcomes are not folded yet, oldest first."""
         unfolded = select(_runs).where(_runs.c.sync == sync, _runs.c.status == RunStatus.OPEN)

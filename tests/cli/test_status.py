@@ -177,7 +177,7 @@ def test_names_and_ids_are_whole_on_a_narrow_terminal(office: Office, monkeypatc
             assert name in said
         plan, run = (office.json("status")[key][0] for key in ("waiting_plans", "syncs"))
         lines = office.ok("status").splitlines()
-        assert f"{name}: run {run['run']}" in lines
+        assert f"  run {run['run'][:8]}" in lines
         assert any(plan["plan"] in line for line in lines)
         assert f"used today {name}" in lines
         assert "  created -" in lines

@@ -172,3 +172,23 @@ def test_without_credentials_the_plan_is_shown_all_the_same(
     shown = office.ok("undo", ran, "--dry-run")
     assert "crm cannot be read, so nobody knows who has edited a record since." in shown
     assert office.run("undo", ran, "--why", "x").exit_code == 2
+
+
+def test_a_run_by_the_beginning_of_its_id(office: Office) -> None:
+    """As `status` shows it; of more than one that begins so, nothing is guessed."""
+    office.sync("people_to_crm")
+    office.build(("ada@shop.example", "Ada", "Bern"))
+    office.ok("run", "people_to_crm")
+    run = office.json("status")["syncs"][0]["run"]
+    assert run not in office.ok("status")
+    assert run[:8] in office.ok("status")
+    assert office.json("undo", run[:8], "--dry-run")["undoes"] == run
+    for number in (1, 2):
+        office.project.journal.start_run(f"{run[:8]}/{number}", "people_to_crm", "crm")
+    result = office.run("undo", run[:8], "--dry-run")
+    assert result.exit_code == 2
+    assert f"more than one run begins with {run[:8]}: {run[:8]}/2, {run[:8]}/1, {run}." in " ".join(
+        result.stderr.split()
+    )
+    assert "there is no run abc" in " ".join(office.run("undo", "abc", "--dry-run").stderr.split())
+    assert "there is no run %%%%%%%%" in " ".join(office.run("undo", "%" * 8, "--dry-run").stderr.split())

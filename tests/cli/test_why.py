@@ -233,6 +233,18 @@ def test_unknown_key(ran: Office) -> None:
     assert " ".join(ran.run("why", "nobody", "--sync", "people_to_crm").output.split()) == said
 
 
+def test_what_is_nowhere_is_said_once_of_all_syncs(office: Office) -> None:
+    for name in ("people_to_crm", "events", "more_events"):
+        office.sync(name, **({} if name == "people_to_crm" else {"spec": {**EVENTS, "object": name}}))
+    office.build(ADA)
+    said = " ".join(office.run("why", "nobody").output.split())
+    assert said == (
+        "No row is found by nobody. events, more_events, people_to_crm: No row of their models, or that they remember,"
+        " has it as its key, in a mapped field or as the id of its record."
+    )
+    assert len(office.json("why", "nobody")["answers"]) == 3
+
+
 @heavy
 def test_without_credentials(ran: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFFICE_CRM_TOKEN")

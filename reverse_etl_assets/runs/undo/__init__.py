@@ -28,6 +28,8 @@ _WRITTEN = {"updated": "set back", "deleted": "deleted", "created": "made again"
 _IN_DOUBT = tuple(f"{reason.meaning.status}_{reason}" for reason in IN_DOUBT)
 _THERE = ("skipped_same", "skipped_already_gone")  # reasons of rows that need no write
 _MANY = 10_000  # undos of one sync
+_SHORTEST = 6  # characters of an id that say which is meant
+_NAMED = 5
 
 
 def undo_run(
@@ -117,6 +119,16 @@ def find_run(journal: Journal, run_id: str) -> Run:
     if run is None:
         raise StateError(f"there is no run {run_id} in the journal; `reverse-etl runs` lists those that are.")
     return run
+
+
+def run_meant(journal: Journal, beginning: str) -> Run:
+    """By its id, or by as much of its beginning as no other id has. Raises StateError if there is none, or several."""
+    found = journal.runs_beginning(beginning, _NAMED) if len(beginning) >= _SHORTEST else []
+    exact = next((run for run in found if run.run_id == beginning), None)
+    if exact or len(found) < 2:
+        return exact or (found[0] if found else find_run(journal, beginning))
+    named = ", ".join(run.run_id for run in found)
+    raise StateError(f"more than one run begins with {beginning}: {named}. Give more of its id.")
 
 
 def written(run: Run) -> int:
