@@ -15,6 +15,7 @@ from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.destinations import destinations
 from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
+from reverse_etl_assets.cli.init import init
 from reverse_etl_assets.cli.list import list_
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.quarantine import quarantine, retry
@@ -75,7 +76,7 @@ def _project(
 
 
 for command in (
-    *(check, plan, approve, run, why, conflicts, verify, status, runs, undo),
+    *(init, check, plan, approve, run, why, conflicts, verify, status, runs, undo),
     *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, sandbox, schema),
 ):
     app.command()(command)
