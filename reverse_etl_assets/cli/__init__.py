@@ -17,6 +17,7 @@ from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
 from reverse_etl_assets.cli.init import init
 from reverse_etl_assets.cli.list import list_
+from reverse_etl_assets.cli.new import new
 from reverse_etl_assets.cli.plan import plan
 from reverse_etl_assets.cli.quarantine import quarantine, retry
 from reverse_etl_assets.cli.recover_state import recover_state
@@ -81,3 +82,4 @@ for command in (
 ):
     app.command()(command)
 app.command("list")(list_)
+app.add_typer(new, name="new")

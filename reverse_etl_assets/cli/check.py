@@ -71,7 +71,7 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
                 decide(columns, model, history(con), read_facts(con))
             except StateError as error:
                 problems += str(error).splitlines()
-        warnings += asyncio.run(_ask(deployed.project.journal, sync, account, columns))
+        warnings += asyncio.run(ask(deployed.project.journal, sync, account, columns))
     except CheckFailed as error:
         problems += error.problems
     except ReverseEtlError as error:
@@ -79,7 +79,7 @@ def _problems(deployed: "Deployed", sync: "Sync", warnings: list[str]) -> list[s
     return problems
 
 
-async def _ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> "Sequence[str]":
+async def ask(journal: "Journal", sync: "Sync", account: "Account", columns: "Columns") -> "Sequence[str]":
     """Let the destination compare credentials, object and fields. Returns its warnings.
 
     Raises CheckFailed or another ReverseEtlError.

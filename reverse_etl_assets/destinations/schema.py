@@ -1,6 +1,8 @@
 """Does a sync fit the fields of its object? What is wrong, all of it, and what would be right."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -44,8 +46,24 @@ Accepts = Mapping[FieldType, frozenset[str]]
 """For what a model sends, the destination's field types that take it."""
 
 
+_NOTICED: ContextVar[dict[str, Field] | None] = ContextVar("noticed", default=None)
+
+
+@contextmanager
+def noticed() -> Iterator[dict[str, Field]]:
+    """The fields of the object that a check within compares with a mapping, by name."""
+    found: dict[str, Field] = {}
+    token = _NOTICED.set(found)
+    try:
+        yield found
+    finally:
+        _NOTICED.reset(token)
+
+
 def field_problems(target: Target, fields: Mapping[str, Field], accepts: Accepts) -> Iterator[str]:
     """One sentence for each mapped field that does not exist, cannot be written, or is of another type."""
+    if (seen := _NOTICED.get()) is not None:
+        seen.update(fields)
     for name, sent in target.fields.items():
         field = fields.get(name)
         if field is None:

@@ -106,6 +106,12 @@ def _to_sources(value: Any) -> Any:
     return {field: {"column": source} if isinstance(source, str) else source for field, source in value.items()}
 
 
+def _reason(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and re.match(r"\s*(TODO\b.*)?$", value, re.DOTALL)):
+        raise ValueError("say in a few words why this personal data may leave, such as `Sales writes to the customer`.")
+    return value
+
+
 class Sync(Strict):
     """One sync: one YAML file, one asset."""
 
@@ -145,7 +151,7 @@ class Sync(Strict):
         OnDuplicateKey, BeforeValidator(_to_latest, json_schema_input_type=str | OnDuplicateKey)
     ] = OnDuplicateKey()
     """`reject`: rows that share a key are not sent. `latest by <column>`: the newest of them is."""
-    allow_pii: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    allow_pii: dict[str, Annotated[str, Field(min_length=1), BeforeValidator(_reason)]] = Field(default_factory=dict)
     """Personal data that may leave: the model's column, and why."""
     approval: Approval = Approval.WHEN_GUARDED
     before_images: BeforeImages = BeforeImages.DESTINATION
