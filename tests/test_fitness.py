@@ -107,7 +107,17 @@ WRONG = {
     ),
     "a permission without a reason": (
         GOOD.replace("They asked us to write.", '""'),
-        ["a.yml:9: allow_pii.email: String should have at least 1 character"],
+        [
+            "a.yml:9: allow_pii.email: say in a few words why this personal data may leave, such as"
+            " `Sales writes to the customer`."
+        ],
+    ),
+    "a reason that is left for later": (
+        GOOD.replace("They asked us to write.", '"TODO why"'),
+        [
+            "a.yml:9: allow_pii.email: say in a few words why this personal data may leave, such as"
+            " `Sales writes to the customer`."
+        ],
     ),
     "a permission for a column that is not marked": (
         GOOD.replace("allow_pii: {", "allow_pii: {city: Why not., "),
