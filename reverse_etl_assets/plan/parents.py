@@ -63,7 +63,7 @@ def _keep_back(con: duckdb.DuckDBPyConnection, columns: Columns, parent: After, 
         "keys": columns.keys,
         "has_key": columns.has_key,
         "columns": [quote(name) for name in parent.key],
-        "parent_key": " || '|' || ".join(_text(columns, name) for name in parent.key),
+        "parent_key": columns.joined(list(map(quote, parent.key)), [columns.types[c.lower()] for c in parent.key]),
         "state": state,
         "same_key": _same_key(con, columns, parent, state),
         "parent": literal(parent.sync),
@@ -77,10 +77,6 @@ def _keep_back(con: duckdb.DuckDBPyConnection, columns: Columns, parent: After, 
         f"update {outbox} as o set operation = null, reason = '{Reason.NO_PARENT}', message = missing.message"
         " from missing_parents as missing where o.rowid = missing.number"
     )
-
-
-def _text(columns: Columns, name: str) -> str:
-    return value_text.text(quote(name), columns.types[name.lower()])
 
 
 def _same_key(con: duckdb.DuckDBPyConnection, columns: Columns, parent: After, state: str) -> str | None:

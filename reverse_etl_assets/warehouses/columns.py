@@ -172,20 +172,20 @@ class Columns:
     @property
     def external_id(self) -> str:
         """What a row's record is matched by, as text: the key in its own spelling."""
-        text = self._joined([quote(name) for name in self.sync.primary_key], self._key_types)
+        text = self.joined([quote(name) for name in self.sync.primary_key], self._key_types)
         return self._trimmed(text)
 
     def key_text(self, relation: str | None = None) -> str:
         """One text for the whole key, of a relation that has the key's columns or of the model's own row."""
         values = [f"{relation}.{key.name}" if relation else key.expression for key in self.keys]
-        return self._joined(values, [key.sql_type for key in self.keys])
+        return self.joined(values, [key.sql_type for key in self.keys])
 
     @property
     def old_key_text(self) -> str:
         """The text of the model's own row as earlier releases wrote it."""
         values = [value_text.old_text(quote(name)) for name in self.sync.primary_key]
         values = [f"lower({value})" if self.fold_case else value for value in values]
-        return self._joined(values, ["VARCHAR"] * len(values))
+        return self.joined(values, ["VARCHAR"] * len(values))
 
     def is_old_spelling(self, relation: str) -> str:
         """True for a synced row whose key an earlier release wrote in another way."""
@@ -209,8 +209,8 @@ class Columns:
         """The key's columns, and each as SQL over a synced row that an earlier release may have written."""
         return [(k, self._respelled(k, sql_type)) for k, sql_type in zip(self.keys, self._key_types, strict=True)]
 
-    def _joined(self, values: Sequence[str], types: Sequence[str]) -> str:
-        """Of several columns, joined by `|` so that no two keys share a text."""
+    def joined(self, values: Sequence[str], types: Sequence[str]) -> str:
+        """The text of a key; of several columns, joined by `|` so that no two keys share one."""
         texts = [value_text.text(value, sql_type) for value, sql_type in zip(values, types, strict=True)]
         if len(texts) == 1:
             return texts[0]

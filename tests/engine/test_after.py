@@ -1,5 +1,6 @@
 """`after`: nothing of a sync goes out before what it builds on has arrived, run by run and row by row."""
 
+import random
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.ledger import mark_stale
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
+from tests.heavy import seeds
 
 LIMITLESS: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {}, "in_flight": {"max_failed": 100}}}
 ALL_MAY_FAIL: dict[str, Any] = {"max_failed": {"percent": 100}}
@@ -244,7 +246,10 @@ def test_a_key_of_several_columns(firm: Firm) -> None:
     parent = sink_sync(**accounts, primary_key=["id", "part"], external_id="id", mapping={"name": "name"})
     firm.run(parent)
     firm.shop.build("select * from (values ('p1', 'x', 'a|1', 'b'), ('p2', 'x', 'a', '1|b')) r(id, name, one, two)")
-    assert firm.became(firm.run(firm.child(key=["one", "two"]))) == {"p1": "created", "p2": "skipped no_parent"}
+    child = firm.child(key=["one", "two"])
+    (waiting,) = preview(child, firm.shop.environment, firm.account).refused
+    assert waiting.waits_for == ("accounts", r"a|1\|b")
+    assert firm.became(firm.run(child)) == {"p1": "created", "p2": "skipped no_parent"}
 
 
 def test_case_counts_as_it_does_for_the_parent(firm: Firm) -> None:
@@ -297,3 +302,25 @@ def test_a_preview_says_what_a_row_waits_for(firm: Firm) -> None:
     assert (found.plan.waiting, found.plan.added, found.goes_out) == (1, 2, True)
     firm.shop.journal.start_run("r1", "accounts", "sink")
     assert not preview(firm.people, firm.shop.environment, firm.account).goes_out
+
+
+@pytest.mark.parametrize("seed", seeds("FIRMS", 6))
+def test_whatever_happens_no_row_goes_before_its_parent(firm: Firm, seed: int) -> None:
+    """Firms come, go, change and are refused, and so do people; in the end all are there that can be."""
+    random_, ids, people = random.Random(seed), [f"a{number}" for number in range(6)], dict[str, str]()
+    for version in range(5):
+        firm.build(*random_.sample(ids, random_.randrange(1, 6)), version=random_.randrange(3))
+        firm.sandbox.fault("refuse_rows", percent=30.0, seed=seed + version)
+        last = firm.became(firm.run(firm.accounts))
+        firm.sandbox.faults.clear()
+        people = {f"p{n}": random_.choice([*ids, ""]) for n in random_.sample(range(9), random_.randrange(1, 9))}
+        firm.build_people(*(f"{key}:{of}" for key, of in people.items()), version=random_.randrange(3))
+        arrived = {each for each in firm.held("accounts") if not last.get(each, "").startswith("failed")}
+        for key, became in firm.became(firm.run(firm.people)).items():
+            parent = people.get(str(key), "")
+            waits = bool(parent) and parent not in arrived
+            assert (became == "skipped no_parent") == (waits and key in people), (key, became)
+    firm.build(*ids)
+    firm.run(firm.accounts)
+    firm.run(firm.people)
+    assert firm.held() == people.keys()
