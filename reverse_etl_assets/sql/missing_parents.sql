@@ -1,5 +1,5 @@
 -- Rows to be written that name a row of the parent which is not among its synced rows, or did not settle the last time:
--- it failed, is in quarantine, or waits itself.
+-- it failed, is in quarantine, or waits itself. Rows to be deleted are not in the model any more, and wait for nothing.
 create or replace temp table missing_parents as
 with child as (
     select
@@ -42,7 +42,6 @@ left join {{ state }}.synced as synced on {{ same_key }}
 {%- endif %}
 where
     outbox.operation is not null
-    and outbox.operation <> 'delete'
     {%- if same_key %}
     and (synced._retl_key is null or synced._retl_key in (select key from unsettled))
     {%- endif %}
