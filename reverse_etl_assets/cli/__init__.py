@@ -13,6 +13,7 @@ from reverse_etl_assets.cli.check import check
 from reverse_etl_assets.cli.chosen import CHOSEN, Chosen
 from reverse_etl_assets.cli.conflicts import conflicts
 from reverse_etl_assets.cli.destinations import destinations
+from reverse_etl_assets.cli.doctor import doctor
 from reverse_etl_assets.cli.errors import Commands
 from reverse_etl_assets.cli.forget import forget
 from reverse_etl_assets.cli.init import init
@@ -77,7 +78,7 @@ def _project(
 
 
 for command in (
-    *(init, check, plan, approve, run, why, conflicts, verify, status, runs, undo),
+    *(init, doctor, check, plan, approve, run, why, conflicts, verify, status, runs, undo),
     *(quarantine, retry, stop, resume, release, recover_state, forget, destinations, sandbox, schema),
 ):
     app.command()(command)
