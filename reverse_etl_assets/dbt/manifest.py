@@ -48,6 +48,20 @@ class Model:
     kind: str = "model"
     unusable: str = ""
     """Why no sync can read it, after its name."""
+    parts: Sequence["str | Model"] = ()
+    """Of a sync's own query: its SQL, and the models that it reads in their places."""
+    reads: tuple[str, ...] = ()
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The ids of what its rows are read from: itself, or what a query reads."""
+        return self.reads or (self.unique_id,)
+
+    @property
+    def read_models(self) -> tuple["Model", ...]:
+        """Those of a query, each once."""
+        found = {part.unique_id: part for part in self.parts if isinstance(part, Model)}
+        return tuple(found.values())
 
     @property
     def plain_name(self) -> str:

@@ -45,6 +45,7 @@ class Models(Mapping[str, "Model"]):
         self.by_id: dict[str, Model] = {}
         self._packages: dict[str, str | None] = {}
         self._spelled: dict[str, list[str]] = {}
+        self._queries: dict[str, Model] = {}
         for node, model in found:
             if model.unique_id not in self.by_id:
                 self._add(node, model)
@@ -61,7 +62,13 @@ class Models(Mapping[str, "Model"]):
             for spelling in longer if kind == SOURCE else [name, f"{package}.{name}", *longer]:
                 self._spelled.setdefault(spelling, []).append(model.unique_id)
 
+    def learn(self, model: "Model") -> None:
+        """The query of a sync, by its name; it is not among the items, for no other sync can name it."""
+        self._queries[model.name] = model
+
     def __getitem__(self, name: str) -> "Model":
+        if name in self._queries:
+            return self._queries[name]
         ids = self._spelled[name]
         usable = [each for each in ids if not self.by_id[each].unusable] or ids[:1]
         own = [each for each in usable if self._packages[each] == self.root]

@@ -169,6 +169,8 @@ def _moment(text: str) -> float:
 
 def judge_results(model: Model, journal: Journal, trouble: Mapping[Path, str]) -> ModelTests:
     """What the latest result of each of the model's tests says of the table that is there."""
+    if model.parts:
+        return _judge_query(model, journal, trouble)
     known = {result.test: result for result in journal.model_results(model.unique_id)}
     if not known:  # what an earlier release knew by name, which is another project's too: enough to stop for
         known = {r.test: r for r in journal.model_results(model.name) if r.status not in _GOOD}
@@ -181,6 +183,15 @@ def judge_results(model: Model, journal: Journal, trouble: Mapping[Path, str]) -
     good = sum(result.status in _GOOD for result in (*known.values(), *([build] if build else [])))
     unknown = _unreadable(trouble, [*known.values(), *([build] if build else [])]) or _unknown(model, build, known)
     return ModelTests(tuple(bad), good, unknown)
+
+
+def _judge_query(query: Model, journal: Journal, trouble: Mapping[Path, str]) -> ModelTests:
+    """What is known of the models that it reads; of the query itself nothing can be."""
+    found = [(model, judge_results(model, journal, trouble)) for model in query.read_models]
+    bad = tuple(f"{test} of {model.name}" for model, tests in found for test in tests.bad)
+    unknown = [f"{model.name}: {tests.unknown}" for model, tests in found if tests.unknown]
+    why = "; ".join(["dbt does not test a query", *unknown])
+    return ModelTests(bad, sum(tests.good for _, tests in found), why)
 
 
 def _failed(result: ModelResult, build: ModelResult | None) -> str:

@@ -39,7 +39,8 @@ def identify(con: Connection, columns: Columns, account: Account, plan: Plan, ou
     """The identity of the plan in the outbox. Secrets are no part of it."""
     sync = columns.sync
     settings = account.connection.model_dump(mode="json", exclude=_PACE)
-    target = ("object", "external_id", "primary_key", "sync_mode", "version")
+    target: tuple[str, ...] = ("object", "external_id", "primary_key", "sync_mode", "version")
+    target += ("query",) if sync.query else ()
     options = {f"options.{name}": value for name, value in sync.options.items()}
     basis = {
         "sync": sync.sync,

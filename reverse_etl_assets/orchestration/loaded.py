@@ -34,7 +34,8 @@ class LoadedSync:
     def hear(self, instance: dg.DagsterInstance, project: Project) -> None:
         """Take into the journal what Dagster knows of the models that the sync reads."""
         model = project.models[self.sync.model]
-        hear(instance, project.journal, model, self.models[model.unique_id])
+        for each in model.read_models or (model,):
+            hear(instance, project.journal, each, self.models[each.unique_id])
 
     @property
     def tags(self) -> dict[str, str]:
@@ -103,7 +104,7 @@ def load_one(
 ) -> LoadedSync:
     """One of them; `after` are the assets of the syncs that it waits for."""
     model = project.models[sync.model]
-    models = {unique_id: dbt.key(unique_id, project.manifest) for unique_id in (model.unique_id,)}
+    models = {unique_id: dbt.key(unique_id, project.manifest) for unique_id in model.depends_on}
     data = SyncTranslatorData(
         sync,
         model,

@@ -17,6 +17,7 @@ from reverse_etl_assets.spec.fitness import (
 )
 from reverse_etl_assets.spec.order import in_order, order_problems
 from reverse_etl_assets.spec.overlaps import overlaps
+from reverse_etl_assets.spec.query import with_query
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
@@ -65,7 +66,10 @@ def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: Des
         raise source.explain(error, Sync) from None
     problems, kind = [], SpecError
     try:
-        sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})
+        if sync.query:
+            sync = with_query(source, sync, models)
+        else:
+            sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})
         problems = model_problems(source, sync, models[sync.model])
         sync = sync.written_at(column_places(source, sync))
     except SpecError as error:

@@ -118,8 +118,10 @@ class Sync(Strict):
     sync: Name
     """Unique in the project; the file's name if left out."""
     description: str = ""
-    model: str
+    model: str = ""
     """The dbt model whose rows are sent."""
+    query: str | None = None
+    """In place of a model: one SELECT over `ref()` and `source()`, or the name of a file with it."""
     destination: str
     """The name of a destination resource of the code location."""
     object: str
@@ -171,6 +173,14 @@ class Sync(Strict):
     tags: dict[str, str] = Field(default_factory=dict)
     cost: Cost = Cost()
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> "Sync":
+        if not self.model and self.query is None:
+            raise PydanticCustomError("sync", "`model` is missing.", {"at": ()})
+        if self.query is not None and self.model not in ("", f"query of {self.sync}"):
+            raise PydanticCustomError("sync", "give `model` or `query`, not both.", {"at": ("query",)})
+        return self
 
     @field_validator("primary_key")
     @classmethod

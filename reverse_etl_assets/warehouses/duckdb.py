@@ -136,6 +136,12 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def _how_to_build(model: Model) -> str:
+    if model.kind == "source":
+        return f"it is a source, so something else has to load {model.schema}.{model.identifier}"
+    return f"run `dbt build --select {model.name}`"
+
+
 @dataclass(frozen=True)
 class DuckDBWarehouse:
     """The file dbt builds, and the folder of state files, one for each sync.
@@ -377,7 +383,11 @@ class DuckDBWarehouse:
         return FileLocked(f"{path} is still locked by another process {waited}: {error}")
 
     def relation(self, model: Model) -> str:
-        """The model's table, quoted. Raises StateError if it is in no database that dbt's profile names."""
+        """The model's table, quoted, or a query in parentheses. Raises StateError if it is in no database that dbt's
+        profile names."""
+        if model.parts:
+            parts = (part if isinstance(part, str) else self.relation(part) for part in model.parts)
+            return f"(\n{''.join(parts)}\n)"
         model = self.built(model)
         return f"{quote(self._database_of(model))}.{quote(model.schema)}.{quote(model.identifier)}"
 
@@ -407,16 +417,19 @@ class DuckDBWarehouse:
     def column_types(self, con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
         """The built table's columns and their types. Raises StateError if dbt has not built it yet, or never does, and
         if it cannot be read."""
-        model = self.built(model)
-        if model.materialized == "ephemeral":
-            raise StateError(f"model {model.name} {EPHEMERAL}")
+        for each in map(self.built, model.read_models or [model]):
+            if each.materialized == "ephemeral":
+                raise StateError(f"model {each.name} {EPHEMERAL}")
+            self.relation(each)
+            if not self._is_built(con, each):
+                raise StateError(f"model {each.name} is not built yet; {_how_to_build(each)}.")
         relation = self.relation(model)
-        if not self._is_built(con, model):
-            raise StateError(f"model {model.name} is not built yet; run `dbt build --select {model.name}`.")
         try:
-            rows = con.execute(f"DESCRIBE {relation}").fetchall()
+            rows = con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
             con.execute(f"EXPLAIN SELECT * FROM {relation}")  # a view knows its columns also where its files are gone
         except (duckdb.CatalogException, duckdb.BinderException, duckdb.IOException) as error:
+            if model.parts:
+                raise StateError(f"the {model.name} cannot be read: {first_line(error)}.") from None
             raise StateError(
                 f"model {model.name} is a view that cannot be read: {first_line(error)}. What it reads has to be in"
                 " the warehouse, be attached by dbt's profile, or be a file that is there."
