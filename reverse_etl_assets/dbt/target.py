@@ -19,6 +19,7 @@ _CUSTOM = ("schema", "database", "alias")
 _BUILT = frozenset({"model", "seed", "snapshot"})
 _OF_SURROUNDINGS = re.compile(r"\b(target|env_var|var|flags)\b")
 _RENDERED = re.compile(r"\{[{%][^}]*\b(target|env_var|var|flags)\b")
+_DECIDES = re.compile(r"\bif\b[^%}]*\btarget\b|\btarget\b[^%}]*\b(if|==|!=|in)\b|\btarget\b[^%}]*[=!]=")
 _OF_TARGET = re.compile(r"\btarget\s*\.\s*(schema|database)\b")
 
 
@@ -72,15 +73,14 @@ def _by_places(found: Mapping[str, Any], profile: Profile, project_dir: Path) ->
     So it holds only where no macro of the project's own decides otherwise.
     """
     nodes = list(_own_nodes(found))
-    plain = [node for node in nodes if not any((node.get("config") or {}).get(name) for name in _CUSTOM)]
-    here = [_is_here(node, profile) for node in plain]
-    macros_are_plain = all(map(_is_plain, _own_macros(found)))
-    if not all(here) and macros_are_plain:
+    if not all(map(_is_plain, _own_macros(found))):
+        return Parsed.UNKNOWN
+    plain = [node for node in nodes if not _custom(node)]
+    if not all(_is_here(node, profile, {profile.schema}) for node in plain):
         return Parsed.FOR_ANOTHER
-    others = (node for node in nodes if node not in plain)
-    if here and all(here) and macros_are_plain and all(_stays(node, project_dir) for node in others):
-        return Parsed.FOR_IT
-    return Parsed.UNKNOWN
+    others = [node for node in nodes if _custom(node)]
+    told = bool(plain) or (bool(others) and all(_is_below(node, profile) for node in others))
+    return Parsed.FOR_IT if told and all(_stays(node, project_dir) for node in others) else Parsed.UNKNOWN
 
 
 def _own_nodes(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -103,21 +103,35 @@ def _own_macros(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_plain(macro: Mapping[str, Any]) -> bool:
-    """Of the target it knows schema and database alone, and it calls no other macro than dbt's own for the same."""
+    """Of the target it knows schema and database alone, decides nothing by them, and calls no other macro than dbt's
+    own for the same."""
     calls = (macro.get("depends_on") or {}).get("macros") or ()
     text = _OF_TARGET.sub("", macro["macro_sql"])
-    return not _OF_SURROUNDINGS.search(text) and all(call.startswith("macro.dbt.default__generate_") for call in calls)
+    decides = _DECIDES.search(macro["macro_sql"]) or _OF_SURROUNDINGS.search(text)
+    return not decides and all(call.startswith("macro.dbt.default__generate_") for call in calls)
 
 
-def _is_here(node: Mapping[str, Any], profile: Profile) -> bool:
+def _custom(node: Mapping[str, Any]) -> list[str]:
+    """What of its place is its own."""
+    return [name for name in _CUSTOM if (node.get("config") or {}).get(name)]
+
+
+def _is_below(node: Mapping[str, Any], profile: Profile) -> bool:
+    """A schema of its own, by itself or after the target's, in the target's database."""
+    own = str(node["config"].get("schema")).strip()
+    return _custom(node) == ["schema"] and _is_here(node, profile, {own, f"{profile.schema}_{own}"})
+
+
+def _is_here(node: Mapping[str, Any], profile: Profile, schemas: set[str]) -> bool:
     database = str(node.get("database") or profile.database)
-    return (database.lower(), str(node["schema"]).lower()) == (profile.database.lower(), profile.schema.lower())
+    return database.lower() == profile.database.lower() and str(node["schema"]).lower() in map(str.lower, schemas)
 
 
 def _stays(node: Mapping[str, Any], project_dir: Path) -> bool:
     """A place of a node's own that is the same for each target: dbt shows it unrendered in some places only."""
     raw = node.get("unrendered_config") or {}
-    if any("{" in str(raw.get(name, "")) for name in _CUSTOM) or _OF_SURROUNDINGS.search(node.get("raw_code") or ""):
+    code = node.get("raw_code") or ""
+    if any("{" in str(raw.get(name, "")) for name in _CUSTOM) or ("config" in code and _OF_SURROUNDINGS.search(code)):
         return False
     if not (patch := node.get("patch_path")):
         return True
