@@ -24,21 +24,21 @@ def jaffle_dbt(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterat
     yield from dbt.cli(["build"], context=context).stream()
 
 
-ours = dg.Definitions(
-    assets=[jaffle_dbt],
-    resources={"dbt": DbtCliResource(jaffle)},
-    executor=dg.multiprocess_executor,
+defs = dg.Definitions.merge(
+    dg.Definitions(
+        assets=[jaffle_dbt],
+        resources={"dbt": DbtCliResource(jaffle)},
+        executor=dg.multiprocess_executor,
+    ),
+    # syncs begin
+    retl.build_sync_definitions(
+        dbt=jaffle_dbt,
+        syncs=HERE / "syncs",
+        destinations={
+            "hubspot": retl.HubSpotResource(
+                base_url=dg.EnvVar("HUBSPOT_BASE_URL"), access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN")
+            )
+        },
+    ),
+    # syncs end
 )
-
-# syncs begin
-syncs = retl.build_sync_definitions(
-    dbt=jaffle_dbt,
-    syncs=HERE / "syncs",
-    destinations={
-        "hubspot": retl.HubSpotResource(
-            base_url=dg.EnvVar("HUBSPOT_BASE_URL"), access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN")
-        )
-    },
-)
-# syncs end
-defs = dg.Definitions.merge(ours, syncs)
