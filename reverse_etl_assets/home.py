@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.private_files import make_private_folder
 
 VARIABLE = "REVERSE_ETL_HOME"
@@ -37,16 +37,19 @@ def owner(home: Path) -> str | None:
     """The name of the project that the folder is of; None if nobody has claimed it."""
     try:
         return str(json.loads((home / _MARK).read_text(encoding="utf-8"))["name"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigurationError(f"{home / _MARK}, which says whose folder this is, cannot be read.") from None
 
 
 def claim(home: Path, name: str) -> None:
-    """Mark the folder as the project's. Raises ConfigurationError if it is another's."""
+    """Mark the folder as the project's. Raises ConfigurationError if it is another's, StateError if it cannot be
+    written."""
     _refuse_other(home, name)
-    if not (home / _MARK).exists():
+    if (home / _MARK).exists():
+        return
+    try:
         make_private_folder(home)
         fresh = home / f"{_MARK}.{os.getpid()}"
         fresh.write_text(json.dumps({"name": name}) + "\n", encoding="utf-8")
@@ -56,6 +59,8 @@ def claim(home: Path, name: str) -> None:
             _refuse_other(home, name)
         finally:
             fresh.unlink()
+    except OSError as error:
+        raise StateError(f"{error.filename or home} cannot be made: {error.strerror}.") from None
 
 
 def _refuse_other(home: Path, name: str) -> None:

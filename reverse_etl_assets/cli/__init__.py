@@ -38,7 +38,7 @@ app = typer.Typer(
     cls=Commands,
     help="Send modelled rows back into the tools where people work, and account for every one of them.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,  # they may hold secrets
 )
 

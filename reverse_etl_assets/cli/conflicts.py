@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
 from reverse_etl_assets.cli.terminal import say
 
 
 def conflicts(
-    sync: Annotated[str, typer.Argument(help="The sync whose field rules are meant.")],
+    sync: Annotated[str, typer.Argument(help="The sync whose field rules are meant.", autocompletion=sync_names)],
     key: Annotated[str | None, typer.Option(help="Only this row; case does not matter.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most entries to list.")] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

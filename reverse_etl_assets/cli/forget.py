@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 def forget(
     key: Annotated[str, typer.Argument(help="The row's primary key; case does not matter. Two columns: `a|b`.")],
     who: Annotated[str, typer.Option(default_factory=getpass.getuser, show_default="you", help="Who does it.")],
-    sync: Annotated[list[str] | None, typer.Option(help="Only this sync; may be given again. Else all.")] = None,
+    sync: Annotated[
+        list[str] | None, typer.Option(help="Only this sync; may be given again. Else all.", autocompletion=sync_names)
+    ] = None,
     at_destinations: Annotated[
         bool, typer.Option("--at-destinations", help="Delete the records at the destinations first.")
     ] = False,
@@ -42,25 +45,20 @@ def forget(
     Exit code 1 if no sync knows the key, if a model still holds it, or if a record could not be deleted.
     """
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.runs.forget import Forgetting, Refused, still_sent
+    from reverse_etl_assets.runs.forget import Forgetting, Refused
 
     if key.lower() in why.lower():
         raise typer.BadParameter("the log keeps the reason, so it must not hold the key.", param_hint="--why")
     deployed = Deployed()
-    environment = deployed.project.environment
     subjects = _subjects(deployed, sync or ())
-    found = [known for known in Forgetting(key, subjects, environment).look() if known.rows or known.in_model]
-    refused = [] if even_if_in_model else [message for known in found if (message := still_sent(known))]
-    if not (found and yes and not refused):
-        _show_known(found, refused, json=json)
-        if not found or refused or json:
-            raise typer.Exit(1)
-        typer.confirm(_question(at_destinations or permanently, permanently), abort=True)
+    forgetting = Forgetting(key, subjects, deployed.project.environment)
+    found = [known for known in forgetting.look() if known.rows or known.in_model]
     at_destinations |= permanently
+    _agreed(found, _question(at_destinations, permanently), yes=yes, even_if_in_model=even_if_in_model, json=json)
     if at_destinations:
         _need_credentials(deployed, subjects, found)
     try:
-        forgotten = Forgetting(key, subjects, environment).go(
+        forgotten = Forgetting(key, subjects, deployed.project.environment).go(
             who=who,
             why=why,
             at_destinations=at_destinations,
@@ -71,6 +69,24 @@ def forget(
         say(str(refusal), fg="red", err=True)
         raise typer.Exit(1) from None
     _show_forgotten(deployed, forgotten, json=json, permanently=permanently)
+    _end(found, forgotten, at_destinations=at_destinations, json=json)
+
+
+def _agreed(found: "Sequence[Known]", question: str, *, yes: bool, even_if_in_model: bool, json: bool) -> None:
+    """Show what there is and ask, unless the answer was given before. Ends the command if nothing is to be purged."""
+    from reverse_etl_assets.runs.forget import still_sent
+
+    refused = [] if even_if_in_model else [message for known in found if (message := still_sent(known))]
+    if found and yes and not refused:
+        return
+    _show_known(found, refused, json=json)
+    if not found or refused or json:
+        raise typer.Exit(1)
+    typer.confirm(question, abort=True)
+
+
+def _end(found: "Sequence[Known]", forgotten: "Sequence[Forgotten]", *, at_destinations: bool, json: bool) -> None:
+    """Exit code 1 if anything is left of the person."""
     if not forgotten and not json:
         models = ", ".join(known.sync for known in found)
         say(f"Nothing is left to purge. The models of {models} still hold the key, and the next run sends the person.")

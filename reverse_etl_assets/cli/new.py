@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import destination_names
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ def _new() -> None:
 @new.command()
 def sync(
     model: Annotated[str, typer.Argument(help="A dbt model that is built, as a sync would name it.")],
-    to: Annotated[str, typer.Option("--to", metavar="DESTINATION", help="One of the project's destinations.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="DESTINATION", help="One of the project's destinations.", autocompletion=destination_names
+        ),
+    ],
     object_: Annotated[
         str, typer.Option("--object", metavar="NAME", help="As the destination calls it: `contacts`, `Contact`.")
     ] = "",

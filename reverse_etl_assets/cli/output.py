@@ -1,5 +1,7 @@
 """How the commands print: tables for people, JSON for programs."""
 
+import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,7 @@ COLOURS = {
 }
 
 
+_WIDE = 10_000
 _NARROWEST = 10
 """Characters that a column of words may be narrowed to."""
 
@@ -32,8 +35,10 @@ class _Terminal(Console):
 
 
 def console(*, err: bool = False) -> Console:
-    """Texts from outside that it prints do nothing to the terminal."""
-    return _Terminal(stderr=err, highlight=False)
+    """Texts from outside that it prints do nothing to the terminal. Where nobody looks, in a pipe or a file, no line is
+    broken: a program reads it."""
+    seen = (sys.stderr if err else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return _Terminal(stderr=err, highlight=False, width=None if seen else _WIDE)
 
 
 def print_json(value: Any) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def quarantine(
-    sync: Annotated[str | None, typer.Argument(help="Only this sync.")] = None,
+    sync: Annotated[str | None, typer.Argument(help="Only this sync.", autocompletion=sync_names)] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most rows to list; 0 lists all.")] = 100,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -58,7 +59,7 @@ def _show(out: "Console", rows: "Sequence[QuarantinedRow]", total: int) -> None:
 
 
 def retry(
-    sync: Annotated[str, typer.Option(help="The sync that the row is in quarantine of.")],
+    sync: Annotated[str, typer.Option(help="The sync that the row is in quarantine of.", autocompletion=sync_names)],
     key: Annotated[
         str | None, typer.Argument(help="The row's primary key; case matters if rows differ in it alone.")
     ] = None,

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
 from reverse_etl_assets.cli.switch import Who, Why
 from reverse_etl_assets.cli.terminal import say
 
 
 def recover_state(
-    sync: Annotated[str, typer.Argument(help="The sync.")],
+    sync: Annotated[str, typer.Argument(help="The sync.", autocompletion=sync_names)],
     who: Who,
     keep: Annotated[bool, typer.Option("--keep", help="This state is right: go on with it.")] = False,
     adopt: Annotated[bool, typer.Option("--adopt", help="Read back what is there, and send what differs.")] = False,

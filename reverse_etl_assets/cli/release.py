@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def release(
-    sync: Annotated[str, typer.Option(help="The sync that keeps it back.")],
+    sync: Annotated[str, typer.Option(help="The sync that keeps it back.", autocompletion=sync_names)],
     key: Annotated[
         str | None,
         typer.Argument(

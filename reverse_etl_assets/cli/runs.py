@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -14,7 +16,7 @@ _COUNTS = ("created", "updated", "deleted", "skipped", "failed")
 
 
 def runs(
-    sync: Annotated[str | None, typer.Argument(help="Only this sync.")] = None,
+    sync: Annotated[str | None, typer.Argument(help="Only this sync.", autocompletion=sync_names)] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most runs that are listed.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
+
 if TYPE_CHECKING:
     from reverse_etl_assets.spec.sync import Sync
 
@@ -14,7 +16,7 @@ WORDS = (
     "Names of syncs, or `tag:NAME`, `tag:NAME=VALUE`, `destination:NAME`, `model:NAME`; `+SYNC` with those that come"
     " before it, `SYNC+` with those that come after. A comma is for those that are both."
 )
-Names = Annotated[list[str] | None, typer.Argument(metavar="[SYNC]...", help=WORDS)]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[SYNC]...", help=WORDS, autocompletion=sync_names)]
 Select = Annotated[list[str] | None, typer.Option("--select", "-s", metavar="SYNCS", help="The same, in dbt's manner.")]
 Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SYNCS", help="But not these.")]
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import destination_names, sync_names
 from reverse_etl_assets.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from reverse_etl_assets.journal.records import Stop
 
 All = Annotated[bool, typer.Option("--all", help="Every sync.")]
-Destination = Annotated[str | None, typer.Option(help="Every sync to this destination.")]
-OneSync = Annotated[str | None, typer.Option("--sync", help="One sync.")]
+Destination = Annotated[
+    str | None, typer.Option(help="Every sync to this destination.", autocompletion=destination_names)
+]
+OneSync = Annotated[str | None, typer.Option("--sync", help="One sync.", autocompletion=sync_names)]
 Why = Annotated[str, typer.Option(help="The reason, for the log and for whoever asks.")]
 Who = Annotated[str, typer.Option(default_factory=getpass.getuser, show_default="you", help="Who does it.")]
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reverse_etl_assets.cli.completion import sync_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,7 +24,7 @@ def why(
             " Case does not matter. A key of two columns: `a|b`.",
         ),
     ],
-    sync: Annotated[str | None, typer.Option(help="Only this sync.")] = None,
+    sync: Annotated[str | None, typer.Option(help="Only this sync.", autocompletion=sync_names)] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show personal data, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -1,0 +1,81 @@
+"""What a shell and a pipe see of the commands."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reverse_etl_assets.cli import app
+from reverse_etl_assets.cli.completion import destination_names, sync_names
+from tests.cli.own_project import ROOT, OwnProject
+
+
+def process(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command whose output goes into a pipe."""
+    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "TERMINAL_WIDTH")}
+    return subprocess.run(
+        [sys.executable, "-m", "reverse_etl_assets.cli", *words],
+        cwd=folder,
+        env={**own, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_names_that_a_shell_completes(own: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.set_up()
+    for name in ("people", "places", "orders"):
+        own.sync(name)
+    monkeypatch.chdir(own.dbt)
+    assert sync_names("p") == ["people", "places"]
+    assert destination_names("") == ["crm"]
+    done = process(
+        own.folder,
+        _REVERSE_ETL_COMPLETE="complete_bash",
+        COMP_WORDS="reverse-etl runs p",
+        COMP_CWORD="2",
+    )
+    assert done.stdout.split() == ["people", "places"]
+
+
+def test_where_nothing_is_known_nothing_is_completed(own: OwnProject) -> None:
+    assert (sync_names(""), destination_names("")) == ([], [])
+    own.file.write_text("dbt: [\n")
+    assert (sync_names(""), destination_names("")) == ([], [])
+    own.file.unlink()
+    (own.folder / "pyproject.toml").write_text('[tool.reverse_etl]\ndeployment = "not_there"\n')
+    assert (sync_names(""), destination_names("")) == ([], [])
+
+
+def test_completion_can_be_installed() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert "--install-completion" in shown
+    assert "--show-completion" in shown
+
+
+@pytest.mark.parametrize("words", [(), ("run",), ("new",), ("new", "sync"), ("stop",)])
+def test_h_is_help(words: tuple[str, ...]) -> None:
+    short, long = (CliRunner().invoke(app, [*words, option]) for option in ("-h", "--help"))
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
+
+
+def test_a_pipe_gets_whole_lines(own: OwnProject) -> None:
+    name = "a_sync_of_a_name_that_is_far_longer_than_what_a_terminal_of_eighty_columns_would_show_of_it"
+    own.set_up()
+    own.sync(name)
+    piped = process(own.folder, "status").stdout
+    assert any(name in line and "never" in line for line in piped.splitlines()), piped
+    assert json.loads(process(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
+
+
+def test_the_commands_import_no_engine() -> None:
+    """Help and completion are quick, for they need none of it."""
+    program = "import sys, reverse_etl_assets.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    heavy = {"asyncio", "dagster", "dbt", "duckdb", "httpx", "pydantic", "pyarrow", "sqlalchemy", "yaml"}
+    assert not heavy & set(done.stdout.split())
