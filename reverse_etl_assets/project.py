@@ -12,7 +12,7 @@ from typing import Any
 
 from reverse_etl_assets.dbt.manifest import Model, load_models
 from reverse_etl_assets.dbt.names import Models
-from reverse_etl_assets.dbt.parsed import manifest_at_hand, manifest_of_target
+from reverse_etl_assets.dbt.parsed import last_parsed, manifest_at_hand, manifest_of_target
 from reverse_etl_assets.dbt.profile import Profile, read_profile
 from reverse_etl_assets.dbt.results import Dbt, Target, check_place, is_of, results_of
 from reverse_etl_assets.dbt.settings import DbtSettings, dbt_project_name
@@ -79,10 +79,10 @@ class Project:
             return load_models(at_hand)
         try:
             return self.target_models
-        except ConfigurationError:
-            if not self.manifest.exists():
-                raise
-            return load_models(self.manifest)
+        except ConfigurationError:  # states and journal are looked at all the same
+            if left := last_parsed(self.dbt, self.home):
+                return load_models(left)
+            raise
 
     @cached_property
     def target_models(self) -> Models:

@@ -237,3 +237,18 @@ def test_results_without_a_target_are_of_the_profiles_own(shop: Shop) -> None:
         assert [result.test for result in project.journal.model_results("model.shop.people")] == tests
     dev.journal.close()
     prod.journal.close()
+
+
+def test_where_the_profile_is_of_no_use_what_was_parsed_before_is_looked_at(shop: Shop) -> None:
+    """For states and journal; nothing can be read with it."""
+    shop.table("shop.duckdb", "dev", "dev")
+    assert shop.read() == "dev", "there is no manifest but ours"
+    (shop.folder / "profiles.yml").unlink()
+    project = shop.project()
+    assert list(project.syncs) == ["people"]
+    assert project.models.file == shop.parsed / "shop-dev" / "manifest.json"
+    with (
+        pytest.raises(ConfigurationError, match=r"there is no .*profiles\.yml"),
+        project.warehouse.open("s", models=True),
+    ):
+        pass

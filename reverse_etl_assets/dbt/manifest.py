@@ -85,7 +85,7 @@ def load_models(manifest: Path) -> Models:
         tests = _tests(found)
         built = [(node, _model(node, found, tests.get(node["unique_id"], {}))) for node in _enabled(found)]
         disabled = [(node, _model(node, found, {}, unusable=_DISABLED)) for node in _disabled(found)]
-        return Models((found.get("metadata") or {}).get("project_name"), [*built, *disabled])
+        return Models(manifest, (found.get("metadata") or {}).get("project_name"), [*built, *disabled])
     except FileNotFoundError:
         raise ConfigurationError(
             f"dbt's manifest is missing at {manifest}. Build it with `make manifest` (or `dbt parse`)."

@@ -7,6 +7,7 @@ finds it; where several packages have one, dbt refuses it, and so do we (dbt-cor
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ class Models(Mapping[str, "Model"]):
     A name that is no good is in it all the same, with a model that says why in `unusable`.
     """
 
-    def __init__(self, root: str | None, found: Iterable[tuple[Mapping[str, Any], "Model"]]) -> None:
-        """From the nodes of a manifest; those that are disabled come after all others."""
-        self.root = root
+    def __init__(self, file: Path, root: str | None, found: Iterable[tuple[Mapping[str, Any], "Model"]]) -> None:
+        """From the nodes of a manifest, the `file`; those that are disabled come after all others. `root` is the name
+        of its project."""
+        self.file, self.root = file, root
         self.by_id: dict[str, Model] = {}
         self._packages: dict[str, str | None] = {}
         self._spelled: dict[str, list[str]] = {}

@@ -37,6 +37,12 @@ def manifest_at_hand(settings: DbtSettings) -> Path | None:
     return manifest if same else None
 
 
+def last_parsed(settings: DbtSettings, home: Path) -> Path | None:
+    """What was read before, of whichever target; for who needs no more than names, where dbt's profile is of no use."""
+    found = [file for file in (settings.manifest, *home.glob("dbt/*/manifest.json")) if file.exists()]
+    return max(found, key=lambda file: file.stat().st_mtime, default=None)
+
+
 def manifest_of_target(settings: DbtSettings, profile: Profile, home: Path, *, fresh: bool = False) -> Path:
     """A manifest that was parsed for the profile's target: the project's own if that can be told, else one in `home`,
     which is parsed anew whenever the project or its profile changed.

@@ -104,7 +104,7 @@ def load_one(
 ) -> LoadedSync:
     """One of them; `after` are the assets of the syncs that it waits for."""
     model = project.models[sync.model]
-    models = {unique_id: dbt.key(unique_id, project.manifest) for unique_id in model.depends_on}
+    models = {unique_id: dbt.key(unique_id, project.models.file) for unique_id in model.depends_on}
     data = SyncTranslatorData(
         sync,
         model,

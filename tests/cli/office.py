@@ -45,6 +45,7 @@ shop:
   outputs:
     local: {type: duckdb, path: "{{ env_var('REVERSE_ETL_HOME') }}/warehouse.duckdb", schema: marts}
 """
+PEOPLE = "model.shop.people"
 COLUMNS = ("email", "name", "city")
 
 
@@ -55,7 +56,7 @@ class Office:
         (self.dbt_folder / "target").mkdir(parents=True)
         (self.dbt_folder / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
         (self.dbt_folder / "profiles.yml").write_text(PROFILE)
-        nodes = {"m": _node(), "t": _test()}
+        nodes = {PEOPLE: _node(), "test.shop.unique_email": _test()}
         (self.dbt_folder / "target" / "manifest.json").write_text(json.dumps({"nodes": nodes}))
         self.variables = {
             "REVERSE_ETL_HOME": str(home),
@@ -129,7 +130,7 @@ def _node() -> dict[str, Any]:
         "name": "people",
         "resource_type": "model",
         "config": {},
-        "unique_id": "model.shop.people",
+        "unique_id": PEOPLE,
         "schema": "marts",
         "alias": "people",
         "columns": {name: {"name": name} for name in COLUMNS},
@@ -137,4 +138,4 @@ def _node() -> dict[str, Any]:
 
 
 def _test() -> dict[str, Any]:
-    return {"name": "unique_email", "resource_type": "test", "attached_node": "m"}
+    return {"name": "unique_email", "resource_type": "test", "attached_node": PEOPLE}

@@ -216,7 +216,7 @@ class TestMarkdown:
     def test_personal_data(self, waiting: Office) -> None:
         manifest = waiting.dbt_folder / "target" / "manifest.json"
         found = json.loads(manifest.read_text())
-        found["nodes"]["m"]["columns"]["email"]["meta"] = {"pii": "email"}
+        found["nodes"]["model.shop.people"]["columns"]["email"]["meta"] = {"pii": "email"}
         manifest.write_text(json.dumps(found))
         waiting.sync("people_to_crm", guards=GUARDS, allow_pii={"email": "They are matched by it."})
         waiting.project.__dict__.pop("models", None)

@@ -125,7 +125,7 @@ def test_why_of_a_key_that_stands_in_several_rows(office: Office) -> None:
 def test_personal_data_is_masked(office: Office, sandbox: Sandbox) -> None:
     manifest = Path(office.dbt_folder / "target" / "manifest.json")
     found = json.loads(manifest.read_text())
-    found["nodes"]["m"]["columns"]["email"]["meta"] = {"pii": "email"}
+    found["nodes"]["model.shop.people"]["columns"]["email"]["meta"] = {"pii": "email"}
     manifest.write_text(json.dumps(found))
     office.sync("people_to_crm", CONTACTS, allow_pii={"email": "It is the key."}, quarantine={"after": 1})
     office.build(EVE)

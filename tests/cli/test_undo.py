@@ -108,7 +108,7 @@ def test_personal_data_is_masked_in_the_look(office: Office, sandbox: Sandbox) -
     manifest = office.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())
     for column in ("email", "name"):
-        found["nodes"]["m"]["columns"][column]["meta"] = {"pii": column}
+        found["nodes"]["model.shop.people"]["columns"][column]["meta"] = {"pii": column}
     manifest.write_text(json.dumps(found))
     office.sync("people_to_crm", CONTACTS, allow_pii={"email": "They asked", "name": "They asked"})
     office.build((ANN, "Ann", "Ulm"))

@@ -95,7 +95,7 @@ def test_personal_data_is_shown_only_when_asked_for(office: Office, sandbox: San
     manifest = office.dbt_folder / "target" / "manifest.json"
     found = json.loads(manifest.read_text())
     for column in ("email", "name"):
-        found["nodes"]["m"]["columns"][column]["meta"] = {"pii": column}
+        found["nodes"]["model.shop.people"]["columns"][column]["meta"] = {"pii": column}
     manifest.write_text(json.dumps(found))
     synced(office, allow_pii={"email": "They are matched by it.", "name": "They are greeted by it."})
     edit(sandbox, ANN[0], firstname="Zoe-Maria")

@@ -390,7 +390,7 @@ class TestByAnyValue:
     def test_keys_of_rows_that_are_found_are_masked(self, office: Office) -> None:
         manifest = office.dbt_folder / "target" / "manifest.json"
         found = json.loads(manifest.read_text())
-        found["nodes"]["m"]["columns"]["email"]["meta"] = {"pii": "email"}
+        found["nodes"]["model.shop.people"]["columns"]["email"]["meta"] = {"pii": "email"}
         manifest.write_text(json.dumps(found))
         office.sync("people_to_crm", allow_pii={"email": "They are matched by it."})
         office.build(ADA, BOB)
