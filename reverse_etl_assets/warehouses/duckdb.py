@@ -1,12 +1,9 @@
 """DuckDB as the warehouse: dbt's file is attached read-only for the moment a plan takes, state lives beside it."""
 
-import os
 import random
-import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +12,15 @@ import duckdb
 
 from reverse_etl_assets.dbt.duckdb_profile import AttachedDatabase, DuckDBProfile, database_name
 from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
-from reverse_etl_assets.errors import ConfigurationError, FileLocked, StateError
+from reverse_etl_assets.errors import FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
 from reverse_etl_assets.records import FieldType
+from reverse_etl_assets.warehouses.engines import LEFT, give_back, taken
 from reverse_etl_assets.warehouses.failures import failure, first_line, is_held_here, is_locked
 from reverse_etl_assets.warehouses.migrations import FORM, form_of, migrate
+from reverse_etl_assets.warehouses.model_tables import database_of, how_to_build, is_built
+from reverse_etl_assets.warehouses.replacing import give_to_owner_of, put_in_place
+from reverse_etl_assets.warehouses.statements import literal as literal, quote as quote, transaction as transaction
 
 _TYPES = {
     "VARCHAR": FieldType.TEXT,
@@ -52,94 +53,8 @@ def field_type(sql_type: str) -> FieldType:
     return _TYPES[base]
 
 
-def quote(identifier: str) -> str:
-    """An SQL identifier, quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL string literal, for the statements that take no bound values."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextmanager
-def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of it or, after an error, nothing. The error that is raised is the one that ended it."""
-    con.execute("begin")
-    try:
-        yield
-        con.execute("commit")
-    except BaseException:
-        with suppress(duckdb.Error):  # a commit that fails has ended it already
-            con.execute("rollback")
-        raise
-
-
 _OWN_NAMES = frozenset({"state", "stored", "earlier", "fresh", "new_state", "memory", "temp", "system"})
 NO_OTHERS: Mapping[str, str] = MappingProxyType({})
-_MOST_IDLE = 2
-_idle: list[tuple[dict[str, str], duckdb.DuckDBPyConnection]] = []
-"""Engines without files, each with its settings, the one that was used last at the end."""
-_idle_lock = threading.Lock()
-_LEFT = """
-select table_name from duckdb_tables() where database_name = 'memory'
-union all select view_name from duckdb_views() where database_name = 'memory' and not internal
-union all select database_name from duckdb_databases() where database_name <> 'memory' and not internal
-"""
-
-
-def _taken(settings: dict[str, str], spill: Path) -> duckdb.DuckDBPyConnection:
-    """One that is idle, or a new one. DuckDB does not move its folder for what memory cannot hold once it was used."""
-    with _idle_lock:
-        places = [place for place, (theirs, _) in enumerate(_idle) if theirs == settings]
-        engine = _idle.pop(places[-1])[1] if places else None
-    if engine:
-        try:
-            engine.execute(f"SET temp_directory = {literal(str(spill))}")
-            return engine
-        except duckdb.Error:
-            engine.close()
-    try:
-        return duckdb.connect(":memory:", config={**settings, "temp_directory": str(spill)})
-    except duckdb.ParserException as error:
-        what = f"{settings['memory_limit']!r} is no size of memory"
-        raise ConfigurationError(f"{what} ({first_line(error)}): REVERSE_ETL_MEMORY is written as `2GB`.") from None
-
-
-def _give_back(settings: dict[str, str], engine: duckdb.DuckDBPyConnection) -> None:
-    with _idle_lock:
-        _idle.append((settings, engine))
-        longest_idle = _idle.pop(0)[1] if len(_idle) > _MOST_IDLE else None
-    if longest_idle:
-        longest_idle.close()
-
-
-def _put_in_place(fresh: Path, old: Path) -> None:
-    """On disk when it returns."""
-    _flush(fresh)
-    fresh.replace(old)
-    _flush(old.parent)
-
-
-def _give_to_owner_of(old: Path, fresh: Path) -> None:
-    """Whoever rewrites a file may be another user than the one who runs syncs."""
-    shutil.copymode(old, fresh)
-    with suppress(PermissionError):
-        os.chown(fresh, old.stat().st_uid, old.stat().st_gid)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _how_to_build(model: Model) -> str:
-    if model.kind == "source":
-        return f"it is a source, so something else has to load {model.schema}.{model.identifier}"
-    return f"run `dbt build --select {model.name}`"
 
 
 @dataclass(frozen=True)
@@ -301,7 +216,7 @@ class DuckDBWarehouse:
         settings = {"memory_limit": self.memory_limit, "preserve_insertion_order": "false"}
         settings["python_enable_replacements"] = "false"  # a table that is not there is no variable of that name
         settings |= {"threads": str(self.threads)} if self.threads else {}
-        engine = _taken(settings, self.state_folder / "spill")
+        engine = taken(settings, self.state_folder / "spill")
         con, attached, fit = engine.cursor(), list[str](), False
         try:
             con.execute("SET TimeZone = 'UTC'")
@@ -312,11 +227,11 @@ class DuckDBWarehouse:
             try:
                 for name in attached:
                     engine.execute(f"DETACH {quote(name)}")
-                fit = fit and not engine.execute(_LEFT).fetchall()
+                fit = fit and not engine.execute(LEFT).fetchall()
             except duckdb.Error:  # somebody still reads: its files are given back when that ends
                 fit = False
             if fit and again:
-                _give_back(settings, engine)
+                give_back(settings, engine)
             else:
                 engine.close()
 
@@ -339,8 +254,8 @@ class DuckDBWarehouse:
                 fresh.chmod(0o600)
                 yield con
                 con.execute("DETACH fresh")
-                _give_to_owner_of(state, fresh)
-                _put_in_place(fresh, state)  # while nobody else can open the old one
+                give_to_owner_of(state, fresh)
+                put_in_place(fresh, state)  # while nobody else can open the old one
         finally:
             for left in (fresh, fresh.with_name(f"{fresh.name}.wal")):
                 left.unlink(missing_ok=True)
@@ -392,27 +307,10 @@ class DuckDBWarehouse:
         return f"{quote(self._database_of(model))}.{quote(model.schema)}.{quote(model.identifier)}"
 
     def _database_of(self, model: Model) -> str:
-        profile = self.profile
-        own = database_name(profile.path)
-        wanted = (model.database or own).lower()
-        if wanted == own.lower():
-            return self.database_name
-        if found := next((each.name for each in profile.attached if each.name.lower() == wanted), None):
-            return found
-        known = ", ".join(f"`{name}`" for name in (own, *(each.name for each in profile.attached)))
-        raise StateError(
-            f"model {model.name} is in database `{model.database}`, and dbt's profile has {known}: attach it there"
-            " (`attach`), or let dbt parse the project with the profile's own target."
-        )
+        return database_of(model, self.profile, self.database_name)
 
     def _is_built(self, con: duckdb.DuckDBPyConnection, model: Model) -> bool:
-        where = "lower(database_name) = lower($database) and lower(schema_name) = lower($schema)"
-        query = (
-            f"select 1 from duckdb_tables() where {where} and lower(table_name) = lower($name)"
-            f" union all select 1 from duckdb_views() where {where} and lower(view_name) = lower($name)"
-        )
-        names = {"database": self._database_of(model), "schema": model.schema, "name": model.identifier}
-        return con.execute(query, names).fetchone() is not None
+        return is_built(con, model, self._database_of(model))
 
     def column_types(self, con: duckdb.DuckDBPyConnection, model: Model) -> dict[str, str]:
         """The built table's columns and their types. Raises StateError if dbt has not built it yet, or never does, and
@@ -422,7 +320,7 @@ class DuckDBWarehouse:
                 raise StateError(f"model {each.name} {EPHEMERAL}")
             self.relation(each)
             if not self._is_built(con, each):
-                raise StateError(f"model {each.name} is not built yet; {_how_to_build(each)}.")
+                raise StateError(f"model {each.name} is not built yet; {how_to_build(each)}.")
         relation = self.relation(model)
         try:
             rows = con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
