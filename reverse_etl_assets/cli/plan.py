@@ -122,7 +122,7 @@ def _row_as_json(row: "PlannedRow") -> dict[str, Any]:
 
 def _show(out: "Console", found: "Preview") -> None:
     from reverse_etl_assets.cli.output import escape
-    from reverse_etl_assets.previews.markdown import sends
+    from reverse_etl_assets.previews.markdown import sends, trial_in_words
     from reverse_etl_assets.warehouses.row_times import in_words
 
     sync, plan = found.sync, found.plan
@@ -137,9 +137,8 @@ def _show(out: "Console", found: "Preview") -> None:
     if found.begun:
         out.print(f"[yellow]{escape(str(found.begun))}[/]")
     out.print(f"Would send {sends(found)}." if plan.to_send else "Nothing to send.")
-    if found.trial is not None:
-        of_it = ", ".join(f"{rows:,} {operation}" for operation, rows in sorted(found.trial.items())) or "nothing"
-        out.print(f"[yellow]A trial would send {of_it} of it, and leave the rest to the next run.[/]")
+    if words := trial_in_words(found):
+        out.print(f"[yellow]{words}[/]")
     for run in found.unfinished:
         out.print(
             f"[yellow]Run {run} was killed; its answers are counted as if they were folded in, as the next run does.[/]"

@@ -69,6 +69,8 @@ def run_metadata(report: Report, project: Project) -> Any:
     }
     if report.sync.cost.per_call or report.sync.cost.per_row:
         figures["cost"] = round(report.cost, 6)
+    if report.trial is not None:
+        figures["rows of a trial"] = report.trial
     if report.plan_id:
         figures["plan id"] = report.plan_id
     figures["before-images"] = _images(report.sync, project)

@@ -86,7 +86,16 @@ def _heading(found: Preview) -> str:
 def _counts(found: Preview) -> str:
     names = [*_COUNTS, *(name for name in _IF_ANY if getattr(found.plan, name))]
     table, odd = _table(names, [[f"{getattr(found.plan, name):,}" for name in names]]), found.plan.unusable_times
-    return f"{table}\n\nRows have {_plain(in_words(odd))}." if odd else table
+    more = (f"Rows have {_plain(in_words(odd))}." if odd else "", trial_in_words(found))
+    return "\n\n".join(filter(None, (table, *more)))
+
+
+def trial_in_words(found: Preview) -> str:
+    """What of the plan a trial would send; nothing if it is to go out as a whole."""
+    if found.trial is None:
+        return ""
+    of_it = ", ".join(f"{rows:,} {operation}" for operation, rows in sorted(found.trial.items())) or "nothing"
+    return f"A trial would send {of_it} of it, and leave the rest to the next run."
 
 
 def _guards(found: Preview) -> str:

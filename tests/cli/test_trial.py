@@ -1,5 +1,6 @@
 """`run --only`, `run --limit`, and the same in `plan`."""
 
+import dagster as dg
 import pytest
 
 from reverse_etl_sandbox.server import Sandbox
@@ -34,7 +35,8 @@ def test_a_row_by_its_key(four: Office, sandbox: Sandbox) -> None:
 def test_the_plan_of_a_trial_is_what_it_sends(four: Office, sandbox: Sandbox) -> None:
     planned = four.json("plan", "people_to_crm", "--trial", "2")
     assert (planned["trial"], planned["to_send"]) == ({"upsert": 2}, {"upsert": 4})
-    assert "A trial would send 2 upsert of it" in four.ok("plan", "people_to_crm", "--trial", "2")
+    for form in ((), ("--markdown",)):
+        assert "A trial would send 2 upsert of it" in four.ok("plan", "people_to_crm", "--trial", "2", *form)
     (ran,) = four.json("run", "people_to_crm", "--limit", "2")["runs"]
     assert (ran["trial"], ran["status"], ran["plan"]) == (2, "done", planned["plan"])
     for row in planned["rows"]:
@@ -69,3 +71,17 @@ def test_what_does_not_go_together(four: Office, words: tuple[str, ...], said: s
 def test_several_syncs_are_tried_at_once(four: Office) -> None:
     found = four.json("run", "--all", "--limit", "1")["runs"]
     assert [(run["trial"], run["counts"]["created"]) for run in found] == [(1, 1), (1, 1)]
+
+
+def test_dagster_sees_it_and_takes_nothing_for_fresh(four: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = four.home / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    four.ok("run", "people_to_crm", "--limit", "1")
+    with dg.DagsterInstance.get() as instance:
+        key = dg.AssetKey(["crm", "people_to_crm"])
+        assert instance.get_latest_materialization_event(key) is None
+        (seen,) = instance.fetch_observations(key, limit=5).records
+    assert seen.asset_observation is not None
+    assert seen.asset_observation.metadata["rows of a trial"].value == 1
