@@ -10,6 +10,7 @@ from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.dbt.results import judge_results
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import SpecError, StateError
+from reverse_etl_assets.previews.preview import preview
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
@@ -163,3 +164,26 @@ def test_tests_of_what_it_reads_count(shop: Shop, tmp_path: Path) -> None:
     assert (found.bad, found.good, found.unknown) == ((), 2, "dbt does not test a query")
     record_model_results(shop.journal, "model.shop.people", {"unique": "fail"})
     assert judge_results(query, shop.journal, {}).bad == ("unique of people",)
+
+
+def test_its_text_is_part_of_the_plans_id(shop: Shop, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Rows that are the same are not the plan that was looked at, if they come from elsewhere; the sync goes on."""
+    shop.build("select 1 as id", "orders")
+    shop.models["orders"] = ORDERS
+    (tmp_path / "syncs").mkdir()
+    texts = (
+        "select id, 'a' as name from {{ ref('orders') }}",
+        "select id, lower('A') as name from {{ ref('orders') }}",
+    )
+    syncs = [
+        load(tmp_path / "syncs", f"query: |\n  {text}\n", shop.models).model_copy(update={"options": SINK})
+        for text in texts
+    ]
+    one, two = (preview(sync, shop.environment, sink(sandbox.url)) for sync in syncs)
+    assert one.plan_id
+    assert one.plan_id != two.plan_id
+    assert one.identity is not None
+    assert two.identity is not None
+    assert one.identity.basis["rows"] == two.identity.basis["rows"]
+    first, second = (shop.run(sync, sink(sandbox.url)) for sync in syncs)
+    assert (first.counts["created"], second.counts.get("updated", 0)) == (1, 0)

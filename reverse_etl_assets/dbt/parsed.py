@@ -43,16 +43,15 @@ def last_parsed(settings: DbtSettings, home: Path) -> Path | None:
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
-def manifest_of_target(settings: DbtSettings, profile: Profile, home: Path, *, fresh: bool = False) -> Path:
+def manifest_of_target(settings: DbtSettings, profile: Profile, home: Path) -> Path:
     """A manifest that was parsed for the profile's target: the project's own if that can be told, else one in `home`,
     which is parsed anew whenever the project or its profile changed.
 
-    `fresh` asks for that of the project's own too, where nobody else sees to it. Raises ConfigurationError if there is
-    none, and nothing to parse.
+    Raises ConfigurationError if there is none, and nothing to parse.
     """
     own = settings.manifest
     found = _judged(own, profile, settings.project_dir)
-    if found is Parsed.FOR_IT and not (fresh and _is_older(own, settings, home)):
+    if found is Parsed.FOR_IT:
         return own
     if not settings.project_file.is_file():
         state = "is missing" if found is None else f"was parsed {found.value}"
@@ -151,9 +150,3 @@ def _sources(settings: DbtSettings, home: Path) -> Iterator[Path]:
         ]
         seen.update(there.values())
         yield from (here / name for name in files if Path(name).suffix in _READ | _SEEN)
-
-
-def _is_older(manifest: Path, settings: DbtSettings, home: Path) -> bool:
-    """Whether a file of the project changed since."""
-    written = manifest.stat().st_mtime
-    return any(file.stat().st_mtime > written for file in _sources(settings, home))
