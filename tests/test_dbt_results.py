@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reverse_etl_assets.dbt.manifest import load_models
-from reverse_etl_assets.dbt.results import Dbt, ModelTests, judge_results, listen
+from reverse_etl_assets.dbt.results import Dbt, ModelTests, Target, is_of, judge_results, listen
 from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import ModelResult
 from tests.journal_entries import record_model_results
@@ -209,3 +209,25 @@ def test_the_latest_counts_in_whatever_order_it_is_heard(warehouse: Warehouse) -
     assert len(warehouse.judge().bad) == 1
     warehouse.dbt("test", {UNIQUE: "pass"})
     assert warehouse.judge().bad == (), "a clock that was ahead must not fix a result for good"
+
+
+@pytest.mark.parametrize(
+    ("default", "args", "place", "ours"),
+    [
+        ("prod", {}, None, True),
+        ("dev", {}, None, False),
+        ("dev", {"target": "prod"}, None, True),
+        ("prod", {"profile": "other"}, None, False),
+        ("prod", {"profile": "shop", "target": "prod"}, None, True),
+        (None, {}, '"w"."marts"."model.shop.people"', True),
+        (None, {}, '"w"."Marts"."Model.shop.people"', True),
+        (None, {}, '"w"."dev"."model.shop.people"', False),
+        (None, {"target": "prod"}, '"w"."dev"."model.shop.people"', True),
+    ],
+)
+def test_results_that_name_no_target_are_of_the_profiles_own_or_of_its_places(
+    warehouse: Warehouse, default: str | None, args: dict[str, str], place: str | None, ours: bool
+) -> None:
+    target = Target("prod", default, "shop", load_models(warehouse.folder / "manifest.json").by_id)
+    results = [{"unique_id": PEOPLE, "status": "success", "relation_name": place}]
+    assert is_of(target, {"args": args, "results": results}) == ours
