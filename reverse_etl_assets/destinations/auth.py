@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import httpx
-import jwt
 import msgspec
 from pydantic import SecretStr
 
@@ -189,6 +188,8 @@ class JwtBearer(FetchedToken):
         self._headers = {"kid": key_id} if key_id else None
 
     def _form(self) -> Mapping[str, str]:
+        import jwt  # only who signs in like this waits for it
+
         now = int(time.time())
         claims = {**self._claims, "iat": now, "exp": now + self._lifetime}
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 import msgspec
-import pyarrow as pa
 
 from reverse_etl_assets.destinations.base import encode_json
 from reverse_etl_assets.plan import parents
@@ -268,6 +267,8 @@ def _reject(
 
 def transform(con: duckdb.DuckDBPyConnection, outbox: str, columns: Columns, which: str = "true") -> None:
     """Write down what goes out of each row, and refuse rows with a value that cannot be transformed."""
+    import pyarrow as pa  # only who plans waits for it
+
     decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
     where = f"where operation is not null and after is not null and ({which})"
     going_out = f"coalesce(sent, {columns.json('after')}::varchar)"

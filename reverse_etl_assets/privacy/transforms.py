@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-import phonenumbers
-
 from reverse_etl_assets.spec.sync import Sync, Transform
 
 
@@ -68,6 +66,8 @@ def _email(text: str, region: str | None) -> str:
 
 def _phone(text: str, region: str | None) -> str:
     """E.164: `+`, country and number, digits only. Meta's own guide leaves the `+` out."""
+    import phonenumbers  # only who sends telephone numbers waits for it
+
     if not text.strip():
         return ""
     if region is None and not text.strip().startswith("+"):
