@@ -49,8 +49,18 @@ def is_one_name(names: Sequence[str] | None, chosen: Sequence[str] | None) -> bo
 
 
 def _union(syncs: "Mapping[str, Sync]", words: Iterable[str]) -> set[str]:
-    """What any of the words selects; a word in quotes may hold several."""
-    return {name for word in words for part in word.split() for name in _intersection(syncs, part)}
+    """What any of the words selects; a word in quotes may hold several. Raises SpecError with each that is wrong."""
+    from reverse_etl_assets.errors import SpecError
+
+    found, problems = set[str](), []
+    for part in (part for word in words for part in word.split()):
+        try:
+            found |= _intersection(syncs, part)
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(dict.fromkeys(problems)))
+    return found
 
 
 def _intersection(syncs: "Mapping[str, Sync]", word: str) -> set[str]:

@@ -154,3 +154,11 @@ def test_a_kept_plan_is_of_one_sync(two: Office) -> None:
     result = two.run("plan", "*", "--show", "waiting")
     assert result.exit_code == 2
     assert "name that one alone" in " ".join(result.stderr.split())
+
+
+def test_each_word_that_selects_nothing_is_named() -> None:
+    with pytest.raises(SpecError) as raised:
+        select(SYNCS, ["laeds", "cards"], ["tag:nothing"])
+    first, second = str(raised.value).splitlines()
+    assert "`laeds`" in first
+    assert "tag `nothing`" in second
