@@ -202,7 +202,7 @@ def test_the_settings_of_the_instance_are_taken(tmp_path: Path) -> None:
 
 def test_drift_has_a_schedule_and_a_job_of_its_own(shop: Shop) -> None:
     shop.write_sync("people_to_crm", verify={"drift": {"cron": "0 4 * * *"}})
-    shop.write_sync("others_to_crm", mapping={"email": "email", "lastname": "name"})
+    shop.write_sync("others_to_crm", sync_mode="incremental", mapping={"email": "email", "lastname": "name"})
     definitions = shop.definitions()
     repository = definitions.get_repository_def()
     (schedule,) = [each for each in repository.schedule_defs if "drift" in each.name]
