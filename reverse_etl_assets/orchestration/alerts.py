@@ -17,6 +17,7 @@ from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
 from reverse_etl_assets.errors import ConfigurationError, RetryLater
+from reverse_etl_assets.orchestration.checks import is_repeated
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.loaded import Loaded
 from reverse_etl_assets.records import Batch, FieldType, Operation, Record, Target
@@ -80,7 +81,7 @@ def _news(instance: dg.DagsterInstance, run_id: str, syncs: frozenset[dg.AssetKe
     """A line for each sync that failed, with why, and for each check of the others that turned red."""
     checks = _of_type(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     bad = [each.event_specific_data for each in checks if each.event_specific_data.asset_key in syncs]
-    bad = [check for check in bad if _is_bad(check)]
+    bad = [check for check in bad if _is_bad(check) and not is_repeated(check.description)]
     steps = {str(each.step_key): each for each in _of_type(instance, run_id, dg.DagsterEventType.STEP_FAILURE)}
     planned = _of_type(instance, run_id, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
     number = len({each.asset_key for each in planned} & syncs)
@@ -107,7 +108,7 @@ def _of_type(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventTyp
 
 def _is_bad(check: Any) -> bool:
     """Red, or rows in quarantine. What was not judged is neither."""
-    red = check.severity is dg.AssetCheckSeverity.ERROR or check.check_name == "quarantined_rows"
+    red = check.severity is dg.AssetCheckSeverity.ERROR or check.check_name == "held_and_quarantined"
     return red and not check.passed and not (check.description or "").startswith("not judged")
 
 

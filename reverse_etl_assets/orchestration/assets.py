@@ -11,7 +11,7 @@ from reverse_etl_assets.errors import ReverseEtlError, StateError, SyncBusy
 from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal.records import PlanStatus, RunStatus
 from reverse_etl_assets.orchestration import metadata
-from reverse_etl_assets.orchestration.checks import as_before, check_results, check_specs, unjudged
+from reverse_etl_assets.orchestration.checks import as_before, broke_off, check_results, check_specs
 from reverse_etl_assets.orchestration.clipping import clip
 from reverse_etl_assets.orchestration.loaded import LoadedSync
 from reverse_etl_assets.orchestration.retrying import obeyed_by_run_retries
@@ -65,13 +65,7 @@ def _selected(context: dg.AssetExecutionContext, results: Results) -> Results:
     """Without the checks that this run did not select."""
     names = {check.name for check in context.selected_asset_check_keys}
     for result in results:
-        if isinstance(result, dg.AssetCheckResult):
-            if result.check_name in names:
-                yield result
-        elif isinstance(result, dg.MaterializeResult):
-            kept = [check for check in result.check_results or () if check.check_name in names]
-            yield result._replace(check_results=kept)
-        else:
+        if not isinstance(result, dg.AssetCheckResult) or result.check_name in names:
             yield result
 
 
@@ -88,12 +82,12 @@ def _execute(context: dg.AssetExecutionContext, config: SyncConfig, loaded: Load
         raise _failure(str(error), {}) from None
     except Exception:
         if not ended:
-            yield from unjudged(key, "the run broke off")
+            yield from broke_off(context.instance, key, "the run broke off")
         for report in ended:  # rows did go out, and the guards had been judged
-            yield from check_results(key, metadata.in_events(report, project))
+            yield from check_results(context.instance, key, metadata.in_events(report, project))
             yield dg.AssetObservation(key, metadata=metadata.run_metadata(report, project))
         raise
-    results = check_results(key, metadata.in_events(report, project))
+    results = check_results(context.instance, key, metadata.in_events(report, project))
     if report.status is RunStatus.GUARDED:
         figures = metadata.guarded_metadata(report, project, loaded.destination)
         yield from results
@@ -109,7 +103,9 @@ def _execute(context: dg.AssetExecutionContext, config: SyncConfig, loaded: Load
         raise _failure(report.detail or "the run is not finished", metadata.counts(report.counts))
     figures = metadata.run_metadata(report, project)
     if report.ended_well:
-        yield dg.MaterializeResult(asset_key=key, metadata=figures, check_results=results)
+        context.add_asset_metadata(figures, asset_key=key)  # in the result they would be kept twice
+        yield dg.MaterializeResult(asset_key=key)
+        yield from results
         return
     # The event comes before the failure: rows did go out, whatever became of the others.
     yield from results

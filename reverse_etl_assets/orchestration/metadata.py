@@ -38,34 +38,37 @@ from reverse_etl_assets.state.outcomes import (
 from reverse_etl_assets.warehouses.connection import Connection
 from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
+_Number = TypeVar("_Number", int, float)
 _Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)
-MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 10, 20, 5
+MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 3, 20, 5
 MAX_SUMMARY = 50_000  # bytes
 _LONG, _SHORT = 400, 120  # bytes of a cell
+_OUTCOMES = ("created", "updated", "deleted", "failed")
 _CHANGES = ("added", "changed", "removed", "unchanged", "rejected", "held", "quarantined", "superseded", "waiting")
-_OUTCOMES = ("created", "updated", "deleted", "skipped", "failed")
 _NOT_WRITTEN = ("kept", "same", "edited")  # once the record had been read
 
-_GROUP_COLUMNS = ("rows", "status", "reason", "code", "field", "message", "next_run", "example_key")
+_GROUP_COLUMNS = ("rows", "status", "reason", "field", "message", "next_run", "example_key", "code")
 _CONFLICT_COLUMNS = ("key", "field", "rule", "ours", "theirs", "winner", "why")
-_ROW_COLUMNS = ("key", "status", "reason", "code", "field", "message", "change", "destination_id")
+_ROW_COLUMNS = ("key", "status", "reason", "field", "message", "code", "change", "destination_id")
 
 
 def run_metadata(report: Report, project: Project) -> Any:
-    """Of a run that sent: first what ended it early, then numbers, which Dagster plots, and long tables last.
+    """Of a run that sent: what ended it early, what became of its rows, and then numbers, which Dagster plots.
 
-    Values of rows are masked: whoever sees the asset sees this, for as long as Dagster keeps its events.
+    Numbers that are seldom anything but zero are left out where they are. Values of rows are masked: whoever sees the
+    asset sees this, for as long as Dagster keeps its events.
     """
     mask = project.mask(report.sync)
+    tables, conflicts = _tables(report, project)
     figures: dict[str, Any] = {
         **({"ended early": clip(mask.text(report.detail), 2_000)} if report.detail else {}),
+        **tables,
         "dagster/row_count": report.counts.get("model_rows", 0),
         **counts(report.counts),
-        **{name: report.counts.get(f"skipped_{name}", 0) for name in _NOT_WRITTEN},
         **_calls(report, project),
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
-        "waited seconds": round(report.waited, 3),
+        **_set({"waited seconds": round(report.waited, 1), "conflicts": conflicts}),
     }
     if report.sync.cost.per_call or report.sync.cost.per_row:
         figures["cost"] = round(report.cost, 6)
@@ -77,8 +80,7 @@ def run_metadata(report: Report, project: Project) -> Any:
     figures |= cutover(report)
     if report.recovered:
         figures["recovered runs"] = clip(", ".join(report.recovered), _LONG)
-    place = run_place(report.sync, report.run_id, project.warehouse)
-    return {**figures, **place, **_tables(report, project)}
+    return figures | run_place(report.sync, report.run_id, project.warehouse)
 
 
 def in_events(report: Report, project: Project) -> Report:
@@ -98,8 +100,7 @@ def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMateria
 def guarded_metadata(report: Report, project: Project, resource: ConfiguredDestination) -> dict[str, Any]:
     """Of a run that was held back: what stopped it, what it would have sent, and how to let it out."""
     figures: dict[str, Any] = {"nothing was sent": clip(report.detail or "", 2_000)}
-    figures |= {name: report.counts.get(name, 0) for name in _CHANGES}
-    figures |= {**cutover(report), "guards": findings_table(report.findings)}
+    figures |= {"guards": findings_table(report.findings), **_changes(report.counts), **cutover(report)}
     if not report.waits:
         return figures
     plan: dict[str, Any] = {"plan id": report.plan_id}
@@ -113,14 +114,24 @@ def guarded_metadata(report: Report, project: Project, resource: ConfiguredDesti
 
 def pending_metadata(report: Report) -> dict[str, Any]:
     """Of a run whose rows the destination has and has not settled yet."""
-    figures: dict[str, Any] = {name: report.counts.get(name, 0) for name in _CHANGES}
-    return {**figures, "waits for": clip(report.detail or "", _LONG), "run in journal": report.run_id}
+    return {**_changes(report.counts), "waits for": clip(report.detail or "", _LONG), "run in journal": report.run_id}
 
 
 def counts(found: Mapping[str, int]) -> dict[str, int]:
-    """The change set and the outcomes; a count that is missing is zero, so that plots have no holes."""
-    named = {name: found.get(name, 0) for name in (*_CHANGES, *_OUTCOMES)}
-    return {**named, "possible duplicates": found.get("possible_duplicates", 0)}
+    """The change set and the outcomes. A row that went out or failed is counted always, so that plots have no holes;
+    what else is zero is left out."""
+    outcomes = {name: found.get(name, 0) for name in _OUTCOMES}
+    unwritten = {name: found.get(f"skipped_{name}", 0) for name in _NOT_WRITTEN}
+    more = {"skipped": found.get("skipped", 0), **unwritten, "possible duplicates": found.get("possible_duplicates", 0)}
+    return {**_changes(found), **outcomes, **_set(more)}
+
+
+def _changes(found: Mapping[str, int]) -> dict[str, int]:
+    return _set({name: found.get(name, 0) for name in _CHANGES})
+
+
+def _set(numbers: Mapping[str, _Number]) -> dict[str, _Number]:
+    return {name: number for name, number in numbers.items() if number}
 
 
 def cutover(report: Report) -> dict[str, str]:
@@ -139,12 +150,9 @@ def run_place(sync: Sync, run_id: str, warehouse: DuckDBWarehouse) -> dict[str, 
 def _calls(report: Report, project: Project) -> dict[str, int]:
     """Requests: of the run, as they were foreseen, those that a full sync would have made more, and all of the day."""
     foreseen, today = report.forecast, project.journal.room(report.sync.destination, Allowance()).calls
-    return {
-        "calls": report.calls,
-        "calls foreseen": foreseen.calls if foreseen else 0,
-        "calls saved": max(0, foreseen.full_sync - report.calls) if foreseen else 0,
-        "calls today": today,
-    }
+    saved = max(0, foreseen.full_sync - report.calls) if foreseen else 0
+    more = {"calls foreseen": foreseen.calls if foreseen else 0, "calls saved": saved, "calls today": today}
+    return {"calls": report.calls, **_set(more)}
 
 
 def _images(sync: Sync, project: Project) -> str:
@@ -153,15 +161,16 @@ def _images(sync: Sync, project: Project) -> str:
     return (BeforeImages.DESTINATION if route.reads_first else BeforeImages.SYNCED).value
 
 
-def _tables(report: Report, project: Project) -> dict[str, Any]:
+def _tables(report: Report, project: Project) -> tuple[dict[str, Any], int]:
+    """Why rows did not arrive, rows, and conflicts, of which there may be more than are shown."""
     mask, ids = project.event_mask(report.sync), project.mask(report.sync)
     with project.warehouse.open(report.sync.sync) as con:
         if not has_outcomes(con):
-            return {}
+            return {}, 0
         groups = error_groups(con, report.run_id, MAX_GROUPS)
         rows = unsettled_rows(con, report.run_id, MAX_UNSETTLED) + settled_rows(con, report.run_id, MAX_SAMPLE)
         conflicts = conflict_log(con, limit=MAX_CONFLICTS, run_id=report.run_id)
-        tables: dict[str, Any] = {"conflicts": conflict_count(con, report.run_id)}
+        number = conflict_count(con, report.run_id)
         groups = [_in_event(con, report, group.masked(mask), group.example, mask) for group in groups]
         shown_rows = [
             replace(
@@ -169,14 +178,15 @@ def _tables(report: Report, project: Project) -> dict[str, Any]:
             )
             for row in rows
         ]
-    if groups:
-        tables["why rows did not arrive"] = _table(_GROUP_COLUMNS, [_group(group) for group in groups])
-    if conflicts:
-        shown = [_conflict(entry.masked(mask)) for entry in conflicts]
-        tables["where field rules met another value"] = _table(_CONFLICT_COLUMNS, shown)
-    if rows:
-        tables["rows (failed first)"] = _table(_ROW_COLUMNS, [_row(row) for row in shown_rows])
-    return tables
+    shown = {
+        "why rows did not arrive": (_GROUP_COLUMNS, [_group(group) for group in groups]),
+        "rows (failed first)": (_ROW_COLUMNS, [_row(row) for row in shown_rows]),
+        "where field rules met another value": (
+            _CONFLICT_COLUMNS,
+            [_conflict(each.masked(mask)) for each in conflicts],
+        ),
+    }
+    return {name: _table(columns, cells) for name, (columns, cells) in shown.items() if cells}, number
 
 
 def _in_event(con: Connection, report: Report, shown: _Shown, key: str | None, mask: Mask) -> _Shown:
@@ -198,11 +208,11 @@ def _group(group: ErrorGroup) -> tuple[Any, ...]:
         group.rows,
         group.status,
         group.reason,
-        clip(group.code, _SHORT),
         clip(group.field, _SHORT),
         clip(group.message, _LONG),
         meaning.next_run if (meaning := meaning_of(group.reason)) else None,
         clip(group.example, _SHORT),
+        clip(group.code, _SHORT),
     )
 
 
@@ -211,14 +221,18 @@ def _row(row: RowOutcome) -> tuple[Any, ...]:
         clip(row.key, _SHORT),
         f"{row.status} (inferred)" if row.inferred else row.status,
         row.reason or "",
-        clip(row.code, _SHORT),
         clip(row.field, _SHORT),
         clip(row.message, _LONG),
+        clip(row.code, _SHORT),
         row.kind,
         clip(row.destination_id, _SHORT),
     )
 
 
 def _table(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dg.TableMetadataValue:
-    schema = dg.TableSchema([dg.TableColumn(name, "int" if name == "rows" else "string") for name in columns])
-    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
+    """Without the columns that are empty in every row."""
+    filled = [number for number in range(len(columns)) if any(row[number] not in (None, "") for row in rows)]
+    names = [columns[number] for number in filled]
+    schema = dg.TableSchema([dg.TableColumn(name, "int" if name == "rows" else "string") for name in names])
+    records = [dg.TableRecord({columns[number]: row[number] for number in filled}) for row in rows]
+    return dg.MetadataValue.table(records, schema)

@@ -96,7 +96,7 @@ class Guards(Strict):
     allow_empty_model: bool = False
     require_passing_tests: bool = True
     """Refuse to send when the model's build or one of its dbt tests failed the last time it ran. Where nothing is known
-    the check is yellow, unless `true` stands in the file: then that is refused too."""
+    the guard is not judged, and the rows are sent, unless `true` stands in the file: then that is refused too."""
 
 
 class Approval(StrEnum):

@@ -83,6 +83,12 @@ class Ran:
         return {check.check_name: check for check in found}
 
     @property
+    def guards(self) -> dict[str, Mapping[str, Any]]:
+        """What the check `guards` says of each."""
+        rows = [row.data for row in self.checks["guards"].metadata["guards"].records]
+        return {name: row for row in rows for name in row["guard"].split(", ")}
+
+    @property
     def failure(self) -> Any:
         return failure_of(self.events)
 

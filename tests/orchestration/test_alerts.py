@@ -85,8 +85,9 @@ def test_a_guard_that_trips_is_told_once_with_the_way_to_approve(watch: Set) -> 
     [plan] = begun.small.project.journal.waiting_plans()
     assert text.splitlines() == [
         f":red_circle: *{name_of(begun)}* failed",
-        ":red_circle: `guard_max_removed`: nothing was sent; 40 removed: 40.00 % of 100 synced rows; the limit is 25 %;"
-        f" plan {plan.plan_id} waits for a decision",
+        ":red_circle: `guards`: nothing was sent; max_removed: 40 removed: 40.00 % of 100 synced rows; the limit is"
+        f" 25 %; plan {plan.plan_id} waits for a decision. To do: ask why these rows left the model; if they are gone"
+        " for good, approve the plan.",
         f'Look at the plan, then `reverse-etl approve {plan.plan_id} --why "..." --run`',
         f"<https://dagster.example/runs/{run_id}|run {run_id[:8]}>",
     ]
@@ -98,7 +99,7 @@ def test_a_failure_names_no_values(watch: Set) -> None:
     begun = watch(max_failed={"rows": 0})
     begun.run(PEOPLE.format("case when i < 3 then repeat('secret', 20000) else 'fine' end", 20))
     [text] = begun.tick()
-    assert "`failed_rows`: 3 of 20 rows failed" in text
+    assert "`delivery`: 3 of 20 rows failed" in text
     assert "secret" not in text
     assert "@example.com" not in text
 
@@ -150,7 +151,7 @@ def test_rows_in_quarantine_are_told_when_they_grow_more(watch: Set) -> None:
     bad = PEOPLE.format("case when i < {} then repeat('x', 70000) else 'fine' end", 20)
     begun.run(bad.format(2))
     [text] = begun.tick()
-    assert text.startswith(f"*{name_of(begun)}* :large_yellow_circle: `quarantined_rows`: 2 rows in quarantine\n")
+    assert text.startswith(f"*{name_of(begun)}* :large_yellow_circle: `held_and_quarantined`: 2 rows in quarantine (")
     begun.run()
     assert begun.tick() == []
     begun.run(bad.format(3))

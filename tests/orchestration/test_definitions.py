@@ -61,16 +61,13 @@ def test_pool_and_checks(shop: Shop) -> None:
     definitions = shop.definitions()
     asset = definitions.resolve_assets_def(dg.AssetKey(["crm", "contacts"]))
     assert asset.op.pool == "crm"
-    assert {check.name for check in asset.check_specs} >= {
-        "guard_kill_switch",
-        "guard_max_removed",
-        "guard_in_flight",
+    assert [check.name for check in asset.check_specs] == [
+        "guards",
         "row_count_anomaly",
-        "failed_rows",
-        "unanswered_rows",
-        "quarantined_rows",
-        "possible_duplicates",
-    }
+        "delivery",
+        "held_and_quarantined",
+        "verified_delivery",
+    ]
 
 
 def test_the_name_of_the_sync_is_the_asset_whatever_its_file_is_called(shop: Shop) -> None:

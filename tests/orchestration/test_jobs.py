@@ -34,8 +34,14 @@ def test_one_click_stops_everything_and_another_lets_it_run(small: SmallProject,
 
     stopped = small.run(asset)
     assert "kill_switch: stopped (all) by Dagster run" in str(stopped.failure.description)
-    assert not stopped.checks["guard_kill_switch"].passed
-    assert stopped.checks["guard_max_removed"].description == "not judged: the run ended before"
+    assert {name for name, check in stopped.checks.items() if not check.passed} == {"guards"}
+    assert stopped.checks["guards"].description.startswith(
+        "nothing was sent; kill_switch: stopped (all) by Dagster run"
+    )
+    assert (stopped.guards["max_removed"]["result"], stopped.guards["max_removed"]["why"]) == (
+        "not judged",
+        "the run ended before",
+    )
     assert sandbox.log.lines() == []
 
     assert figures(launch(small, "resume_syncs"))["stops in force"] == 0

@@ -165,7 +165,7 @@ def test_a_sync_without_its_checks_and_its_checks_alone(small: SmallProject, san
     alone = checks_of(small, asset, dg.AssetSelection.all_asset_checks())
     assert alone.success
     assert alone.materializations == []
-    assert alone.checks["failed_rows"].description.startswith("not judged: the sync was not selected")
+    assert alone.checks["delivery"].description.startswith("not judged: the sync was not selected")
     assert sandbox.log.lines() == []
 
     without = checks_of(small, asset, dg.AssetSelection.assets(key).without_checks())
@@ -173,11 +173,11 @@ def test_a_sync_without_its_checks_and_its_checks_alone(small: SmallProject, san
     assert without.checks == {}
     assert [each.asset_key for each in without.materializations] == [key]
 
-    assert small.run(asset).checks["failed_rows"].passed
+    assert small.run(asset).checks["delivery"].passed
     sent = len(sandbox.log.lines())
-    one = checks_of(small, asset, dg.AssetSelection.checks(dg.AssetCheckKey(key, "failed_rows")))
-    assert one.checks.keys() == {"failed_rows"}
-    again = one.checks["failed_rows"]
+    one = checks_of(small, asset, dg.AssetSelection.checks(dg.AssetCheckKey(key, "delivery")))
+    assert one.checks.keys() == {"delivery"}
+    again = one.checks["delivery"]
     assert again.passed
     assert again.description.endswith("as it was judged before: 0 of 0 rows failed")
     assert len(sandbox.log.lines()) == sent

@@ -29,21 +29,21 @@ def test_the_check_of_a_sync(small: SmallProject) -> None:
     small.build(f"{PEOPLE.format(2)} from range(5) r(i)")
     asset = small.asset(**STRICT)
     refused = small.run(asset)
-    check = refused.checks["quarantined_rows"]
+    check = refused.checks["held_and_quarantined"]
     assert (check.passed, check.severity, check.description) == (
         False,
         dg.AssetCheckSeverity.WARN,
-        "2 rows in quarantine",
+        "2 rows in quarantine (`reverse-etl quarantine`)",
     )
     assert check.metadata["quarantined"].value == 2
     again = small.run(asset)
     assert again.success
-    assert again.checks["failed_rows"].passed
-    assert not again.checks["quarantined_rows"].passed
+    assert again.checks["delivery"].passed
+    assert not again.checks["held_and_quarantined"].passed
     assert (again.metadata["quarantined"], again.metadata["skipped"], again.metadata["failed"]) == (2, 2, 0)
     small.build(f"{PEOPLE.format(0)} from range(5) r(i)")
-    good = small.run(asset).checks["quarantined_rows"]
-    assert (good.passed, good.description) == (True, "0 rows in quarantine")
+    good = small.run(asset).checks["held_and_quarantined"]
+    assert (good.passed, good.description) == (True, "no row is held or in quarantine")
 
 
 @heavy

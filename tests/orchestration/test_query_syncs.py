@@ -16,8 +16,8 @@ def test_a_query_is_downstream_of_the_models_that_it_reads(small: SmallProject) 
     small.build("select 'ann@x.org' as email, 'Ann' as name")
     ran = small.run(asset)
     assert ran.success
-    assert "dbt does not test a query" in str(ran.checks["guard_model_tests"])
+    assert "dbt does not test a query" in ran.guards["model_tests"]["why"]
     small.dbt_said({"test.shop.unique_people_email": "fail"})
     stopped = small.run(asset)
     assert not stopped.success
-    assert "unique_people_email of people" in str(stopped.checks["guard_model_tests"])
+    assert "unique_people_email of people" in stopped.guards["model_tests"]["why"]

@@ -16,16 +16,7 @@ from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 from tests.orchestration.small_project import MODEL_KEY, TOKEN, SmallProject, stored
 
-CHECKS = {
-    *(f"guard_{guard.name}" for guard in GUARDS if guard.name != "row_count"),
-    "row_count_anomaly",
-    "failed_rows",
-    "unanswered_rows",
-    "quarantined_rows",
-    "possible_duplicates",
-    "usable_times",
-    "verified_delivery",
-}
+CHECKS = {"guards", "row_count_anomaly", "delivery", "held_and_quarantined", "verified_delivery"}
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
@@ -61,7 +52,7 @@ def test_a_second_run_sends_nothing_and_says_what_that_saved(small: SmallProject
 
 
 def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProject, sandbox: Sandbox) -> None:
-    asset = small.asset()
+    asset = small.asset(owners=["team:growth"])
     small.run(asset)
     small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(60) r(i)")
     before = len(sandbox.log.lines())
@@ -71,39 +62,50 @@ def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProje
     assert ran.materializations == []
     assert "max_removed" in str(ran.failure.description)
     assert ran.checks.keys() == CHECKS
-    guard = ran.checks["guard_max_removed"]
-    assert (guard.passed, guard.severity) == (False, ERROR)
-    said = "nothing was sent; 40 removed: 40.00 % of 100 synced rows; the limit is 25 %; plan "
-    assert guard.description.startswith(said)
-    assert figures_of(guard) == {"rows": 40, "percent": 40, "limit percent": 25}
-    rows = {row.data["guard"]: row.data for row in ran.failure.metadata["guards"].records}
-    removed = rows["max_removed"]
-    assert (removed["passed"], removed["value"], removed["limit"]) == (False, 40, 25)
-    for name in ("failed_rows", "unanswered_rows"):
-        assert (ran.checks[name].passed, ran.checks[name].severity) == (False, WARN)
-        assert ran.checks[name].description == "not judged: nothing was sent"
-    in_flight = ran.checks["guard_in_flight"]
-    assert (in_flight.passed, in_flight.severity) == (False, WARN)
-    assert in_flight.description == "not judged: the run ended before"
-    assert {name for name, check in ran.checks.items() if not check.passed} >= {"guard_max_removed", "guard_in_flight"}
-    assert ran.checks["guard_max_added"].description == "0 added (0.00 % of 100 synced rows); no limit is set"
+    assert {name for name, check in ran.checks.items() if not check.passed} == {"guards"}
+    check = ran.checks["guards"]
+    assert check.severity is ERROR
+    said = "nothing was sent; max_removed: 40 removed: 40.00 % of 100 synced rows; the limit is 25 %; plan "
+    assert check.description.startswith(said)
+    assert check.description.endswith(
+        " waits for a decision. To do: ask why these rows left the model; if they are gone for good, approve the plan."
+        " Owner: team:growth."
+    )
+    assert check.metadata["max_removed"].value == 40
+    assert ran.failure.metadata["guards"].records == check.metadata["guards"].records
+    removed = ran.guards["max_removed"]
+    assert (removed["result"], removed["value"], removed["limit"]) == ("tripped", 40, 25)
+    assert [ran.guards[name]["result"] for name in ("model_tests", "max_added", "in_flight")] == [
+        "held",
+        "held",
+        "not judged",
+    ]
+    assert ran.guards.keys() == {guard.name for guard in GUARDS}
+    assert ran.checks["delivery"].description == "nothing was sent; as it was judged before: 0 of 100 rows failed"
+
+
+def test_a_first_run_that_sends_nothing_has_one_red_check(small: SmallProject) -> None:
+    small.build("select '' as email, '' as name where false")
+    ran = small.run(small.asset())
+    assert {name for name, check in ran.checks.items() if not check.passed} == {"guards"}
+    assert ran.checks["delivery"].description == "not judged: nothing was sent"
 
 
 @heavy
-def test_the_guards_of_fields_are_checks_with_the_worst_field(small: SmallProject) -> None:
+def test_the_guards_of_fields_tell_the_worst_field(small: SmallProject) -> None:
     asset = small.asset(guards={"every_field": {"max_changed": {"percent": 60}}})
     small.run(asset)
     small.build(
         "select 'u' || i || '@example.com' as email, case when i >= 50 then 'n' || i end as name from range(100) r(i)"
     )
-    checks = small.run(asset).checks
-    emptied, changed = checks["guard_emptied_fields"], checks["guard_field_changes"]
-    assert (emptied.passed, emptied.severity) == (False, ERROR)
-    assert "firstname loses its value in 50 rows" in emptied.description
-    assert figures_of(emptied) == {"rows": 50, "percent": 50, "limit percent": 20}
-    assert changed.passed
-    assert changed.description == "firstname changes in 50 rows: 50.00 % of 100 synced rows; the limit is 60 %"
-    assert figures_of(changed) == {"rows": 50, "percent": 50, "limit percent": 60}
+    ran = small.run(asset)
+    emptied, changed = ran.guards["emptied_fields"], ran.guards["field_changes"]
+    assert "firstname loses its value in 50 rows" in emptied["why"]
+    assert (emptied["result"], emptied["value"], emptied["limit"]) == ("tripped", 50, 20)
+    assert changed["why"] == "firstname changes in 50 rows: 50.00 % of 100 synced rows; the limit is 60 %"
+    assert (changed["result"], changed["value"], changed["limit"]) == ("held", 50, 60)
+    figures = ran.checks["guards"].metadata
+    assert (figures["emptied_fields"].value, figures["field_changes"].value) == (50, 50)
 
 
 @heavy
@@ -113,10 +115,13 @@ def test_a_run_that_the_guard_in_flight_ends(small: SmallProject, sandbox: Sandb
         small.asset(guards={"in_flight": {"window": 50}}), op_retry_policy=dg.RetryPolicy(max_retries=2)
     )
     assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in {event.event_type for event in ran.events}
-    check = ran.checks["guard_in_flight"]
+    check, tripped = ran.checks["guards"], ran.guards["in_flight"]
     assert (check.passed, check.severity) == (False, ERROR)
-    assert check.description == "up to 100 % of the latest 50 rows failed; the limit is 50 %"
-    assert figures_of(check) == {"rows": 100, "percent": 100, "limit percent": 50}
+    assert check.description == (
+        "in_flight: up to 100 % of the latest 50 rows failed; the limit is 50 %."
+        " To do: look why these rows failed; the next run sends the rest."
+    )
+    assert (tripped["result"], tripped["value"], tripped["limit"]) == ("tripped", 100, 50)
     assert "guard in_flight" in str(ran.failure.description)
 
 
@@ -190,9 +195,10 @@ def test_somebodys_own_dbt_assets_are_heard_of(alone: SmallProject, sandbox: San
     small.run(people)
     ran = small.run(sync)
     assert ran.success
-    check = ran.checks["guard_model_tests"]
-    assert (check.passed, check.severity) == (False, WARN)
-    assert check.description == "not judged: size ran before the model was built anew; run `dbt test`"
+    said = "not judged: size ran before the model was built anew; run `dbt test`"
+    assert (ran.guards["model_tests"]["result"], ran.guards["model_tests"]["why"]) == ("not judged", said)
+    check = ran.checks["guards"]
+    assert (check.passed, check.description) == (True, f"11 guards held; model_tests: {said}")
 
 
 @heavy
@@ -227,9 +233,8 @@ def test_tests_of_which_nothing_is_known(alone: SmallProject, sandbox: Sandbox) 
     assert sandbox.log.lines() == []
     ran = small.run(small.asset())
     assert ran.success
-    check = ran.checks["guard_model_tests"]
-    assert (check.passed, check.severity) == (False, WARN)
-    assert check.description.startswith("not judged: no results of dbt are known")
+    assert ran.guards["model_tests"]["result"] == "not judged"
+    assert "; model_tests: not judged: no results of dbt are known" in ran.checks["guards"].description
 
 
 @heavy
@@ -260,7 +265,7 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     assert ran.materializations == []
     figures = ran.observed
     assert 0 < figures["failed"] < figures["created"] < 100
-    check = ran.checks["failed_rows"]
+    check = ran.checks["delivery"]
     assert (check.passed, check.severity) == (False, ERROR)
     assert check.metadata["failed"].value == figures["failed"]
     assert check.metadata["limit"].value == "5 %"
@@ -271,7 +276,7 @@ def test_too_many_failed_rows_fail_the_run_and_the_rows_that_went_out_are_record
     groups = [row.data for row in figures["why rows did not arrive"].records]
     assert sum(group["rows"] for group in groups) == figures["failed"]
     assert {group["next_run"] for group in groups} == {"sends it again, until it was refused too often"}
-    assert list(figures)[-2:] == ["why rows did not arrive", "rows (failed first)"]
+    assert list(figures)[:2] == ["why rows did not arrive", "rows (failed first)"]
 
 
 class Wordless(HubSpot):
@@ -290,7 +295,7 @@ def test_rows_that_failed_without_a_reason_are_shown(small: SmallProject) -> Non
     small.__dict__["destinations"] = {"crm": crm}
     ran = small.run(small.asset())
     (group,) = [row.data for row in ran.observed["why rows did not arrive"].records]
-    assert (group["rows"], group["status"], group["reason"], group["next_run"]) == (100, "failed", None, None)
+    assert group == {"rows": 100, "status": "failed", "example_key": "u0@example.com"}
 
 
 @heavy
@@ -299,12 +304,12 @@ def test_few_failed_rows_are_a_warning(small: SmallProject, sandbox: Sandbox) ->
     ran = small.run(small.asset(max_failed={"percent": 90}))
     assert ran.success
     assert ran.metadata["failed"] > 0
-    assert (ran.checks["failed_rows"].passed, ran.checks["failed_rows"].severity) == (False, WARN)
+    assert (ran.checks["delivery"].passed, ran.checks["delivery"].severity) == (False, WARN)
 
 
 def test_rows_that_the_answer_does_not_name_are_shown(small: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("omit_rows", vendor="hubspot", percent=30)
-    check = small.run(small.asset(max_failed={"percent": 90})).checks["unanswered_rows"]
+    check = small.run(small.asset(max_failed={"percent": 90})).checks["delivery"]
     assert not check.passed
     assert check.metadata["unanswered"].value > 0
 
@@ -346,3 +351,10 @@ def test_events_hold_no_secret(small: SmallProject, sandbox: Sandbox) -> None:
     ran = small.run(small.asset())
     assert stored(small, ran)
     assert not [text for text in stored(small, ran) if TOKEN in text]
+
+
+def test_a_run_of_300_rows_leaves_few_bytes_in_dagster(small: SmallProject) -> None:
+    """Dagster keeps every event of every run."""
+    small.build("select 'u' || i || '@example.com' as email, 'n' || i as name from range(300) r(i)")
+    ran = small.run_job(small.asset())
+    assert sum(map(len, stored(small, ran))) < 40_000

@@ -70,7 +70,8 @@ def test_nothing_to_look_at_is_as_green_as_a_guard_without_a_limit(small: SmallP
     assert (check.passed, check.description) == (True, "the run wrote nothing")
     small.build("select 'x' as email, 'n' as name from range(0)")
     check = small.run(asset).checks["verified_delivery"]
-    assert (check.passed, check.severity, check.description) == (False, WARN, "not judged: nothing was sent")
+    assert check.passed
+    assert check.description == "nothing was sent; as it was judged before: the run wrote nothing"
 
 
 class Drifting:
