@@ -81,7 +81,7 @@ def test_what_is_known_of_a_run_that_sent_nothing_is_said(
 ) -> None:
     found = judged(replace(GUARDED, **change), instance)["delivery"]
     assert (found.passed, found.severity) == (False, YELLOW)
-    assert found.description.startswith(text)
+    assert str(found.description).startswith(text)
 
 
 def test_a_guard_that_trips_is_the_only_check_that_is_not_green(instance: dg.DagsterInstance) -> None:
