@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reverse_etl_assets.cli import app
-from reverse_etl_assets.home import claim
+from reverse_etl_assets.project.home import claim
 from tests.cli.own_project import OwnProject
 
 
