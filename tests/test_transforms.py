@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 
 from reverse_etl_assets.privacy.transforms import InvalidValue, transform, transformed
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.spec.sync import Sync, Transform
+from reverse_etl_assets.spec.mapped_field import Transform
+from reverse_etl_assets.spec.sync import Sync
 
 EMAIL, PHONE, NAME = Transform.SHA256_EMAIL, Transform.SHA256_PHONE, Transform.SHA256_NAME
 

@@ -1,58 +1,18 @@
 """A sync's answer to the question what became of a row, in words that need no knowledge of the engine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.output import moment
-from reverse_etl_assets.delivery.session import Environment
-from reverse_etl_assets.errors import FileLocked, ReverseEtlError, StateError, SyncBusy
-from reverse_etl_assets.journal.records import Run, RunStatus, Stop
-from reverse_etl_assets.previews.preview import PlannedRow, Preview, preview, recovered
-from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.cli.row_facts import Facts, Memory, gather
+from reverse_etl_assets.journal.records import RunStatus
+from reverse_etl_assets.previews.planned_rows import PlannedRow
 from reverse_etl_assets.reasons import meaning_of
 from reverse_etl_assets.records import Reason, Status
-from reverse_etl_assets.runs.recovery import job_is_open
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.state import outcomes
-from reverse_etl_assets.state.conflicts import ConflictEntry, conflict_log
-from reverse_etl_assets.state.facts import Learned, read_facts
-from reverse_etl_assets.state.outcomes import RowOutcome, Why
-from reverse_etl_assets.state.versions import history, once_personal
-
-_IN_DOUBT = (Reason.AMBIGUOUS, Reason.HELD)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a sync knows of its rows. The answers of a killed run count, as the next run will fold them in."""
-
-    environment: Environment
-    gap: str | None = None
-    """Why something of it is not known now: then nothing is said never to have been."""
-    at_work: frozenset[str] = frozenset()
-    """Runs whose jobs are still at the destination."""
-
-
-@contextmanager
-def memory_of(deployed: Deployed, sync: Sync) -> Iterator[Memory]:
-    """Raises StateError if the state cannot be read."""
-    environment = deployed.project.environment
-    with ExitStack() as opened:
-        try:
-            known = recovered(sync, environment, deployed.account_without_credentials(sync))
-            warehouse, unfinished = opened.enter_context(known)
-            at_work = frozenset(run for run in unfinished if job_is_open(environment.journal, run))
-            memory = Memory(replace(environment, warehouse=warehouse), at_work=at_work)
-        except SyncBusy:
-            memory = Memory(environment, "A run is going on just now; what it does is known here once it has ended.")
-        except FileLocked:
-            raise
-        except StateError as error:
-            memory = Memory(environment, f"The model cannot be looked at: {error}")
-        yield memory
+from reverse_etl_assets.state.outcomes import RowOutcome
 
 
 @dataclass(frozen=True)
@@ -98,49 +58,6 @@ class RowAnswer:
         }
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """All that is known of a row, before it is put into words."""
-
-    sync: Sync
-    why: Why
-    last_run: Run | None
-    stop: Stop | None
-    look: Preview | None
-    obstacle: str | None
-    """Why the model cannot be looked at."""
-    memory: Memory
-    conflicts: Sequence[ConflictEntry] = ()
-    undoes: str | None = None
-    """The run that was put back by the last run that knew the row, if that was an undo."""
-    link: str | None = None
-    """The record's page in the destination's own interface."""
-
-    @property
-    def last(self) -> RowOutcome | None:
-        return self.why.outcomes[0] if self.why.outcomes else None
-
-    @property
-    def said_to_have_arrived(self) -> bool:
-        """Whether a person took the send in doubt for done: the row is synced by the very run that did not know."""
-        run = (self.why.synced or {}).get("_retl_run")
-        held = self.why.held is not None or self.last is None or self.last.reason not in _IN_DOUBT
-        return not held and any(each.run_id == run and each.reason == Reason.AMBIGUOUS for each in self.why.outcomes)
-
-    @property
-    def in_model(self) -> bool | None:
-        return None if self.look is None else self.look.plan.model_rows > 0
-
-    @property
-    def planned(self) -> PlannedRow | None:
-        return next(iter(self.look.rows), None) if self.look else None
-
-    @property
-    def refused(self) -> PlannedRow | None:
-        refused = self.look.refused if self.look else ()
-        return next((row for row in refused if row.reason != Reason.SUPERSEDED), None)
-
-
 def answer_for(
     deployed: Deployed, sync: Sync, memory: Memory, key: str, *, reveal: bool = False, found_in: Sequence[str] = ()
 ) -> RowAnswer:
@@ -148,7 +65,7 @@ def answer_for(
     where what was asked for was found, if that was not the key."""
     hidden = None if reveal else deployed.project.mask(sync)
     shown = (hidden.key(key) or "") if hidden and found_in else key
-    facts = _gather(deployed, sync, memory, key, hidden, shown)
+    facts = gather(deployed, sync, memory, key, hidden, shown)
     sent, title = _sent(facts)
     return RowAnswer(
         sync=sync.sync,
@@ -165,46 +82,7 @@ def answer_for(
     )
 
 
-def _gather(deployed: Deployed, sync: Sync, memory: Memory, key: str, hidden: Mask | None, shown: str) -> _Facts:
-    project = deployed.project
-    with memory.environment.warehouse.open(sync.sync) as con:
-        mask = hidden.also(once_personal(history(con))) if hidden else Mask()
-        raw = outcomes.why(con, key)
-        found, link = _masked(raw, mask, key, shown), _link(deployed, sync, raw, read_facts(con).learned)
-        conflicts = [entry.masked(mask) for entry in conflict_log(con, key=key)]
-    look, obstacle = None, memory.gap
-    try:
-        if not obstacle:
-            look = preview(sync, memory.environment, deployed.account_without_credentials(sync), key=key)
-            look = look.masked(mask) if hidden else look
-    except ReverseEtlError as error:
-        obstacle = f"The model cannot be looked at: {mask.text(str(error), {}, key)}"
-    last_run = next(iter(project.journal.history(sync.sync, 1)), None)
-    stop = project.journal.stopped(sync.destination, sync.sync)
-    last_by = project.journal.run(found.outcomes[0].run_id) if found.outcomes else None
-    undoes = last_by.undoes if last_by else None
-    return _Facts(sync, found, last_run, stop, look, obstacle, memory, conflicts, undoes, link)
-
-
-def _link(deployed: Deployed, sync: Sync, why: Why, learned: Learned) -> str | None:
-    """None once the record is gone."""
-    if not why.outcomes or why.outcomes[0].status == Status.DELETED:
-        return None
-    known = (why.outcomes[0].destination_id, (why.synced or {}).get("_retl_id"))
-    record = next((each for each in known if each), None)
-    return deployed.record_link(sync, record, learned) if record else None
-
-
-def _masked(found: Why, mask: Mask, key: str, shown: str) -> Why:
-    rows = [replace(outcome.masked(mask), key=shown) for outcome in found.outcomes]
-    synced = None if found.synced is None else mask.row(found.synced)
-    held = None if found.held is None else mask.text(found.held, {}, key)
-    shares = [mask.key(each) or "" for each in found.shares]
-    left = [replace(row, destination_id=mask.text(row.destination_id or "", {}, key) or None) for row in found.left]
-    return replace(found, outcomes=rows, synced=synced, held=held, left=left, shares=shares)
-
-
-def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
+def _sent(facts: Facts) -> tuple[Mapping[str, Any], str]:
     if facts.last and facts.last.fields and not facts.said_to_have_arrived:
         never = facts.last.reason == Reason.INVALID or facts.last.status == Status.SKIPPED
         return facts.last.values, "values that were not taken:" if never else "values sent:"
@@ -214,7 +92,7 @@ def _sent(facts: _Facts) -> tuple[Mapping[str, Any], str]:
     return {}, ""
 
 
-def _kept(facts: _Facts) -> Iterator[str]:
+def _kept(facts: Facts) -> Iterator[str]:
     """The newest word on each field that a rule decided."""
     newest = {entry.field: entry for entry in reversed(facts.conflicts)}
     for entry in newest.values():
@@ -223,7 +101,7 @@ def _kept(facts: _Facts) -> Iterator[str]:
             yield f"Field `{entry.field}` ({entry.rule}): {values}; {entry.why}."
 
 
-def _past(facts: _Facts) -> Iterator[str]:
+def _past(facts: Facts) -> Iterator[str]:
     last, where = facts.last, facts.why.destination or facts.sync.destination
     if last is None:
         yield from _never(facts)
@@ -250,12 +128,12 @@ def _past(facts: _Facts) -> Iterator[str]:
             yield meaning.sentence.format(**given)
 
 
-def _place(facts: _Facts) -> Iterator[str]:
+def _place(facts: Facts) -> Iterator[str]:
     if facts.link:
         yield f"See {facts.link}"
 
 
-def _shares(facts: _Facts) -> Iterator[str]:
+def _shares(facts: Facts) -> Iterator[str]:
     if keys := facts.why.shares:
         shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5:,} more" if len(keys) > 5 else "")
         yield f"{facts.sync.destination} takes it for the same record as {shown}: the last of them to be sent counts."
@@ -267,7 +145,7 @@ def _words(outcome: RowOutcome) -> str:
     return f"{code}{outcome.message or 'without a message'}{field}"
 
 
-def _never(facts: _Facts) -> Iterator[str]:
+def _never(facts: Facts) -> Iterator[str]:
     run = facts.last_run
     if facts.why.synced is not None and facts.why.synced.get("_retl_run") is None:
         yield f"It was in {facts.sync.destination} already when this version of the sync began; we never wrote it."
@@ -285,7 +163,7 @@ def _never(facts: _Facts) -> Iterator[str]:
         yield f"The last run, at {moment(run.started_at)}, sent nothing at all: {run.detail}"
 
 
-def _left(facts: _Facts) -> Iterator[str]:
+def _left(facts: Facts) -> Iterator[str]:
     for row in facts.why.left:
         name = f" as {row.destination_id}" if row.destination_id else ""
         by = (
@@ -297,7 +175,7 @@ def _left(facts: _Facts) -> Iterator[str]:
         yield f"It was {words} in {row.destination} {row.object}{name}{by}, and is not followed any more."
 
 
-def _future(facts: _Facts) -> Iterator[str]:
+def _future(facts: Facts) -> Iterator[str]:
     """What will happen to the row, and what stands in its way."""
     if facts.obstacle:
         yield facts.obstacle
@@ -312,7 +190,7 @@ def _future(facts: _Facts) -> Iterator[str]:
                 yield f"But a guard stops the next run: {finding.message}"
 
 
-def _next(facts: _Facts) -> Iterator[str]:
+def _next(facts: Facts) -> Iterator[str]:
     planned, refused = facts.planned, facts.refused
     if facts.why.held is not None:
         yield (
@@ -345,7 +223,7 @@ def _next(facts: _Facts) -> Iterator[str]:
         yield f"Rows of this key that are left out, because their `{latest_by}` is not the greatest: {older:,}."
 
 
-def _next_send(facts: _Facts, planned: PlannedRow) -> str:
+def _next_send(facts: Facts, planned: PlannedRow) -> str:
     match planned.kind:
         case "added":
             again = "tries it again" if facts.last else "sends it"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from reverse_etl_assets.cli.deployed import Deployed
     from reverse_etl_assets.plan.trial import Trial
-    from reverse_etl_assets.previews.preview import PlannedRow, Preview
+    from reverse_etl_assets.previews.planned_rows import PlannedRow
+    from reverse_etl_assets.previews.preview import Preview
     from reverse_etl_assets.spec.sync import Sync
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}

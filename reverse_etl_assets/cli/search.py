@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reverse_etl_assets.cli.answers import Memory, RowAnswer, answer_for, memory_of
+from reverse_etl_assets.cli.answers import RowAnswer, answer_for
 from reverse_etl_assets.cli.deployed import Deployed
+from reverse_etl_assets.cli.row_facts import Memory, memory_of
 from reverse_etl_assets.errors import ReverseEtlError
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.spec.route import Route

@@ -49,7 +49,8 @@ def undo(
 
 def _undo(deployed: "Deployed", sync: "Sync", run: str, *, who: str, why: str, json: bool) -> None:
     from reverse_etl_assets.cli.output import console, print_json
-    from reverse_etl_assets.cli.run import finish, problem, report_as_json, show_reports
+    from reverse_etl_assets.cli.reports import problem, report_as_json, show_reports
+    from reverse_etl_assets.cli.run import finish
     from reverse_etl_assets.runs.undo import is_whole, summary, undo_run
 
     account, environment = deployed.account(sync), deployed.project.environment

@@ -13,7 +13,7 @@ from reverse_etl_assets.journal.packing import escaped
 from reverse_etl_assets.journal.records import Conflict, Note
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Current, Operation, Outcome, Reason, RowError, Status
-from reverse_etl_assets.spec.sync import IfNull, MappedField, Wins
+from reverse_etl_assets.spec.mapped_field import IfNull, MappedField, Wins
 from reverse_etl_assets.state.outbox import OutboxRow
 
 _DESTINATION, _WAREHOUSE = "destination", "warehouse"

@@ -14,9 +14,9 @@ from reverse_etl_assets.journal.records import WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.spec.policies import Approval
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.connection import Connection
-from reverse_etl_assets.warehouses.duckdb import field_type
 
 _PACE = {"budget", "concurrency", "requests_per_second"}  # settings that change how fast, not what
 _PARTS = {

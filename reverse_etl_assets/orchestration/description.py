@@ -10,7 +10,8 @@ import dagster as dg
 
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.base import BaseDestination
-from reverse_etl_assets.spec.sync import MappedField, Sync
+from reverse_etl_assets.spec.mapped_field import MappedField
+from reverse_etl_assets.spec.sync import Sync
 
 _ICONS = frozenset(
     {"airtable", "braze", "facebook", "googlesheets", "linkedin", "mysql", "notion"}

@@ -21,8 +21,9 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import held_rows, shared_records
 from reverse_etl_assets.state.quarantine import keep_back
 from reverse_etl_assets.warehouses import row_times
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Column, Columns
-from reverse_etl_assets.warehouses.duckdb import field_type, literal
+from reverse_etl_assets.warehouses.duckdb import literal
 from reverse_etl_assets.warehouses.model_rows import latest_rows, name_superseded
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import duckdb
 
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.spec.sync import IfNull
+from reverse_etl_assets.spec.mapped_field import IfNull
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Column, Columns
-from reverse_etl_assets.warehouses.duckdb import field_type
 
 
 @dataclass(frozen=True)

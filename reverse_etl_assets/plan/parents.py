@@ -16,8 +16,9 @@ from reverse_etl_assets.sql import render
 from reverse_etl_assets.state.facts import read_facts
 from reverse_etl_assets.state.ledger import columns_of_table, settled
 from reverse_etl_assets.warehouses import value_text
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
+from reverse_etl_assets.warehouses.duckdb import literal, quote
 
 _NUMBERS = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.FLOAT)
 NOT_THERE, NOT_SETTLED = "its row of {} has not arrived", "its row of {} did not arrive the last time"

@@ -14,7 +14,8 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.records import RunKind, Tripped, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.plan.field_changes import count_field_changes
-from reverse_etl_assets.previews.preview import Preview, rows_of
+from reverse_etl_assets.previews.planned_rows import rows_of
+from reverse_etl_assets.previews.preview import Preview
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import read_facts

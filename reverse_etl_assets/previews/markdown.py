@@ -7,7 +7,8 @@ from typing import Any
 from reverse_etl_assets.guards import to_decide
 from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.plan.field_changes import FieldChange
-from reverse_etl_assets.previews.preview import PlannedRow, Preview, some_of_each
+from reverse_etl_assets.previews.planned_rows import PlannedRow, some_of_each
+from reverse_etl_assets.previews.preview import Preview
 from reverse_etl_assets.visible_text import visible
 from reverse_etl_assets.warehouses.row_times import in_words
 

@@ -20,7 +20,8 @@ from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.judge import budget_finding
 from reverse_etl_assets.journal.records import Run, Stop
 from reverse_etl_assets.plan.change_set import Plan
-from reverse_etl_assets.previews.preview import PlannedRow, recovered
+from reverse_etl_assets.previews.planned_rows import PlannedRow
+from reverse_etl_assets.previews.preview import recovered
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.records import Operation, Outcome, RowError
 from reverse_etl_assets.runs.undo import planned, undoable

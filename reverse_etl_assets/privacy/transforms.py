@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from reverse_etl_assets.spec.sync import Sync, Transform
+from reverse_etl_assets.spec.mapped_field import Transform
+from reverse_etl_assets.spec.sync import Sync
 
 
 class InvalidValue(ValueError):

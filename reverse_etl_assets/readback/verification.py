@@ -21,9 +21,10 @@ from reverse_etl_assets.journal.records import Stopped
 from reverse_etl_assets.privacy.transforms import InvalidValue, transformed
 from reverse_etl_assets.readback.differences import Difference, Kind, Tally, Verified, Wanted
 from reverse_etl_assets.readback.look import CHUNK, Look, fields_decoder
+from reverse_etl_assets.spec.mapped_field import IfNull, Wins
 from reverse_etl_assets.spec.policies import Drift, Repair
 from reverse_etl_assets.spec.route import Route
-from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state import ledger, provenance, shared_records
 from reverse_etl_assets.state.facts import read_facts

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from reverse_etl_assets.delivery.forecast import Forecast, price
 from reverse_etl_assets.guards.finding import Finding, beyond
-from reverse_etl_assets.journal.records import RunKind, RunStatus
+from reverse_etl_assets.journal.records import TOO_MANY_FAILED, RunKind, RunStatus
 from reverse_etl_assets.readback.differences import Verified
 from reverse_etl_assets.reasons import NEVER_TRIED
 from reverse_etl_assets.spec.sync import Sync
@@ -77,3 +77,14 @@ class Report:
     @property
     def cost(self) -> float:
         return price(self.sync.cost, calls=self.calls, rows=self.written)
+
+    @property
+    def journaled(self) -> dict[str, int]:
+        """Its figures as the journal keeps them."""
+        return {
+            **self.counts,
+            "calls": self.calls,
+            "bytes": self.bytes,
+            "milliseconds": int(self.seconds * 1000),
+            **({TOO_MANY_FAILED: 1} if self.too_many_failed else {}),
+        }

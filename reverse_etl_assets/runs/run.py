@@ -24,7 +24,7 @@ from reverse_etl_assets.guards.finding import Finding, tripped
 from reverse_etl_assets.guards.in_flight import FailureWindow
 from reverse_etl_assets.guards.judge import budget_finding, guard_findings
 from reverse_etl_assets.guards.parents import parents_finding
-from reverse_etl_assets.journal.records import TOO_MANY_FAILED, RunKind, RunStatus, Stopped, Tripped, WaitingPlan
+from reverse_etl_assets.journal.records import RunKind, RunStatus, Stopped, Tripped, WaitingPlan
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.plan.parents import beside
 from reverse_etl_assets.plan.trial import Trial, counted, leave_others, refuse_trial, tried
@@ -316,7 +316,7 @@ class SyncRun:
         if dispatched.broke_off:
             detail = f"{detail}; {self._gone_out(planned.plan, counts)}"
         report = replace(self._report(status, findings, counts, detail, planned), verified=verified)
-        self.journal.end_run(self.context.run_id, status, counts=self._journaled(report), detail=detail)
+        self.journal.end_run(self.context.run_id, status, counts=report.journaled, detail=detail)
         self.journal.forget_batches(self.environment.clock() - _KEEP_BATCHES)
         self.journal.add_usage(self.account.name, self.sync.sync, rows=report.written, bytes=self.context.usage.bytes)
         self.on_end(report)
@@ -329,15 +329,6 @@ class SyncRun:
         text += f", {doubt:,} of them without an answer" if doubt else ""
         what = "the next run sends the rest" if self.changes.kind is RunKind.SYNC else "the same again does the rest"
         return f"{text}; {what}" if unsent else text
-
-    def _journaled(self, report: Report) -> dict[str, int]:
-        return {
-            **report.counts,
-            "calls": report.calls,
-            "bytes": report.bytes,
-            "milliseconds": int(report.seconds * 1000),
-            **({TOO_MANY_FAILED: 1} if report.too_many_failed else {}),
-        }
 
     def _report(
         self,

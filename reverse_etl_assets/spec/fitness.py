@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import SpecError
+from reverse_etl_assets.spec.mapped_field import IfNull, Wins
 from reverse_etl_assets.spec.modes import SyncMode
 from reverse_etl_assets.spec.policies import BeforeImages, Cutover, Repair
 from reverse_etl_assets.spec.route import Route
-from reverse_etl_assets.spec.sync import IfNull, Sync, Wins
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import Location, YamlSource, did_you_mean
 
 DestinationTypes = Mapping[str, type[BaseDestination[Any, Any]]]

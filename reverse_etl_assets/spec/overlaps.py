@@ -9,8 +9,9 @@ from itertools import combinations
 
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.spec.fitness import DestinationTypes
+from reverse_etl_assets.spec.mapped_field import Wins
 from reverse_etl_assets.spec.route import Route
-from reverse_etl_assets.spec.sync import Sync, Wins
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
 

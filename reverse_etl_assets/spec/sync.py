@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from reverse_etl_assets.records import FieldType, Target
+from reverse_etl_assets.spec.mapped_field import MappedField, Wins
 from reverse_etl_assets.spec.modes import Mode, SyncMode
 from reverse_etl_assets.spec.policies import (
     After,
@@ -26,7 +26,7 @@ from reverse_etl_assets.spec.policies import (
     Strict,
     Verify,
 )
-from reverse_etl_assets.wording import COUNTRY, Written
+from reverse_etl_assets.wording import Written
 
 _NAME = Written(
     "[A-Za-z][A-Za-z0-9_]*",
@@ -34,47 +34,6 @@ _NAME = Written(
     " `sync` is left out",
 )
 Name = Annotated[str, Field(max_length=100), _NAME]
-
-
-class Wins(StrEnum):
-    WAREHOUSE = "warehouse"  # the model's value is sent whatever the destination holds
-    DESTINATION = "destination"  # it is sent only where the destination has no value
-    LATEST = "latest"  # whichever was changed last: the row, by `updated_at`, or the record
-    UNLESS_EDITED = "unless_edited"  # it is sent unless somebody changed the value since our last write
-
-
-class IfNull(StrEnum):
-    CLEAR = "clear"
-    KEEP = "keep"
-
-
-class Transform(StrEnum):
-    SHA256_EMAIL = "sha256_email"
-    SHA256_PHONE = "sha256_phone"
-    SHA256_NAME = "sha256_name"
-
-
-class MappedField(Strict):
-    """Where a destination field's value comes from, and when it is sent."""
-
-    column: str | None = None
-    constant: str | int | float | bool | None = None
-    wins: Wins = Wins.WAREHOUSE
-    null: IfNull = IfNull.CLEAR
-    """What NULL in the model does to the field: clear it, or keep what is there."""
-    transform: Transform | None = None
-    """Normalise and hash the value, as ad platforms ask for it."""
-    region: Annotated[str, COUNTRY] | None = None
-    """For `sha256_phone`: the country (ISO 3166-1 alpha-2) of numbers without an international prefix."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "MappedField":
-        neither = self.column is None and "constant" not in self.model_fields_set  # a constant may be null
-        if neither or (self.column is not None and self.constant is not None):
-            raise ValueError("give either `column` or `constant`.")
-        if self.region and self.transform is not Transform.SHA256_PHONE:
-            raise ValueError("`region` is for `transform: sha256_phone`.")
-        return self
 
 
 def _to_list(value: Any) -> Any:
@@ -270,7 +229,7 @@ class Sync(Strict):
 
     def target(self, types: Mapping[str, FieldType]) -> Target:
         """The destination's view of the sync; `types` are those of the model's columns."""
-        fields = {field: _sent_type(source, types) for field, source in self.mapping.items()}
+        fields = {field: source.sent_type(types) for field, source in self.mapping.items()}
         key_type = types[self.primary_key[0]] if len(self.primary_key) == 1 else FieldType.TEXT
         columns = {field: source.column for field, source in self.mapping.items() if source.column}
         if len(self.primary_key) == 1:
@@ -284,20 +243,3 @@ class Sync(Strict):
             complete=self.mode.sends_all,
             columns=columns,
         )
-
-
-def _sent_type(source: MappedField, types: Mapping[str, FieldType]) -> FieldType:
-    if source.transform:
-        return FieldType.TEXT
-    return types[source.column] if source.column else _constant_type(source.constant)
-
-
-def _constant_type(value: object) -> FieldType:
-    match value:
-        case bool():
-            return FieldType.BOOLEAN
-        case int():
-            return FieldType.INTEGER
-        case float():
-            return FieldType.FLOAT
-    return FieldType.TEXT

@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from reverse_etl_assets.spec.sync import MappedField, Wins
+from reverse_etl_assets.spec.mapped_field import MappedField, Wins
 from reverse_etl_assets.sql import render
 from reverse_etl_assets.state.answers import as_timestamp
 from reverse_etl_assets.warehouses.columns import Column, Columns

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses import value_text
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Column, Columns
-from reverse_etl_assets.warehouses.duckdb import field_type, literal
+from reverse_etl_assets.warehouses.duckdb import literal
 
 _DIGITS = 15  # of a number in JSON that survive on the way through a double
 

@@ -21,8 +21,9 @@ from reverse_etl_assets.state import held_rows, quarantine, shared_records
 from reverse_etl_assets.state.answers import as_timestamp, load_answers
 from reverse_etl_assets.state.facts import Facts, changing_facts, read_facts
 from reverse_etl_assets.warehouses import migrations
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.duckdb import field_type, literal, transaction
+from reverse_etl_assets.warehouses.duckdb import literal, transaction
 
 _FIXED = {"_retl_key": "varchar", "_retl_id": "varchar", "_retl_run": "varchar", "_retl_untold": "varchar[]"}
 

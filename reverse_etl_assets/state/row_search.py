@@ -15,8 +15,9 @@ from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.state.ledger import columns_of_table, unquoted
 from reverse_etl_assets.state.outcomes import has_outcomes
 from reverse_etl_assets.warehouses import value_text
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
+from reverse_etl_assets.warehouses.duckdb import literal, quote
 
 ID = "the record's id"
 KEY = "the key"

@@ -14,8 +14,9 @@ import msgspec
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.privacy.masking import Mask
+from reverse_etl_assets.spec.mapped_field import MappedField
 from reverse_etl_assets.spec.policies import Cutover
-from reverse_etl_assets.spec.sync import MappedField, Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.facts import Facts
 from reverse_etl_assets.warehouses.columns import Columns
 

@@ -6,11 +6,13 @@ from functools import cached_property
 
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import FieldType, Operation, Target
+from reverse_etl_assets.spec.mapped_field import IfNull
 from reverse_etl_assets.spec.route import Route
-from reverse_etl_assets.spec.sync import IfNull, Sync
+from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import did_you_mean
 from reverse_etl_assets.warehouses import value_text
-from reverse_etl_assets.warehouses.duckdb import field_type, literal, quote
+from reverse_etl_assets.warehouses.column_types import field_type
+from reverse_etl_assets.warehouses.duckdb import literal, quote
 from reverse_etl_assets.warehouses.row_times import YEARS, is_time
 
 _FINITE = "coalesce(isfinite({}), true)"

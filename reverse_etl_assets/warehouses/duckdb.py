@@ -14,44 +14,12 @@ from reverse_etl_assets.dbt.duckdb_profile import AttachedDatabase, DuckDBProfil
 from reverse_etl_assets.dbt.manifest import EPHEMERAL, Model
 from reverse_etl_assets.errors import FileLocked, StateError
 from reverse_etl_assets.private_files import make_private_folder
-from reverse_etl_assets.records import FieldType
 from reverse_etl_assets.warehouses.engines import LEFT, give_back, taken
 from reverse_etl_assets.warehouses.failures import failure, first_line, is_held_here, is_locked
 from reverse_etl_assets.warehouses.migrations import FORM, form_of, migrate
 from reverse_etl_assets.warehouses.model_tables import database_of, how_to_build, is_built
 from reverse_etl_assets.warehouses.replacing import give_to_owner_of, put_in_place
 from reverse_etl_assets.warehouses.statements import literal as literal, quote as quote, transaction as transaction
-
-_TYPES = {
-    "VARCHAR": FieldType.TEXT,
-    "UUID": FieldType.TEXT,
-    "ENUM": FieldType.TEXT,
-    "BOOLEAN": FieldType.BOOLEAN,
-    "DATE": FieldType.DATE,
-    "TIME": FieldType.TIME,
-    "DECIMAL": FieldType.DECIMAL,
-    "FLOAT": FieldType.FLOAT,
-    "DOUBLE": FieldType.FLOAT,
-    "JSON": FieldType.JSON,
-}
-
-
-def field_type(sql_type: str) -> FieldType:
-    """What a DuckDB type means to a destination. Raises StateError for types that cannot leave the warehouse."""
-    base = sql_type.split("(")[0]
-    nested = sql_type.endswith("]") or base in ("STRUCT", "MAP")
-    if nested and "TIMESTAMP" in sql_type:
-        raise StateError(f"times inside {sql_type} would be sent without a zone; cast them to text in the dbt model.")
-    if nested:
-        return FieldType.JSON
-    if base.startswith("TIMESTAMP"):
-        return FieldType.TIMESTAMP
-    if base.endswith("INT") or base == "INTEGER" or base == "UINTEGER":
-        return FieldType.INTEGER
-    if base not in _TYPES:
-        raise StateError(f"a column of type {sql_type} cannot be sent; cast it in the dbt model.")
-    return _TYPES[base]
-
 
 _OWN_NAMES = frozenset({"state", "stored", "earlier", "fresh", "new_state", "memory", "temp", "system"})
 NO_OTHERS: Mapping[str, str] = MappingProxyType({})

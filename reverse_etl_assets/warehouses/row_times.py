@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.warehouses.duckdb import field_type, quote
+from reverse_etl_assets.warehouses.column_types import field_type
+from reverse_etl_assets.warehouses.duckdb import quote
 
 _TOLERANCE = timedelta(days=1)  # clocks that differ, and local times without a zone
 _AT = "try_cast({0} as timestamp)"

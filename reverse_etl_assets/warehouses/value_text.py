@@ -3,7 +3,7 @@
 import re
 
 from reverse_etl_assets.records import FieldType
-from reverse_etl_assets.warehouses.duckdb import field_type
+from reverse_etl_assets.warehouses.column_types import field_type
 
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
 _INSIDE = re.compile(rf"{_QUOTED}|(?P<float>\bFLOAT\b(?=[,)\[]|$))|(?P<decimal>\bDECIMAL\(\d+,(?P<scale>\d+)\))")

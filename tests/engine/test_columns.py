@@ -15,8 +15,8 @@ from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.records import Batch
+from reverse_etl_assets.warehouses.column_types import field_type
 from reverse_etl_assets.warehouses.columns import Columns
-from reverse_etl_assets.warehouses.duckdb import field_type
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import Shop, sink, sink_sync
 from tests.heavy import first, heavy

@@ -10,7 +10,7 @@ from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.journal.records import RunKind, RunStatus
 from reverse_etl_assets.privacy.transforms import transform
 from reverse_etl_assets.runs.undo import is_whole
-from reverse_etl_assets.spec.sync import Transform
+from reverse_etl_assets.spec.mapped_field import Transform
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import Shop
