@@ -81,10 +81,16 @@ class OwnProject:
 
 
 def command(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command in a process of its own."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("REVERSE_ETL_", "DAGSTER_"))}
+    """A command in a process of its own, whose output goes into a pipe."""
+    return _python(folder, "-m", "reverse_etl_assets.cli", *words, **variables)
+
+
+def _python(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Where nobody has set up anything, nor said how wide a terminal is."""
+    ours = ("REVERSE_ETL_", "DAGSTER_", "COLUMNS", "TERMINAL_WIDTH")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
-        [sys.executable, "-m", "reverse_etl_assets.cli", *words],
+        [sys.executable, *words],
         cwd=folder,
         env={**own, "PYTHONPATH": str(ROOT), **variables},
         capture_output=True,
@@ -100,14 +106,6 @@ def modules_after(folder: Path, *words: str) -> set[str]:
         "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print(*{name.split('.')[0] for name in sys.modules}, sep='\\n', file=sys.stderr)"
     )
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("REVERSE_ETL_", "DAGSTER_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        cwd=folder,
-        env={**own, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = _python(folder, "-c", program, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return set(done.stderr.splitlines())

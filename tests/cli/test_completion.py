@@ -1,30 +1,15 @@
 """What a shell and a pipe see of the commands."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from reverse_etl_assets.cli import app
 from reverse_etl_assets.cli.completion import destination_names, sync_names
-from tests.cli.own_project import ROOT, OwnProject
-
-
-def process(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command whose output goes into a pipe."""
-    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "TERMINAL_WIDTH")}
-    return subprocess.run(
-        [sys.executable, "-m", "reverse_etl_assets.cli", *words],
-        cwd=folder,
-        env={**own, "PYTHONPATH": str(ROOT), **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+from tests.cli.own_project import OwnProject, command
 
 
 def test_names_that_a_shell_completes(own: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +19,7 @@ def test_names_that_a_shell_completes(own: OwnProject, monkeypatch: pytest.Monke
     monkeypatch.chdir(own.dbt)
     assert sync_names("p") == ["people", "places"]
     assert destination_names("") == ["crm"]
-    done = process(
+    done = command(
         own.folder,
         _REVERSE_ETL_COMPLETE="complete_bash",
         COMP_WORDS="reverse-etl runs p",
@@ -68,9 +53,9 @@ def test_a_pipe_gets_whole_lines(own: OwnProject) -> None:
     name = "a_sync_of_a_name_that_is_far_longer_than_what_a_terminal_of_eighty_columns_would_show_of_it"
     own.set_up()
     own.sync(name)
-    piped = process(own.folder, "status").stdout
+    piped = command(own.folder, "status").stdout
     assert any(name in line and "never" in line for line in piped.splitlines()), piped
-    assert json.loads(process(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
+    assert json.loads(command(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
 
 
 def test_the_commands_import_no_engine() -> None:

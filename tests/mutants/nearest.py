@@ -63,7 +63,7 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "state/outcomes.py": ("tests/cli/test_why.py",),
     "accounts/transport.py": ("tests/test_budget.py", *_engine("endless_answers")),
     "readback/differences.py": _engine("differences", "verification"),
-    "readback/verification.py": _engine("verification", "drift"),
+    "readback/verification.py": _engine("verification", "verification_stops", "drift"),
     "state/adopted_rows.py": _engine("adopted_rows", "adoption"),
     "state/images.py": _engine("before_images", "undo_asks"),
     "runs/undo/__init__.py": _UNDO,
