@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
 from tests.heavy import first, heavy
+from tests.until import until
 
 ROOT = Path(__file__).parents[2]
 ROWS = 3_000
@@ -38,9 +38,10 @@ project = Project(DbtSettings(here / "dbt"), here / "syncs", types)
 
 @contextmanager
 def started(office: Office, sandbox: Sandbox, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a process of its own, whose destination is slow."""
+    """A command in a process of its own, whose destination is slow, but for the first three batches."""
     (office.home / "office_deployment.py").write_text(DEPLOYMENT)
-    sandbox.settings.change({"latency_ms": 200.0})
+    for path in ("batch/upsert", "batch/archive"):
+        sandbox.fault("slow", vendor="hubspot", path=path, skip=3, delay_ms=1_500)
     variables = {**os.environ, **office.variables, "REVERSE_ETL_DEPLOYMENT": "office_deployment"}
     variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(office.home)])
     command = [sys.executable, "-m", "reverse_etl_assets.cli", *words]
@@ -58,9 +59,7 @@ def running(office: Office, sandbox: Sandbox) -> Iterator[subprocess.Popen[str]]
     office.build(*((f"p{i}@shop.example", f"P{i}", "Bern") for i in range(ROWS)))
     with started(office, sandbox, "run", "--all") as process:
         contacts = sandbox.hubspot.tables["contacts"]
-        give_up = time.monotonic() + 60
-        while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
-            time.sleep(0.02)
+        until(lambda: len(contacts.live()) >= 300 or process.poll() is not None, pause=0.02)
         yield process
 
 
@@ -81,7 +80,7 @@ def test_a_run_that_is_ended_says_how_far_it_came(office: Office, sandbox: Sandb
     assert f"people_to_crm: {ended}" in words
     assert "z_events: not begun" in words
     assert ended in " ".join(office.ok("status").split())
-    sandbox.settings.change({"latency_ms": 0.0})
+    sandbox.faults.clear()
     office.ok("run", "people_to_crm")
     assert len(contacts.live()) == ROWS
     assert sandbox.counts()["hubspot"]["objects"]["contacts"]["created"] == ROWS
@@ -111,6 +110,7 @@ def test_a_run_that_goes_on_and_then_is_killed_is_told_as_far_as_it_came(office:
     assert f"has {record} in the record's id" in " ".join(office.ok("why", record).split())
     assert "The run ended before its turn" in office.answer(unsent, "people_to_crm")
     sandbox.settings.change({"latency_ms": 0.0})
+    sandbox.faults.clear()
     office.ok("run", "people_to_crm")
     assert office.answer(sent, "people_to_crm") == answer
 
@@ -123,8 +123,7 @@ def test_an_undo_that_is_ended_says_how_far_it_came(office: Office, sandbox: San
     (run,) = office.project.journal.history("people_to_crm")
     contacts = sandbox.hubspot.tables["contacts"]
     with started(office, sandbox, "undo", run.run_id, "--why", "prices") as process:
-        while len(contacts.live()) == ROWS and process.poll() is None:
-            time.sleep(0.02)
+        until(lambda: len(contacts.live()) < ROWS or process.poll() is not None, pause=0.02)
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130, told

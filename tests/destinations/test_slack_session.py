@@ -19,8 +19,8 @@ from reverse_etl_sandbox.store import Entry
 from tests.destinations import accounts
 from tests.engine import launcher
 from tests.engine.shop import Shop, sink_sync
-from tests.engine.test_kill import until
 from tests.heavy import first, heavy
+from tests.until import until
 
 ROWS = "select i::varchar as id, 'name ' || i as name, null::varchar as place from range({}) r(i)"
 

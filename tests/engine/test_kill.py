@@ -1,8 +1,6 @@
 """kill -9 at moments all over a run: nothing acknowledged is lost, nothing is re-sent but the batches in flight."""
 
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher, salesforce, zendesk
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
 from tests.heavy import first, heavy, seeds
+from tests.until import until
 
 pytestmark = heavy
 
@@ -32,13 +31,6 @@ def remote(other_process: RemoteSandbox) -> RemoteSandbox:
     other_process.reset()
     other_process.set(hubspot_ten_second_requests=1_000_000, latency_ms=10.0)
     return other_process
-
-
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Look again and again, without a pause: the moment is short."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came to that"
 
 
 def kill_at_random(

@@ -10,8 +10,9 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.engine.test_kill import remote, until
+from tests.engine.test_kill import remote
 from tests.heavy import heavy, seeds
+from tests.until import until
 
 pytestmark = heavy
 

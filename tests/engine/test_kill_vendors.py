@@ -11,8 +11,9 @@ from reverse_etl_sandbox.meta_ads import CUSTOMERS
 from reverse_etl_sandbox.server import RemoteSandbox
 from tests.engine.launcher import ACCOUNTS, Launcher
 from tests.engine.shop import Shop, sink_sync
-from tests.engine.test_kill import acknowledged, remote, until
+from tests.engine.test_kill import acknowledged, remote
 from tests.heavy import first, heavy, seeds
+from tests.until import until
 
 pytestmark = heavy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from reverse_etl_assets.destinations.base import retry_after
 from reverse_etl_assets.errors import RetryLater
@@ -23,8 +23,8 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import salesforce
 from tests.engine.shop import EAGER, SINK, Shop, sink, sink_sync
-from tests.engine.test_kill import until
 from tests.heavy import first, heavy
+from tests.until import until
 
 DAY = 86_400
 
@@ -127,13 +127,20 @@ def test_a_stop_leaves_a_long_job_to_the_next_run(shop: Shop, sandbox: Sandbox, 
     assert len(sandbox.salesforce.tables["Contact"].live()) == 30
 
 
+def next_turn(shop: Shop) -> float:
+    """When the next one to ask would get its turn."""
+    with shop.journal.database.reading() as connection:
+        return float(connection.scalar(select(pace.c.next_at).where(pace.c.account == "sink")) or 0)
+
+
 @heavy
 def test_a_hold_that_somebody_lifts_ends_at_once(shop: Shop, sandbox: Sandbox, sync: Sync) -> None:
-    shop.journal.hold("sink", shop.journal.clock() + 600)
+    held = shop.journal.clock() + 600
+    shop.journal.hold("sink", held)
 
     def lift() -> None:
         until(lambda: bool(shop.journal.open_runs(sync.sync)))
-        time.sleep(0.5)  # by then it waits
+        until(lambda: next_turn(shop) > held)  # it has a turn after the hold, and waits for it
         shop.journal.lift_holds("sink", "ada", "mended")
 
     timer = threading.Thread(target=lift)

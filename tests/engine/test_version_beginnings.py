@@ -13,9 +13,10 @@ from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.crms import PEOPLE, a_crm
 from tests.engine.launcher import Launcher
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink
-from tests.engine.test_kill import footprint, until
+from tests.engine.test_kill import footprint
 from tests.engine.versioning import EIGHT, TEN, names, people, whole_state
 from tests.heavy import first, heavy
+from tests.until import until
 
 
 @pytest.fixture

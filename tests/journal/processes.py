@@ -30,15 +30,14 @@ def reserve(url: str, interval: str, times: str) -> None:
         print(count, repr(journal.reserve("account", float(interval), count)), flush=True)
 
 
-def pace(url: str, rate: str, seconds: str) -> None:
-    asyncio.run(_pace(url, float(rate), float(seconds)))
+def pace(url: str, rate: str, turns: str) -> None:
+    asyncio.run(_pace(url, float(rate), int(turns)))
 
 
-async def _pace(url: str, rate: float, seconds: float) -> None:
+async def _pace(url: str, rate: float, turns: int) -> None:
     pacer = Pacer(Journal.open(url), "account", rate)
     ready()
-    end = time.time() + seconds
-    while time.time() < end:
+    for _ in range(turns):
         await pacer.slot()
         print(repr(time.time()), flush=True)
 

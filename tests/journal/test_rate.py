@@ -51,14 +51,13 @@ class TestSlots:
     def test_pacers_of_several_processes_keep_the_rate_together(
         self, journal_url: str, journal: Journal, start: Callable[..., Any], go: Callable[[Sequence[Any]], None]
     ) -> None:
-        rate, seconds = 100.0, 1.0
-        processes = [start("pace", journal_url, str(rate), str(seconds)) for _ in range(2)]
+        rate, turns = 100.0, 100
+        processes = [start("pace", journal_url, str(rate), str(turns)) for _ in range(2)]
         go(processes)
         per_process = [[float(line) for line in p.stdout.read().splitlines()] for p in processes]
         times = sorted(t for times in per_process for t in times)
-        late = 0.4  # seconds by which a busy machine may wake a process late; unshared, the rate would double
+        late = 0.8  # seconds by which a busy machine may wake a process late; unshared, all would be done in one
         for i, first in enumerate(times):
             for n, last in enumerate(times[i:], 1):
                 assert n <= rate * (last - first + late) + 1
-        assert min(len(times) for times in per_process) >= 10, "both get a share"
-        assert len(times) >= 0.5 * rate * seconds
+        assert [len(times) for times in per_process] == [turns, turns], "both get a share"

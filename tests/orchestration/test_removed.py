@@ -20,6 +20,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import first, heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import failure_of
+from tests.until import until
 
 DRIFT = {"verify": {"drift": {"cron": "0 3 * * *"}}}
 
@@ -142,12 +143,8 @@ def test_a_run_that_the_ui_starts_says_it(shop: Shop, sandbox: Sandbox) -> None:
         launched = ask(client, LAUNCH, keys=[{"path": ["crm", "contacts"]}])["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run = launched["run"]["runId"]
-        give_up = time.monotonic() + 90
-        while time.monotonic() < give_up:
-            found = ask(client, FAILURES, run=run)["runOrError"]
-            if found["status"] == "FAILURE":
-                break
-            time.sleep(0.5)
+        until(lambda: ask(client, FAILURES, run=run)["runOrError"]["status"] == "FAILURE", seconds=90, pause=0.5)
+        found = ask(client, FAILURES, run=run)["runOrError"]
     (failure,) = [
         event for event in found["eventConnection"]["events"] if event["__typename"] == "ExecutionStepFailureEvent"
     ]

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from reverse_etl_assets.journal.records import RunStatus
 from reverse_etl_sandbox.server import Sandbox
 from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject
+from tests.until import until
 
 ROWS = 4_000
 ROOT = Path(__file__).parents[2]
@@ -40,16 +40,14 @@ def judged(instance: dg.DagsterInstance) -> Iterator[tuple[str, dg.AssetCheckEva
 @heavy
 def test_termination_in_the_middle(small: SmallProject, sandbox: Sandbox) -> None:
     small.build(f"select 'u' || i || '@example.com' as email, 'n' || i as name from range({ROWS}) r(i)")
-    sandbox.settings.change({"latency_ms": 200.0})
+    sandbox.fault("slow", vendor="hubspot", path="batch/upsert", skip=3, delay_ms=1_500)
     command = [sys.executable, "-m", "tests.orchestration.terminated_run", str(small.home), sandbox.url, "contacts"]
     with (
         (small.home / "log").open("w") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         contacts = sandbox.hubspot.tables["contacts"]
-        give_up = time.monotonic() + 30
-        while len(contacts.live()) < 300 and process.poll() is None and time.monotonic() < give_up:
-            time.sleep(0.02)
+        until(lambda: len(contacts.live()) >= 300 or process.poll() is not None, pause=0.02)
         terminate(process, small.home / "dagster")
         told, _ = process.communicate(timeout=30)
     assert told, (small.home / "log").read_text()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from reverse_etl_sandbox import Sandbox, row_is_hit
+from tests.until import until
 
 from .conftest import Upsert
 
@@ -38,8 +39,8 @@ def test_a_dropped_connection(rest_http: httpx.Client, sandbox: Sandbox, kind: s
 def test_a_timeout_after_the_write(rest_http: httpx.Client, sandbox: Sandbox) -> None:
     sandbox.fault("timeout_after", vendor="rest", next=1)
     with pytest.raises(httpx.ReadTimeout):
-        post(rest_http, timeout=0.05)
-    assert stored(sandbox) == 1
+        post(rest_http, timeout=httpx.Timeout(10, read=0.05))
+    until(lambda: stored(sandbox) == 1)
 
 
 def test_an_answer_is_not_held_for_longer_than_set(rest_http: httpx.Client, sandbox: Sandbox) -> None:
