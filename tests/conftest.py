@@ -12,6 +12,7 @@ import pytest
 
 from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.shop import Shop
+from tests.once import Once
 
 if TYPE_CHECKING:
     from tests.engine.launcher import Launcher
@@ -43,6 +44,11 @@ def certificates_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
         yield
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    return Once.of(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """What dbt's own manifest says of models: marks of personal data, versions, and the versions of syncs."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,8 @@ from reverse_etl_assets.records import Target
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.policies import Cutover
 from reverse_etl_assets.spec.sync import Sync
+from tests.dbt_shell import dbt_succeeds
+from tests.once import Once
 from tests.pages import blocks
 
 FILES = {
@@ -56,15 +56,14 @@ SYNC = "model: {}\ndestination: hook\nobject: {}\nprimary_key: id\nmapping: {{id
 
 
 @pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parsed once."""
-    folder = tmp_path_factory.mktemp("versions")
-    for name, text in FILES.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", str(folder)]
-    subprocess.run([*command, "--profiles-dir", folder], check=True, capture_output=True, cwd=folder)
-    return folder / "target" / "manifest.json"
+def manifest(once: Once) -> Path:
+    def parse(folder: Path) -> None:
+        for name, text in FILES.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        dbt_succeeds("parse", "--quiet", "--profiles-dir", str(folder), cwd=folder)
+
+    return once("versions", parse) / "target" / "manifest.json"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """What a sync may call a model: as dbt's ref() and source() find it, by package, version or kind; and what not."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +13,9 @@ from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.state.versions import Definition
 from reverse_etl_assets.warehouses.columns import Columns
+from tests.dbt_shell import dbt_succeeds
 from tests.journal_entries import record_model_results
+from tests.once import Once
 
 PACKAGE = "name: {}\nversion: '1.0'\nprofile: shop\n"
 FILES = {
@@ -46,15 +46,14 @@ SYNC = "model: {}\ndestination: hook\nobject: a\nprimary_key: id\nmapping: {{id:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    """Parsed once."""
-    folder = tmp_path_factory.mktemp("names")
-    for name, text in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--profiles-dir", str(folder)]
-    subprocess.run(command, check=True, capture_output=True, cwd=folder)
-    return load_models(folder / "target" / "manifest.json")
+def models(once: Once) -> Models:
+    def parse(folder: Path) -> None:
+        for name, text in FILES.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        dbt_succeeds("parse", "--quiet", "--profiles-dir", str(folder), cwd=folder)
+
+    return load_models(once("names", parse) / "target" / "manifest.json")
 
 
 FOUND = {

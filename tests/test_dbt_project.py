@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from demo.data import TODAY, change, generate, plant_bad_rows, remove
+from tests.dbt_shell import dbt_succeeds
 from tests.heavy import heavy
+from tests.once import Once
 
 PROJECT = Path(__file__).parents[1] / "dbt_project"
 MARTS = (
@@ -46,7 +48,7 @@ class Warehouse:
 
     def dbt(self, *command: str) -> None:
         folder = self.file.parent
-        arguments = [
+        places = [
             "--project-dir",
             str(PROJECT),
             "--profiles-dir",
@@ -54,15 +56,8 @@ class Warehouse:
             "--target-path",
             str(folder / "target"),
         ]
-        run = subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--log-path", str(folder / "logs"), *command, *arguments],
-            env=os.environ | {"REVERSE_ETL_WAREHOUSE": str(self.file)},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
+        environment = os.environ | {"REVERSE_ETL_WAREHOUSE": str(self.file)}
+        dbt_succeeds("--log-path", str(folder / "logs"), *command, *map(str, places), cwd=folder, env=environment)
 
     def artifact(self, name: str) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.file.parent / "target" / name).read_text())
@@ -164,22 +159,23 @@ def insert_hand_made(warehouse: Path) -> None:
                 con.execute("INSERT INTO raw.orders VALUES (?, ?, 9999, ?, 'refunded')", refund)
 
 
-@pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Warehouse, list[str]]:
+@pytest.fixture
+def parsed(tmp_path: Path) -> tuple[Warehouse, list[str]]:
     """A parsed project without a database, and the DuckDB files that parsing left."""
-    folder = tmp_path_factory.mktemp("built")
-    warehouse = Warehouse(folder / "warehouse.duckdb")
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
     warehouse.dbt("parse")
-    return warehouse, [path.name for path in folder.rglob("*.duckdb*")]
+    return warehouse, [path.name for path in tmp_path.rglob("*.duckdb*")]
 
 
-@pytest.fixture(scope="module")
-def built(parsed: tuple[Warehouse, list[str]]) -> Warehouse:
-    warehouse, _ = parsed
-    generate(warehouse.file, 1000)
-    insert_hand_made(warehouse.file)
-    warehouse.dbt("build")
-    return warehouse
+@pytest.fixture(scope="session")
+def built(once: Once) -> Warehouse:
+    def build(folder: Path) -> None:
+        file = folder / "warehouse.duckdb"
+        generate(file, 1000)
+        insert_hand_made(file)
+        Warehouse(file).dbt("build")
+
+    return Warehouse(once("demo", build) / "warehouse.duckdb")
 
 
 @dataclass(frozen=True)

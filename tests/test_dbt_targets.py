@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.destinations.webhook import Webhook
 from reverse_etl_assets.errors import ConfigurationError, StateError
 from reverse_etl_assets.project import Project
+from tests.dbt_shell import dbt_succeeds
 from tests.heavy import heavy
 from tests.warehouse import writing
 
@@ -61,11 +60,7 @@ class Shop:
 
     def dbt(self, *words: str, **variables: str) -> None:
         """In a shell."""
-        command = [sys.executable, "-P", "-c", "from dbt.cli.main import cli; cli()", *words, "--quiet"]
-        ran = subprocess.run(
-            command, cwd=self.folder, env=os.environ | variables, capture_output=True, text=True, timeout=120
-        )
-        assert ran.returncode == 0, ran.stdout
+        dbt_succeeds(*words, "--quiet", cwd=self.folder, env=os.environ | variables)
 
     def table(self, file: str, schema: str, value: str, name: str = "people") -> None:
         """As dbt would have built it."""

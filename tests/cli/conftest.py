@@ -9,6 +9,7 @@ from typer.main import get_command
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import Office
 from tests.cli.own_project import OwnProject, build
+from tests.once import Once
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,10 +31,8 @@ def office(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(scope="session")
-def built_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "shop"
-    build(folder)
-    return folder
+def built_shop(once: Once) -> Path:
+    return once("own_shop", build)
 
 
 @pytest.fixture

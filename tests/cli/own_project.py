@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from reverse_etl_assets.cli import __file__ as commands
+from tests.dbt_shell import dbt_succeeds
 
 ROOT = Path(commands).parents[2]
 PROFILE = """
@@ -54,10 +55,8 @@ def build(folder: Path) -> None:
     (folder / "profiles.yml").write_text(PROFILE)
     (folder / "models" / "customers.sql").write_text(CUSTOMERS)
     (folder / "models" / "schema.yml").write_text(SCHEMA)
-    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--quiet", "--no-partial-parse"]
     quietly = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "0"}
-    done = subprocess.run(dbt, cwd=folder, env=quietly, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    dbt_succeeds("build", "--quiet", "--no-partial-parse", cwd=folder, env=quietly)
 
 
 class OwnProject:

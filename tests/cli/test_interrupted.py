@@ -130,7 +130,8 @@ def test_an_undo_that_is_ended_says_how_far_it_came(office: Office, sandbox: San
     gone = ROWS - len(contacts.live())
     assert 0 < gone < ROWS
     ended = f"ended by Ctrl-C; {gone:,} of 3,000 rows had gone out; the same again does the rest"
-    assert f"people_to_crm: {ended}" in " ".join(told.split())
+    words = " ".join(told.split())
+    assert f"people_to_crm: {ended}" in words, words
 
 
 @heavy

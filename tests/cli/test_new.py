@@ -1,9 +1,5 @@
 """`reverse-etl new sync`: a first draft, from the table and the destination."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -14,6 +10,7 @@ from reverse_etl_assets.cli.draft import Draft
 from reverse_etl_assets.dbt.manifest import Model
 from reverse_etl_assets.destinations.schema import Field
 from tests.cli.own_project import OwnProject
+from tests.dbt_shell import dbt_succeeds
 
 
 def command(*words: str) -> Result:
@@ -74,8 +71,7 @@ def test_words_that_are_wrong(ready: OwnProject) -> None:
 
 def test_a_model_that_is_not_built(ready: OwnProject) -> None:
     (ready.dbt / "models" / "orders.sql").write_text("select 1 as order_id")
-    dbt = Path(sys.executable).with_name("dbt")
-    subprocess.run([dbt, "parse", "--quiet"], cwd=ready.dbt, check=True, capture_output=True)
+    dbt_succeeds("parse", "--quiet", cwd=ready.dbt)
     assert "model orders is not built yet" in refused("new", "sync", "orders", "--to", "crm")
 
 

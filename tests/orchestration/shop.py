@@ -1,7 +1,6 @@
 """A project with a real dbt project below it, so that all of it can be loaded and built."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from reverse_etl_assets.orchestration.dbt import link_dbt
 from reverse_etl_assets.orchestration.loaded import load
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import HubSpotResource
+from tests.dbt_shell import dbt_succeeds
 from tests.orchestration.small_project import CONTACTS, PROFILE, Ran
 from tests.warehouse import ProjectOfFewRows, writing
 
@@ -45,9 +45,8 @@ def write_dbt_project(folder: Path) -> None:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    command = [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet", "--project-dir", str(folder)]
     environment = os.environ | {"REVERSE_ETL_HOME": str(folder)}
-    subprocess.run([*command, "--profiles-dir", folder], env=environment, check=True, capture_output=True, cwd=folder)
+    dbt_succeeds("parse", "--quiet", "--profiles-dir", str(folder), cwd=folder, env=environment)
 
 
 @dataclass

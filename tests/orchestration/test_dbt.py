@@ -1,9 +1,6 @@
 """From dbt's build to the destination, with a real dbt."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import dagster as dg
 import pytest
 
 from reverse_etl_sandbox.server import Sandbox
+from tests.dbt_shell import dbt
 from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 from tests.orchestration.shop import Shop
@@ -54,8 +52,7 @@ def own(shop: Shop, tmp_path: Path, instance: dg.DagsterInstance) -> Iterator[Sh
 
 
 def in_a_shell(shop: Shop, *words: str) -> None:
-    command = [sys.executable, "-m", "dbt.cli.main", *words, "--profiles-dir", "."]
-    subprocess.run(command, cwd=shop.dbt_folder, env=os.environ, check=False, capture_output=True)
+    dbt(*words, "--profiles-dir", ".", cwd=shop.dbt_folder)
 
 
 @heavy
