@@ -95,18 +95,25 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 
 def test_two_targets_in_one_file(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """dbt built for prod in a shell, and parsed for dev since."""
-    shop.dbt("build", "--target", "prod")
+    """dbt built for prod, and then for dev."""
+    shop.table("shop.duckdb", "prod", "prod")
     shop.dbt("build")
     assert shop.read() == "dev"
     assert not shop.parsed.exists(), "what is of the target is read as it is"
     monkeypatch.setenv("DBT_TARGET", "prod")
     assert shop.read() == "prod"
     assert [place.name for place in shop.parsed.iterdir()] == ["shop-prod"]
-    monkeypatch.delenv("DBT_TARGET")
-    shop.dbt("parse", "--target", "prod")
-    assert shop.read() == "dev"
-    assert shop.read(target="prod") == "prod"
+
+
+@heavy
+def test_parsed_for_another_target_since(shop: Shop) -> None:
+    """dbt built for both in a shell, and was called for prod last, or for dev."""
+    for first, last in (("prod", "dev"), ("dev", "prod")):
+        shop.dbt("build", "--target", first)
+        shop.dbt("build", "--target", last)
+        assert (shop.read(), shop.read(target="prod")) == ("dev", "prod")
+    shop.dbt("parse")
+    assert (shop.read(), shop.read(target="prod")) == ("dev", "prod")
 
 
 def test_two_files_of_one_name(shop: Shop) -> None:

@@ -63,6 +63,12 @@ def left_out(function: Function, decorators: list[ast.expr]) -> set[str]:
     return {each for each in said if each.rpartition(".")[2] in _LEFT_OUT}
 
 
+def is_heavy(path: str, name: str) -> bool:
+    """Whether all cases of a test are left to `make test-heavy`."""
+    whole = any(ast.unparse(each) == "pytestmark = heavy" for each in module(path).body)
+    return whole or any("heavy" in map(ast.unparse, marks) for _, marks in functions(path, name))
+
+
 def faults(path: str, name: str) -> list[str]:
     """What is wrong with a test that is named as a proof."""
     last = name.rpartition("::")[2]
@@ -85,6 +91,7 @@ def test_each_promise_is_proved(promise: str, proof: str) -> None:
     assert named, f"no test is named for: {promise}"
     assert not re.sub(r"[\s,]", "", _NAMED.sub("", proof)), "what stands there is a list of tests, and nothing else"
     assert {f"{path}{name}": faults(path, name) for path, name in named if faults(path, name)} == {}
+    assert any(not is_heavy(path, name) for path, name in named), "a test of it belongs in `make test`"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, sink
+from tests.heavy import heavy
 from tests.journal_entries import record_model_results
 
 PEOPLE = Model(
@@ -166,6 +167,7 @@ def test_tests_of_what_it_reads_count(shop: Shop, tmp_path: Path) -> None:
     assert judge_results(query, shop.journal, {}).bad == ("unique of people",)
 
 
+@heavy
 def test_its_text_is_part_of_the_plans_id(shop: Shop, tmp_path: Path, sandbox: Sandbox) -> None:
     """Rows that are the same are not the plan that was looked at, if they come from elsewhere; the sync goes on."""
     shop.build("select 1 as id", "orders")

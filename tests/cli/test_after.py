@@ -4,6 +4,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
+from tests.heavy import heavy
 
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
 
@@ -43,6 +44,7 @@ def test_what_follows_a_sync_that_a_guard_stopped_is_not_run(three: Office, sand
     assert three.run("run", "events").exit_code == 1
 
 
+@heavy
 def test_what_follows_a_sync_with_an_error_is_not_run(
     three: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +60,7 @@ def test_what_follows_a_sync_with_an_error_is_not_run(
     assert len(sandbox.log.lines("rest", 0)) == sent
 
 
+@heavy
 def test_why_names_the_row_that_is_waited_for(three: Office) -> None:
     three.build(ADA, ("no address", "Joe", "Rome"))
     three.run("run", "people_to_crm", "events")

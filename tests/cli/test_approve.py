@@ -59,6 +59,7 @@ def test_look_approve_and_run(waiting: Office, sandbox: Sandbox) -> None:
     assert names(sandbox) == {"ada", "eve"}
 
 
+@heavy
 def test_approve_and_run_at_once(waiting: Office, sandbox: Sandbox) -> None:
     found = waiting.json("approve", plan_id(waiting), "--why", "Bob has left", "--run")
     assert [(run["status"], run["counts"]["deleted"]) for run in found["runs"]] == [("done", 1)]

@@ -145,7 +145,7 @@ def resources(url: str) -> dict[str, DestinationResource]:
     return found
 
 
-@pytest.fixture(params=first(VENDORS, 2))
+@pytest.fixture(params=first(VENDORS))
 def machine(
     request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machine]:

@@ -102,6 +102,7 @@ def test_for_good(told: Office, sandbox: Sandbox) -> None:
     assert not knows(told)
 
 
+@heavy
 @pytest.mark.parametrize("by", ["a run", "a person"])
 def test_for_good_where_somebody_has_deleted_it_before(told: Office, sandbox: Sandbox, by: str) -> None:
     """By hand, or by a sync that mirrors: what HubSpot keeps of it cannot be reached, and its id is said."""

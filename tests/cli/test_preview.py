@@ -111,6 +111,7 @@ def test_recently_modified_rows(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.run(sync, account).counts["changed"] == 1
 
 
+@heavy
 def test_a_column_of_another_type_is_compared_in_every_row(shop: Shop, sandbox: Sandbox) -> None:
     """Also where only recent rows would be compared otherwise."""
     rows = "select 'e' || i as id, i::{} as name, timestamp '2024-01-01' + to_days(i::int) as at from range(10) r(i)"

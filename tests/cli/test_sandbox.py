@@ -16,6 +16,7 @@ from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.cli.sandbox import variables
 from reverse_etl_sandbox.accounts import accounts
 from tests.cli.own_project import ROOT, OwnProject
+from tests.heavy import heavy
 
 CRM = {
     "type": "hubspot",
@@ -68,6 +69,7 @@ def test_a_first_run_without_an_account(tried: OwnProject) -> None:
     assert process.returncode == 0, process.said  # type: ignore[attr-defined]
 
 
+@heavy
 def test_a_file_is_completed(tried: OwnProject) -> None:
     file = tried.folder / ".env"
     file.write_text("# ours\nOWN_CRM_TOKEN=of-our-own\nOTHER='a b'\n")
@@ -84,6 +86,7 @@ def test_a_file_is_completed(tried: OwnProject) -> None:
     assert "! OWN_CRM_TOKEN stood in .env with another value, and stays.\n" in first.said  # type: ignore[attr-defined]
 
 
+@heavy
 def test_without_a_file_the_variables_are_printed(tried: OwnProject) -> None:
     with started(tried) as process:
         assert process.stdout is not None

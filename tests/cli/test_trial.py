@@ -5,6 +5,7 @@ import pytest
 
 from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import EVENTS, Office
+from tests.heavy import heavy
 
 ROWS = [(f"{name.lower()}@shop.example", name, "Bern") for name in ("Ada", "Bob", "Cid", "Dan")]
 
@@ -21,6 +22,7 @@ def records(sandbox: Sandbox) -> int:
     return int(sandbox.counts()["hubspot"]["objects"]["contacts"]["records"])
 
 
+@heavy
 def test_a_row_by_its_key(four: Office, sandbox: Sandbox) -> None:
     said = " ".join(four.ok("run", "people_to_crm", "--only", "CID@shop.example").split())
     assert "a trial of 1 row; the others are as they were, and the next run sends them" in said
@@ -68,11 +70,13 @@ def test_what_does_not_go_together(four: Office, words: tuple[str, ...], said: s
     assert said in " ".join(result.stderr.split())
 
 
+@heavy
 def test_several_syncs_are_tried_at_once(four: Office) -> None:
     found = four.json("run", "--all", "--limit", "1")["runs"]
     assert [(run["trial"], run["counts"]["created"]) for run in found] == [(1, 1), (1, 1)]
 
 
+@heavy
 def test_dagster_sees_it_and_takes_nothing_for_fresh(four: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     home = four.home / "dagster"
     home.mkdir()

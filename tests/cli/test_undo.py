@@ -174,6 +174,7 @@ def test_without_credentials_the_plan_is_shown_all_the_same(
     assert office.run("undo", ran, "--why", "x").exit_code == 2
 
 
+@heavy
 def test_a_run_by_the_beginning_of_its_id(office: Office) -> None:
     """As `status` shows it; of more than one that begins so, nothing is guessed."""
     office.sync("people_to_crm")

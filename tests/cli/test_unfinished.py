@@ -8,8 +8,10 @@ from reverse_etl_assets.runs.run import exclusive
 from reverse_etl_sandbox.server import RemoteSandbox, Sandbox
 from tests.engine.launcher import Launcher
 from tests.engine.shop import Shop, crm, crm_sync
+from tests.heavy import heavy
 
 
+@heavy
 def test_answers_of_a_killed_run(shop: Shop, launcher: Launcher, other_process: RemoteSandbox) -> None:
     shop.build("select 'p' || i || '@shop.example' as email, 'n' || i as name from range(2000) r(i)")
     sync = crm_sync()

@@ -37,11 +37,13 @@ def test_values_are_shown(ran: Office) -> None:
     assert "city: Bern" in said
 
 
+@heavy
 def test_changed_since(ran: Office) -> None:
     ran.build((ADA[0], "Ada", "Rome"), BOB)
     assert "crm does not have the model's city yet; the next run sends it." in ran.answer(ADA[0], "people_to_crm")
 
 
+@heavy
 def test_left_the_model_and_deleted(ran: Office) -> None:
     ran.build(BOB)
     assert "It has left the model; the next run deletes it." in ran.answer(ADA[0], "people_to_crm")

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from reverse_etl_assets.destinations.google_ads.people import InvalidValue, People, packed, unpacked
 from reverse_etl_assets.records import Operation
 from reverse_etl_assets.testing.builders import record
+from tests.heavy import heavy
 
 GOOGLE = Formatter()
 PEOPLE = People()
@@ -39,6 +40,7 @@ def by_google(process: str, value: str) -> str | None:
         return None
 
 
+@heavy
 @given(EMAILS)
 @settings(max_examples=400, deadline=None)
 def test_an_address_is_hashed_as_google_hashes_it(email: str) -> None:
@@ -46,6 +48,7 @@ def test_an_address_is_hashed_as_google_hashes_it(email: str) -> None:
     assert identifiers(email=email) == ([{"emailAddress": expected}] if expected else [])
 
 
+@heavy
 @given(TEXTS, TEXTS)
 @settings(max_examples=200, deadline=None)
 def test_names_are_hashed_as_google_hashes_them(given_name: str, family_name: str) -> None:

@@ -60,6 +60,7 @@ def test_an_audience_follows_its_model(shop: Shop, sandbox: Sandbox) -> None:
     assert held(sandbox) == 22 + 2  # who has another address is there by the old one, too, until the row goes
 
 
+@heavy
 def test_rows_that_google_refuses_cost_one_more_request(shop: Shop, sandbox: Sandbox) -> None:
     sandbox.fault("refuse_rows", vendor="google_ads", percent=10)
     sync = audience()
@@ -71,6 +72,7 @@ def test_rows_that_google_refuses_cost_one_more_request(shop: Shop, sandbox: San
     assert sandbox.counts()["google_ads"]["operations"]["upsert"] == 3  # the check, and two that wrote
 
 
+@heavy
 def test_a_field_that_google_leaves_out_is_told_beside_the_row_that_it_took(shop: Shop, sandbox: Sandbox) -> None:
     account, sync = google_ads(sandbox), audience()
     sandbox.settings.change({"google_ads_warned_members": 2})

@@ -29,6 +29,7 @@ def counted(report: Report) -> dict[str, int]:
     return {status: report.counts[status] for status in Status if report.counts[status]}
 
 
+@heavy
 @pytest.mark.parametrize(
     ("name", "mapping"),
     first_rows(

@@ -50,6 +50,7 @@ def test_a_segment_is_mirrored_into_a_list(shop: Shop, sandbox: Sandbox) -> None
     assert members(sandbox) - {people[1]} == {people[0], people[2]}
 
 
+@heavy
 def test_a_member_that_was_there_before_stays_after_an_undo(shop: Shop, sandbox: Sandbox) -> None:
     one, two = contacts(sandbox, 2)
     sandbox.hubspot.lists.join("1", one)

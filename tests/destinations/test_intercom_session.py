@@ -213,6 +213,7 @@ def test_contacts_follow_their_rows(shop: Shop, intercom: Sandbox) -> None:
     }
 
 
+@heavy
 def test_a_contact_that_somebody_archived_is_written_again(shop: Shop, intercom: Sandbox) -> None:
     office = Office(shop, intercom, before_images="synced", verify={"sample": 0})
     office.run(PEOPLE.format(2))

@@ -15,6 +15,7 @@ from reverse_etl_assets.destinations import Account, Capabilities, SyncOptions, 
 from reverse_etl_assets.testing import PaceContract, ScratchProject, VirtualClock, target
 from tests.destinations import leads_server
 from tests.destinations.leads_server import LeadsServer
+from tests.heavy import heavy
 from tests.pages import module_from
 
 sys.modules["leads_server"] = leads_server
@@ -52,6 +53,7 @@ def test_the_first_run_makes_leads_and_the_next_changes_them(tmp_path: Path) -> 
         ]
 
 
+@heavy
 def test_a_lead_that_somebody_removed_is_made_anew(tmp_path: Path) -> None:
     with LeadsServer() as server:
         run(tmp_path, server, LEADS.format(1, 2))
@@ -125,6 +127,7 @@ class TestReadsTwice(PaceContract):
     paced_server, refused_for_the_rate = TESTS.TestLeads.paced_server, TESTS.TestLeads.refused_for_the_rate
 
 
+@heavy
 def test_a_look_up_of_two_requests_is_foreseen_as_two(tmp_path: Path) -> None:
     with LeadsServer() as server:
         run(tmp_path, server, LEADS.format(1, 1), ReadsTwice)  # which is checked, too

@@ -209,6 +209,7 @@ def test_a_message_posted_anew_in_doubt_is_held(office: Office) -> None:
     assert office.texts == ["0: name 0!", "1: name 1!"]
 
 
+@heavy
 def test_a_message_posted_anew_before_a_kill_is_held(office: Office, launcher: launcher.Launcher) -> None:
     office.run(ROWS.format(2))
     office.sandbox.remove("slack", "customer-alerts", office.messages[0].id)
@@ -257,6 +258,7 @@ def test_a_change_that_stays_in_doubt_is_not_held(office: Office) -> None:
     assert (report.counts["updated"], report.counts["held"]) == (2, 0)
 
 
+@heavy
 def test_an_archived_channel_ends_the_run(shop: Shop, slack: Sandbox) -> None:
     with pytest.raises(CheckFailed, match="`old-alerts` is archived"):
         Office(shop, slack, object="old-alerts").run(ROWS.format(3))

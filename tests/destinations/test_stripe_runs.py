@@ -138,6 +138,7 @@ def test_a_lost_answer_makes_no_second_customer(shop: Shop, stripe: Sandbox) -> 
     assert len(held(stripe)) == 10
 
 
+@heavy
 def test_what_one_run_made_unheard_the_next_one_makes_no_second_time(shop: Shop, stripe: Sandbox) -> None:
     """Search does not show it yet, but Stripe keeps its answer."""
     stripe.settings.change({"stripe_search_lag_seconds": 3_600.0})
@@ -152,6 +153,7 @@ def test_what_one_run_made_unheard_the_next_one_makes_no_second_time(shop: Shop,
     assert shop.run(customers(), account(stripe)).change_set == 0
 
 
+@heavy
 def test_a_customer_that_somebody_deleted_is_made_anew(shop: Shop, stripe: Sandbox) -> None:
     sync, there = customers(), account(stripe)
     shop.build(PEOPLE.format("free", 3))
@@ -197,6 +199,7 @@ def test_usage_is_counted_once(shop: Shop, stripe: Sandbox) -> None:
     assert shop.run(sync, there).change_set == 0
 
 
+@heavy
 def test_what_the_stream_refused_is_told_by_the_next_run(shop: Shop, stripe: Sandbox, clock: Ahead) -> None:
     stream = {"object": "meter_event_stream", "options": {"meter": "product_events", "report_wait": 3_600}}
     there = account(stripe)

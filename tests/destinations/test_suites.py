@@ -16,6 +16,7 @@ from reverse_etl_assets.destinations.google_ads import GoogleAds
 from reverse_etl_sandbox.server import Sandbox
 from tests.destinations import test_google_ads_contract as google
 from tests.destinations.test_leads import API, TESTS
+from tests.heavy import first, heavy
 
 ROOT = Path(__file__).parents[2]
 FAILING = """
@@ -27,6 +28,7 @@ class TestMine(TESTS.TestLeads):
 """
 
 
+@heavy
 def test_a_suite_that_fails_shows_the_values_it_compared(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(FAILING)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "every_record", "test_mine.py"]
@@ -52,7 +54,7 @@ class Dawdles(API.Leads):  # type: ignore[name-defined, misc]
         return replace(super().capabilities_for(target, options), requests_per_second=8)
 
 
-@pytest.mark.parametrize("wrong", [Hurries, Dawdles])
+@pytest.mark.parametrize("wrong", first([Hurries, Dawdles]))
 def test_a_pace_of_a_small_window_leaves_one_request_free_and_no_more(wrong: Any, tmp_path: Path) -> None:
     suite = type("Suite", (TESTS.TestLeads,), {"destination": wrong})()
     with pytest.raises(AssertionError):
@@ -66,6 +68,7 @@ class OpensJobsAlone(GoogleAds):
         yield from ()
 
 
+@heavy
 def test_rows_of_a_vendor_that_takes_nothing_but_jobs_are_handed_over_as_jobs(sandbox: Sandbox) -> None:
     suite = type("Suite", (google.TestGoogleAds,), {"destination": OpensJobsAlone})()
     suite.test_every_record_gets_one_outcome(sandbox)

@@ -12,7 +12,7 @@ from reverse_etl_assets.state.outbox import outbox_columns, rows_by_number
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.launcher import zendesk
 from tests.engine.shop import Shop, sink_sync
-from tests.heavy import first
+from tests.heavy import first, first_rows, heavy
 
 PEOPLE = (
     "select 'C' || i as id, case when i = 7 then 'no address' else 'p' || i || '@shop.example' end as email,"
@@ -55,7 +55,7 @@ def posts(sandbox: Sandbox) -> int:
     return sum(line.operation == "bulk upsert" for line in sandbox.log.lines("zendesk"))
 
 
-@pytest.mark.parametrize(("options", "jobs"), [({}, 2), ({"bulk": False}, 0)])
+@pytest.mark.parametrize(("options", "jobs"), first_rows([({}, 2), ({"bulk": False}, 0)]))
 def test_created_updated_deleted_and_failed(sandbox: Sandbox, shop: Shop, options: dict[str, Any], jobs: int) -> None:
     people = sync(**options)
     shop.build(PEOPLE.format(121))
@@ -117,6 +117,7 @@ def test_rows_of_a_job_come_back_in_the_order_they_were_sent(sandbox: Sandbox, s
 # A field that is gone since the last check
 
 
+@heavy
 @pytest.mark.parametrize("options", first([{}, {"bulk": False}]))
 def test_a_field_that_is_gone_since_the_check_is_not_taken_for_written(
     shop: Shop, sandbox: Sandbox, options: dict[str, Any]

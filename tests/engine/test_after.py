@@ -16,7 +16,7 @@ from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.state.ledger import mark_stale
 from reverse_etl_sandbox.server import Sandbox
 from tests.engine.shop import SINK, Shop, crm, crm_sync, sink, sink_sync
-from tests.heavy import seeds
+from tests.heavy import heavy, seeds
 
 LIMITLESS: dict[str, Any] = {"guards": {"max_removed": {}, "row_count": {}, "in_flight": {"max_failed": 100}}}
 ALL_MAY_FAIL: dict[str, Any] = {"max_failed": {"percent": 100}}
@@ -129,6 +129,7 @@ def test_a_parent_with_nothing_to_send_is_fine(firm: Firm) -> None:
     assert firm.run(firm.people).status is RunStatus.DONE
 
 
+@heavy
 def test_what_a_child_wrote_is_put_back_whatever_became_of_its_parent(firm: Firm) -> None:
     firm.run(firm.accounts)
     written = firm.run(firm.people)
@@ -175,6 +176,7 @@ def test_rows_of_a_parent_that_failed_wait_until_it_has_arrived(firm: Firm) -> N
     assert set(firm.became(firm.run(firm.people)).values()) == {"updated"}
 
 
+@heavy
 def test_rows_of_a_parent_in_quarantine_wait_too(firm: Firm) -> None:
     """As they did while it was refused: it is no more there than it was."""
     once = firm.accounts.model_copy(update={"quarantine": Quarantine(after=1)})
@@ -196,6 +198,7 @@ def test_a_parent_that_is_to_be_sent_again_for_drift_is_there(firm: Firm) -> Non
     assert set(firm.became(firm.run(firm.people)).values()) == {"created"}
 
 
+@heavy
 def test_a_child_that_leaves_is_deleted_whatever_became_of_its_parent(firm: Firm) -> None:
     firm.run(firm.accounts)
     firm.run(firm.people)
@@ -214,6 +217,7 @@ def test_rows_go_out_where_the_rule_says_so(firm: Firm, rule: dict[str, Any]) ->
     assert set(firm.became(firm.run(firm.child(**rule))).values()) == {"created"}
 
 
+@heavy
 def test_keys_of_other_types_meet(firm: Firm) -> None:
     firm.shop.build("select i::decimal(10, 2) as id, 'Firm' as name from range(1, 3) r(i)", "accounts")
     firm.run(firm.accounts)
@@ -221,6 +225,7 @@ def test_keys_of_other_types_meet(firm: Firm) -> None:
     assert firm.became(firm.run(firm.people)) == {"p1": "created", "p2": "created", "p3": "skipped no_parent"}
 
 
+@heavy
 def test_a_state_that_an_earlier_release_wrote_is_read_beside_its_child(firm: Firm) -> None:
     firm.build("a1")
     firm.run(firm.accounts)
@@ -230,6 +235,7 @@ def test_a_state_that_an_earlier_release_wrote_is_read_beside_its_child(firm: Fi
     assert firm.became(report) == {"p1": "created", "p2": "skipped no_parent", "p3": "skipped no_parent"}
 
 
+@heavy
 def test_a_preview_after_a_kill_still_sees_the_parent(firm: Firm) -> None:
     """It looks at a copy of the state, beside which there is no other."""
     firm.run(firm.accounts)
@@ -239,6 +245,7 @@ def test_a_preview_after_a_kill_still_sees_the_parent(firm: Firm) -> None:
     assert preview(firm.people, firm.shop.environment, firm.account).plan.waiting == 0
 
 
+@heavy
 def test_a_key_of_several_columns(firm: Firm) -> None:
     firm.shop.build("select 'a|1' as id, 'b' as part, 'Firm' as name", "accounts")
     named = {**SINK, "record": {"id": "{{ key }}", "name": "{{ fields.name }}"}}
@@ -252,6 +259,7 @@ def test_a_key_of_several_columns(firm: Firm) -> None:
     assert firm.became(firm.run(child)) == {"p1": "created", "p2": "skipped no_parent"}
 
 
+@heavy
 def test_case_counts_as_it_does_for_the_parent(firm: Firm) -> None:
     firm.shop.build("select 'Ann@x.org' as email, 'Ann' as name", "accounts")
     contacts = crm_sync(sync="accounts", model="accounts", sync_mode="mirror")
@@ -261,6 +269,7 @@ def test_case_counts_as_it_does_for_the_parent(firm: Firm) -> None:
     assert firm.became(firm.run(firm.people)) == {"p1": "created", "p2": "skipped no_parent"}
 
 
+@heavy
 def test_two_parents(firm: Firm) -> None:
     firm.build("a1", "a2")
     firm.run(firm.accounts)
@@ -279,6 +288,7 @@ def test_two_parents(firm: Firm) -> None:
     }
 
 
+@heavy
 def test_what_a_timestamp_hides_is_looked_for_while_it_waits(firm: Firm) -> None:
     firm.build("a1")
     firm.run(firm.accounts)
@@ -304,6 +314,7 @@ def test_a_preview_says_what_a_row_waits_for(firm: Firm) -> None:
     assert not preview(firm.people, firm.shop.environment, firm.account).goes_out
 
 
+@heavy
 @pytest.mark.parametrize("seed", seeds("FIRMS", 6))
 def test_whatever_happens_no_row_goes_before_its_parent(firm: Firm, seed: int) -> None:
     """Firms come, go, change and are refused, and so do people; in the end all are there that can be."""

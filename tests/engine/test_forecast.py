@@ -47,6 +47,7 @@ def test_writes_and_deletes_each_read_before_and_looked_at_after(shop: Shop, crm
     assert (found.writes, found.reads, found.verifies) == (upserts + 1, upserts + 1, -(-150 // size))
 
 
+@heavy
 def test_without_a_look_before_or_after(shop: Shop, crm: Crm) -> None:
     shop.build(f"select * replace (name || '!' as name) from ({PEOPLE.format(230)})")
     found = foreseen(shop, crm, before_images="synced")

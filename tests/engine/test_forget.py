@@ -227,6 +227,7 @@ def test_a_second_call_finds_what_a_first_did_not_get_to(told: Shop, crm: Crm, z
     assert zoe.files(told.home) == set()
 
 
+@heavy
 def test_a_plan_that_lost_a_row_is_not_shown_for_a_decision(told: Shop, crm: Crm, zoe: Zoe) -> None:
     sync = crm.sync()
     report = told.run(crm.sync(approval="always"), crm.account)

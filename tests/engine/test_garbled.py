@@ -87,6 +87,7 @@ def test_a_row_of_which_no_request_can_be_made(shop: Shop, sandbox: Sandbox, mod
     assert len(held(sandbox)) == 40
 
 
+@heavy
 @pytest.mark.parametrize(
     ("opens", "closes", "depth", "taken"),
     first_rows(
@@ -223,6 +224,7 @@ class ChecksBadly(Webhook):
             answer["nothing"]
 
 
+@heavy
 def test_a_garbled_answer_to_the_check_is_asked_for_again(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 10)
     report = shop.run(sink_sync(), Account("sink", ChecksBadly, sink(sandbox.url).connection))
@@ -230,6 +232,7 @@ def test_a_garbled_answer_to_the_check_is_asked_for_again(shop: Shop, sandbox: S
     assert not ChecksBadly.falls
 
 
+@heavy
 @pytest.mark.parametrize("address", first(["http://127.0.0.1:99999/rest", "http:///rest", "http://127.0.0.1:0/rest"]))
 @pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_an_address_at_which_nobody_can_be(shop: Shop, sandbox: Sandbox, address: str, mode: str) -> None:

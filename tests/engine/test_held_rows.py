@@ -133,6 +133,7 @@ def test_a_row_that_did_arrive_is_not_hidden_by_its_time(shop: Shop, sandbox: Sa
     assert set(channel.messages) == {"Anna", "Bob"}
 
 
+@heavy
 def test_an_undo_takes_a_row_that_did_arrive_for_what_it_is(channel: Channel) -> None:
     """It is no longer in doubt: its message is deleted like that of the others."""
     [first] = channel.shop.journal.history(channel.sync.sync, 1)
@@ -173,6 +174,7 @@ def held_keys(shop: Shop, sync: Sync) -> list[str]:
     return [key for (key,) in shop.state(sync, "select key from state.held order by key")]
 
 
+@heavy
 def test_what_is_said_of_a_held_row_is_not_done_to_one_in_another_case(shop: Shop, sandbox: Sandbox) -> None:
     sync, account = sink_sync(sync_mode="append", options=EVENTS), sink(sandbox.url)
     shop.build("select unnest(['ab', 'aB', 'AB']) as id, 'Ann' as name")

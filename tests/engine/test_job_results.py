@@ -45,6 +45,7 @@ def records(sandbox: Sandbox) -> int:
 # One question that fails
 
 
+@heavy
 @pytest.mark.parametrize(
     ("mode", "path", "status"),
     first_rows(
@@ -321,6 +322,7 @@ def test_a_job_that_is_not_opened_has_no_rows_in_doubt(shop: Shop, sandbox: Sand
     assert (report.counts["created"], report.counts["failed"], records(sandbox)) == (200, 0, 200)
 
 
+@heavy
 def test_a_lost_token_where_a_job_is_opened_ends_the_run(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(120))
     sandbox.fault("server_error", vendor="salesforce", method="POST", path="jobs/ingest$", status=401)

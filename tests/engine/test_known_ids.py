@@ -135,7 +135,7 @@ def three(shop: Shop, kind: type[LaggingCrm], before_images: str = "synced") -> 
 
 
 @pytest.mark.parametrize("before_images", first(["synced", "destination"]))
-@pytest.mark.parametrize("kind", [LaggingCrm, ForgetfulCrm])
+@pytest.mark.parametrize("kind", first([LaggingCrm, ForgetfulCrm]))
 def test_a_search_that_lags_makes_no_second_record(
     shop: Shop, vendor: Vendor, kind: type[LaggingCrm], before_images: str
 ) -> None:

@@ -179,6 +179,7 @@ def steps(draw: st.DrawFn) -> Step:
 HISTORIES = given(history=st.lists(steps(), min_size=2, max_size=4), seed=st.integers(0, 5))
 
 
+@heavy
 @settings(max_examples=1)
 @HISTORIES
 def test_any_history_of_mappings(

@@ -44,7 +44,7 @@ def synced(shop: Shop) -> dict[str, str]:
     return dict(shop.state(SYNC, "select id, name from state.synced"))
 
 
-@pytest.mark.parametrize("form", first(FORMS, 2))
+@pytest.mark.parametrize("form", first(FORMS))
 def test_a_run_goes_on_with_it(tmp_path: Path, sandbox: Sandbox, form: str) -> None:
     shop = kept(tmp_path, form)
     (killed,) = shop.journal.open_runs(SYNC.sync)

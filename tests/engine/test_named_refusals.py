@@ -97,6 +97,7 @@ def test_rows_that_the_answer_does_not_count_are_in_doubt(shop: Shop, picky: San
     assert failed(shop, right.model_copy(update={"sync": "another"}), report) == dict.fromkeys(BAD, "rejected")
 
 
+@heavy
 @pytest.mark.parametrize("mode", first(["append", "incremental"]))
 def test_errors_that_no_setting_reads_are_no_success(shop: Shop, picky: Sandbox, mode: str) -> None:
     sync = batches(mode=mode)
@@ -107,6 +108,7 @@ def test_errors_that_no_setting_reads_are_no_success(shop: Shop, picky: Sandbox,
     assert len(picky.log.lines()) == 1
 
 
+@heavy
 def test_what_only_looks_like_errors_can_be_named(shop: Shop, picky: Sandbox) -> None:
     sync = batches(results={"ignored": ["errors"]})
     assert shop.run(sync, sink(picky.url)).counts["created"] == 40
@@ -145,6 +147,7 @@ def test_a_batch_of_upserts_that_is_refused_is_halved(shop: Shop, picky: Sandbox
     assert held(picky) == set(KEYS) - BAD
 
 
+@heavy
 def test_an_api_that_takes_all_or_nothing_is_asked_by_halves(shop: Shop, picky: Sandbox) -> None:
     sync = batches("&whole=1", refuses_whole=True)
     report = shop.run(sync, sink(picky.url))

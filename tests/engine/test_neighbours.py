@@ -187,6 +187,7 @@ class TestNothingIsSent:
         self.refused(shop, sandbox, r"people_to_sink\.duckdb is damaged .*move it away")
 
 
+@heavy
 @pytest.mark.parametrize(
     ("changes", "says"),
     first_rows(

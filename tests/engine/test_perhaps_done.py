@@ -54,6 +54,7 @@ def test_the_options_can_say_that_it_means_not_taken(shop: Shop, sandbox: Sandbo
     assert report.counts["created"] == 30
 
 
+@heavy
 @pytest.mark.parametrize("status", first([302, 303]))
 def test_a_redirect_ends_the_run(shop: Shop, sandbox: Sandbox, status: int) -> None:
     """All rows would meet it; those that did are in doubt, also where they go out again in the next run."""
@@ -67,6 +68,7 @@ def test_a_redirect_ends_the_run(shop: Shop, sandbox: Sandbox, status: int) -> N
     assert len(held(sandbox)) == 20
 
 
+@heavy
 @pytest.mark.parametrize("status", first([408, 503]))
 def test_what_was_written_is_not_called_unavailable(shop: Shop, sandbox: Sandbox, status: int) -> None:
     people(shop, 10)
@@ -76,6 +78,7 @@ def test_what_was_written_is_not_called_unavailable(shop: Shop, sandbox: Sandbox
     assert len(held(sandbox)) == 10
 
 
+@heavy
 @pytest.mark.parametrize("status", first([400, 422]))
 def test_what_was_written_is_not_called_refused(shop: Shop, sandbox: Sandbox, status: int) -> None:
     """The first try was carried out and its answer lost; that the second is refused does not undo it."""
@@ -108,6 +111,7 @@ def test_a_run_that_ends_on_a_lost_token_leaves_the_doubt(shop: Shop, sandbox: S
     assert set(failed(shop, sink_sync(), report).values()) == {"ambiguous"}
 
 
+@heavy
 def test_a_run_that_ends_between_two_tries_has_the_words_of_the_doubtful_answer(shop: Shop, sandbox: Sandbox) -> None:
     people(shop, 20)
     sync = sink_sync(options=TEN)
@@ -147,6 +151,7 @@ def test_a_message_whose_post_says_perhaps_is_held(shop: Shop, slack: Sandbox, s
     assert posts(slack) == 3
 
 
+@heavy
 @pytest.mark.parametrize("fault", first([{"status": 408}, {"status": 500}, {"status": 503}, {"kind": "garbled"}]))
 def test_a_look_up_that_fails_holds_nothing(shop: Shop, slack: Sandbox, fault: dict[str, Any]) -> None:
     """It only reads, so that no message was posted."""

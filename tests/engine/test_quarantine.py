@@ -125,6 +125,7 @@ def test_of_rows_that_differ_in_case_alone_one_is_tried(shop: Shop, sandbox: San
     assert retry(shop, sync, "AB") == 1, "the only one that is left, in whatever case"
 
 
+@heavy
 def test_a_preview_knows_the_quarantine(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(PEOPLE.format(3))
     crm = a_crm("salesforce", sandbox)

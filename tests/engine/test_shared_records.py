@@ -105,6 +105,7 @@ def test_the_record_goes_with_the_last_row(desk: Desk) -> None:
     assert desk.shop.state(desk.sync, "select _retl_key from state.synced") == [("c",)]
 
 
+@heavy
 def test_a_new_row_keeps_the_record_of_one_that_leaves(desk: Desk) -> None:
     """A key was given anew: that the new row means the same record shows with its answer."""
     desk.run(TWO)

@@ -61,7 +61,6 @@ def version_not_there(sandbox: Sandbox) -> None:
             (version_not_there, {}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
             (version_not_there, {"bulk_threshold": 1}, "NOT_FOUND", "`reverse-etl check`", r"from 31\.0 to 60\.0"),
         ],
-        keep=2,
     ),
 )
 def test_what_is_not_there_any_more_stops_the_run_at_once(

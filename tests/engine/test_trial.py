@@ -110,6 +110,7 @@ def test_guards_judge_the_whole_plan(bench: Bench, sandbox: Sandbox) -> None:
     assert held(sandbox) == {}
 
 
+@heavy
 def test_it_counts_for_nothing_that_follows(bench: Bench) -> None:
     sync, child = mirror(), mirror(sync="child", after="people_to_sink")
     bench.build({"a": "Ann", "b": "Bob"})
@@ -122,6 +123,7 @@ def test_it_counts_for_nothing_that_follows(bench: Bench) -> None:
     assert len(bench.shop.journal.row_counts(sync.sync, recent=10, since=0)) == 1
 
 
+@heavy
 def test_what_a_timestamp_would_hide_is_sent_by_the_next_run(bench: Bench) -> None:
     sync = mirror(change_detection={"last_modified_at": "seen", "lookback": "1 minute"})
 
@@ -139,6 +141,7 @@ def test_what_a_timestamp_would_hide_is_sent_by_the_next_run(bench: Bench) -> No
     assert bench.became(bench.run(sync)) == {"b": "updated", "c": "created"}
 
 
+@heavy
 def test_refusals_of_other_rows_are_still_counted(bench: Bench, sandbox: Sandbox) -> None:
     sync = mirror(quarantine={"after": 2, "apart": "0 seconds"}, max_failed={"percent": 100})
     bench.build({"a": "Ann", "b": "Bob"})
@@ -151,6 +154,7 @@ def test_refusals_of_other_rows_are_still_counted(bench: Bench, sandbox: Sandbox
     assert bench.shop.state(sync, "select key from state.pending") == [("b",)]
 
 
+@heavy
 def test_it_can_be_put_back(bench: Bench, sandbox: Sandbox) -> None:
     sync = mirror()
     bench.build({"a": "Ann", "b": "Bob"})
@@ -162,6 +166,7 @@ def test_it_can_be_put_back(bench: Bench, sandbox: Sandbox) -> None:
     assert held(sandbox) == {"a": "Ann", "b": "Bob"}
 
 
+@heavy
 def test_a_preview_shows_the_rows_that_would_go_out(bench: Bench) -> None:
     sync, environment = mirror(), bench.shop.environment
     bench.build({"b": "Bob", "a": "Ann", "c": "Cid"})
@@ -222,6 +227,7 @@ def test_a_trial_and_a_run_are_as_one_run(bench: Bench, sandbox: Sandbox, seed: 
         assert bench.synced(sync) == held(sandbox)
 
 
+@heavy
 @pytest.mark.parametrize("seed", seeds("TRIALS", 3))
 def test_trials_in_a_storm(bench: Bench, sandbox: Sandbox, seed: int) -> None:
     """Rows that are tried end with one outcome each, others with none; and runs after it bring all there."""

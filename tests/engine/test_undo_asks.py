@@ -61,6 +61,7 @@ def test_synced_rows_are_put_back_where_nothing_can_be_read(shop: Shop, sandbox:
     assert shop.state(sync, synced) == [*had[:-1], doubtful]
 
 
+@heavy
 def test_rows_that_nobody_knows_the_past_of_are_accounted_for(shop: Shop, sandbox: Sandbox) -> None:
     sync, account = sink_sync(sync_mode="mirror", guards={"max_removed": {}}), sink(sandbox.url)
     shop.build("select '0' as id, 'old' as name")

@@ -260,6 +260,7 @@ def test_rows_are_counted_by_what_is_known_of_them(undone: Undone) -> None:
     assert plan.more == {"from_synced": 8, "from_destination": 4, "in_doubt": len(doubted), "has_arrived": len(arrived)}
 
 
+@heavy
 @pytest.mark.parametrize(("mode", "operation"), [("insert_only", "delete"), ("update_only", None)])
 def test_only_what_a_run_could_make_is_deleted_once_a_person_says_that_it_arrived(
     tmp_path: Path, mode: str, operation: str | None

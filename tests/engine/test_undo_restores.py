@@ -94,6 +94,7 @@ def test_a_session_that_has_ended_is_renewed_also_for_the_recycle_bin(shop: Shop
     assert {key: entry.id for key, entry in crm.records.items()} == ids
 
 
+@heavy
 @pytest.mark.parametrize("fault", first(["drop_after", "malformed", "empty"]))
 def test_a_lost_answer_makes_no_second_record(shop: Shop, crm: Crm, fault: str) -> None:
     """The records are back, and the answer that says so is not: asked again, Salesforce says that they are not gone."""

@@ -79,6 +79,7 @@ def test_a_run_that_wrote_nothing_asks_nothing(shop: Shop, hub: Crm) -> None:
     assert "verified" not in report.counts
 
 
+@heavy
 def test_a_sample_is_as_large_as_asked_for_and_none_costs_nothing(shop: Shop, hub: Crm) -> None:
     report = synced(shop, hub, verified(hub, 4, before_images="synced"), 20)
     assert report.verified is not None

@@ -54,6 +54,7 @@ def test_resend(ran: Shop, sandbox: Sandbox) -> None:
     assert ran.run(sync, sink(sandbox.url)).counts["deleted"] == 1  # which the new version had written
 
 
+@heavy
 def test_resend_sends_a_row_that_failed_again(ran: Shop, sandbox: Sandbox) -> None:
     sync = people(version=2, cutover="resend")
     sandbox.fault("refuse_rows", percent=100)
@@ -74,6 +75,7 @@ def test_restart(ran: Shop, sandbox: Sandbox) -> None:
     assert ran.state(sync, "select count(*) from state.synced_v1") == [(10,)]
 
 
+@heavy
 @pytest.mark.parametrize("cutover", first(["resend", "restart"]))
 def test_another_object_starts_from_nothing(ran: Shop, sandbox: Sandbox, cutover: str) -> None:
     sync = people(version=2, cutover=cutover, object="others")
@@ -106,6 +108,7 @@ def test_rows_of_another_place_are_not_followed(ran: Shop, sandbox: Sandbox, cha
     assert (report.counts["added"], report.counts["changed"], report.counts["set_aside"]) == (10, 0, 10)
 
 
+@heavy
 @pytest.mark.parametrize(("object_", "held"), [("people", 1), ("others", 0)])
 def test_held_rows_are_held_for_their_record(shop: Shop, sandbox: Sandbox, object_: str, held: int) -> None:
     shop.build("select 'a' as id, 'n' as name")
@@ -116,6 +119,7 @@ def test_held_rows_are_held_for_their_record(shop: Shop, sandbox: Sandbox, objec
     assert shop.run(sync, sink(sandbox.url)).counts["held"] == held
 
 
+@heavy
 def test_a_field_that_becomes_a_hash(shop: Shop, sandbox: Sandbox) -> None:
     """What was sent before is no value that could be hashed."""
     lead = a_crm("salesforce", sandbox)
@@ -130,6 +134,7 @@ def test_a_field_that_becomes_a_hash(shop: Shop, sandbox: Sandbox) -> None:
     assert shop.run(third, lead.account).counts["failed"] == 0
 
 
+@heavy
 def test_a_remapped_field_that_nobody_edited(shop: Shop, sandbox: Sandbox) -> None:
     """What the old version wrote is our last write."""
     lead = a_crm("salesforce", sandbox)
@@ -176,6 +181,7 @@ def test_a_run_that_was_killed_elsewhere_is_brought_home_first(
     assert shop.run(moved, crm(sandbox.url)).counts["added"] == 10
 
 
+@heavy
 @pytest.mark.parametrize("looks", first(range(3)))
 def test_killed_while_a_version_begins(
     shop: Shop, launcher: Launcher, other_process: RemoteSandbox, looks: int

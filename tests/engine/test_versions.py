@@ -12,7 +12,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.engine.crms import PEOPLE, Crm, a_crm
 from tests.engine.shop import SINK, Shop, sink
 from tests.engine.versioning import TEN, names, people, refused, whole_state
-from tests.heavy import first, first_rows
+from tests.heavy import first, first_rows, heavy
 
 
 @pytest.fixture
@@ -72,6 +72,7 @@ def test_every_change_is_named_at_once(ran: Shop, sandbox: Sandbox) -> None:
     ]
 
 
+@heavy
 @pytest.mark.parametrize(
     ("version", "says"),
     first_rows([(2, "- model_version: 1 before, 2 now"), ("beta", "- model_version: 1 before, beta now")]),
@@ -85,11 +86,13 @@ def test_another_version_of_the_dbt_model(ran: Shop, sandbox: Sandbox, version: 
     ran.run(people(version=2, cutover="resend"), sink(sandbox.url))
 
 
+@heavy
 def test_another_model(ran: Shop, sandbox: Sandbox) -> None:
     ran.build(TEN, "customers")
     assert "- model: people before, customers now" in refused(ran, sandbox, people(model="customers"))
 
 
+@heavy
 def test_another_destination(ran: Shop, sandbox: Sandbox) -> None:
     assert "- destination: sink before, crm now" in refused(ran, sandbox, people(destination="crm"))
 
@@ -117,6 +120,7 @@ def test_what_changes_no_meaning_goes_through_and_sends_nothing(
     assert ran.run(people(**changes), sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_a_field_whose_case_changes_is_still_owed(shop: Shop, sandbox: Sandbox) -> None:
     shop.build(TEN)
     shop.run(people(), sink(sandbox.url))
@@ -162,6 +166,7 @@ def test_a_new_field_goes_out_alone(shop: Shop, sandbox: Sandbox, vendor: str, i
     assert shop.run(sync, crm.account).change_set == 0
 
 
+@heavy
 def test_hubspot_by_email_takes_all_fields(shop: Shop, sandbox: Sandbox) -> None:
     """Its guide: partial upserts are not supported for contacts that are matched by email."""
     shop.build(PEOPLE.format(3))
@@ -193,6 +198,7 @@ def test_raised_without_a_change(ran: Shop, sandbox: Sandbox) -> None:
     assert (report.counts["changed"], report.counts["updated"]) == (10, 10)
 
 
+@heavy
 def test_a_cutover_that_is_done_may_stay_in_the_file_or_go(ran: Shop, sandbox: Sandbox) -> None:
     ran.run(people(version=2, cutover="resend"), sink(sandbox.url))
     for sync in (people(version=2, cutover="resend"), people(version=2)):
@@ -200,6 +206,7 @@ def test_a_cutover_that_is_done_may_stay_in_the_file_or_go(ran: Shop, sandbox: S
         assert (report.change_set, report.begun) == (0, None)
 
 
+@heavy
 @pytest.mark.parametrize("changes", first([{"cutover": "restart"}, {"version": 2, "cutover": "restart"}]), ids=repr)
 def test_another_cutover_for_a_version_that_was_sent(ran: Shop, sandbox: Sandbox, changes: dict[str, Any]) -> None:
     if "version" in changes:
@@ -208,6 +215,7 @@ def test_another_cutover_for_a_version_that_was_sent(ran: Shop, sandbox: Sandbox
     assert "so `cutover: restart` begins nothing. Take it out, or raise `version` to " in said
 
 
+@heavy
 @pytest.mark.parametrize("mode", first(["insert_only", "append"]))
 def test_a_mode_that_sends_no_row_twice_cannot_resend(ran: Shop, sandbox: Sandbox, mode: str) -> None:
     said = refused(ran, sandbox, people(version=2, cutover="resend", sync_mode=mode))
@@ -229,12 +237,14 @@ def test_before_the_first_row_was_sent_anything_may_change(shop: Shop, sandbox: 
     assert names(sandbox, "others")["3"] == "o3"
 
 
+@heavy
 def test_a_field_that_was_added_and_never_sent_may_go_again(ran: Shop, sandbox: Sandbox) -> None:
     guarded = people(mapping={"id": "id", "name": "name", "more": "other"}, guards={"max_changed": {"rows": 0}})
     assert ran.run(guarded, sink(sandbox.url)).status is RunStatus.GUARDED
     assert ran.run(people(), sink(sandbox.url)).change_set == 0
 
 
+@heavy
 def test_a_version_that_a_guard_stopped_can_be_taken_back(ran: Shop, sandbox: Sandbox) -> None:
     before = whole_state(ran)
     guards = {"max_changed": {"rows": 0}, "max_added": {"rows": 0}, "row_count": {}}
@@ -248,6 +258,7 @@ def test_a_version_that_a_guard_stopped_can_be_taken_back(ran: Shop, sandbox: Sa
     assert after == [(table, rows) for table, rows in before if table != "versions"]
 
 
+@heavy
 def test_a_version_that_a_guard_stopped_goes_on(ran: Shop, sandbox: Sandbox) -> None:
     """The plan that waited is planned again, under the same id, and says again what it begins."""
     spec: dict[str, Any] = {"version": 2, "cutover": "resend", "approval": "always"}

@@ -71,7 +71,7 @@ def told(shop: Shop, report: Report) -> Counter[str]:
 
 @pytest.mark.parametrize(
     ("way", "scope", "journal_url"),
-    first_rows(sorted([*EVERYWHERE, *BY_FILE, ("environment", "all", "sqlite")], key=lambda row: row[1] != "all"), 4),
+    first_rows(sorted([*EVERYWHERE, *BY_FILE, ("environment", "all", "sqlite")], key=lambda row: row[1] != "all"), 3),
     indirect=["journal_url"],
 )
 def test_a_run_in_flight_stops_within_one_batch(

@@ -50,6 +50,7 @@ def waiting(small: SmallProject, asset: dg.AssetsDefinition) -> str:
     return str(observed(ran)["plan id"])
 
 
+@heavy
 def test_a_run_that_is_held_back_says_all_that_a_decision_needs(
     small: SmallProject, asset: dg.AssetsDefinition, sandbox: Sandbox
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_run_whose_rows_were_all_refused_starts_nothing(
     assert downstream.ran() == {"mine", "quarantine"}
 
 
-@pytest.mark.parametrize("end", first(["in_flight", "stopped", "guarded", "token", "check"], 2))
+@pytest.mark.parametrize("end", first(["in_flight", "stopped", "guarded", "token", "check"]))
 def test_a_run_that_ends_early_starts_nothing(
     small: SmallProject, sandbox: Sandbox, fresh: dg.DagsterInstance, end: str
 ) -> None:

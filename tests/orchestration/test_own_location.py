@@ -25,6 +25,7 @@ from reverse_etl_assets.orchestration.build import build_definitions
 from reverse_etl_assets.orchestration.dbt import link_dbt
 from reverse_etl_assets.orchestration.loaded import load
 from reverse_etl_sandbox.server import Sandbox
+from tests.heavy import heavy
 from tests.orchestration.shop import Shop
 from tests.orchestration.small_project import MODEL_KEY, Ran, SmallProject
 
@@ -183,6 +184,7 @@ def test_a_sync_without_its_checks_and_its_checks_alone(small: SmallProject, san
     assert len(sandbox.log.lines()) == sent
 
 
+@heavy
 def test_a_run_that_was_started_by_hand_has_the_tags_of_its_syncs(small: SmallProject) -> None:
     small.write_sync("one")
     small.write_sync("two", object="companies", primary_key="name")

@@ -30,7 +30,6 @@ def tried_again(small: SmallProject, run_id: str) -> bool:
     return should_retry(run, small.instance)
 
 
-@heavy
 def test_a_guarded_run_is_not_tried_again(retrying: SmallProject) -> None:
     retrying.build("select '' as email, '' as name where false")
     assert not tried_again(retrying, retrying.run(retrying.asset()).run_id)
@@ -56,6 +55,7 @@ def test_what_may_be_over_soon_is_tried_again(retrying: SmallProject, sandbox: S
     assert tried_again(retrying, retrying.run(retrying.asset()).run_id)
 
 
+@heavy
 def test_an_undo_is_not_tried_again(retrying: SmallProject) -> None:
     job = build_undo_job(retrying.loaded())
     config = {"ops": {"shop_undo": {"config": {"run": "nonsense", "why": "x"}}}}

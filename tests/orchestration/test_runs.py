@@ -42,6 +42,7 @@ def test_a_run_is_recorded_with_its_figures(small: SmallProject, sandbox: Sandbo
     assert {name: check.passed for name, check in ran.checks.items()} == dict.fromkeys(CHECKS, True)
 
 
+@heavy
 def test_a_second_run_sends_nothing_and_says_what_that_saved(small: SmallProject, sandbox: Sandbox) -> None:
     asset = small.asset(cost={"per_call": 2, "per_row": 0.5})
     assert small.run(asset).metadata["cost"] == 4 * 2 + 100 * 0.5
@@ -224,6 +225,7 @@ def test_a_check_that_was_announced_and_did_not_run_says_nothing(alone: SmallPro
     assert "unique_people_email" in str(small.run(sync).failure.description)
 
 
+@heavy
 def test_tests_of_which_nothing_is_known(alone: SmallProject, sandbox: Sandbox) -> None:
     small = alone
     (small.dbt_folder / "target" / "run_results.json").unlink()
@@ -290,6 +292,7 @@ class WordlessResource(HubSpotResource):
     destination_type = Wordless
 
 
+@heavy
 def test_rows_that_failed_without_a_reason_are_shown(small: SmallProject) -> None:
     crm = WordlessResource(base_url=dg.EnvVar("TEST_CRM_URL"), access_token=dg.EnvVar("TEST_CRM_TOKEN"))
     small.__dict__["destinations"] = {"crm": crm}
@@ -307,6 +310,7 @@ def test_few_failed_rows_are_a_warning(small: SmallProject, sandbox: Sandbox) ->
     assert (ran.checks["delivery"].passed, ran.checks["delivery"].severity) == (False, WARN)
 
 
+@heavy
 def test_rows_that_the_answer_does_not_name_are_shown(small: SmallProject, sandbox: Sandbox) -> None:
     sandbox.fault("omit_rows", vendor="hubspot", percent=30)
     check = small.run(small.asset(max_failed={"percent": 90})).checks["delivery"]

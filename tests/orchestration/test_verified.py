@@ -26,6 +26,7 @@ def numbers(looked_at: int, differing: int = 0, missing: int = 0, duplicates: in
     return dict(zip(("looked at", "differing", "missing", "possible duplicates"), found, strict=True))
 
 
+@heavy
 def test_a_delivery_that_arrived_is_green(small: SmallProject) -> None:
     ran = small.run(small.asset(verify={"sample": 30}))
     check = ran.checks["verified_delivery"]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.heavy import heavy
+
 ROOT = Path(__file__).parents[2]
 ASKED_FOR = {"dagster", "dagster-webserver", "dagster-dbt", "dagster-duckdb", "httpx", "pydantic"}
 
@@ -44,6 +46,7 @@ def test_the_wheel_has_the_library_and_the_sandbox_and_nothing_else(wheel: Path)
     assert any(name.startswith("reverse_etl_sandbox/templates/") for name in names)
 
 
+@heavy
 def test_in_an_empty_folder_it_makes_nothing_and_says_what_to_do(wheel: Path, tmp_path: Path) -> None:
     site, here = tmp_path / "site-packages", tmp_path / "empty"
     here.mkdir()
