@@ -49,6 +49,7 @@ def test_a_home_is_of_one_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     other = project(tmp_path, "ads", tmp_path / "other")
     other.journal.close()
     assert [each.name for each in (tmp_path / "other").iterdir() if "project" in each.name] == ["project.json"]
+    assert (tmp_path / "home" / ".gitignore").read_text() == "*\n"
     (tmp_path / "home" / "project.json").write_text("{}")
     with pytest.raises(ConfigurationError, match=r"project\.json, which says whose folder this is, cannot be read"):
         _ = project(tmp_path, "crm").home

@@ -38,6 +38,11 @@ def check(
         print_json({"problems": problems, "warnings": warnings})
     else:
         out = console()
+        if not problems:
+            out.print(
+                escape(f"No syncs yet in {deployed.project.syncs_folder}: reverse-etl new sync MODEL --to DESTINATION"),
+                soft_wrap=True,
+            )
         for name, found in problems.items():
             out.print(f"[red]x[/] {name}" if found else f"[green]ok[/] {name}")
             for problem in found:

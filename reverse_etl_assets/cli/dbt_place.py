@@ -1,11 +1,13 @@
 """Where somebody's dbt project is, for commands that begin beside it."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reverse_etl_assets.dbt.settings import has_dbt_assets
 from reverse_etl_assets.errors import ConfigurationError
 
 _FILE = "dbt_project.yml"
@@ -42,17 +44,33 @@ def _below(folder: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class DgProject:
-    """A project of `dg`: its folder, and the folder of its definitions."""
+    """A project of `dg`: its folder, the folder of its definitions, and the file that loads them, if there is one."""
 
     folder: Path
     defs: Path
+    loader: Path
 
-    def dbt_component(self) -> str | None:
-        """The folder of definitions that has a dbt project as a component, if there is one, relative to `defs`."""
-        for file in sorted(self.defs.rglob("defs.yaml")) if self.defs.is_dir() else ():
-            if "DbtProjectComponent" in file.read_text(encoding="utf-8", errors="replace"):
+    @property
+    def loads_defs(self) -> bool:
+        """Whether what lies in `defs` is loaded: by its own file, or by dg where there is none."""
+        return not self.loader.is_file() or bool(re.search(r"load_from_defs_folder|load_defs\b", _text(self.loader)))
+
+    def dbt_defs(self) -> str | None:
+        """Where dbt assets are among the definitions, if there are any: the folder of a component, or a file of code,
+        relative to `defs`."""
+        if not self.defs.is_dir():
+            return None
+        for file in sorted(self.defs.rglob("defs.yaml")):
+            if "DbtProjectComponent" in _text(file):
                 return file.parent.relative_to(self.defs).as_posix()
+        for file in sorted(self.defs.rglob("*.py")):
+            if has_dbt_assets(file):
+                return file.relative_to(self.defs).as_posix()
         return None
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def find_dg() -> DgProject | None:
@@ -64,7 +82,8 @@ def find_dg() -> DgProject | None:
             if root := settings.get("root_module"):
                 module = str(settings.get("defs_module") or f"{root}.defs").replace(".", os.sep)
                 source = folder / "src" if (folder / "src" / str(root).split(".")[0]).is_dir() else folder
-                return DgProject(folder, source / module)
+                loader = str(settings.get("code_location_target_module") or f"{root}.definitions").replace(".", os.sep)
+                return DgProject(folder, source / module, source / f"{loader}.py")
     return None
 
 

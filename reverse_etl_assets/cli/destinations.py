@@ -37,10 +37,8 @@ def destinations(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what each destination can do for its syncs: operations, batches, rates, reading back."""
-    from rich.padding import Padding
-
     from reverse_etl_assets.cli.deployed import Deployed
-    from reverse_etl_assets.cli.output import console, escape, print_json
+    from reverse_etl_assets.cli.output import console, escape, indented, print_json
     from reverse_etl_assets.destinations.registry import destination_type, destination_types
     from reverse_etl_assets.errors import ConfigurationError
 
@@ -54,7 +52,7 @@ def destinations(
         out = console()
         for each in found:
             out.print(f"[bold]{escape(each['destination'])}[/] {escape(each['object'])}")
-            out.print(Padding(f"{_limits(each)}; {', '.join(_remarks(each)) or 'nothing more'}", (0, 0, 0, 2)))
+            out.print(indented(f"{_limits(each)}; {', '.join(_remarks(each)) or 'nothing more'}", 2))
 
         used = {resource.destination_type for resource in deployed.destinations.values()}
         idle = []

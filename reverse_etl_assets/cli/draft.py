@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from reverse_etl_assets.dbt.manifest import Model
+from reverse_etl_assets.destinations.registry import destination_type
 from reverse_etl_assets.destinations.schema import Field
 
 _OBJECTS = {
@@ -67,6 +68,7 @@ class Draft:
                 "mapping: # field of the destination: column of the model",
                 *self._mapping(fields, chosen),
                 *self._allow_pii(chosen),
+                *self._options(),
                 "sync_mode: incremental # added and changed rows; `mirror` deletes what left the model, too",
                 "",
             ]
@@ -74,7 +76,7 @@ class Draft:
 
     def _why_key(self) -> str:
         if self.key not in self.keys:
-            return "dbt tests no column for being unique: choose the one that names a row, and add a test"
+            return "TODO: dbt tests no column for being unique; choose the one that names a row, and add a test"
         others = [name for name in self.keys if name != self.key]
         return "dbt tests that it is unique" + (f"; so are {', '.join(others)}" if others else "")
 
@@ -103,15 +105,27 @@ class Draft:
     def _allow_pii(self, chosen: Mapping[str, str]) -> Iterator[str]:
         personal = [name for name in chosen if name.lower() in self.model.pii]
         if personal:
-            yield "allow_pii: # dbt marks them as personal data; say why each may leave, or take it out above"
-            yield from (f'  {_word(name)}: ""' for name in personal)
+            yield "allow_pii: # dbt marks them as personal data"
+            yield from (f'  {_word(name)}: "" # TODO: why it may leave; or take it out above' for name in personal)
+
+    def _options(self) -> Iterator[str]:
+        """Those that the destination cannot do without. Nothing stands behind them, so that the sync does not load."""
+        wanted = {
+            name: field
+            for name, field in destination_type(self.kind).Options.model_fields.items()
+            if field.is_required()
+        }
+        if wanted:
+            yield f"options: # what {self.kind} has to be told"
+        for name, field in wanted.items():
+            yield f"  {name}: # TODO: {' '.join((field.description or 'to be chosen').split())}"
 
 
 def _remark(column: str, field: str, fields: Mapping[str, Field]) -> str:
     if field in fields:
         is_guess = _folded(field) != _folded(column)
-        return f" -> {fields[field].type}" + ("; the nearest name: is it the one?" if is_guess else "")
-    return "; there is no such field: choose the one that matches records" if fields else ""
+        return f" -> {fields[field].type}" + ("; TODO: the nearest name; is it the one?" if is_guess else "")
+    return "; TODO: no such field; `check` names those that match records" if fields else ""
 
 
 def _folded(name: str) -> str:

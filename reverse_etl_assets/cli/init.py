@@ -46,10 +46,16 @@ def init(
     dg = find_dg()
     if component and not dg:
         raise ConfigurationError("--component: no project of dg here ([tool.dg.project] in a pyproject.toml).")
-    project = find_dbt(dbt) if dbt or not (dg and dg.dbt_component()) else None
-    if dg:
+    if component and dg and not dg.loads_defs:
+        raise ConfigurationError(f"--component: {dg.loader} does not load {dg.defs}: dg.load_from_defs_folder does.")
+    in_code = dg and not dg.loads_defs
+    project = find_dbt(dbt) if dbt or in_code or not (dg and dg.dbt_defs()) else None
+    if dg and in_code:
+        folder = place = dg.folder
+        written = []
+    elif dg:
         folder, place = dg.defs / "reverse_etl", dg.folder
-        defs = None if dbt else dg.dbt_component()
+        defs = None if dbt else dg.dbt_defs()
         text = _component_text(f"{{ defs: {defs} }}" if defs else _relative(project, folder), kinds)
         written = [_write(folder / "defs.yaml", text)]
     else:
@@ -67,6 +73,8 @@ def init(
         say("! .env will hold secrets, and git does not ignore it: add it to .gitignore", err=True)
     if project:
         _say_profile(project)
+    if dg and in_code:
+        _say_code(dg.loader, dg.folder, kinds)
     _say_next(kinds[0])
 
 
@@ -94,7 +102,7 @@ def _component_text(dbt: str, kinds: "Sequence[str]") -> str:
 
 
 def _accounts(kinds: "Sequence[str]", indent: str) -> list[str]:
-    from reverse_etl_assets.cli.account_lines import account_lines
+    from reverse_etl_assets.deployment.account_lines import account_lines
 
     lines = [f"{indent}destinations: # what syncs write to, by the name that they call it by"]
     lines += [f"{indent}  {line}" for kind in kinds for line in account_lines(kind, kind)]
@@ -102,7 +110,7 @@ def _accounts(kinds: "Sequence[str]", indent: str) -> list[str]:
 
 
 def _variables_text(kinds: "Sequence[str]") -> str:
-    from reverse_etl_assets.cli.account_lines import needed, variable
+    from reverse_etl_assets.deployment.account_lines import needed, variable
 
     lines = ["# Copy it to .env and fill it in; .env is read by the commands and by Dagster, and stays out of git."]
     for kind in kinds:
@@ -150,6 +158,35 @@ def _say_profile(project: Path) -> None:
         say(f"! {error}", err=True)
     else:
         say(f"dbt   {project.name}: profile {profile.name} of {profile.file}, target {profile.target}")
+
+
+def _say_code(file: Path, folder: Path, kinds: "Sequence[str]") -> None:
+    """The lines for a code location that is written in Python: it is somebody's own, so nobody else changes it."""
+    import os
+
+    say(f"\nAdd to {os.path.relpath(file)}, around the Definitions that it has:\n")
+    say("\n".join(line and f"    {line}" for line in _code_lines(len(file.relative_to(folder).parts) - 1, kinds)))
+
+
+def _code_lines(depth: int, kinds: "Sequence[str]") -> list[str]:
+    from reverse_etl_assets.deployment.account_lines import resource_lines
+
+    return [
+        "from pathlib import Path",
+        "",
+        "import reverse_etl_assets as retl",
+        "",
+        "defs = dg.Definitions.merge(",
+        "    dg.Definitions(...),  # what you have",
+        "    retl.build_sync_definitions(",
+        "        dbt=...,  # your @dbt_assets",
+        f'        syncs=Path(__file__).parents[{depth}] / "syncs",',
+        "        destinations={",
+        *(f"            {line}" for kind in kinds for line in resource_lines(kind, kind)),
+        "        },",
+        "    ),",
+        ")",
+    ]
 
 
 def _say_next(name: str) -> None:

@@ -56,7 +56,7 @@ def _show(out: "Console", found: "list[Sync]") -> None:
     from reverse_etl_assets.cli.output import escape, show_table, table
 
     if not found:
-        out.print("The project has no syncs yet.")
+        out.print("The project has no syncs yet: reverse-etl new sync MODEL --to DESTINATION", soft_wrap=True)
         return
     rows = table("sync", "model", "destination", "object", "mode", "after", "tags", "schedule", whole=("sync",))
     for sync in found:

@@ -10,6 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape as escape
+from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -39,6 +40,11 @@ def console(*, err: bool = False) -> Console:
     broken: a program reads it."""
     seen = (sys.stderr if err else sys.stdout).isatty() or "COLUMNS" in os.environ
     return _Terminal(stderr=err, highlight=False, width=None if seen else _WIDE)
+
+
+def indented(text: str, by: int) -> Padding:
+    """All lines of it; nothing is added behind them."""
+    return Padding(text, (0, 0, 0, by), expand=False)
 
 
 def print_json(value: Any) -> None:

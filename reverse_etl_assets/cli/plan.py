@@ -154,9 +154,7 @@ def _show(out: "Console", found: "Preview") -> None:
 
 def _show_rows(out: "Console", found: "Preview") -> None:
     """Like a diff: a line for each row, and below it a line for each field that changes."""
-    from rich.padding import Padding
-
-    from reverse_etl_assets.cli.output import shown
+    from reverse_etl_assets.cli.output import indented, shown
 
     for row in found.rows:
         sign, colour = _SIGNS.get(row.kind, ("=", "dim"))
@@ -169,7 +167,7 @@ def _show_rows(out: "Console", found: "Preview") -> None:
             values = ((n, old if row.kind == "removed" else new) for n, (old, new) in row.fields.items())
             text = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
         if text:
-            out.print(Padding(text, (0, 0, 0, 4)))
+            out.print(indented(text, 4))
     total = sum(found.plan.to_send.values())
     if len(found.rows) < total and found.trial is None:
         out.print(f"\n[dim]{len(found.rows):,} of {total:,} rows; --limit 0 lists all[/]")

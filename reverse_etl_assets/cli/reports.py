@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 
 from reverse_etl_assets.cli.deployed import Deployed
-from reverse_etl_assets.cli.output import coloured, escape, number, show_table, shown, table
+from reverse_etl_assets.cli.output import coloured, escape, indented, number, show_table, shown, table
 from reverse_etl_assets.cli.verify import show_differences, verified_as_json
 from reverse_etl_assets.guards.finding import tripped
 from reverse_etl_assets.journal.records import RunKind, RunStatus
@@ -129,4 +128,4 @@ def show_reasons(out: Console, deployed: Deployed, report: Report) -> None:
         words = " ".join(filter(None, (group.code, group.message)))
         example = f"  [dim]e.g. {shown(group.example, 40)}[/]" if group.example else ""
         reason = f"{group.rows:,} {coloured(group.status)} {group.reason}: {shown(words, 120)}{example}"
-        out.print(Padding(f"{report.sync.sync}: {reason}", (0, 0, 0, 2)))
+        out.print(indented(f"{report.sync.sync}: {reason}", 2))

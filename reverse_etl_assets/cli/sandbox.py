@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import subprocess
 
     from reverse_etl_assets.cli.deployed import Deployed
+    from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 
 _MARK = "reverse-etl sandbox"
 _WHY = "the vendors' sandbox on this machine; delete this before the first real run"
@@ -69,12 +70,13 @@ def variables(deployed: "Deployed", accounts: Accounts) -> tuple[dict[str, str],
         if (account := accounts.get(kind)) is None:
             remarks.append(f"{name}: the sandbox does not play {kind}; its syncs go where they always do.")
         elif "base_url" not in named:
-            right = f"`base_url: {{env: {kind.upper()}_BASE_URL, default: {destination.known('base_url')}}}`"
+            usual = destination.known("base_url")
+            right = _written_as(destination, kind, "base_url", usual)
             remarks.append(f"{name}: its address does not come from a variable, so it is not the sandbox's; {right}.")
         else:
             values |= {named[setting]: value for setting, value in account.items() if setting in named}
             if account.get("allow_private") and not ("allow_private" in named or destination.known("allow_private")):
-                right = f"`allow_private: {{env: {kind.upper()}_ALLOW_PRIVATE, default: false}}`"
+                right = _written_as(destination, kind, "allow_private", "false")
                 remarks.append(f"{name}: it does not go to this machine unless it says {right}.")
     home = sandbox_home(deployed)
     if deployed.project.home_folder:
@@ -84,6 +86,16 @@ def variables(deployed: "Deployed", accounts: Accounts) -> tuple[dict[str, str],
         if (home / "state").exists():
             remarks.append(f"{home} remembers an earlier sandbox, whose records are gone; delete it to begin again.")
     return values, remarks
+
+
+def _written_as(destination: "ConfiguredDestination", kind: str, setting: str, default: object) -> str:
+    """A setting from a variable: in the file that has the destination, or in the Python code."""
+    from reverse_etl_assets.deployment.settings import DestinationSettings
+
+    variable = f"{kind}_{setting}".upper()
+    if isinstance(destination, DestinationSettings):
+        return f"`{setting}: {{env: {variable}, default: {default}}}`"
+    return f'`{setting}=dg.EnvVar("{variable}")`'
 
 
 def sandbox_home(deployed: "Deployed") -> Path:

@@ -146,9 +146,7 @@ def _show(out: "Console", found: "UndoPreview") -> None:
 
 
 def _show_rows(out: "Console", found: "UndoPreview") -> None:
-    from rich.padding import Padding
-
-    from reverse_etl_assets.cli.output import shown
+    from reverse_etl_assets.cli.output import indented, shown
 
     for row in found.rows:
         sign, colour = _SIGNS[row.kind]
@@ -161,7 +159,7 @@ def _show_rows(out: "Console", found: "UndoPreview") -> None:
         else:
             values = ((name, now if row.kind == "removed" else then) for name, (now, then) in row.fields.items())
             lines = ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values)
-        out.print(Padding(lines, (0, 0, 0, 4)))
+        out.print(indented(lines, 4))
     total = sum(found.plan.to_send.values()) - len(found.left or ())
     if len(found.rows) < total:
         out.print(f"\n[dim]{len(found.rows):,} of {total:,} rows; --limit 0 lists all[/]")

@@ -85,12 +85,10 @@ def _show_sync(out: "Console", value: str, answer: "SyncAnswer") -> None:
 
 
 def _show_row(out: "Console", answer: "RowAnswer") -> None:
-    from rich.padding import Padding
-
-    from reverse_etl_assets.cli.output import coloured, escape, moment, shown
+    from reverse_etl_assets.cli.output import coloured, escape, indented, moment, shown
 
     for sentence in answer.sentences:
-        out.print(Padding(shown(sentence, 400), (0, 0, 0, 2)))
+        out.print(indented(shown(sentence, 400), 2))
     if answer.sent:
         out.print(f"  [dim]{answer.sent_title}[/]")
         for name, value in answer.sent.items():

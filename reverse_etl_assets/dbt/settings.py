@@ -1,6 +1,7 @@
 """Which dbt project is meant, and with which profile and target it is called."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,3 +87,8 @@ def dbt_project_name(project_dir: Path) -> str:
     except (OSError, ValueError, yaml.YAMLError):
         found = None
     return str(found.get("name") or project_dir.name) if isinstance(found, dict) else project_dir.name
+
+
+def has_dbt_assets(file: Path) -> bool:
+    """Whether code makes Dagster's assets of a dbt project, as far as its text tells."""
+    return bool(re.search(r"\bdbt_assets\(", file.read_text(encoding="utf-8", errors="replace")))

@@ -127,10 +127,16 @@ def _project(
             raise ConfigurationError(f"destination {each!r}: a name has letters, digits and `_`.")
         if isinstance(resource, DestinationResource):  # those of a file were looked at when it was read
             resource.refuse_literal_secrets(each)
+    folder = Path(syncs).absolute()
+    if not folder.is_dir():
+        advice = (
+            "" if Path(syncs).is_absolute() else ' Write `Path(__file__).parent / "syncs"` to mean one beside a file.'
+        )
+        raise ConfigurationError(f"syncs: there is no folder {folder}.{advice}")
     types = {each: resource.destination_type for each, resource in destinations.items()}
     return Project(
         link.settings,
-        Path(syncs).absolute(),
+        folder,
         types,
         values_in_events,
         name=name,

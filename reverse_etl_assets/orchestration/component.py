@@ -12,11 +12,12 @@ from dagster_dbt import DbtProject, DbtProjectComponent
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic_core import CoreSchema
 
+from reverse_etl_assets.dbt.settings import has_dbt_assets
 from reverse_etl_assets.deployment.file import DbtPlace, DeploymentSettings
 from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.dbt import DbtSource, is_dbt
+from reverse_etl_assets.orchestration.dbt import DbtSource, is_dbt, is_dbt_of
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
 _MODEL = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
@@ -107,21 +108,16 @@ class ReverseEtlScaffolder(Scaffolder[ScaffoldParams]):
         return ScaffoldParams
 
     def scaffold(self, request: ScaffoldRequest[ScaffoldParams]) -> None:
-        from reverse_etl_assets.destinations.registry import destination_type
+        from reverse_etl_assets.deployment.account_lines import account_settings
 
         kind = request.params.destination
-        variables = {
-            name: {"env": f"{kind}_{name}".upper()}
-            for name, field in destination_type(kind).Connection.model_fields.items()
-            if field.is_required()
-        }
         dbt: Any = request.params.dbt or "../../../dbt_project"
         if dbt.startswith("defs:"):
             dbt = {"defs": dbt.removeprefix("defs:")}
         elif not Path(dbt).is_absolute() and request.params.dbt:
             dbt = _relative(Path.cwd() / dbt, request.target_path)
         (request.target_path / "syncs").mkdir(parents=True, exist_ok=True)
-        scaffold_component(request, {"dbt": dbt, "destinations": {kind: {"type": kind, **variables}}})
+        scaffold_component(request, {"dbt": dbt, "destinations": {kind: {"type": kind, **account_settings(kind)}}})
 
 
 @dg.scaffold_with(ReverseEtlScaffolder)
@@ -188,6 +184,12 @@ class ReverseEtlComponent(dg.Component):
                 raise ConfigurationError(
                     f"{context.path}: dbt: a DbtProjectComponent has this project already, with keys and a target of"
                     " its own. Name its folder of `defs` instead, so that syncs follow them: `dbt: {defs: <folder>}`."
+                )
+        for file in sorted(context.defs_module_path.rglob("*.py")):
+            if has_dbt_assets(file) and any(is_dbt_of(place, each) for each in context.build_defs(file).assets or ()):
+                raise ConfigurationError(
+                    f"{context.path}: dbt: {file} has assets of this project, with keys of their own. Name it instead,"
+                    f" so that syncs follow them: `dbt: {{defs: {file.relative_to(context.defs_module_path)}}}`."
                 )
         yield place
 

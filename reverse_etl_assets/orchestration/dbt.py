@@ -88,6 +88,14 @@ def is_dbt(assets: dg.AssetsDefinition) -> bool:
     return any(DAGSTER_DBT_MANIFEST_METADATA_KEY in spec.metadata for spec in assets.specs)
 
 
+def is_dbt_of(settings: DbtSettings, assets: object) -> bool:
+    """Whether they are dbt assets of the project, and say so."""
+    if not isinstance(assets, dg.AssetsDefinition):
+        return False
+    named = [spec.metadata[DAGSTER_DBT_PROJECT_METADATA_KEY] for spec in assets.specs if _names_project(spec)]
+    return any(each.project_dir.resolve() == settings.project_dir.resolve() for each in named)
+
+
 def _dbt_specs(assets: dg.AssetsDefinition) -> list[dg.AssetSpec]:
     found = [spec for spec in assets.specs if DAGSTER_DBT_MANIFEST_METADATA_KEY in spec.metadata]
     if not found:

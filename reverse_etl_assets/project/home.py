@@ -59,6 +59,7 @@ def claim(home: Path, name: str) -> None:
             _refuse_other(home, name)
         finally:
             fresh.unlink()
+        (home / ".gitignore").write_text("*\n", encoding="utf-8")  # rows' values are no part of a repository
     except OSError as error:
         raise StateError(f"{error.filename or home} cannot be made: {error.strerror}.") from None
 

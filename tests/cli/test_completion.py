@@ -55,6 +55,9 @@ def test_a_pipe_gets_whole_lines(own: OwnProject) -> None:
     own.sync(name)
     piped = command(own.folder, "status").stdout
     assert any(name in line and "never" in line for line in piped.splitlines()), piped
+    plan = command(own.folder, "plan", name).stdout.splitlines()
+    assert any("firstname: " in line for line in plan)
+    assert max(map(len, plan)) < 300, "blanks up to the end of a line that has none"
     assert json.loads(command(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
 
 

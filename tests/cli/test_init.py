@@ -1,6 +1,7 @@
 """`reverse-etl init`: a project beside somebody's dbt project."""
 
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from reverse_etl_assets.cli import app
-from reverse_etl_assets.cli.account_lines import account_lines, needed, variable
+from reverse_etl_assets.deployment.account_lines import account_lines, needed, variable
 from reverse_etl_assets.deployment.file import DeploymentSettings, read_deployment
 from reverse_etl_assets.destinations.registry import destination_types
 from reverse_etl_assets.orchestration.component import ComponentSettings
@@ -135,6 +136,34 @@ def test_a_component_beside_dbts_own(own: OwnProject) -> None:
     made()
     written = yaml.safe_load((own.folder / "own_dg" / "defs" / "reverse_etl" / "defs.yaml").read_text())
     assert written["attributes"]["dbt"] == {"defs": "jaffle"}
+
+
+def test_a_component_beside_dbt_assets_of_code(own: OwnProject) -> None:
+    """By the folder of the project, the models would stand there twice."""
+    defs = own.folder / "own_dg" / "defs"
+    (defs / "warehouse").mkdir(parents=True)
+    (defs / "warehouse" / "assets.py").write_text("@dbt_assets(manifest=manifest)\ndef models(): ...\n")
+    (own.folder / "dg.toml").write_text('[project]\nroot_module = "own_dg"\n')
+    made()
+    written = yaml.safe_load((defs / "reverse_etl" / "defs.yaml").read_text())
+    assert written["attributes"]["dbt"] == {"defs": "warehouse/assets.py"}
+
+
+def test_a_code_location_that_loads_no_folder_gets_the_lines_for_its_code(own: OwnProject) -> None:
+    (own.folder / "own_dg").mkdir()
+    (own.folder / "own_dg" / "definitions.py").write_text("defs = dg.Definitions(assets=[models])\n")
+    (own.folder / "dg.toml").write_text('[project]\nroot_module = "own_dg"\n')
+    assert "does not load " in refused("--component")
+    said = made("--to", "hubspot", "--to", "webhook")
+    lines = said.partition("Add to own_dg/definitions.py")[2].partition("\nNext:\n")[0].partition("\n\n")[2]
+    code = compile(textwrap.dedent(lines), "definitions.py", "exec")
+    assert {"dg", "retl", "Path"} <= set(code.co_names)
+    assert 'syncs=Path(__file__).parents[1] / "syncs",' in lines
+    assert 'access_token=dg.EnvVar("HUBSPOT_ACCESS_TOKEN"),' in lines
+    assert files(own.folder) == {
+        *("dg.toml", "own_dg/definitions.py", "syncs/first_sync.yml.example", ".reverse_etl/.gitignore"),
+        ".env.example",
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(destination_types()))

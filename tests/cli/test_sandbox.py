@@ -110,6 +110,26 @@ def test_what_does_not_go_to_the_sandbox_is_said(tried: OwnProject) -> None:
     assert remarks(tried) == ""
 
 
+CODE = """
+from pathlib import Path
+import dagster as dg
+import reverse_etl_assets as retl
+
+defs = retl.build_sync_definitions(
+    dbt=retl.DbtSettings(Path("shop").absolute()),
+    syncs="syncs",
+    destinations={"crm": retl.HubSpotResource(access_token=dg.EnvVar("OWN_CRM_TOKEN"))},
+)
+"""
+
+
+def test_what_is_written_in_python_is_said_in_python(tried: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tried.folder / "location_of_sandbox.py").write_text(CODE)
+    monkeypatch.setenv("REVERSE_ETL_DEPLOYMENT", "location_of_sandbox")
+    (said,) = variables(Deployed(), accounts("http://127.0.0.1:1"))[1]
+    assert said.endswith('it is not the sandbox\'s; `base_url=dg.EnvVar("HUBSPOT_BASE_URL")`.')
+
+
 def test_a_home_that_is_named_is_said(tried: OwnProject) -> None:
     tried.set_up(destinations={"crm": CRM}, home="state_of_ours")
     found, said = variables(Deployed(), accounts("http://127.0.0.1:1"))

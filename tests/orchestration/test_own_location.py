@@ -121,6 +121,16 @@ def test_what_is_no_dbt_project_is_refused_in_words(shop: Shop, tmp_path: Path) 
         build_sync_definitions(dbt=[prefixed(shop.dbt_folder), DbtSettings(tmp_path)], **given)
 
 
+def test_a_folder_of_syncs_that_is_not_there(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syncs that are nowhere would be none: what they are downstream of goes out nowhere, and nobody hears of it."""
+    monkeypatch.chdir(tmp_path)
+    given: Any = {"dbt": prefixed(shop.dbt_folder), "destinations": shop.destinations}
+    with pytest.raises(ConfigurationError, match=rf"there is no folder {tmp_path}/sinks\. Write `Path\(__file__\)"):
+        build_sync_definitions(syncs="sinks", **given)
+    with pytest.raises(ConfigurationError, match=rf"there is no folder {tmp_path}/sinks\.$"):
+        build_sync_assets(syncs=tmp_path / "sinks", **given)
+
+
 def test_a_model_that_no_given_assets_build_has_the_key_of_their_translator(shop: Shop) -> None:
     shop.write_sync("contacts")
     link = replace(link_dbt(prefixed(shop.dbt_folder)), keys={})

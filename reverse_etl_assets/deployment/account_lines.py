@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from reverse_etl_assets.destinations.base import BaseDestination
+from pydantic.fields import FieldInfo
+
 from reverse_etl_assets.destinations.registry import destination_type
 
 _SIGNS_IN = {
@@ -31,12 +32,31 @@ def account_lines(kind: str, name: str) -> Iterator[str]:
     """Without indentation; `base_url` has a variable so that the sandbox can stand in for the vendor."""
     yield f"{name}:"
     yield f"  type: {kind}"
+    for setting, value in account_settings(kind).items():
+        words = ", ".join(f"{word}: {_word(text)}" for word, text in value.items())
+        yield f"  {setting}: {{ {words} }}"
+
+
+def resource_lines(kind: str, name: str) -> Iterator[str]:
+    """The same in Python."""
+    fields = destination_type(kind).Connection.model_fields
+    yield f'"{name}": retl.{destination_type(kind).__name__}Resource('
     for setting in needed(kind):
-        yield f"  {setting}: {_value(destination_type(kind), kind, setting)}"
+        if fields[setting].annotation is not bool:  # no variable of Dagster's has such a value
+            yield f'    {setting}=dg.EnvVar("{variable(kind, setting)}"),'
+    yield "),"
 
 
-def _value(destination: type[BaseDestination[Any, Any]], kind: str, setting: str) -> str:
-    field = destination.Connection.model_fields[setting]
+def account_settings(kind: str) -> dict[str, dict[str, Any]]:
+    """Each setting's variable, and what holds where it is not set."""
+    fields = destination_type(kind).Connection.model_fields
+    return {name: _value(kind, name, fields[name]) for name in needed(kind)}
+
+
+def _value(kind: str, setting: str, field: FieldInfo) -> dict[str, Any]:
     default = None if field.is_required() else field.get_default()
-    text = str(default).lower() if isinstance(default, bool) else default
-    return f"{{ env: {variable(kind, setting)}{f', default: {text}' if text else ''} }}"
+    return {"env": variable(kind, setting), **({} if default in (None, "") else {"default": default})}
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
