@@ -13,6 +13,9 @@ from packaging.version import Version
 
 _FOLDER = Path(__file__).parents[1] / "dbt_project"
 
+# dbt is beside this Python, also where that folder is not on the path: `.venv/bin/dagster dev`
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+
 dbt_project = DbtProject(_FOLDER)
 dbt_project.prepare_if_dev()
 
@@ -41,8 +44,7 @@ class _Dbt(DbtCliResource):
         return Version(metadata.version("dbt-core"))
 
 
-_BESIDE = Path(sys.executable).with_name("dbt")  # also where it is not on the PATH
-dbt_cli = _Dbt(project_dir=str(_FOLDER), dbt_executable=str(_BESIDE) if _BESIDE.exists() else "dbt")
+dbt_cli = _Dbt(project_dir=str(_FOLDER))
 
 
 @dbt_assets(manifest=dbt_project.manifest_path, project=dbt_project, dagster_dbt_translator=Translator())

@@ -10,6 +10,9 @@ import pytest
 
 from demo.place import fresh_folder
 from reverse_etl_assets.errors import ConfigurationError
+from tests.heavy import heavy
+
+ROOT = Path(__file__).parents[1]
 
 
 def demo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -55,3 +58,18 @@ def test_dev_names_a_port_that_is_taken(tmp_path: Path) -> None:
     assert f"port {port} cannot be used" in run.stderr
     assert "set DAGSTER_PORT to another" in run.stderr
     assert not (tmp_path / "home").exists()
+
+
+@heavy
+def test_the_workspace_loads_for_who_did_not_activate_the_environment(tmp_path: Path) -> None:
+    """As `dagster dev` loads it, which parses the dbt project, and dbt is beside Python alone."""
+    variables = {"REVERSE_ETL_HOME": str(tmp_path), "PATH": os.defpath, "DAGSTER_IS_DEV_CLI": "1"}
+    run = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(ROOT / "workspace.yaml")],
+        cwd=ROOT,
+        env=os.environ | variables | {"DAGSTER_HOME": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
