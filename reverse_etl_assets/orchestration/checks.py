@@ -73,9 +73,10 @@ def is_repeated(description: str | None) -> bool:
 
 
 def findings_table(findings: Sequence[Finding]) -> dg.TableMetadataValue:
-    """A row for each guard that tripped, has a limit, or could not judge: what it saw, what it allows, and why. A row
+    """A row for each guard that tripped, could not judge, or has a limit: what it saw, what it allows, and why. A row
     names the others that held, and one those that the run did not reach."""
     told = [each for each in findings if not each.passed or each.limit is not None or not each.judged]
+    told.sort(key=lambda each: (each.passed, each.judged))
     rows = [_row(each.guard, _word(each), each.value, each.limit, each.message) for each in told]
     named = {each.guard for each in told}
     others = [guard.name for guard in GUARDS if guard.name not in named]
@@ -244,7 +245,7 @@ def _limit_text(limit: Limit) -> str:
 
 _CHECKS: Mapping[str, tuple[str, Callable[[Report], Judgement | Unjudged]]] = {
     "guards": (
-        "What has to hold before rows are sent, and while they are, held. The table has a row a guard.",
+        "What has to hold before rows are sent, and while they are, held. The table names each guard.",
         _guards,
     ),
     "row_count_anomaly": ("The model's row count is near the median of earlier runs.", _row_count_anomaly),

@@ -103,12 +103,14 @@ def test_a_trip_says_what_to_do_and_whose_it_is(instance: dg.DagsterInstance) ->
 def test_the_table_names_each_guard_once() -> None:
     tripped = Finding("max_removed", False, "40 removed", 40, 25)
     unknown = Finding("model_tests", True, "no results", 0, judged=False)
-    rows = [row.data for row in findings_table([GOOD, tripped, unknown]).value.records]
+    limited = Finding("max_changed", True, "4 changed", 4, 25)
+    rows = [row.data for row in findings_table([GOOD, limited, unknown, tripped]).value.records]
     names = [name for row in rows for name in str(row["guard"]).split(", ")]
     assert sorted(names) == sorted(guard.name for guard in GUARDS)
-    assert [(row["guard"], row["result"]) for row in rows[:3]] == [
+    assert [(row["guard"], row["result"]) for row in rows[:4]] == [
         ("max_removed", "tripped"),
         ("model_tests", "not judged"),
+        ("max_changed", "held"),
         ("kill_switch", "held"),
     ]
-    assert rows[3]["result"] == "not judged"
+    assert rows[4]["result"] == "not judged"
