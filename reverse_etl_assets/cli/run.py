@@ -170,21 +170,17 @@ def _progress(name: str) -> "Iterator[Progress]":
 
 
 def _tell_dagster(deployed: "Deployed", report: "Report") -> None:
-    """Show the run in Dagster too, if this machine has an instance. It has gone out, so no failure here matters."""
-
-    from reverse_etl_assets.journal.records import RunStatus
-
-    if not deployed.has_dagster or report.status in (RunStatus.GUARDED, RunStatus.OPEN):
+    """Show the run in Dagster too, if this machine has an instance. It has ended, so no failure here matters."""
+    if not deployed.has_dagster:
         return
     import dagster as dg
 
+    from reverse_etl_assets.orchestration.elsewhere import show_run
     from reverse_etl_assets.orchestration.loaded import loaded_as
-    from reverse_etl_assets.orchestration.metadata import run_event, run_metadata
 
-    key = loaded_as(deployed.project, deployed.destinations).syncs[report.sync.sync].key
-    event = run_event(report, key, run_metadata(report, deployed.project))
+    loaded = loaded_as(deployed.project, deployed.destinations).syncs[report.sync.sync]
     try:
         with dg.DagsterInstance.get() as instance:
-            instance.report_runless_asset_event(event)
+            show_run(instance, loaded, deployed.project, report)
     except Exception as error:
         say(f"Dagster was not told of the run: {type(error).__name__}", err=True)

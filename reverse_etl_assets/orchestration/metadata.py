@@ -89,14 +89,6 @@ def in_events(report: Report, project: Project) -> Report:
     return replace(report, verified=verified and verified.masked(project.event_mask(report.sync)))
 
 
-def run_event(report: Report, key: dg.AssetKey, figures: Any) -> dg.AssetMaterialization | dg.AssetObservation:
-    """A materialisation says that the asset is as it should be: what lies downstream starts, and the sync is fresh.
-    Of a run that did not end well the same figures are an observation."""
-    if report.ended_well:
-        return dg.AssetMaterialization(key, metadata=figures)
-    return dg.AssetObservation(key, metadata=figures)
-
-
 def guarded_metadata(report: Report, project: Project, resource: ConfiguredDestination) -> dict[str, Any]:
     """Of a run that was held back: what stopped it, what it would have sent, and how to let it out."""
     figures: dict[str, Any] = {"nothing was sent": clip(report.detail or "", 2_000)}

@@ -14,6 +14,7 @@ from reverse_etl_sandbox.server import Sandbox
 from tests.cli.office import CONTACTS, EVENTS, Office
 from tests.heavy import heavy
 
+CHECKS = ("guards", "row_count_anomaly", "delivery", "held_and_quarantined", "verified_delivery")
 ADA, BOB = ("ada@shop.example", "Ada", "Bern"), ("bob@shop.example", "Bob", "Graz")
 
 
@@ -116,6 +117,17 @@ def test_run_brings_home_a_killed_run(two: Office) -> None:
     assert "folded in the answers of run killed, which had no end" in two.ok("run", "people_to_crm")
 
 
+def colours(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, bool]:
+    """Whether each check passed the last time."""
+    latest = {}
+    for name in CHECKS:
+        check = dg.AssetCheckKey(key, name)
+        (found,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+        assert isinstance(found.evaluation, dg.AssetCheckEvaluation)
+        latest[name] = found.evaluation.passed
+    return latest
+
+
 @heavy
 def test_run_shows_in_dagster(two: Office, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     home = two.home / "dagster"
@@ -129,12 +141,22 @@ def test_run_shows_in_dagster(two: Office, sandbox: Sandbox, monkeypatch: pytest
         key = dg.AssetKey(["crm", "people_to_crm"])
         assert instance.get_latest_materialization_event(key) is None
         (seen,) = instance.fetch_observations(key, limit=5).records
+        assert colours(instance, key) == {**dict.fromkeys(CHECKS, True), "delivery": False}
     assert seen.asset_observation is not None
     assert seen.asset_observation.metadata["failed"].value == 2
+    two.ok("stop", "--all", "--why", "a look")
+    assert two.run("run", "people_to_crm").exit_code == 1
+    with dg.DagsterInstance.get() as instance:
+        latest = instance.fetch_observations(key, limit=1).records[0].asset_observation
+        assert latest is not None
+        assert "kill_switch" in str(latest.metadata["nothing was sent"].value)
+        assert colours(instance, key) == {**dict.fromkeys(CHECKS, True), "delivery": False, "guards": False}
+    two.ok("resume", "--all", "--why", "looked")
     sandbox.faults.clear()
     two.ok("run", "people_to_crm")
     with dg.DagsterInstance.get() as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey(["crm", "people_to_crm"]))
+        event = instance.get_latest_materialization_event(key)
+        assert colours(instance, key) == dict.fromkeys(CHECKS, True)
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["created"].value == 2
