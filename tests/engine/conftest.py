@@ -4,6 +4,7 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.engine.crms import force as force, hub as hub
 from tests.engine.forgetting import home as home, told as told, zoe as zoe
 
 _ALL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from reverse_etl_assets.destinations.base import Account
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
@@ -81,3 +83,13 @@ def a_crm(vendor: str, sandbox: Sandbox) -> Crm:
     if vendor == "salesforce":
         return Crm(vendor, "Lead", "External_Id__c", "LastName", "Phone", "Company", sandbox)
     return Crm(vendor, "contacts", "email", "lastname", "phone", "company", sandbox)
+
+
+@pytest.fixture
+def hub(sandbox: Sandbox) -> Crm:
+    return a_crm("hubspot", sandbox)
+
+
+@pytest.fixture
+def force(sandbox: Sandbox) -> Crm:
+    return a_crm("salesforce", sandbox)

@@ -28,16 +28,6 @@ def vendor(request: pytest.FixtureRequest, sandbox: Sandbox) -> Crm:
     return a_crm(request.param, sandbox)
 
 
-@pytest.fixture
-def hub(sandbox: Sandbox) -> Crm:
-    return a_crm("hubspot", sandbox)
-
-
-@pytest.fixture
-def force(sandbox: Sandbox) -> Crm:
-    return a_crm("salesforce", sandbox)
-
-
 def synced(shop: Shop, at: Crm, sync: Sync, rows: int = 3) -> None:
     shop.build(PEOPLE.format(rows))
     assert shop.run(sync, at.account).counts["created"] == rows

@@ -24,16 +24,6 @@ def vendor(request: pytest.FixtureRequest, sandbox: Sandbox) -> Crm:
     return a_crm(request.param, sandbox)
 
 
-@pytest.fixture
-def hub(sandbox: Sandbox) -> Crm:
-    return a_crm("hubspot", sandbox)
-
-
-@pytest.fixture
-def force(sandbox: Sandbox) -> Crm:
-    return a_crm("salesforce", sandbox)
-
-
 def verified(at: Crm, sample: int | str = "all", **changes: Any) -> Sync:
     return at.sync(verify={"sample": sample}, **changes)
 

@@ -13,19 +13,9 @@ from reverse_etl_assets.records import Current
 from reverse_etl_assets.runs.report import Report
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_sandbox.server import Sandbox
-from tests.engine.crms import PEOPLE, Crm, a_crm
+from tests.engine.crms import PEOPLE, Crm
 from tests.engine.shop import Shop, crm
 from tests.heavy import heavy
-
-
-@pytest.fixture
-def hub(sandbox: Sandbox) -> Crm:
-    return a_crm("hubspot", sandbox)
-
-
-@pytest.fixture
-def force(sandbox: Sandbox) -> Crm:
-    return a_crm("salesforce", sandbox)
 
 
 def to_look_at(at: Crm) -> Sync:
