@@ -26,7 +26,7 @@ class RunKind(StrEnum):
 
 
 TOO_MANY_FAILED = "too_many_failed"
-"""Among the counts of a run in which more rows failed than the sync allows."""
+"""Among the counts of a run in which more rows failed than the sync allows, deletions aside."""
 
 
 @dataclass(frozen=True)

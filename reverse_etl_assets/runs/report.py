@@ -54,8 +54,16 @@ class Report:
     def too_many_failed(self) -> bool:
         """Rows that were never sent are a share of the model, refused ones of what was sent: bad rows that come
         back in every run must not redden it, nor unchanged rows hide that all that was sent was refused."""
-        failed, rejected = self.counts.get("failed", 0), self.counts.get("failed_invalid", 0)
-        sent = self.change_set - rejected - sum(self.counts.get(f"skipped_{reason}", 0) for reason in NEVER_TRIED)
+        return self._beyond_max_failed(but=0)
+
+    @property
+    def too_many_written_failed(self) -> bool:
+        """The same without deletions: what builds on the records that are there need not wait for those."""
+        return self._beyond_max_failed(but=self.counts.get("failed_deletions", 0))
+
+    def _beyond_max_failed(self, *, but: int) -> bool:
+        failed, rejected = self.counts.get("failed", 0) - but, self.counts.get("failed_invalid", 0)
+        sent = self.change_set - but - rejected - sum(self.counts.get(f"skipped_{reason}", 0) for reason in NEVER_TRIED)
         percent = self.sync.max_failed.model_copy(update={"rows": None})
         return (
             beyond(self.sync.max_failed.model_copy(update={"percent": None}), failed, 0)
@@ -86,5 +94,5 @@ class Report:
             "calls": self.calls,
             "bytes": self.bytes,
             "milliseconds": int(self.seconds * 1000),
-            **({TOO_MANY_FAILED: 1} if self.too_many_failed else {}),
+            **({TOO_MANY_FAILED: 1} if self.too_many_written_failed else {}),
         }

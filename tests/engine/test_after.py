@@ -123,6 +123,35 @@ def test_one_of_which_too_many_rows_failed(firm: Firm) -> None:
     assert "more failed rows than it allows" in stops(firm.run(firm.people))[0]
 
 
+def test_a_parent_whose_deletions_alone_are_refused_lets_its_child_delete_first(firm: Firm) -> None:
+    """A destination may keep an account as long as a person belongs to it: were the people to wait, both would stay."""
+    strict = firm.accounts.model_copy(update={"max_failed": firm.people.max_failed})
+    firm.run(strict)
+    firm.run(firm.people)
+    firm.build("a1")
+    firm.build_people("p1:a1")
+    firm.sandbox.fault("refuse_rows", percent=100.0)
+    report = firm.run(strict)
+    assert report.too_many_failed
+    assert (report.counts["failed"], report.counts["failed_deletions"]) == (2, 2)
+    firm.sandbox.faults.clear()
+    assert firm.run(firm.people).status is RunStatus.DONE
+    assert (firm.held(), firm.held("accounts")) == ({"p1"}, {"a1", "a2", "a3"})
+    assert firm.run(strict).ended_well
+    assert firm.held("accounts") == {"a1"}
+
+
+def test_refused_deletions_hide_no_refused_writes(firm: Firm) -> None:
+    strict = firm.accounts.model_copy(update={"max_failed": firm.people.max_failed})
+    firm.run(strict)
+    firm.build("a1", version=2)
+    firm.sandbox.fault("refuse_rows", percent=100.0)
+    report = firm.run(strict)
+    assert (report.counts["failed"], report.counts["failed_deletions"]) == (3, 2)
+    firm.sandbox.faults.clear()
+    assert "more failed rows than it allows" in stops(firm.run(firm.people))[0]
+
+
 def test_a_parent_with_nothing_to_send_is_fine(firm: Firm) -> None:
     firm.run(firm.accounts)
     assert firm.run(firm.accounts).written == 0
