@@ -283,7 +283,8 @@ def counts(
 ) -> dict[str, int]:
     """How many rows of a run ended how: by status, and failed and skipped also by reason.
 
-    `failed_deletions` are among the failed; `possible_duplicates` are rows whose key several records carry, as we found or as one of these codes says.
+    `failed_deletions` are among the failed. `possible_duplicates` are rows whose key several records carry, as we found
+    or as one of these codes says.
     """
     rows = con.execute(
         "select status, reason, count(*) from state.outcomes where run_id = $run_id group by all", {"run_id": run_id}
@@ -293,10 +294,8 @@ def counts(
         found[status] += number
         if reason:
             found[f"{status}_{reason}"] = found.get(f"{status}_{reason}", 0) + number
-    refused = (
-        "select count(*) from state.outcomes where run_id = $run_id and status = 'failed' and operation = 'delete'"
-    )
-    ((found["failed_deletions"],),) = con.execute(refused, {"run_id": run_id}).fetchall()
+    failed = "select count(*) from state.outcomes where run_id = $run_id and (status, operation) = ('failed', 'delete')"
+    ((found["failed_deletions"],),) = con.execute(failed, {"run_id": run_id}).fetchall()
     codes = [AMBIGUOUS_KEY, *several_records]
     duplicates = "select count(*) from state.outcomes where run_id = $run_id and list_contains($codes, code)"
     ((found["possible_duplicates"],),) = con.execute(duplicates, {"run_id": run_id, "codes": codes}).fetchall()
