@@ -45,9 +45,11 @@ def build_sync_definitions(
 
     Raises ConfigurationError for `dbt`, a destination or a manifest, SpecError for a sync's file.
     """
+    if not isinstance(alerts, Alerts | None):
+        raise ConfigurationError(f"`alerts` takes `Alerts(channel=...)`; it is given {type(alerts).__name__}.")
     link = link_dbt(dbt)
     project = _project(link, syncs, destinations, name, home, values_in_events=values_in_events)
-    return build_definitions(load(project, destinations, link, translator), alerts)
+    return build_definitions(_load(project, destinations, link, translator), alerts)
 
 
 def build_sync_assets(
@@ -61,7 +63,7 @@ def build_sync_assets(
 ) -> list[dg.AssetsDefinition]:
     """The assets of the syncs alone, each with its checks. Arguments and errors as of `build_sync_definitions`."""
     link = link_dbt(dbt)
-    return _assets(load(_project(link, syncs, destinations, name, home), destinations, link, translator))
+    return _assets(_load(_project(link, syncs, destinations, name, home), destinations, link, translator))
 
 
 def build_sync_specs(
@@ -75,7 +77,7 @@ def build_sync_specs(
 ) -> list[dg.AssetSpec]:
     """What the syncs look like in Dagster, for a code location that shows them and runs them elsewhere. Likewise."""
     link = link_dbt(dbt)
-    loaded = load(_project(link, syncs, destinations, name, home), destinations, link, translator)
+    loaded = _load(_project(link, syncs, destinations, name, home), destinations, link, translator)
     return [each.spec for each in loaded.syncs.values()]
 
 
@@ -113,6 +115,22 @@ def _assets(loaded: Loaded) -> list[dg.AssetsDefinition]:
     return [build_sync_asset(each, loaded.project, tags) for each in loaded.syncs.values()]
 
 
+def _load(
+    project: Project,
+    destinations: Mapping[str, DestinationResource | DestinationSettings],
+    link: DbtLink,
+    translator: DagsterReverseEtlTranslator | None,
+) -> Loaded:
+    if not isinstance(translator, DagsterReverseEtlTranslator | None):
+        right = "`translator` takes an object of a class that inherits DagsterReverseEtlTranslator, such as `Ours()`"
+        raise ConfigurationError(f"{right}; it is given {_kind(translator)}.")
+    return load(project, destinations, link, translator)
+
+
+def _kind(given: object) -> str:
+    return f"the class {given.__name__} itself" if isinstance(given, type) else type(given).__name__
+
+
 def _project(
     link: DbtLink,
     syncs: Path | str,
@@ -122,7 +140,13 @@ def _project(
     *,
     values_in_events: bool = False,
 ) -> Project:
+    if not isinstance(destinations, Mapping):
+        right = "`destinations` takes a mapping of names, such as `{'hubspot': HubSpotResource(...)}`"
+        raise ConfigurationError(f"{right}; it is given {_kind(destinations)}.")
     for each, resource in destinations.items():
+        if not isinstance(resource, DestinationResource | DestinationSettings):
+            right = "an account is an object such as `HubSpotResource(access_token=dg.EnvVar('HUBSPOT_ACCESS_TOKEN'))`"
+            raise ConfigurationError(f"destination {each!r}: {right}; it is given {_kind(resource)}.")
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", each):
             raise ConfigurationError(f"destination {each!r}: a name has letters, digits and `_`.")
         if isinstance(resource, DestinationResource):  # those of a file were looked at when it was read

@@ -48,12 +48,13 @@ def link_dbt(given: DbtSource | Iterable[DbtSource]) -> DbtLink:
 
     Raises ConfigurationError for assets of something else, of several projects, or of a project that they do not name.
     """
-    sources = [given] if isinstance(given, DbtSource) else list(given)
+    many = isinstance(given, Iterable) and not isinstance(given, DbtSource | str | Path)
+    sources: list[Any] = [*given] if many else [given]  # type: ignore[misc] # what it was given by mistake is named
     assets = [source for source in sources if isinstance(source, dg.AssetsDefinition)]
     strangers = [type(source).__name__ for source in sources if not isinstance(source, DbtSource)]
     if strangers or not sources:
         found = f"it is given {', '.join(strangers)}" if strangers else "nothing is given"
-        raise ConfigurationError(f"`dbt` takes your @dbt_assets, or a DbtProject; {found}.")
+        raise ConfigurationError(f"`dbt` takes your @dbt_assets, or a DbtProject (`DbtProject(folder)`); {found}.")
     specs = [spec for each in assets for spec in _dbt_specs(each)]
     beside = [source for source in sources if not isinstance(source, dg.AssetsDefinition)]
     named = [spec.metadata[DAGSTER_DBT_PROJECT_METADATA_KEY] for spec in specs if _names_project(spec)]

@@ -116,6 +116,14 @@ def load_one(
         link=destination.link(sync.untyped_target),
     )
     spec = (translator or DagsterReverseEtlTranslator()).get_asset_spec(data)
+    if not isinstance(spec, dg.AssetSpec):
+        kind = type(spec).__name__
+        raise ConfigurationError(
+            f"{file}: the translator's `get_asset_spec` gives {kind}; it has to give an AssetSpec."
+        )
+    if spec.key in models.values():
+        key = spec.key.to_user_string()
+        raise ConfigurationError(f"{file}: the translator gives it the key {key}, which is that of the model it reads.")
     return LoadedSync(sync, spec.replace_attributes(skippable=True), destination, file, models)
 
 

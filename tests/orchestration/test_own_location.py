@@ -13,6 +13,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject, dbt_as
 from reverse_etl_assets import (
     DagsterReverseEtlTranslator,
     DbtSettings,
+    HubSpotResource,
     SyncTranslatorData,
     build_sync_assets,
     build_sync_definitions,
@@ -113,12 +114,52 @@ def test_what_is_no_dbt_project_is_refused_in_words(shop: Shop, tmp_path: Path) 
     given: Any = {"syncs": shop.home / "syncs", "destinations": shop.destinations}
     with pytest.raises(ConfigurationError, match="`dbt` is given stranger, which @dbt_assets did not make"):
         build_sync_definitions(dbt=stranger, **given)
-    with pytest.raises(ConfigurationError, match=r"`dbt` takes your @dbt_assets, or a DbtProject; it is given str\."):
-        build_sync_definitions(**{**given, "dbt": ["dbt"]})
+    for wrong in ("dbt", ["dbt"]):
+        with pytest.raises(ConfigurationError, match=r"`dbt` takes your @dbt_assets, or a DbtProject .* given str\.$"):
+            build_sync_definitions(**{**given, "dbt": wrong})
+    with pytest.raises(ConfigurationError, match=r"it is given PosixPath\."):
+        build_sync_definitions(**{**given, "dbt": tmp_path})
+    with pytest.raises(ConfigurationError, match=r"it is given NoneType\."):
+        build_sync_definitions(**{**given, "dbt": None})
     with pytest.raises(ConfigurationError, match="nothing is given"):
         build_sync_definitions(dbt=[], **given)
     with pytest.raises(ConfigurationError, match="several dbt projects, targets or profiles"):
         build_sync_definitions(dbt=[prefixed(shop.dbt_folder), DbtSettings(tmp_path)], **given)
+
+
+class Nothing(DagsterReverseEtlTranslator):
+    def get_asset_spec(self, data: SyncTranslatorData) -> Any:
+        return None
+
+
+class KeyOfModel(DagsterReverseEtlTranslator):
+    def get_asset_spec(self, data: SyncTranslatorData) -> dg.AssetSpec:
+        return super().get_asset_spec(data).replace_attributes(key=data.models[0], deps=[])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"destinations": [1]}, r"`destinations` takes a mapping of names, .*; it is given list\.$"),
+        (
+            {"destinations": {"crm": HubSpotResource}},
+            r"destination 'crm': .* given the class HubSpotResource itself\.$",
+        ),
+        ({"destinations": {"crm": {"type": "hubspot"}}}, r"destination 'crm': an account is .*; it is given dict\.$"),
+        ({"translator": Nothing}, r"`translator` takes an object of a class .* given the class Nothing itself\.$"),
+        (
+            {"translator": Nothing()},
+            r"contacts\.yml: .*`get_asset_spec` gives NoneType; it has to give an AssetSpec\.$",
+        ),
+        ({"translator": KeyOfModel()}, r"contacts\.yml: the translator gives it the key acme/warehouse/people, which"),
+        ({"alerts": "#data"}, r"`alerts` takes `Alerts\(channel=\.\.\.\)`; it is given str\.$"),
+    ],
+)
+def test_what_was_given_by_mistake_is_named(shop: Shop, given: dict[str, Any], message: str) -> None:
+    shop.write_sync("contacts")
+    right: Any = {"syncs": shop.home / "syncs", "destinations": shop.destinations}
+    with pytest.raises(ConfigurationError, match=message):
+        build_sync_definitions(dbt=prefixed(shop.dbt_folder), **{**right, **given})
 
 
 def test_a_folder_of_syncs_that_is_not_there(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
