@@ -93,6 +93,7 @@ def _execute(context: dg.AssetExecutionContext, config: SyncConfig, loaded: Load
         yield from results
         yield dg.AssetObservation(key, metadata=figures)
         waits = f"; plan {report.plan_id} waits for a decision" if report.waits else ""
+        del figures["guards"]  # the check has the table
         raise _failure(f"nothing was sent: {report.detail}{waits}", figures, allow_retries=False)
     if report.pending:  # neither a success nor a failure yet
         yield from results

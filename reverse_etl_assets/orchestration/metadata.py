@@ -40,7 +40,7 @@ from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 _Number = TypeVar("_Number", int, float)
 _Shown = TypeVar("_Shown", RowOutcome, ErrorGroup)
-MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 50, 3, 20, 5
+MAX_GROUPS, MAX_UNSETTLED, MAX_SAMPLE, MAX_CONFLICTS, MAX_EXAMPLES = 10, 20, 3, 20, 5
 MAX_SUMMARY = 50_000  # bytes
 _LONG, _SHORT = 400, 120  # bytes of a cell
 _OUTCOMES = ("created", "updated", "deleted", "failed")

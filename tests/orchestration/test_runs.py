@@ -73,7 +73,7 @@ def test_a_tripped_guard_fails_the_run_before_a_single_request(small: SmallProje
         " Owner: team:growth."
     )
     assert check.metadata["max_removed"].value == 40
-    assert ran.failure.metadata["guards"].records == check.metadata["guards"].records
+    assert ran.observed["guards"].records == check.metadata["guards"].records
     removed = ran.guards["max_removed"]
     assert (removed["result"], removed["value"], removed["limit"]) == ("tripped", 40, 25)
     assert [ran.guards[name]["result"] for name in ("model_tests", "max_added", "in_flight")] == [
