@@ -56,7 +56,7 @@ def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.Mo
     ran = small.run(asset)
     assert not ran.success
     assert ran.observed["failed"] == 10_000
-    assert len(ran.observed["rows (failed first)"].records) == 50
+    assert len(ran.observed["rows (failed first)"].records) == 20
     assert len(ran.observed["why rows did not arrive"].records) == 10
     sizes = [len(text) for text in stored(small, ran)]
     assert 50_000 < max(sizes) < LIMIT
