@@ -15,7 +15,7 @@ from reverse_etl_assets.visible_text import visible
 from tests.heavy import heavy
 from tests.orchestration.small_project import SmallProject, stored
 
-LIMIT = 200_000
+LIMIT = 100_000  # bytes
 WORST = ("\U0001f4a5", "\x00", '"', "ß")
 
 
@@ -46,7 +46,7 @@ class LoudResource(DestinationResource):
 
 
 @heavy
-def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_event_is_below_100_kb(small: SmallProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOUD_URL", small.url)
     small.destinations["loud"] = LoudResource(base_url=dg.EnvVar("LOUD_URL"))
     small.build("select lpad(i::varchar, 6, '0') || repeat('é', 300) as email, i as name from range(10000) r(i)")
@@ -59,7 +59,7 @@ def test_every_event_is_below_200_kb(small: SmallProject, monkeypatch: pytest.Mo
     assert len(ran.observed["rows (failed first)"].records) == 20
     assert len(ran.observed["why rows did not arrive"].records) == 10
     sizes = [len(text) for text in stored(small, ran)]
-    assert 50_000 < max(sizes) < LIMIT
+    assert 25_000 < max(sizes) < LIMIT
 
 
 @pytest.mark.parametrize("character", WORST)
