@@ -12,7 +12,6 @@ import pytest
 from reverse_etl_assets.accounts.budget import Meter, spent
 from reverse_etl_assets.accounts.daily import Budget
 from reverse_etl_assets.accounts.transport import Transport, Usage
-from reverse_etl_assets.delivery.forecast import price, seats_a_day
 from reverse_etl_assets.destinations.hubspot import HubSpot
 from reverse_etl_assets.destinations.salesforce import Salesforce
 from reverse_etl_assets.errors import BudgetSpent, StateError
@@ -307,6 +306,6 @@ def test_a_counter_that_cannot_be_read_spoils_no_answer(meter: Callable[..., Met
 
 def test_prices() -> None:
     cost = Cost(per_call=0.01, per_row=0.5, per_seat=90, seats=2)
-    assert price(cost, calls=200, rows=3) == pytest.approx(3.5)
-    assert seats_a_day(cost) == pytest.approx(6)
-    assert price(Cost(), calls=200, rows=3) == seats_a_day(Cost()) == 0
+    assert cost.price(calls=200, rows=3) == pytest.approx(3.5)
+    assert cost.seats_a_day == pytest.approx(6)
+    assert Cost().price(calls=200, rows=3) == Cost().seats_a_day == 0

@@ -37,12 +37,12 @@ def runs(
 
 def detail(deployed: "Deployed", run: "Run") -> str | None:
     """What a run says of its end; of one that has none, what is known of it."""
+    if run.status != "open":
+        return run.detail
     from reverse_etl_assets.errors import StateError
     from reverse_etl_assets.runs.recovery import job_is_open
     from reverse_etl_assets.state.lock import is_held
 
-    if run.status != "open":
-        return run.detail
     journal, out, answered = deployed.project.journal, set[int](), set[int]()
     for batch in journal.batches(run.run_id):
         out.update(batch.rows)

@@ -159,19 +159,18 @@ def plan_status(plan: "WaitingPlan") -> dict[str, Any]:
 
 def _usage(deployed: "Deployed") -> list[dict[str, Any]]:
     """What each sync used today and what that cost; also of those whose seats cost without a run."""
-    from reverse_etl_assets.delivery.forecast import price, seats_a_day
     from reverse_etl_assets.journal.records import Usage
     from reverse_etl_assets.spec.policies import Cost
 
     syncs = deployed.project.syncs
     used = deployed.project.journal.usage(days=1)
-    idle = {name for name, sync in syncs.items() if seats_a_day(sync.cost)} - {each.sync for each in used}
+    idle = {name for name, sync in syncs.items() if sync.cost.seats_a_day} - {each.sync for each in used}
     today = datetime.now(UTC).date().isoformat()
     used += [Usage(today, syncs[name].destination, name, 0, 0, 0) for name in sorted(idle)]
 
     def cost(each: Usage) -> float:
         prices = syncs[each.sync].cost if each.sync in syncs else Cost()
-        return price(prices, calls=each.calls, rows=each.rows) + seats_a_day(prices)
+        return prices.price(calls=each.calls, rows=each.rows) + prices.seats_a_day
 
     return [{**vars(each), "cost": cost(each)} for each in used]
 

@@ -7,13 +7,11 @@ from reverse_etl_assets.delivery.feed import ENVELOPE
 from reverse_etl_assets.destinations.base import Account, FindsRecords, ReadsRecords
 from reverse_etl_assets.plan.change_set import Plan
 from reverse_etl_assets.records import Operation
-from reverse_etl_assets.spec.policies import Cost
 from reverse_etl_assets.spec.route import Route
 from reverse_etl_assets.warehouses.columns import Columns
 from reverse_etl_assets.warehouses.connection import Connection
 
 _CALLS_PER_JOB = 5  # open, upload, close, poll, collect: the fewest
-_MONTH = 30  # days, for a price a month
 _MEASURED = 10_000  # rows whose size is looked at
 
 
@@ -46,7 +44,7 @@ def forecast(con: Connection, columns: Columns, plan: Plan, account: Account, ou
     writes, reads = sum(each[0] for each in requests), sum(each[1] for each in requests)
     sent = sum(plan.to_send.values())
     verifies = reckoner.verifies(sent)
-    cost = price(columns.sync.cost, calls=writes + reads + verifies, rows=sent)
+    cost = columns.sync.cost.price(calls=writes + reads + verifies, rows=sent)
     return Forecast(writes, reads, verifies, reckoner.full_sync(plan.model_rows), cost)
 
 
@@ -115,13 +113,3 @@ class _Reckoner:
 
 def _divide_up(rows: int, size: int) -> int:
     return -(-rows // size)
-
-
-def price(cost: Cost, *, calls: int, rows: int) -> float:
-    """What calls and written rows cost, in the currency of `cost`, without seats: they cost as much if nothing runs."""
-    return calls * cost.per_call + rows * cost.per_row
-
-
-def seats_a_day(cost: Cost) -> float:
-    """A thirtieth of what the seats cost a month."""
-    return cost.seats * cost.per_seat / _MONTH

@@ -7,24 +7,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reverse_etl_assets.dbt.manifest import Model, load_models
 from reverse_etl_assets.dbt.names import Models
 from reverse_etl_assets.dbt.parsed import last_parsed, manifest_at_hand, manifest_of_target
 from reverse_etl_assets.dbt.profile import Profile, read_profile
-from reverse_etl_assets.dbt.results import Dbt, Target, check_place
 from reverse_etl_assets.dbt.settings import DbtSettings, dbt_project_name
-from reverse_etl_assets.delivery.session import Environment
 from reverse_etl_assets.destinations.base import BaseDestination
 from reverse_etl_assets.errors import ConfigurationError, StateError, UnknownModel
-from reverse_etl_assets.journal import Journal
 from reverse_etl_assets.journal.stop_signals import StopSignals
 from reverse_etl_assets.privacy.masking import Mask
 from reverse_etl_assets.project.home import claim, find_home
 from reverse_etl_assets.spec.loading import load_syncs
 from reverse_etl_assets.spec.sync import Sync
-from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
+if TYPE_CHECKING:
+    from reverse_etl_assets.dbt.results import Dbt, Target
+    from reverse_etl_assets.delivery.session import Environment
+    from reverse_etl_assets.journal import Journal
+    from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
 
 JOURNAL, MEMORY, LOCK_WAIT = "REVERSE_ETL_JOURNAL", "REVERSE_ETL_MEMORY", "REVERSE_ETL_LOCK_WAIT"
 _LONGEST_WAIT = 3_600.0  # seconds
@@ -32,7 +34,7 @@ _LONGEST_WAIT = 3_600.0  # seconds
 
 @dataclass(frozen=True)
 class Project:
-    """Paths and what is read from them. Nothing is opened before it is needed.
+    """Paths and what is read from them. Nothing is opened, and no engine imported, before it is needed.
 
     `home_folder` or `REVERSE_ETL_HOME` names the folder of state and journal; if both are unset it is
     `.reverse_etl/<name>` beside the folder of syncs. It is of one project alone. `REVERSE_ETL_JOURNAL` names the
@@ -101,6 +103,8 @@ class Project:
             raise StateError(f"model {model.name} is not in dbt's project {where}.")
         if found.unusable:
             raise StateError(f"model {model.name} {found.unusable} This is {where}.")
+        from reverse_etl_assets.dbt.results import check_place
+
         check_place(self._dbt, found)
         return found
 
@@ -135,7 +139,9 @@ class Project:
         return read_profile(self.dbt)
 
     @cached_property
-    def warehouse(self) -> DuckDBWarehouse:
+    def warehouse(self) -> "DuckDBWarehouse":
+        from reverse_etl_assets.warehouses.duckdb import DuckDBWarehouse
+
         return DuckDBWarehouse(
             lambda: self.profile.duckdb,
             self.home / "state",
@@ -146,7 +152,9 @@ class Project:
         )
 
     @cached_property
-    def journal(self) -> Journal:
+    def journal(self) -> "Journal":
+        from reverse_etl_assets.journal import Journal
+
         claim(self.home, self.prefix)
         url = os.environ.get(JOURNAL) or f"sqlite:///{self.home / 'journal.sqlite'}"
         return Journal.open(url, stop_folder=self.home)
@@ -157,16 +165,22 @@ class Project:
         return StopSignals(self.home)
 
     @cached_property
-    def environment(self) -> Environment:
+    def environment(self) -> "Environment":
+        from reverse_etl_assets.delivery.session import Environment
+
         return Environment(self.journal, self.warehouse, self.models, dbt=self._dbt)
 
     @property
-    def _dbt(self) -> Dbt:
+    def _dbt(self) -> "Dbt":
+        from reverse_etl_assets.dbt.results import Dbt
+
         return Dbt(self.manifest, lambda: self.dbt_target)
 
     @property
-    def dbt_target(self) -> Target:
+    def dbt_target(self) -> "Target":
         """The target whose tables are read, by dbt's profile."""
+        from reverse_etl_assets.dbt.results import Target
+
         profile = self.profile
         return Target(profile.target, profile.default_target, profile.name, self.target_models.by_id)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reverse_etl_assets.delivery.forecast import Forecast, price
+from reverse_etl_assets.delivery.forecast import Forecast
 from reverse_etl_assets.guards.finding import Finding, beyond
 from reverse_etl_assets.journal.records import TOO_MANY_FAILED, RunKind, RunStatus
 from reverse_etl_assets.readback.differences import Verified
@@ -84,7 +84,7 @@ class Report:
 
     @property
     def cost(self) -> float:
-        return price(self.sync.cost, calls=self.calls, rows=self.written)
+        return self.sync.cost.price(calls=self.calls, rows=self.written)
 
     @property
     def journaled(self) -> dict[str, int]:

@@ -17,7 +17,6 @@ from reverse_etl_assets.spec.fitness import (
 )
 from reverse_etl_assets.spec.order import in_order, order_problems
 from reverse_etl_assets.spec.overlaps import overlaps
-from reverse_etl_assets.spec.query import with_query
 from reverse_etl_assets.spec.sync import Sync
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
@@ -67,6 +66,8 @@ def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: Des
     problems, kind = [], SpecError
     try:
         if sync.query:
+            from reverse_etl_assets.spec.query import with_query  # an engine and a language of templates
+
             sync = with_query(source, sync, models)
         else:
             sync = sync.model_copy(update={"model": pinned(source, sync.model, sync.model_version, models)})

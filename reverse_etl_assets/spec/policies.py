@@ -221,6 +221,9 @@ class Schedule(Strict):
         return self
 
 
+_MONTH = 30  # days, for a price a month
+
+
 class Cost(Strict):
     """Prices for the cost figures, in a currency of your own."""
 
@@ -229,3 +232,12 @@ class Cost(Strict):
     per_seat: Annotated[float, Field(ge=0)] = 0
     """For each of `seats`, a month."""
     seats: Annotated[int, Field(ge=0)] = 0
+
+    def price(self, *, calls: int, rows: int) -> float:
+        """What calls and written rows cost, without seats: they cost as much if nothing runs."""
+        return calls * self.per_call + rows * self.per_row
+
+    @property
+    def seats_a_day(self) -> float:
+        """A thirtieth of what the seats cost a month."""
+        return self.seats * self.per_seat / _MONTH

@@ -99,11 +99,11 @@ def _python(folder: Path, *words: str, **variables: str) -> subprocess.Completed
 
 
 def modules_after(folder: Path, *words: str) -> set[str]:
-    """The packages that a command has imported by its end."""
+    """What a command has imported by its end."""
     program = (
         "import sys\nfrom reverse_etl_assets.cli import app\nsys.argv = ['reverse-etl', *sys.argv[1:]]\n"
         "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "print(*{name.split('.')[0] for name in sys.modules}, sep='\\n', file=sys.stderr)"
+        "print(*sys.modules, sep='\\n', file=sys.stderr)"
     )
     done = _python(folder, "-c", program, *words)
     assert done.returncode == 0, done.stdout + done.stderr

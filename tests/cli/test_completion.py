@@ -1,8 +1,6 @@
 """What a shell and a pipe see of the commands."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -59,11 +57,3 @@ def test_a_pipe_gets_whole_lines(own: OwnProject) -> None:
     assert any("firstname: " in line for line in plan)
     assert max(map(len, plan)) < 300, "blanks up to the end of a line that has none"
     assert json.loads(command(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
-
-
-def test_the_commands_import_no_engine() -> None:
-    """Help and completion are quick, for they need none of it."""
-    program = "import sys, reverse_etl_assets.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    heavy = {"asyncio", "dagster", "dbt", "duckdb", "httpx", "pydantic", "pyarrow", "sqlalchemy", "yaml"}
-    assert not heavy & set(done.stdout.split())

@@ -11,8 +11,9 @@ from reverse_etl_assets.cli import app
 from reverse_etl_assets.cli.chosen import CHOSEN, Chosen
 from reverse_etl_assets.cli.deployed import Deployed
 from reverse_etl_assets.errors import ConfigurationError
+from reverse_etl_assets.journal.records import RunStatus
 from tests.cli.own_project import OwnProject, modules_after
-from tests.heavy import first
+from tests.heavy import first_rows
 
 BUILDS = """
 import dagster as dg
@@ -183,9 +184,33 @@ def test_the_target_of_dbt(ready: OwnProject) -> None:
         Deployed()  # each command chooses anew
 
 
-@pytest.mark.parametrize("words", first([("run", "people"), ("plan", "people"), ("check",), ("why", "p1@x.org")]))
-def test_commands_without_dagster(ready: OwnProject, words: tuple[str, ...]) -> None:
-    assert not modules_after(ready.folder, *words) & {"dagster", "dagster_dbt"}
+DAGSTER = {"dagster", "dagster_dbt"}
+TO_SEND = {"dbt", "pyarrow", "reverse_etl_assets.delivery.session", "reverse_etl_assets.plan.change_set"}
+OTHER_JOURNAL = {"sqlalchemy.dialects.postgresql", "psycopg"}
+OTHER_VENDOR = {"reverse_etl_assets.destinations.salesforce", "phonenumbers"}
+
+
+@pytest.mark.parametrize(
+    ("words", "without"),
+    first_rows(
+        [
+            (("status",), DAGSTER | TO_SEND | OTHER_JOURNAL | OTHER_VENDOR),
+            (("list",), DAGSTER | TO_SEND | OTHER_VENDOR | {"sqlalchemy", "duckdb", "jinja2"}),
+            (("runs",), DAGSTER | TO_SEND | OTHER_JOURNAL | OTHER_VENDOR | {"duckdb", "jinja2"}),
+            (("run", "people"), DAGSTER | OTHER_JOURNAL | OTHER_VENDOR),
+            (("plan", "people"), DAGSTER | OTHER_JOURNAL | OTHER_VENDOR),
+            (("check",), DAGSTER | OTHER_JOURNAL | OTHER_VENDOR),
+            (("why", "p1@x.org"), DAGSTER | OTHER_JOURNAL | OTHER_VENDOR),
+        ],
+        keep=2,
+    ),
+)
+def test_commands_import_what_they_need(ready: OwnProject, words: tuple[str, ...], without: set[str]) -> None:
+    journal = Deployed().project.journal
+    journal.start_run("earlier", "people", "crm")
+    journal.end_run("earlier", RunStatus.DONE, counts={})
+    journal.close()
+    assert not modules_after(ready.folder, *words) & without
 
 
 def test_a_first_run(ready: OwnProject) -> None:
