@@ -1,7 +1,7 @@
 # make demo            the whole way of a row, twice, against a sandbox on this machine
 # make story           one bad day: a broken model, a guard, a kill switch, an undo
 # make dev             the Dagster UI with the sandbox beside it (DAGSTER_PORT, SANDBOX_PORT)
-# make test            the tests, in about five minutes on two cores
+# make test            the tests, in under five minutes on two cores
 # make test-quick      units of every room and the contract of the first three vendors, in under a minute
 # make test-heavy      kill, chaos, oracle; further vendors, values, seeds and whole programs; CI runs it too
 # make test-outside    the wheel in an environment of its own, with a team's own dbt and Dagster project
