@@ -29,7 +29,7 @@ from reverse_etl_assets.cli.sandbox import sandbox
 from reverse_etl_assets.cli.schema import schema
 from reverse_etl_assets.cli.status import status
 from reverse_etl_assets.cli.switch import resume, stop
-from reverse_etl_assets.cli.terminal import say
+from reverse_etl_assets.cli.terminal import help_style, say
 from reverse_etl_assets.cli.undo import undo
 from reverse_etl_assets.cli.verify import verify
 from reverse_etl_assets.cli.why import why
@@ -38,8 +38,8 @@ app = typer.Typer(
     cls=Commands,
     help="Send modelled rows back into the tools where people work, and account for every one of them.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,  # they may hold secrets
+    **help_style(),
 )
 
 

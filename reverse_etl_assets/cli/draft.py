@@ -1,5 +1,6 @@
 """The text of a sync that nobody has written yet: what can be known of it, and what a person has to choose."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,22 +40,29 @@ class Draft:
     columns: Mapping[str, str]
 
     @property
-    def keys(self) -> Sequence[str]:
-        """Columns that dbt tests for being unique."""
-        tests = set(self.model.tests or ())
-        return [name for name in self.columns if f"unique_{self.model.plain_name}_{name}" in tests]
+    def keys(self) -> Sequence[tuple[str, ...]]:
+        """What dbt tests for being unique, as the table writes it, the fewest columns first."""
+        written = {name.lower(): name for name in self.columns}
+        found = [tuple(written.get(name.lower(), "") for name in names) for names in self.model.unique]
+        order = list(self.columns)
+        keys = dict.fromkeys(key for key in found if all(key))
+        return sorted(keys, key=lambda key: (len(key), *map(order.index, key)))
 
     @property
-    def key(self) -> str:
-        """One that is tested; else the one that is called like a key, or the first."""
-        ids = [name for name in self.columns if re.fullmatch(r"(.*_)?(id|key)", name, re.IGNORECASE)]
-        return next(iter([*self.keys, *ids, *self.columns]))
+    def key(self) -> tuple[str, ...]:
+        """One that is tested; else the column that is called like a key, or the first."""
+        ids = [(name,) for name in self.columns if re.fullmatch(r"(.*_)?(id|key)", name, re.IGNORECASE)]
+        return next(iter([*self.keys, *ids, *((name,) for name in self.columns)]))
 
     def asking(self) -> dict[str, Any]:
         """A sync that the destination can judge: with every column as a field."""
         return {
             **{"sync": "draft", "model": self.model_name, "destination": self.destination, "object": self.object},
-            **{"primary_key": self.key, "mapping": {name: name for name in self.columns}, "sync_mode": "incremental"},
+            **{
+                "primary_key": list(self.key),
+                "mapping": {name: name for name in self.columns},
+                "sync_mode": "incremental",
+            },
         }
 
     def text(self, fields: Mapping[str, Field]) -> str:
@@ -64,7 +72,7 @@ class Draft:
                 f"model: {_word(self.model_name)}",
                 f"destination: {_word(self.destination)}",
                 f"object: {_word(self.object)}",
-                f"primary_key: {_word(self.key)} # {self._why_key()}",
+                f"primary_key: {_words(self.key)} # {self._why_key()}",
                 "mapping: # field of the destination: column of the model",
                 *self._mapping(fields, chosen),
                 *self._allow_pii(chosen),
@@ -77,7 +85,7 @@ class Draft:
     def _why_key(self) -> str:
         if self.key not in self.keys:
             return "TODO: dbt tests no column for being unique; choose the one that names a row, and add a test"
-        others = [name for name in self.keys if name != self.key]
+        others = [_words(key) for key in self.keys if key != self.key]
         return "dbt tests that it is unique" + (f"; so are {', '.join(others)}" if others else "")
 
     def _chosen(self, fields: Mapping[str, Field]) -> Iterator[tuple[str, str]]:
@@ -91,7 +99,7 @@ class Draft:
                 yield name, exact[name]
             elif near := get_close_matches(_folded(name), free, n=1, cutoff=_NEAR):
                 yield name, free.pop(near[0])
-            elif name == self.key:
+            elif (name,) == self.key:
                 yield name, name
 
     def _mapping(self, fields: Mapping[str, Field], chosen: Mapping[str, str]) -> Iterator[str]:
@@ -136,3 +144,13 @@ def _folded(name: str) -> str:
 def _word(text: str) -> str:
     """As YAML has it, quoted where it has to be."""
     return str(yaml.safe_dump(text, width=10_000, allow_unicode=True)).splitlines()[0]
+
+
+def _words(key: Sequence[str]) -> str:
+    """A column, or a list of several."""
+    return _word(key[0]) if len(key) == 1 else f"[{', '.join(map(_flow_word, key))}]"
+
+
+def _flow_word(text: str) -> str:
+    """Inside a list, where a comma or bracket would mean something, too."""
+    return _word(text) if re.fullmatch(r"[\w ]+", text) else json.dumps(text, ensure_ascii=False)

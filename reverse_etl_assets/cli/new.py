@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverse_etl_assets.cli.completion import destination_names
-from reverse_etl_assets.cli.terminal import say
+from reverse_etl_assets.cli.terminal import help_style, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from reverse_etl_assets.cli.draft import Draft
     from reverse_etl_assets.destinations.schema import Field
 
-new = typer.Typer(no_args_is_help=True, help="Begin something: `new sync` writes a first draft of a sync.")
+new = typer.Typer(
+    no_args_is_help=True, help="Begin something: `new sync` writes a first draft of a sync.", **help_style()
+)
 
 
 @new.callback()

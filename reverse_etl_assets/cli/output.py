@@ -1,7 +1,5 @@
 """How the commands print: tables for people, JSON for programs."""
 
-import os
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from reverse_etl_assets.cli.terminal import WIDE, looked_at
 from reverse_etl_assets.visible_text import visible, visible_json
 
 COLOURS = {
@@ -23,7 +22,6 @@ COLOURS = {
 }
 
 
-_WIDE = 10_000
 _NARROWEST = 10
 """Characters that a column of words may be narrowed to."""
 
@@ -38,8 +36,7 @@ class _Terminal(Console):
 def console(*, err: bool = False) -> Console:
     """Texts from outside that it prints do nothing to the terminal. Where nobody looks, in a pipe or a file, no line is
     broken: a program reads it."""
-    seen = (sys.stderr if err else sys.stdout).isatty() or "COLUMNS" in os.environ
-    return _Terminal(stderr=err, highlight=False, width=None if seen else _WIDE)
+    return _Terminal(stderr=err, highlight=False, width=None if looked_at(err=err) else WIDE)
 
 
 def indented(text: str, by: int) -> Padding:

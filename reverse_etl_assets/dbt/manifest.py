@@ -41,6 +41,8 @@ class Model:
     file: str = ""
     tests: Sequence[str] | None = None
     unit_tests: Sequence[str] = ()
+    unique: Sequence[Sequence[str]] = ()
+    """Columns that dbt tests for being unique, in all rows, by themselves or together."""
     upstream: Sequence[str] = ()
     database: str | None = None
     """Where dbt builds it; None is the profile's own."""
@@ -82,9 +84,9 @@ def load_models(manifest: Path) -> Models:
     """
     try:
         found = json.loads(manifest.read_text(encoding="utf-8"))
-        tests = _tests(found)
-        built = [(node, _model(node, found, tests.get(node["unique_id"], {}))) for node in _enabled(found)]
-        disabled = [(node, _model(node, found, {}, unusable=_DISABLED)) for node in _disabled(found)]
+        tests, unique = _tests(found), _unique(found)
+        built = [(node, _model(node, found, tests.get(node["unique_id"], {}), unique)) for node in _enabled(found)]
+        disabled = [(node, _model(node, found, {}, {}, unusable=_DISABLED)) for node in _disabled(found)]
         return Models(manifest, (found.get("metadata") or {}).get("project_name"), [*built, *disabled])
     except FileNotFoundError:
         raise ConfigurationError(
@@ -116,6 +118,29 @@ def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+def _unique(manifest: Mapping[str, Any]) -> dict[str, list[Sequence[str]]]:
+    """By what is tested, the columns whose values, or combinations of values, have to be there once."""
+    found: dict[str, list[Sequence[str]]] = {}
+    for test in manifest["nodes"].values():
+        config = test.get("config") or {}
+        if test["resource_type"] != "test" or config.get("where") or config.get("severity", "error").lower() != "error":
+            continue
+        about = test.get("test_metadata") or {}
+        given = about.get("kwargs") or {}
+        together = about.get("name") == "unique_combination_of_columns"  # of dbt_utils
+        names = given.get("combination_of_columns") if together else [given.get("column_name")]
+        if (together or about.get("name") == "unique") and (key := _names(names)):
+            for unique_id in tested(test, manifest):
+                found.setdefault(unique_id, []).append(key)
+    return found
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    """Of columns, without quotes; none if it is not a list of names."""
+    fits = isinstance(given, list) and all(isinstance(name, str) for name in given)
+    return tuple(name.strip('"`') for name in given) if fits else ()
+
+
 def tested(test: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
     """The ids of what a test of the manifest is of."""
     attached = test.get("attached_node")
@@ -136,7 +161,11 @@ def _upstream(node: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[
 
 
 def _model(
-    node: Mapping[str, Any], manifest: Mapping[str, Any], tests: Mapping[str, Sequence[str]], unusable: str = ""
+    node: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    tests: Mapping[str, Sequence[str]],
+    unique: Mapping[str, Sequence[Sequence[str]]],
+    unusable: str = "",
 ) -> Model:
     columns = node["columns"].values()
     marks = _meta(node).get("reverse_etl") or {}
@@ -159,6 +188,7 @@ def _model(
         file=(node.get("patch_path") or node.get("original_file_path") or "").split("://")[-1],
         tests=tuple(tests.get("test", ())),
         unit_tests=tuple(tests.get("unit_test", ())),
+        unique=tuple(unique.get(node["unique_id"], ())),
         upstream=tuple(_upstream(node, manifest)),
         kind=node["resource_type"],
         unusable=unusable,

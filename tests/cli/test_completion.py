@@ -57,3 +57,14 @@ def test_a_pipe_gets_whole_lines(own: OwnProject) -> None:
     assert any("firstname: " in line for line in plan)
     assert max(map(len, plan)) < 300, "blanks up to the end of a line that has none"
     assert json.loads(command(own.folder, "status", "--json").stdout)["syncs"][0]["sync"] == name
+
+
+def test_help_and_errors_of_the_command_line_are_whole_lines_in_a_pipe(own: OwnProject) -> None:
+    for words in ("plan", "--help"), ("new", "sync", "-h"), ("--help",):
+        text = command(own.folder, *words).stdout
+        assert max(map(len, text.splitlines())) > 100, text
+        assert not set("╭│╰") & set(text), text
+    wrong = command(own.folder, "new", "sync", "customers", "--to", "crm", "--a-word-that-is-no-option" * 5)
+    assert f"No such option: {'--a-word-that-is-no-option' * 5}" in wrong.stderr, wrong.stderr
+    narrow = command(own.folder, "plan", "--help", COLUMNS="60").stdout
+    assert max(map(len, narrow.splitlines())) <= 60, "who sets a width, gets it"

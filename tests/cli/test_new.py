@@ -86,6 +86,52 @@ def test_a_destination_that_cannot_be_asked(ready: OwnProject) -> None:
     assert Deployed().project.home.is_relative_to(ready.folder)
 
 
+UNIQUE = """
+models:
+  - name: customers
+    data_tests:
+      - dbt_utils.unique_combination_of_columns:
+          arguments: {combination_of_columns: [first_name, seen_at]}
+    columns:
+      - name: customer_id
+        data_tests: [unique: {config: {where: spent > 2}}]
+      - name: spent
+        data_tests: [unique: {config: {severity: warn}}]
+      - name: EMAIL
+        data_tests: [unique: {name: one_row_per_person}]
+"""
+COMBINATION = "{% test unique_combination_of_columns(model, combination_of_columns) %} select 1 limit 0 {% endtest %}"
+
+
+@pytest.mark.parametrize(
+    ("leave_out", "key", "why"),
+    [
+        ("", "email", "dbt tests that it is unique; so are [first_name, seen_at]\n"),
+        ("one_row_per_person", ["first_name", "seen_at"], "dbt tests that it is unique\n"),
+    ],
+)
+def test_the_key_is_what_a_test_of_any_name_says_of_all_rows(
+    ready: OwnProject, leave_out: str, key: str | list[str], why: str
+) -> None:
+    tests = UNIQUE.replace("dbt_utils.", "")
+    if leave_out:
+        tests = tests.replace(f"[unique: {{name: {leave_out}}}]", "[not_null]")
+    (ready.dbt / "models" / "schema.yml").write_text(tests)
+    (ready.dbt / "macros").mkdir()
+    (ready.dbt / "macros" / "combination.sql").write_text(COMBINATION)
+    dbt_succeeds("parse", "--quiet", cwd=ready.dbt)
+    assert command("new", "sync", "customers", "--to", "crm").exit_code == 0
+    text = (ready.folder / "syncs" / "crm_customers.yml").read_text()
+    assert yaml.safe_load(text)["primary_key"] == key
+    assert why in text
+
+
+def test_a_key_of_several_columns_is_a_list_whatever_they_are_called() -> None:
+    key = ("a, b", "on", "größe [cm]")
+    draft = Draft("m", model(unique=[key]), "crm", "webhook", "things", dict.fromkeys(key, "INTEGER"))
+    assert yaml.safe_load(draft.text({}))["primary_key"] == list(key)
+
+
 def model(**more: object) -> Model:
     given: dict[str, object] = {"name": "m", "unique_id": "model.x.m", "schema": "s", "identifier": "m", **more}
     return Model(columns={}, descriptions={}, **given)  # type: ignore[arg-type]
@@ -107,9 +153,9 @@ def test_each_field_is_taken_once_and_none_that_nobody_can_write() -> None:
         )
     }
     columns = {"external_id": "VARCHAR", "last_name": "VARCHAR", "lastname": "VARCHAR", "created_date": "TIMESTAMP"}
-    draft = Draft("m", model(tests=("unique_m_external_id",)), "org", "salesforce", "Contact", columns)
+    draft = Draft("m", model(unique=[("external_id",)]), "org", "salesforce", "Contact", columns)
     assert yaml.safe_load(draft.text(fields))["mapping"] == {"External_Id__c": "external_id", "LastName": "last_name"}
-    assert draft.key == "external_id"
+    assert draft.key == ("external_id",)
 
 
 def test_a_name_that_is_only_near_is_a_question() -> None:
