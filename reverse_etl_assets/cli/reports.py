@@ -101,7 +101,8 @@ def show_reports(
         show_reasons(out, deployed, report)
         show_verified(out, report)
     for name, message in (errors or {}).items():
-        out.print(f"[red]{name}: {escape(message)}[/]")
+        named = message if message.startswith(f"{name}: ") else f"{name}: {message}"
+        out.print(f"[red]{escape(named)}[/]")
 
 
 def _rows(number: int) -> str:

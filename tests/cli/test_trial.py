@@ -51,6 +51,7 @@ def test_a_key_that_would_not_go_out(four: Office, sandbox: Sandbox) -> None:
     assert result.exit_code == 1
     said = " ".join(result.output.split())
     assert "eve@shop.example would not be sent: no row of the model people has this key" in said
+    assert said.count("people_to_crm: ") == 1
     assert records(sandbox) == 0
 
 
