@@ -132,6 +132,17 @@ WRONG = {
         GOOD + "owners: 5\n",
         ["a.yml:9: owners: Input should be a valid tuple"],
     ),
+    "a word that YAML takes for something else": (
+        GOOD.replace("model: people", "model: off").replace("destination: hubspot", "destination: 2026-01-01"),
+        [
+            "a.yml:1: model: Input should be a valid string: YAML takes this for true or false; write it in quotes.",
+            "a.yml:2: destination: Input should be a valid string: YAML takes this for a date; write it in quotes.",
+        ],
+    ),
+    "nothing where a text has to be": (
+        GOOD.replace("object: contacts", "object: # TODO"),
+        ["a.yml:3: object: Input should be a valid string: nothing stands here."],
+    ),
     "wrong duration": (
         GOOD + "schedule:\n  fresh_within: 6 fortnights\n",
         [

@@ -103,7 +103,19 @@ class YamlSource:
                 return self.say(
                     location, f"{detail['input']!r} is unknown{did_you_mean(str(detail['input']), expected)}"
                 )
+            case "string_type":
+                return self.say(location, f"{detail['msg']}: {_instead_of_text(detail['input'])}")
         return self.say(location, detail["msg"].removeprefix("Value error, "))
+
+
+def _instead_of_text(value: object) -> str:
+    """What YAML made of a word that was to be a text. The value itself may be a secret."""
+    if value is None:
+        return "nothing stands here."
+    if isinstance(value, list | dict):
+        return "write one text."
+    taken = "true or false" if isinstance(value, bool) else "a number" if isinstance(value, int | float) else "a date"
+    return f"YAML takes this for {taken}; write it in quotes."
 
 
 def _fields_at(model: type[BaseModel], location: Location) -> list[str]:
