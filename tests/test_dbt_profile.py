@@ -62,6 +62,26 @@ def test_the_target_of_the_profile(folder: Path) -> None:
     assert (found.file, found.duckdb.path) == (folder / "profiles.yml", folder / "dev.duckdb")
 
 
+def test_variables_that_dbt_is_given(folder: Path) -> None:
+    """Those of the command line: a profile knows none of `dbt_project.yml`."""
+    write(folder, one(path="{{ var('region') }}.duckdb", schema="{{ var('schema', 'dev') }}"))
+    needed = "Required var 'region' not found; say what `--vars` would: `dbt: {project_dir: ..., vars: {region: ...}}`"
+    assert needed in refused(folder)
+    found = read(folder, vars={"region": "north"})
+    assert (found.duckdb.path, found.schema) == (folder / "north.duckdb", "dev")
+    assert read(folder, vars={"region": "north", "schema": "s"}).schema == "s"
+
+
+def test_variables_choose_profile_target_and_target_path(folder: Path) -> None:
+    (folder / "dbt_project.yml").write_text(
+        "name: shop\nprofile: \"{{ var('whose') }}\"\ntarget-path: \"out/{{ target.name }}/{{ var('whose') }}\"\n"
+    )
+    write(folder, {"shop": {**BOTH, "target": "{{ var('stage') }}"}})
+    settings = DbtSettings(folder, vars={"whose": "shop", "stage": "prod"})
+    assert read_profile(settings).target == "prod"
+    assert settings.target_folder == folder / "out" / "prod" / "shop"
+
+
 @pytest.mark.parametrize("variable", ["DBT_TARGET", "DBT_ENGINE_TARGET"])
 def test_a_target_of_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "prod")

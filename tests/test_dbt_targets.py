@@ -94,6 +94,24 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return Shop(tmp_path)
 
 
+def test_places_of_models_follow_from_variables_that_dbt_is_given(shop: Shop) -> None:
+    """Also where dbt was called with other ones last."""
+    schema = "{{ var('region', 'nowhere') }}"
+    shop.write("models/people.yml", f'models: [{{name: people, config: {{schema: "{schema}"}}}}]\n')
+    shop.dbt("build", "--vars", "{region: south}")
+    shop.table("shop.duckdb", "dev_north", "north")
+    assert shop.read(vars={"region": "north"}) == "north"
+    assert shop.read(vars={"region": "south"}) == "dev"
+    for region, known in ("north", 0), ("south", 1):
+        project = shop.project(vars={"region": region})
+        dbt = project.environment.dbt
+        assert dbt
+        listen(project.journal, dbt)
+        assert len(project.journal.model_results("model.shop.people")) == known, region
+    shop.table("shop.duckdb", "dev_nowhere", "nowhere")
+    assert shop.read(vars={"other": "it is not asked for"}) == "nowhere"
+
+
 def test_two_targets_in_one_file(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """dbt built for prod, and then for dev."""
     shop.table("shop.duckdb", "prod", "prod")

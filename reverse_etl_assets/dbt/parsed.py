@@ -1,8 +1,10 @@
 """The manifest that is read: of the target whose tables are read, else parsed for it here."""
 
 import hashlib
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +99,7 @@ def _parsed_here(settings: DbtSettings, profile: Profile, home: Path) -> Path:
 def _parse(settings: DbtSettings, profile: Profile, folder: Path) -> None:
     named = ["--project-dir", settings.project_dir, "--profiles-dir", profile.file.parent]
     named += ["--profile", profile.name, "--target", profile.target]
+    named += ["--vars", json.dumps(profile.vars)] if profile.vars else []
     ours = ["--target-path", folder, "--log-path", folder / "logs", "--no-send-anonymous-usage-stats"]
     words = ["parse", *map(str, named), *map(str, ours), "--no-use-colors", "--quiet"]
     try:
@@ -114,7 +117,7 @@ def _parse(settings: DbtSettings, profile: Profile, folder: Path) -> None:
         told = "\n".join(line for line in said[-12:] if line.strip())
         raise ConfigurationError(
             f"dbt cannot parse {settings.project_dir} for profile `{profile.name}`, target `{profile.target}`:\n{told}"
-            f"\nTry: dbt parse {' '.join(map(str, named))}"
+            f"\nTry: dbt parse {shlex.join(map(str, named))}"
         )
 
 
@@ -123,6 +126,8 @@ def _made_of(settings: DbtSettings, profile: Profile, home: Path) -> str:
     digest, variables = hashlib.sha256(), set[str]()
     for part in (str(settings.project_dir), profile.name, profile.target, profile.database, profile.schema):
         digest.update(f"{part}\0".encode())
+    if profile.vars:
+        digest.update(json.dumps(profile.vars, sort_keys=True).encode())
     for file in (profile.file, *sorted(_sources(settings, home))):
         digest.update(f"{file}\0".encode())
         if file.suffix in _READ and "dbt_packages" not in file.parts:

@@ -31,6 +31,8 @@ class Profile:
     duckdb: DuckDBProfile
     default_target: str | None = None
     """The target that the file itself names; None if what it names follows from the environment."""
+    vars: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Those that dbt is given with it."""
 
     @property
     def database(self) -> str:
@@ -67,7 +69,7 @@ def rendered_in_project(settings: DbtSettings, text: str) -> str:
 
         target = {**dict(profile.credentials.connection_info(with_aliases=True)), "name": profile.target}
         target |= {"target_name": profile.target, "profile_name": profile.name, "type": profile.credentials.type}
-        context = TargetContext(target, {}).to_dict()
+        context = TargetContext(target, dict(settings.vars)).to_dict()
         try:
             return str(BaseRenderer(context).render_value(text))
         except Exception as error:
@@ -93,7 +95,7 @@ def _read(settings: DbtSettings) -> Profile:
     from dbt.config.renderer import ProfileRenderer
 
     file = settings.profiles_folder / "profiles.yml"
-    renderer = ProfileRenderer({})
+    renderer = ProfileRenderer(dict(settings.vars))
     renderer.context["flags"] = _Flags(
         PROFILES_DIR=str(settings.profiles_folder),
         PROJECT_DIR=str(settings.project_dir),
@@ -112,7 +114,8 @@ def _read(settings: DbtSettings) -> Profile:
     credentials = _credentials(where, output)
     named = str(raw.get("target", "default"))
     default = None if "{" in named else named
-    return Profile(name, target, file, credentials, duckdb_part(where, settings.project_dir, credentials), default)
+    duckdb = duckdb_part(where, settings.project_dir, credentials)
+    return Profile(name, target, file, credentials, duckdb, default, settings.vars)
 
 
 def _name_in_project(settings: DbtSettings, renderer: Any) -> str:
@@ -191,4 +194,6 @@ def _words(error: BaseException) -> str:
         error = error.__cause__
     text = str(getattr(error, "msg", None) or error)
     first, *more = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    if unknown := re.match(r"Required var '(.+?)' not found", first):
+        return f"{unknown[0]}; say what `--vars` would: `dbt: {{project_dir: ..., vars: {{{unknown[1]}: ...}}}}`."
     return f"{first} {' '.join(more)}".strip() if "valid target names" in first else first.rstrip(".") + "."

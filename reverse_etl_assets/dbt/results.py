@@ -14,6 +14,7 @@ from typing import Any
 
 from reverse_etl_assets.dbt.manifest import Model, tested
 from reverse_etl_assets.dbt.names import name_of
+from reverse_etl_assets.dbt.settings import had_vars
 from reverse_etl_assets.errors import StateError
 from reverse_etl_assets.journal import Journal, ModelResult
 
@@ -49,6 +50,8 @@ class Target:
     default: str | None
     profile: str | None = None
     models: Mapping[str, Model] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Those that dbt has to be given, for its models to be these."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,15 @@ def listen(journal: Journal, dbt: Dbt) -> dict[Path, str]:
 
 
 def is_of(target: Target, run_results: Mapping[str, Any]) -> bool:
-    """Whether a command of dbt was for the target; where that is not said, by the places that it built.
+    """Whether a command of dbt was for the target and had its variables; where no target is said, by the places that it
+    built.
 
     Raises KeyError, TypeError or AttributeError if the results are not as dbt writes them.
     """
     args = run_results["args"]
     if target.profile and args.get("profile") not in (None, target.profile):
+        return False
+    if not had_vars(args, target.vars):
         return False
     if named := args.get("target") or target.default:
         return bool(named == target.name)

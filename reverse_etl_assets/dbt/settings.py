@@ -2,8 +2,10 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,7 +16,8 @@ from reverse_etl_assets.errors import ConfigurationError
 class DbtSettings:
     """As the options of dbt's own command line; what is None is found where dbt finds it.
 
-    `project_dir` holds `dbt_project.yml`. A relative `target_path` is relative to it.
+    `project_dir` holds `dbt_project.yml`. A relative `target_path` is relative to it. `vars` are those that `--vars`
+    would give: a profile knows no others.
     """
 
     project_dir: Path
@@ -22,6 +25,7 @@ class DbtSettings:
     profile: str | None = None
     target: str | None = None
     target_path: Path | None = None
+    vars: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def target_folder(self) -> Path:
@@ -78,6 +82,12 @@ class DbtSettings:
 def said_to_dbt(option: str) -> str | None:
     """What the environment says of an option of dbt: `DBT_ENGINE_TARGET`, `DBT_TARGET`. An empty one says nothing."""
     return os.environ.get(f"DBT_ENGINE_{option}") or os.environ.get(f"DBT_{option}") or None
+
+
+def had_vars(args: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a command of dbt with these options was given the variables; more of them do not matter."""
+    given = args.get("vars") or {}
+    return all(name in given and given[name] == value for name, value in wanted.items())
 
 
 def dbt_project_name(project_dir: Path) -> str:

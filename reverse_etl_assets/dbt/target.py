@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reverse_etl_assets.dbt.profile import Profile
+from reverse_etl_assets.dbt.settings import had_vars
 
 _PLACES = ("generate_schema_name", "generate_database_name", "generate_alias_name")
 """Macros of a project that decide where its models are built."""
@@ -52,6 +53,8 @@ def _by_results(manifest: Path, found: Mapping[str, Any], profile: Profile) -> P
     args = _args_beside(manifest, found) or {}
     if args.get("profile") not in (None, profile.name):
         return Parsed.FOR_ANOTHER
+    if not had_vars(args, profile.vars):
+        return Parsed.UNKNOWN
     if args.get("target") is None:
         return Parsed.UNKNOWN
     return Parsed.FOR_IT if args["target"] == profile.target else Parsed.FOR_ANOTHER

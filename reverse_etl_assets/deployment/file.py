@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from reverse_etl_assets.dbt.settings import DbtSettings
 from reverse_etl_assets.deployment.deployment import Deployment
@@ -37,6 +37,8 @@ class DbtPlace(BaseModel):
     """The target, if it is not the profile's own. `--target` comes first."""
     target_path: Path | None = None
     """Where dbt leaves its files, if not in `target`."""
+    vars: dict[str, JsonValue] = Field(default_factory=dict)
+    """What dbt is given with `--vars`, if the profile or the places of models need it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -50,6 +52,7 @@ class DbtPlace(BaseModel):
             profile=self.profile,
             target=self.target,
             target_path=self.target_path,
+            vars=self.vars,
         )
 
 

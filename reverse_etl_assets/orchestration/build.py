@@ -40,8 +40,9 @@ def build_sync_definitions(
     """Assets, checks, jobs, schedules and sensors of a folder of syncs; no dbt assets, and no executor.
 
     `dbt` is a team's own `@dbt_assets` (one or several of one project), or its `DbtProject`: project, profile, target
-    and the keys of models follow from them. `name`, that of the dbt project if it is left out, comes before the names
-    of jobs, sensors and ops, so that two calls stand side by side. `home` is the folder of state and journal.
+    and the keys of models follow from them. What dbt is given with `--vars` does not: `DbtSettings(FOLDER, vars=...)`
+    beside them says it. `name`, that of the dbt project if it is left out, comes before the names of jobs, sensors and
+    ops, so that two calls stand side by side. `home` is the folder of state and journal.
 
     Raises ConfigurationError for `dbt`, a destination or a manifest, SpecError for a sync's file.
     """

@@ -9,15 +9,15 @@ import dagster as dg
 from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from dagster_dbt import DbtProject, DbtProjectComponent
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, ValidationError, model_validator
 from pydantic_core import CoreSchema
 
-from reverse_etl_assets.dbt.settings import has_dbt_assets
+from reverse_etl_assets.dbt.settings import DbtSettings, has_dbt_assets
 from reverse_etl_assets.deployment.file import DbtPlace, DeploymentSettings
 from reverse_etl_assets.errors import ConfigurationError, SpecError
 from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
-from reverse_etl_assets.orchestration.dbt import DbtSource, is_dbt, is_dbt_of
+from reverse_etl_assets.orchestration.dbt import DbtSource, dbt_folders, is_dbt, is_dbt_of
 from reverse_etl_assets.spec.yaml_source import YamlSource
 
 _MODEL = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
@@ -32,6 +32,8 @@ class DbtOfDefs(BaseModel):
     """The folder or file, relative to `defs`: `jaffle`, `ingest/dbt_assets.py`."""
     project_dir: Path | None = None
     """The dbt project, if the assets do not name it."""
+    vars: dict[str, JsonValue] = Field(default_factory=dict)
+    """What dbt is given with `--vars`, if the profile or the places of models need it."""
 
 
 class AlertSettings(BaseModel):
@@ -175,8 +177,13 @@ class ReverseEtlComponent(dg.Component):
             if not found:
                 raise ConfigurationError(f"{context.path}: dbt: {where} has no dbt assets.")
             yield from found
+            folders = {folder for each in found for folder in dbt_folders(each)}
             if self.settings.dbt.project_dir:
-                yield DbtProject(context.path / self.settings.dbt.project_dir)
+                project = DbtProject(context.path / self.settings.dbt.project_dir)
+                folders.add(project.project_dir.resolve())
+                yield project
+            if given := self.settings.dbt.vars:
+                yield from (DbtSettings(folder, vars=given) for folder in sorted(folders))
             return
         place = self.settings.dbt.settings(context.path)
         for component in context.component_tree.get_all_components(DbtProjectComponent):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,16 @@ def is_dbt_of(settings: DbtSettings, assets: object) -> bool:
     """Whether they are dbt assets of the project, and say so."""
     if not isinstance(assets, dg.AssetsDefinition):
         return False
-    named = [spec.metadata[DAGSTER_DBT_PROJECT_METADATA_KEY] for spec in assets.specs if _names_project(spec)]
-    return any(each.project_dir.resolve() == settings.project_dir.resolve() for each in named)
+    return settings.project_dir.resolve() in dbt_folders(assets)
+
+
+def dbt_folders(assets: dg.AssetsDefinition) -> set[Path]:
+    """Of the dbt projects that they name."""
+    return {
+        spec.metadata[DAGSTER_DBT_PROJECT_METADATA_KEY].project_dir.resolve()
+        for spec in assets.specs
+        if _names_project(spec)
+    }
 
 
 def _dbt_specs(assets: dg.AssetsDefinition) -> list[dg.AssetSpec]:
@@ -111,7 +119,13 @@ def _names_project(spec: dg.AssetSpec) -> bool:
 
 
 def _distinct(projects: Sequence[DbtProject | DbtSettings]) -> list[DbtSettings]:
-    return list(dict.fromkeys(map(_settings, projects)))
+    """Settings that say nothing but `vars` add them to what else is given of the same project."""
+    given = list(dict.fromkeys(map(_settings, projects)))
+    extra = [each for each in given if each.vars and each == DbtSettings(each.project_dir, vars=each.vars)]
+    vars_of = {each.project_dir.resolve(): each.vars for each in extra}
+    others = [replace(each, vars=vars_of.get(each.project_dir, each.vars)) for each in given if each not in extra]
+    alone = [each for each in extra if each.project_dir.resolve() not in {other.project_dir for other in others}]
+    return [*others, *alone]
 
 
 def _settings(project: DbtProject | DbtSettings) -> DbtSettings:

@@ -182,7 +182,7 @@ class Project:
         from reverse_etl_assets.dbt.results import Target
 
         profile = self.profile
-        return Target(profile.target, profile.default_target, profile.name, self.target_models.by_id)
+        return Target(profile.target, profile.default_target, profile.name, self.target_models.by_id, profile.vars)
 
 
 def _lock_wait() -> float:

@@ -10,6 +10,7 @@ import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.scaffold.scaffold import ScaffoldRequest
 
+from reverse_etl_assets.deployment.built import built
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.orchestration.component import ComponentSettings, ReverseEtlScaffolder, ScaffoldParams
 from tests.orchestration.shop import Shop
@@ -51,7 +52,7 @@ def team(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: p
     return folder / root / "defs"
 
 
-def add(defs: Path, shop: Shop, dbt: str | Mapping[str, str]) -> dg.Definitions:
+def add(defs: Path, shop: Shop, dbt: str | Mapping[str, Any]) -> dg.Definitions:
     """The component beside them, and all that the location has then."""
     folder = defs / "activation"
     folder.mkdir()
@@ -69,6 +70,11 @@ def add(defs: Path, shop: Shop, dbt: str | Mapping[str, str]) -> dg.Definitions:
 def test_a_sync_follows_dbt_assets_of_code(team: Path, shop: Shop) -> None:
     graph = add(team, shop, {"defs": "warehouse/models.py"}).resolve_asset_graph()
     assert graph.get(dg.AssetKey(["crm", "contacts"])).parent_keys == {dg.AssetKey(["lake", "people"])}
+
+
+def test_variables_of_dbt_beside_assets_of_code(team: Path, shop: Shop) -> None:
+    add(team, shop, {"defs": "warehouse/models.py", "vars": {"region": "north"}})
+    assert built()[-1].project.dbt.vars == {"region": "north"}
 
 
 def test_a_project_whose_assets_are_code_is_not_read_beside_them(team: Path, shop: Shop) -> None:

@@ -107,6 +107,16 @@ def test_assets_that_do_not_name_their_project_take_it_beside_them(shop: Shop) -
     assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey("people")]
 
 
+def test_variables_of_dbt_stand_beside_the_assets(shop: Shop) -> None:
+    shop.write_sync("contacts")
+    given: Any = {"syncs": shop.home / "syncs", "destinations": shop.destinations}
+    said = DbtSettings(shop.dbt_folder, vars={"region": "north"})
+    build_sync_assets(dbt=[prefixed(shop.dbt_folder), said], **given)
+    assert built()[-1].project.dbt.vars == {"region": "north"}
+    with pytest.raises(ConfigurationError, match="several dbt projects"):
+        build_sync_assets(dbt=[prefixed(shop.dbt_folder), DbtSettings(shop.home, vars={"region": "north"})], **given)
+
+
 def test_what_is_no_dbt_project_is_refused_in_words(shop: Shop, tmp_path: Path) -> None:
     @dg.asset
     def stranger() -> None: ...
