@@ -202,7 +202,7 @@ class HttpDestination(BaseDestination[C, O]):
         try:
             response = await self.client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise RetryLater(f"no connection: {type(error).__name__}") from error
+            raise RetryLater(f"no connection to {request.url.host}: {type(error).__name__}") from error
         except httpx.LocalProtocolError as error:  # its words show the header, which may be a secret
             raise Unsendable("a header of the request holds characters that no header can") from error
         except (TooLarge, TooLong) as error:

@@ -49,6 +49,8 @@ def test_a_level_below(own: OwnProject) -> None:
     assert set(found.destinations["hubspot"].variables()) == {"HUBSPOT_BASE_URL", "HUBSPOT_ACCESS_TOKEN"}
     assert found.destinations["hubspot"].known("base_url") == "https://api.hubapi.com"
     assert f"profile shop of {own.dbt}/profiles.yml, target dev" in said
+    checked = CliRunner().invoke(app, ["check"], catch_exceptions=False).stdout
+    assert checked == f"No syncs yet in {own.folder}/syncs: reverse-etl new sync MODEL --to DESTINATION\n"
     assert [line[2:5] for line in said.partition("Next:\n")[2].splitlines()] == ["1. ", "2. ", "3. "]
 
 

@@ -132,6 +132,13 @@ def test_a_key_of_several_columns_is_a_list_whatever_they_are_called() -> None:
     assert yaml.safe_load(draft.text({}))["primary_key"] == list(key)
 
 
+def test_a_destination_that_is_not_reached_is_named(ready: OwnProject) -> None:
+    nobody = {"type": "hubspot", "base_url": "http://127.0.0.1:1/hubspot", "access_token": {"env": "OWN_CRM_TOKEN"}}
+    ready.set_up(destinations={"crm": nobody})
+    result = command("new", "sync", "customers", "--to", "crm")
+    assert "called as the columns: no connection to 127.0.0.1: ConnectError" in result.stderr
+
+
 def model(**more: object) -> Model:
     given: dict[str, object] = {"name": "m", "unique_id": "model.x.m", "schema": "s", "identifier": "m", **more}
     return Model(columns={}, descriptions={}, **given)  # type: ignore[arg-type]
