@@ -48,7 +48,7 @@ def sync(
     deployed = Deployed()
     draft = _draft(deployed, model, to, object_)
     folder = deployed.project.syncs_folder
-    file = folder / f"{name or f'{to}_{draft.model.plain_name}'}.yml"
+    file = folder / f"{_sync_name(name, to, draft.model.plain_name)}.yml"
     fields, why_not = _fields(deployed, draft)
     try:
         with file.open("x", encoding="utf-8") as out:
@@ -63,6 +63,22 @@ def sync(
     if problems := _problems(deployed, file):
         say("To be filled in:\n" + "\n".join(f"  {each}" for each in problems))
     say(f"Next: reverse-etl check {file.stem}, then reverse-etl plan {file.stem}")
+
+
+def _sync_name(given: str, to: str, model: str) -> str:
+    """Also the file's. Raises ConfigurationError for one that no sync can have, such as a path."""
+    import re
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from reverse_etl_assets.errors import ConfigurationError
+    from reverse_etl_assets.spec.sync import Name
+
+    try:
+        return str(TypeAdapter(Name).validate_python(given or re.sub(r"[^A-Za-z0-9_]+", "_", f"{to}_{model}")))
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"--name {given or model}: {why}") from None
 
 
 def _draft(deployed: "Deployed", name: str, to: str, wanted: str) -> "Draft":

@@ -61,6 +61,23 @@ def test_what_is_there_stays(ready: OwnProject) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "a b", "crm.customers", "größe", "x" * 101])
+def test_a_name_that_no_sync_can_have(ready: OwnProject, name: str) -> None:
+    before = set(ready.folder.rglob("*.yml"))
+    said = refused("new", "sync", "customers", "--to", "crm", "--name", name)
+    assert f"--name {name}: " in said
+    assert set(ready.folder.rglob("*.yml")) == before
+
+
+def test_a_model_whose_name_no_sync_can_have(ready: OwnProject) -> None:
+    (ready.dbt / "models" / "raw.yml").write_text(
+        "sources: [{name: raw, schema: dev, tables: [{name: people, identifier: customers}]}]\n"
+    )
+    dbt_succeeds("parse", "--quiet", cwd=ready.dbt)
+    assert command("new", "sync", "source.raw.people", "--to", "crm").exit_code == 0
+    assert (ready.folder / "syncs" / "crm_source_raw_people.yml").is_file()
+
+
 def test_words_that_are_wrong(ready: OwnProject) -> None:
     assert "there is no model `custmers`; did you mean `customers`?" in refused(
         "new", "sync", "custmers", "--to", "crm"
