@@ -161,6 +161,8 @@ def _home(project: "Project") -> Finding:
 
     home = project.home  # an error if it is another project's
     there = next(each for each in (home, *home.parents) if each.exists())
+    if not there.is_dir():
+        return Finding("home", "x", f"{there} is a file, and a home is a folder: choose another (REVERSE_ETL_HOME)")
     if not os.access(there, os.W_OK | os.X_OK):
         return Finding("home", "x", f"{home} cannot be written by this user: choose another (REVERSE_ETL_HOME)")
     return Finding("home", "ok", str(home) if there == home else f"{home}; the first run makes it")

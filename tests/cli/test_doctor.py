@@ -104,6 +104,15 @@ def test_a_home_of_another_project(ready: OwnProject, monkeypatch: pytest.Monkey
     assert "has the state of project `another`" in text
 
 
+def test_a_home_that_is_a_file(ready: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ready.folder / "home"
+    file.touch()
+    for home in (file, file / "below"):
+        monkeypatch.setenv("REVERSE_ETL_HOME", str(home))
+        mark, text = told(1)["home"]
+        assert (mark, text.split(":")[0]) == ("x", f"{file} is a file, and a home is a folder")
+
+
 def test_a_journal_that_is_out_of_reach(ready: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVERSE_ETL_JOURNAL", "postgresql://reader:geheim@127.0.0.1:1/journal")
     mark, text = told(1)["journal"]
