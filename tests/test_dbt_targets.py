@@ -245,6 +245,17 @@ def test_a_manifest_alone_has_to_say_its_target(shop: Shop) -> None:
     assert "`dbt parse --target prod`" in str(said.value)
 
 
+def test_a_manifest_of_another_project_is_not_read(shop: Shop) -> None:
+    """Both have the same target path."""
+    shop.table("shop.duckdb", "dev", "dev")
+    shop.dbt("parse")
+    shop.write("dbt_project.yml", DBT_PROJECT.replace("name: shop", "name: mill"))
+    shop.write("models/people.yml", "models: [{name: people, config: {alias: folk}}]\n")
+    shop.table("shop.duckdb", "dev", "mill", name="folk")
+    assert shop.read() == "mill"
+    assert shop.project().models["people"].unique_id == "model.mill.people"
+
+
 def test_results_without_a_target_are_of_the_profiles_own(shop: Shop) -> None:
     """A test that failed for dev says nothing of prod."""
     shop.write("models/people.sql", "select '{{ target.name }}' as id union all select 'dev'")

@@ -13,7 +13,7 @@ from pathlib import Path
 import filelock
 
 from reverse_etl_assets.dbt.profile import Profile
-from reverse_etl_assets.dbt.settings import DbtSettings
+from reverse_etl_assets.dbt.settings import DbtSettings, dbt_project_name
 from reverse_etl_assets.dbt.target import Parsed, parsed_for, target_of_results
 from reverse_etl_assets.errors import ConfigurationError
 from reverse_etl_assets.private_files import make_private_folder
@@ -21,6 +21,7 @@ from reverse_etl_assets.private_files import make_private_folder
 _READ = frozenset({".sql", ".yml", ".yaml", ".py", ".md"})  # by what stands in them
 _SEEN = frozenset({".csv", ".parquet", ".json"})  # by size and time: seeds may be large
 _ENV_VAR = re.compile(rb"env_var\(\s*['\"](\w+)")
+_PROJECT_NAME = re.compile(r'"project_name":\s*"([^"]+)"')
 _STAMP = "parsed_of"
 _TIMEOUT = 900.0  # seconds
 _DBT = "from dbt.cli.main import cli; cli()"  # `-m dbt.cli.main` warns that it is imported already
@@ -30,7 +31,7 @@ def manifest_at_hand(settings: DbtSettings) -> Path | None:
     """The project's own manifest, for who needs no more than names and marks of models: as far as can be told without
     dbt it is of the target that is asked for."""
     manifest = settings.manifest
-    if not manifest.exists():
+    if not manifest.exists() or _is_foreign(settings):
         return None
     try:
         same = settings.named_target is None or settings.named_target == target_of_results(manifest)
@@ -41,7 +42,8 @@ def manifest_at_hand(settings: DbtSettings) -> Path | None:
 
 def last_parsed(settings: DbtSettings, home: Path) -> Path | None:
     """What was read before, of whichever target; for who needs no more than names, where dbt's profile is of no use."""
-    found = [file for file in (settings.manifest, *home.glob("dbt/*/manifest.json")) if file.exists()]
+    own = [] if _is_foreign(settings) else [settings.manifest]
+    found = [file for file in (*own, *home.glob("dbt/*/manifest.json")) if file.exists()]
     return max(found, key=lambda file: file.stat().st_mtime, default=None)
 
 
@@ -52,7 +54,7 @@ def manifest_of_target(settings: DbtSettings, profile: Profile, home: Path) -> P
     Raises ConfigurationError if there is none, and nothing to parse.
     """
     own = settings.manifest
-    found = _judged(own, profile, settings.project_dir)
+    found = None if _is_foreign(settings) else _judged(own, profile, settings.project_dir)
     if found is Parsed.FOR_IT:
         return own
     if not settings.project_file.is_file():
@@ -64,6 +66,18 @@ def manifest_of_target(settings: DbtSettings, profile: Profile, home: Path) -> P
             f" `dbt build --target {profile.target}` beside it, or the whole project."
         )
     return _parsed_here(settings, profile, home)
+
+
+def _is_foreign(settings: DbtSettings) -> bool:
+    """Whether the manifest at hand is another project's, which has the same target path. Its first lines tell."""
+    try:
+        with settings.manifest.open(encoding="utf-8") as file:
+            named = _PROJECT_NAME.search(file.read(10_000))
+    except (OSError, ValueError):
+        return False
+    if named is None or not settings.project_file.is_file():
+        return False
+    return named[1] != dbt_project_name(settings.project_dir)
 
 
 def _judged(manifest: Path, profile: Profile, project_dir: Path) -> Parsed | None:
