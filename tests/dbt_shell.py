@@ -52,6 +52,7 @@ def _carry_out(order: Mapping[str, object], answers: IO[str]) -> None:
     os.environ.update(order["env"])  # type: ignore[call-overload]
     status = 1
     try:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import cli
 
         cli(order["words"], prog_name="dbt")
@@ -59,6 +60,7 @@ def _carry_out(order: Mapping[str, object], answers: IO[str]) -> None:
         status = end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException:
         traceback.print_exc()
+    DuckDBConnectionManager.close_all_connections()  # as at dbt's own end; what was built is whole in its file then
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
