@@ -60,7 +60,8 @@ def _carry_out(order: Mapping[str, object], answers: IO[str]) -> None:
         status = end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException:
         traceback.print_exc()
-    DuckDBConnectionManager.close_all_connections()  # as at dbt's own end; what was built is whole in its file then
+    # as at dbt's own end: what was built is whole in its file then
+    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -93,6 +93,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
         "line 2 of it: 'var' is undefined; a query knows `ref()` and `source()` alone",
     ),
     "no template": ("select\n  {{ ref(", "line 2 of it: "),
+    "empty": (" ", "line 1 of it: it is empty; write one SELECT"),
     "a look at tables": ("show tables", "line 1 of it: a query is one SELECT"),
 }
 

@@ -65,7 +65,7 @@ def load_sync(source: YamlSource, models: Mapping[str, Model], destinations: Des
         raise source.explain(error, Sync) from None
     problems, kind = [], SpecError
     try:
-        if sync.query:
+        if sync.query is not None:
             from reverse_etl_assets.spec.query import with_query  # an engine and a language of templates
 
             sync = with_query(source, sync, models)

@@ -19,6 +19,8 @@ def with_query(source: YamlSource, sync: Sync, models: Mapping[str, Model]) -> S
     file = _file(source, sync.query)
     try:
         text = file.read_text(encoding="utf-8") if file else sync.query
+        if not text.strip():
+            raise QueryProblem(1, "it is empty; write one SELECT over `ref()` and `source()`.")
         model = query_model(sync.sync, text, models)
     except (OSError, UnicodeDecodeError) as error:
         raise source.error(("query",), f"{file} cannot be read ({type(error).__name__}).") from None
