@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from reverse_etl_assets.dbt.settings import DbtSettings as DbtSettings
+    from reverse_etl_assets.deployment.alerts import Alerts as Alerts
     from reverse_etl_assets.errors import (
         CheckFailed as CheckFailed,
         ConfigurationError as ConfigurationError,
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
         SyncBusy as SyncBusy,
     )
     from reverse_etl_assets.journal.records import Run as Run
-    from reverse_etl_assets.orchestration.alerts import Alerts as Alerts
     from reverse_etl_assets.orchestration.build import (
         build_sync_assets as build_sync_assets,
         build_sync_definitions as build_sync_definitions,

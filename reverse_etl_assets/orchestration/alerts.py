@@ -5,7 +5,6 @@ Dagster's run status sensors see each run once, when it has ended, and keep thei
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -13,6 +12,7 @@ import httpx
 
 from reverse_etl_assets.accounts.answer_bounds import Bounds
 from reverse_etl_assets.accounts.transport import bounded
+from reverse_etl_assets.deployment.alerts import Alerts
 from reverse_etl_assets.deployment.deployment import ConfiguredDestination
 from reverse_etl_assets.destinations.slack import Slack
 from reverse_etl_assets.destinations.slack.messages import SlackOptions
@@ -29,18 +29,6 @@ _LINES, _LONG, _MESSAGE = 20, 400, 3_500
 _MAY_QUOTE = ("verified_delivery", "drift")
 """Checks whose descriptions may end with what a destination said, which may hold values: of them, numbers alone."""
 _ROWS_KEPT_BACK = ("quarantined", "ambiguous", "held")
-
-
-@dataclass(frozen=True)
-class Alerts:
-    """Where alerts go. Off unless a channel is set."""
-
-    channel: str = ""
-    """By name or id; the app has to be in it."""
-    destination: str = "slack"
-    """The Slack account among the destinations."""
-    ui_url: str = ""
-    """Where people reach Dagster, for links to runs."""
 
 
 def build_alerts(loaded: Loaded, alerts: Alerts) -> list[dg.SensorDefinition]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 
+from reverse_etl_assets.deployment.alerts import Alerts
 from reverse_etl_assets.deployment.built import remember
 from reverse_etl_assets.deployment.deployment import Deployment
 from reverse_etl_assets.deployment.settings import DestinationSettings
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
+from reverse_etl_assets.orchestration.alerts import build_alerts
 from reverse_etl_assets.orchestration.assets import build_sync_asset
 from reverse_etl_assets.orchestration.dbt import DbtLink, DbtSource, link_dbt
 from reverse_etl_assets.orchestration.drift import build_drift_check, build_drift_job

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonVal
 from pydantic_core import CoreSchema
 
 from reverse_etl_assets.dbt.settings import DbtSettings, has_dbt_assets
+from reverse_etl_assets.deployment.alerts import Alerts
 from reverse_etl_assets.deployment.file import DbtPlace, DeploymentSettings
 from reverse_etl_assets.errors import ConfigurationError, SpecError
-from reverse_etl_assets.orchestration.alerts import Alerts
 from reverse_etl_assets.orchestration.build import build_sync_definitions
 from reverse_etl_assets.orchestration.dbt import DbtSource, dbt_folders, is_dbt, is_dbt_of
 from reverse_etl_assets.spec.yaml_source import YamlSource

@@ -1,8 +1,10 @@
 """Where a project of one's own is found, and with which variables and target the commands work on it."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -184,6 +186,7 @@ def test_the_target_of_dbt(ready: OwnProject) -> None:
         Deployed()  # each command chooses anew
 
 
+ROOT = Path(__file__).parents[2]
 DAGSTER = {"dagster", "dagster_dbt"}
 TO_SEND = {"dbt", "pyarrow", "reverse_etl_assets.delivery.session", "reverse_etl_assets.plan.change_set"}
 OTHER_JOURNAL = {"sqlalchemy.dialects.postgresql", "psycopg"}
@@ -211,6 +214,13 @@ def test_commands_import_what_they_need(ready: OwnProject, words: tuple[str, ...
     journal.end_run("earlier", RunStatus.DONE, counts={})
     journal.close()
     assert not modules_after(ready.folder, *words) & without
+
+
+def test_destinations_and_alerts_in_python_load_no_dbt() -> None:
+    """Each command of the demo waits for what its module loads."""
+    code = "import sys, demo.deployment; sys.exit(' '.join(sys.modules.keys() & {'dagster_dbt', 'dbt', 'duckdb'}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.stderr.strip() == ""
 
 
 def test_a_first_run(ready: OwnProject) -> None:

@@ -12,7 +12,7 @@ import yaml
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from reverse_etl_assets.dbt.settings import DbtSettings
-from reverse_etl_assets.orchestration.alerts import Alerts
+from reverse_etl_assets.deployment.alerts import Alerts
 from reverse_etl_assets.orchestration.build import build_definitions
 from reverse_etl_assets.orchestration.dbt import link_dbt
 from reverse_etl_assets.orchestration.loaded import load

@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from reverse_etl_assets.deployment.alerts import Alerts
 from reverse_etl_assets.errors import ConfigurationError
-from reverse_etl_assets.orchestration.alerts import Alerts, build_alerts
+from reverse_etl_assets.orchestration.alerts import build_alerts
 from reverse_etl_assets.orchestration.resources import DestinationResource
 from reverse_etl_assets.orchestration.vendor_resources import SlackResource
 from reverse_etl_sandbox.server import Sandbox
