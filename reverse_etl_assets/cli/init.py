@@ -1,5 +1,6 @@
 """`reverse-etl init`: what a project needs beside somebody's dbt project. Nothing that is there is touched."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,7 +60,7 @@ def init(
         text = _component_text(f"{{ defs: {defs} }}" if defs else _relative(project, folder), kinds)
         written = [_write(folder / "defs.yaml", text)]
     else:
-        folder = place = project if project and Path.cwd().is_relative_to(project) and not dbt else Path.cwd()
+        folder = place = Path.cwd() if dbt else _settings_folder(project)
         written = [_write(folder / "reverse_etl.yml", _settings_text(_relative(project, folder), kinds))]
     make_private_folder(folder / ".reverse_etl")
     written += [
@@ -76,6 +77,21 @@ def init(
     if dg and in_code:
         _say_code(dg.loader, dg.folder, kinds)
     _say_next(kinds[0])
+
+
+def _settings_folder(project: "Path | None") -> Path:
+    """Where a file of settings names the dbt project already, here or above, for two would have a state each; else the
+    project's own folder, if this is in it; else this one."""
+    from reverse_etl_assets.deployment.file import FILE, read_deployment
+    from reverse_etl_assets.errors import ReverseEtlError
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if project and (folder / FILE).is_file():
+            with suppress(ReverseEtlError):
+                if read_deployment(folder / FILE).project.dbt.project_dir.resolve() == project.resolve():
+                    return folder
+    return project if project and here.is_relative_to(project) else here
 
 
 def _relative(project: Path | None, folder: Path) -> str:
@@ -126,11 +142,12 @@ def _write(file: Path, text: str) -> str:
 
     shown = os.path.relpath(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.parent.is_dir():
+            file.parent.mkdir(parents=True)
+        if file.exists():
+            return f"kept  {shown}"
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
-    except FileExistsError:
-        return f"kept  {shown}"
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}.") from None
     return f"wrote {shown}"

@@ -60,6 +60,23 @@ def test_in_the_dbt_project_and_below_it(own: OwnProject, monkeypatch: pytest.Mo
     assert read_deployment(own.dbt / "reverse_etl.yml").project.dbt.project_dir == own.dbt
 
 
+def test_below_a_file_that_names_the_dbt_project(own: OwnProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files would have a state each, and the nearer one would be taken."""
+    made()
+    monkeypatch.chdir(own.dbt / "models")
+    said = made()
+    assert "kept  ../../reverse_etl.yml" in said
+    assert not (own.dbt / "reverse_etl.yml").exists()
+    own.file.write_text("dbt: elsewhere\ndestinations: {}\n")
+    made()
+    assert (own.dbt / "reverse_etl.yml").exists()
+
+
+def test_a_file_where_a_folder_has_to_be(own: OwnProject) -> None:
+    (own.folder / ".reverse_etl").touch()
+    assert f"{own.folder}/.reverse_etl/.gitignore cannot be written: File exists" in refused()
+
+
 def test_what_is_there_stays(own: OwnProject) -> None:
     made()
     own.file.write_text("dbt: shop # ours\n")
