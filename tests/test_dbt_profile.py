@@ -214,7 +214,7 @@ WRONG: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "no such target": (lambda f: write(f, {"shop": {**BOTH, "target": "ci"}}), "not have a target named 'ci'"),
     "another engine": (lambda f: write(f, one(type="snowflake")), "'snowflake', and only 'duckdb' is supported"),
     "no variable": (lambda f: write(f, one(path="hunter2{{ env_var('NO') }}")), "required but not provided: 'NO'"),
-    "no var": (lambda f: write(f, one(path="hunter2{{ var('no') }}")), "Required var 'no' not found; say what `--vars` would"),
+    "no var": (lambda f: write(f, one(path="hunter2{{ var('no') }}")), "Required var 'no' not found; say what"),
     "no template": (lambda f: write(f, one(path="hunter2{{ ")), "target `dev`"),
     "a wrong type": (lambda f: write(f, one(motherduck_token=["hunter2"])), "`motherduck_token` cannot be read"),
 }  # fmt: skip
